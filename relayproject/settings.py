@@ -1,0 +1,224 @@
+"""Every setting, read top to bottom. Values come from the environment; docs/settings.md explains each.
+
+Local mode: without DATABASE_URL or REDIS_URL, `manage.py serve` starts an embedded server and leaves its
+address in the data folder, where every other command of this checkout finds it.
+"""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from relayproject import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# -- Where this instance keeps its things ------------------------------------------------------------
+RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
+
+
+def _running_services() -> dict[str, str]:
+    """The addresses that a running `serve` on this data folder left for other commands."""
+    try:
+        found = json.loads((RELAY_DATA_DIR / "services.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+_services = _running_services()
+DATABASE_URL = env.web_address("DATABASE_URL", "", ("postgresql", "postgres")) or _services.get("DATABASE_URL", "")
+REDIS_URL = env.web_address("REDIS_URL", "", ("redis", "rediss", "unix")) or _services.get("REDIS_URL", "")
+CACHE_URL = env.web_address("CACHE_URL", REDIS_URL, ("redis", "rediss", "unix"))
+BUS_URL = env.web_address("BUS_URL", REDIS_URL, ("redis", "rediss", "unix"))
+BROKER_URL = env.web_address("BROKER_URL", REDIS_URL, ("redis", "rediss", "unix"))
+REPLICA_URLS = env.words("REPLICA_URLS")
+LOCAL_MODE = not os.environ.get("DATABASE_URL")
+
+
+def _local_secret() -> str:
+    """The key that `serve` generated into the data folder; before its first start one for this process alone."""
+    try:
+        return (RELAY_DATA_DIR / "secret_key").read_text().strip() or secrets.token_urlsafe(50)
+    except OSError:
+        return secrets.token_urlsafe(50)
+
+
+SECRET_KEY = env.text("SECRET_KEY") or (_local_secret() if LOCAL_MODE else "")
+if not SECRET_KEY:
+    env.faults.append(env.Fault("SECRET_KEY", "is required when DATABASE_URL is set: 50 random characters or more"))
+    SECRET_KEY = secrets.token_urlsafe(50)
+
+# -- The relay's address ------------------------------------------------------------------------------
+RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
+RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
+RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
+RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws", "wss"))
+RELAY_INSTANCE = env.text("RELAY_INSTANCE", os.uname().nodename)
+
+# -- What the relay says of itself (NIP-11) -----------------------------------------------------------
+RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")
+RELAY_DESCRIPTION = env.text("RELAY_DESCRIPTION")
+RELAY_BANNER = env.text("RELAY_BANNER")
+RELAY_ICON = env.text("RELAY_ICON")
+RELAY_PUBKEY = env.text("RELAY_PUBKEY")
+RELAY_SELF = env.text("RELAY_SELF")
+RELAY_CONTACT = env.text("RELAY_CONTACT")
+RELAY_TERMS_OF_SERVICE = env.text("RELAY_TERMS_OF_SERVICE")
+RELAY_SOFTWARE = env.web_address("RELAY_SOFTWARE", "https://github.com/relay-platform/relay", ("https", "http"))
+
+# -- Limits that NIP-11 publishes ---------------------------------------------------------------------
+RELAY_MAX_MESSAGE_LENGTH = env.integer("RELAY_MAX_MESSAGE_LENGTH", 524_288, low=1_024, high=2**26)  # bytes
+RELAY_MAX_SUBSCRIPTIONS = env.integer("RELAY_MAX_SUBSCRIPTIONS", 300, low=1, high=100_000)
+RELAY_MAX_LIMIT = env.integer("RELAY_MAX_LIMIT", 500, low=1, high=10_000)
+RELAY_DEFAULT_LIMIT = env.integer("RELAY_DEFAULT_LIMIT", 500, low=1, high=10_000)
+RELAY_MAX_SUBID_LENGTH = env.integer("RELAY_MAX_SUBID_LENGTH", 64, low=1, high=64)  # code points
+RELAY_MAX_EVENT_TAGS = env.integer("RELAY_MAX_EVENT_TAGS", 10_000, low=0, high=100_000)
+RELAY_MAX_CONTENT_LENGTH = env.integer("RELAY_MAX_CONTENT_LENGTH", 131_072, low=0)  # code points
+RELAY_CREATED_AT_LOWER_LIMIT = env.integer("RELAY_CREATED_AT_LOWER_LIMIT", 0)  # seconds back; 0: no limit
+RELAY_CREATED_AT_UPPER_LIMIT = env.integer("RELAY_CREATED_AT_UPPER_LIMIT", 900)  # seconds ahead
+
+# -- Limits that protect the relay and are not published ----------------------------------------------
+RELAY_MAX_FILTERS = env.integer("RELAY_MAX_FILTERS", 20, low=1, high=1_000)
+RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # of one worker
+RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker
+RELAY_IP_LIMIT_EXEMPT = env.words("RELAY_IP_LIMIT_EXEMPT", ("127.0.0.0/8", "::1/128"))
+RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-Forwarded-For is believed
+RELAY_MAX_OUTBOX_BYTES = env.integer("RELAY_MAX_OUTBOX_BYTES", 8_388_608, low=65_536)  # of one connection
+RELAY_MAX_PENDING_EVENTS = env.integer("RELAY_MAX_PENDING_EVENTS", 1_000, low=1)  # of one connection
+RELAY_QUERY_SECONDS = env.seconds("RELAY_QUERY_SECONDS", 5.0, low=0.05)  # total budget of one query
+RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # from arrival to OK
+RELAY_PING_SECONDS = env.seconds("RELAY_PING_SECONDS", 50.0, low=0.1, high=55.0)  # 01-S14: at most 55
+RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
+RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=8.0)
+
+# -- Writing, ring and log ----------------------------------------------------------------------------
+RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # events of one transaction
+RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # events that wait in one worker
+RELAY_READ_CONNECTIONS = env.integer("RELAY_READ_CONNECTIONS", 4, low=1, high=100)  # of one worker
+RELAY_RING_BYTES = env.integer("RELAY_RING_BYTES", 67_108_864, low=1_048_576)
+RELAY_LOG_KEEP = env.integer("RELAY_LOG_KEEP", 5_000_000, low=1_000_000)  # changes
+RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # how often expired events go
+
+# -- Django -------------------------------------------------------------------------------------------
+DEBUG = env.flag("DEBUG", False)
+ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("*",)))
+CSRF_TRUSTED_ORIGINS = list(env.words("CSRF_TRUSTED_ORIGINS"))
+ROOT_URLCONF = "relayproject.urls"
+ASGI_APPLICATION = "relayproject.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_prometheus",
+    "relayproject",
+    "relay",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+DATABASES: dict[str, Any] = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL or "postgresql:///relay", conn_max_age=60),
+        "CONN_HEALTH_CHECKS": True,
+    },
+}
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+DATABASE_ROUTERS = ["relay.routers.PrimaryReplicaRouter"]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+CHANNEL_LAYERS: dict[str, Any] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": [{"address": BUS_URL or "redis://127.0.0.1:6379", "socket_timeout": 1, "socket_connect_timeout": 1}],
+            "prefix": "relay",
+        },
+    },
+}
+
+# -- Jobs ---------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = BROKER_URL or "redis://127.0.0.1:6379"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "sweep-expired-events": {"task": "relay.tasks.sweep_expired", "schedule": RELAY_SWEEP_SECONDS},
+    "prune-change-log": {"task": "relay.tasks.prune_change_log", "schedule": 300.0},
+}
+
+# -- Logging ------------------------------------------------------------------------------------------
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "psycopg.pool": {"level": "ERROR"},
+        "channels_redis": {"level": "CRITICAL"},  # one traceback a second while the bus is down; relay.bus says it once
+        "celery": {"level": "WARNING"},
+        "kombu": {"level": "WARNING"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Relay",
+    "SITE_HEADER": "Relay",
+    "SITE_SUBHEADER": "Operators",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "cell_tower",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": True,
+}
