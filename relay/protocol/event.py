@@ -1,0 +1,173 @@
+"""An event as it came (`Event`) and as storage, ring, hub and bus carry it (`StoredEvent`).
+
+Rule: what is stored and sent is written anew from the parsed values, so all readers see the same (01-E15).
+"""
+
+import hashlib
+import re
+from string import ascii_letters
+from typing import Annotated, Final
+
+import msgspec
+import orjson
+
+from relay.protocol import kinds
+from relay.protocol.errors import Invalid
+from relay.protocol.keys import is_signed_by
+
+MAX_INTEGER: Final = 2**63 - 1  # the widest integer that PostgreSQL and other relays hold (01-E10)
+
+_LETTERS = frozenset(ascii_letters)
+_ESCAPE = re.compile(rb"\\(?:u00([01][0-9a-f])|.)")
+
+Tags = list[list[str]]
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An event with the seven fields of NIP-01, of the right types; `shape` checks the rest.
+
+    `created_at` is in seconds since 1970. Neither id nor signature need be right: ask the two methods.
+    """
+
+    id: str
+    pubkey: str
+    created_at: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
+    kind: Annotated[int, msgspec.Meta(ge=0, le=kinds.MAX_KIND)]
+    tags: Tags
+    content: str
+    sig: str
+
+    @property
+    def json(self) -> bytes:
+        """The canonical text, keys in the order of the fields: what is stored and sent. Made on each call."""
+        return orjson.dumps(
+            {
+                "id": self.id,
+                "pubkey": self.pubkey,
+                "created_at": self.created_at,
+                "kind": self.kind,
+                "tags": self.tags,
+                "content": self.content,
+                "sig": self.sig,
+            }
+        )
+
+    def has_valid_id(self) -> bool:
+        """True if the id is the SHA-256 of the serialised event (01-E04), in either form of control characters.
+
+        NIP-01 wants control characters verbatim, JSON.stringify writes most of them as \\u00XX, and events
+        of both sorts exist (01-E06). orjson writes as JSON.stringify does: that form is tried first, and the
+        verbatim one only for the rare event that has such a character.
+        """
+        text = orjson.dumps([0, self.pubkey, self.created_at, self.kind, self.tags, self.content])
+        if hashlib.sha256(text).hexdigest() == self.id:
+            return True
+        if b"\\u00" not in text:
+            return False
+        return hashlib.sha256(_ESCAPE.sub(_verbatim, text)).hexdigest() == self.id
+
+    def has_valid_signature(self) -> bool:
+        """True if the author signed the id (about 60 us). Check the id first (01-E03)."""
+        return is_signed_by(self.pubkey, self.sig, self.id)
+
+
+def _verbatim(escape: re.Match[bytes]) -> bytes:
+    code: bytes | None = escape[1]
+    return escape[0] if code is None else bytes((int(code, 16),))
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """What matching and sending need of an accepted event.
+
+    `expires_at` is in seconds since 1970. `tag_keys` holds letter + value for every tag with a one-letter
+    name and a value (01-F05), as `Filter.tags` does. `json` is `Event.json`.
+    """
+
+    id: str
+    pubkey: str
+    created_at: int
+    kind: int
+    expires_at: int | None
+    tag_keys: frozenset[str]
+    json: bytes
+
+    @classmethod
+    def of(cls, event: Event) -> "StoredEvent":
+        """Never raises: a malformed expiration, which `shape` refuses, would count as none."""
+        tags = event.tags
+        return cls(event.id, event.pubkey, event.created_at, event.kind, _expires_at(tags), _tag_keys(tags), event.json)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> "StoredEvent":
+        """From the canonical text of an accepted event, which it keeps. Raises msgspec.DecodeError for other text."""
+        event = _decode_indexed(raw)
+        tags = event.tags
+        return cls(event.id, event.pubkey, event.created_at, event.kind, _expires_at(tags), _tag_keys(tags), raw)
+
+
+class _Indexed(msgspec.Struct, gc=False):
+    # Content and signature are skipped, not decoded.
+    id: str
+    pubkey: str
+    created_at: int
+    kind: int
+    tags: Tags
+
+
+_decode_indexed = msgspec.json.Decoder(_Indexed).decode
+
+
+def _tag_keys(tags: Tags) -> frozenset[str]:
+    return frozenset([tag[0] + tag[1] for tag in tags if len(tag) > 1 and tag[0] in _LETTERS])
+
+
+def _expires_at(tags: Tags) -> int | None:
+    try:
+        return expiration(tags)
+    except Invalid:
+        return None
+
+
+def expiration(tags: Tags) -> int | None:
+    """The time of the first `expiration` tag in seconds since 1970, None without one (NIP-40).
+
+    Raises Invalid for a missing value, for anything but ASCII digits, and above 2^63 - 1 (40-4).
+    """
+    for tag in tags:
+        if tag and tag[0] == "expiration":
+            return _seconds(tag[1] if len(tag) > 1 else "")
+    return None
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise Invalid("the expiration tag must hold a time in whole seconds")
+    digits = text.lstrip("0") or "0"
+    if len(digits) > 19 or int(digits) > MAX_INTEGER:
+        raise Invalid("the expiration tag must not be above 2^63 - 1")
+    return int(digits)
+
+
+def address(event: Event) -> tuple[str, int, str] | None:
+    """(pubkey, kind, d) of a replaceable or addressable event, None for other kinds (01-K02, 01-K03).
+
+    d is the value of the first d tag, and empty without a value, without the tag (01-K05), and for plain
+    replaceable kinds, whose d tags mean nothing.
+    """
+    if kinds.is_addressable(event.kind):
+        return event.pubkey, event.kind, _d_value(event.tags)
+    if kinds.is_replaceable(event.kind):
+        return event.pubkey, event.kind, ""
+    return None
+
+
+def _d_value(tags: Tags) -> str:
+    for tag in tags:
+        if tag and tag[0] == "d":
+            return tag[1] if len(tag) > 1 else ""
+    return ""
+
+
+def is_protected(tags: Tags) -> bool:
+    """True for an event with a tag named `-`, which only its author may publish (NIP-70, 70-1)."""
+    return any(tag and tag[0] == "-" for tag in tags)

@@ -1,0 +1,140 @@
+"""A filter of a REQ (NIP-01): parsing it with the relay's limits, and matching an event in memory.
+
+Rule: SQL, the live index and every cache must agree with `Filter.matches` (01-F19).
+"""
+
+from string import ascii_letters
+from typing import Any
+
+import msgspec
+
+from relay.protocol.errors import Invalid, Unsupported
+from relay.protocol.event import MAX_INTEGER, StoredEvent
+from relay.protocol.keys import is_hex
+from relay.protocol.kinds import MAX_KIND
+from relay.protocol.limits import Limits
+
+_TAG_NAMES = {f"#{letter}": letter for letter in ascii_letters}
+_HEX_LETTERS = frozenset("ep")
+
+
+class Filter(msgspec.Struct, frozen=True, gc=False):
+    """Conditions that must all hold; None means no condition, an empty set matches nothing (01-F01, 01-F08).
+
+    `since` and `until` are seconds since 1970, both inclusive. `limit` is what applies to stored events;
+    `capped` is true where the relay's own cap made it, so that the whole boundary second is due (01-F18).
+    `tags` holds (letter, {letter + value}) sorted by letter, as `StoredEvent.tag_keys` does.
+    """
+
+    ids: frozenset[str] | None
+    authors: frozenset[str] | None
+    kinds: frozenset[int] | None
+    since: int | None
+    until: int | None
+    limit: int
+    capped: bool
+    tags: tuple[tuple[str, frozenset[str]], ...]
+
+    def matches(self, event: StoredEvent) -> bool:  # noqa: PLR0911 - one step out for each condition, on the hot path
+        """True if the event fulfils every condition. `limit` has no say here (01-F15)."""
+        if self.kinds is not None and event.kind not in self.kinds:
+            return False
+        if self.since is not None and event.created_at < self.since:
+            return False
+        if self.until is not None and event.created_at > self.until:
+            return False
+        if self.authors is not None and event.pubkey not in self.authors:
+            return False
+        if self.ids is not None and event.id not in self.ids:
+            return False
+        for _, keys in self.tags:  # noqa: SIM110 - a generator would double the price
+            if keys.isdisjoint(event.tag_keys):
+                return False
+        return True
+
+    @property
+    def matches_nothing(self) -> bool:
+        """True if no event can match: an empty list, or since after until (01-F03, 01-F08)."""
+        lists = (self.ids, self.authors, self.kinds, *(keys for _, keys in self.tags))
+        return any(values is not None and not values for values in lists) or (
+            self.since is not None and self.until is not None and self.since > self.until
+        )
+
+
+def parse_filter(value: object, limits: Limits) -> Filter:
+    """The filter in a decoded JSON value.
+
+    Raises Invalid for wrong types and values (01-F02, 01-F09, 01-F10), Unsupported for an unknown key (01-F07).
+    """
+    if not isinstance(value, dict):
+        raise Invalid("a filter must be a JSON object")
+    ids = authors = kinds = since = until = wanted = None
+    tags: list[tuple[str, frozenset[str]]] = []
+    for name, given in value.items():
+        if name == "kinds":
+            kinds = _kinds(given)
+        elif name == "authors":
+            authors = _hex_set(name, given)
+        elif name == "ids":
+            ids = _hex_set(name, given)
+        elif name == "since":
+            since = _integer(name, given)
+        elif name == "until":
+            until = _integer(name, given)
+        elif name == "limit":
+            wanted = _limit(given)
+        elif (letter := _TAG_NAMES.get(name)) is not None:
+            tags.append((letter, _tag_keys(name, letter, given)))
+        else:
+            raise Unsupported("filter contains unknown elements")
+    limit = min(limits.default_limit if wanted is None else wanted, limits.max_limit)
+    return Filter(
+        ids, authors, kinds, since, until, limit, wanted is None or wanted > limit, tuple(sorted(tags, key=_letter))
+    )
+
+
+def _letter(tag: tuple[str, frozenset[str]]) -> str:
+    return tag[0]
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    if type(given) is not list or not set(map(type, given)) <= {str}:
+        raise Invalid(f"{name} must be a list of strings")
+    texts: list[str] = given
+    return texts
+
+
+def _hex_set(name: str, given: Any) -> frozenset[str]:
+    values = _texts(name, given)
+    # All together: a feed of 500 authors would spend more on a look at each.
+    if not (set(map(len, values)) <= {64} and is_hex("".join(values))):
+        raise Invalid(f"{name} must be a list of 64 lower-case hex digits each")
+    return frozenset(values)
+
+
+def _tag_keys(name: str, letter: str, given: Any) -> frozenset[str]:
+    values = _hex_set(name, given) if letter in _HEX_LETTERS else _texts(name, given)
+    return frozenset([letter + value for value in values])
+
+
+def _kinds(given: Any) -> frozenset[int]:
+    # type() and not isinstance(): True is no kind.
+    if type(given) is not list or not set(map(type, given)) <= {int}:
+        raise Invalid("kinds must be a list of integers")
+    if given and not (min(given) >= 0 and max(given) <= MAX_KIND):
+        raise Invalid(f"kinds must be from 0 to {MAX_KIND}")
+    return frozenset(given)
+
+
+def _integer(name: str, given: Any) -> int:
+    # orjson gives integers beyond 64 bits, fractions and 1e10 as floats: all are refused here (01-F09).
+    if type(given) is not int or not -MAX_INTEGER - 1 <= given <= MAX_INTEGER:
+        raise Invalid(f"{name} must be an integer of 64 bits")
+    return given
+
+
+def _limit(given: Any) -> int:
+    limit = _integer("limit", given)
+    if limit < 0:
+        raise Invalid("limit must not be negative")
+    return limit

@@ -1,0 +1,77 @@
+"""The relay information document (NIP-11): who runs the relay, what it limits, which NIPs it speaks.
+
+Rule: a field stands in it only when it is set, and every number in it is one that the relay enforces (11-4).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from relay.protocol.limits import Limits
+
+_NAMES = {"own_pubkey": "self"}
+
+
+@dataclass(frozen=True, slots=True)
+class RelayIdentity:
+    """What the operator says of the relay; an empty text is left out.
+
+    Not checked here: name below 30 characters, `pubkey` and `own_pubkey` 64 lower-case hex digits, `contact` a
+    URI, `software`, `icon`, `banner` and `terms_of_service` URLs (11-3). The start-up checks see to that.
+    """
+
+    name: str = ""
+    description: str = ""
+    banner: str = ""
+    icon: str = ""
+    pubkey: str = ""  # of the operator
+    own_pubkey: str = ""  # of the relay itself: "self" in the document
+    contact: str = ""
+    software: str = ""
+    version: str = ""
+    terms_of_service: str = ""
+
+
+def relay_information(
+    identity: RelayIdentity,
+    limits: Limits,
+    supported_nips: Iterable[int],
+    *,
+    auth_required: bool = False,
+    restricted_writes: bool = False,
+    min_pow_difficulty: int = 0,  # leading zero bits; 0: none asked
+) -> dict[str, Any]:
+    """The document as JSON values, in a fixed order, so that every node answers the same bytes (11-8).
+
+    `supported_nips` mirrors what is switched on at run time (11-7). No payments, no retention, no max_filters
+    (11-5, 11-6).
+    """
+    document: dict[str, Any] = {}
+    for field in fields(identity):
+        if text := getattr(identity, field.name):
+            document[_NAMES.get(field.name, field.name)] = text
+    document["supported_nips"] = sorted(set(supported_nips))
+    document["limitation"] = _limitation(limits) | {
+        "auth_required": auth_required,
+        "payment_required": False,
+        "restricted_writes": restricted_writes,
+    }
+    if min_pow_difficulty:
+        document["limitation"]["min_pow_difficulty"] = min_pow_difficulty
+    return document
+
+
+def _limitation(limits: Limits) -> dict[str, Any]:
+    limitation: dict[str, Any] = {
+        "max_message_length": limits.max_message_length,
+        "max_subscriptions": limits.max_subscriptions,
+        "max_limit": limits.max_limit,
+        "default_limit": min(limits.default_limit, limits.max_limit),  # as parse_filter applies it
+        "max_subid_length": limits.max_subid_length,
+        "max_event_tags": limits.max_event_tags,
+        "max_content_length": limits.max_content_length,
+        "created_at_upper_limit": limits.created_at_upper_limit,
+    }
+    if limits.created_at_lower_limit:
+        limitation["created_at_lower_limit"] = limits.created_at_lower_limit
+    return limitation

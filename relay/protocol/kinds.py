@@ -1,0 +1,38 @@
+"""The classes of event kinds (NIP-01) and the kinds that the relay itself acts on.
+
+Rule: every kind 0..65535 is in exactly one class; those that NIP-01 leaves open are regular (01-K01).
+"""
+
+from typing import Final
+
+METADATA: Final = 0
+TEXT_NOTE: Final = 1
+CONTACTS: Final = 3
+ENCRYPTED_DIRECT_MESSAGE: Final = 4
+DELETION: Final = 5
+VANISH: Final = 62
+GIFT_WRAP: Final = 1059
+RELAY_LIST: Final = 10002
+EPHEMERAL_GIFT_WRAP: Final = 21059
+AUTH: Final = 22242
+MAX_KIND: Final = 65535
+
+
+def is_replaceable(kind: int) -> bool:
+    """0, 3 and 10000..19999: the newest for (pubkey, kind) is kept. 41 is not one of them (01-K02)."""
+    return kind in (METADATA, CONTACTS) or 10_000 <= kind < 20_000
+
+
+def is_ephemeral(kind: int) -> bool:
+    """20000..29999: sent to live subscriptions, never stored (01-K04)."""
+    return 20_000 <= kind < 30_000
+
+
+def is_addressable(kind: int) -> bool:
+    """30000..39999: the newest for (pubkey, kind, d tag) is kept (01-K03)."""
+    return 30_000 <= kind < 40_000
+
+
+def is_regular(kind: int) -> bool:
+    """All other kinds: every event is kept (01-K01)."""
+    return not (is_replaceable(kind) or 20_000 <= kind < 40_000)

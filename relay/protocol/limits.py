@@ -1,0 +1,19 @@
+"""The numbers that bound what a client may send. NIP-11 publishes them; every one is enforced (11-4)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one relay; the defaults are those of the settings."""
+
+    max_message_length: int = 524_288  # bytes of one WebSocket message; the transport enforces it
+    max_subscriptions: int = 300  # of one connection
+    max_limit: int = 500  # stored events for one filter
+    default_limit: int = 500  # stored events for a filter without a limit
+    max_subid_length: int = 64  # code points
+    max_event_tags: int = 10_000
+    max_content_length: int = 131_072  # code points
+    created_at_lower_limit: int = 0  # seconds back from now; 0: no limit
+    created_at_upper_limit: int = 900  # seconds ahead of now
+    max_filters: int = 20  # of one REQ; not published (11-6)

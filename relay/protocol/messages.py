@@ -1,0 +1,147 @@
+"""Frames of the wire (NIP-01): what a client sends, parsed; what the relay sends, written.
+
+Rule: `parse_message` returns a message or raises `Refused` with the whole answer; nothing else comes out.
+The frame of an event takes the fast way, one typed decode; whatever that does not take is looked at with care.
+"""
+
+from typing import Final, NoReturn
+
+import msgspec
+import orjson
+
+from relay.protocol.errors import Invalid, RelayError
+from relay.protocol.event import Event
+from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.limits import Limits
+from relay.protocol.shape import check_shape, event_from
+
+
+class EventMessage(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="EVENT", forbid_unknown_fields=True):
+    """`["EVENT", <event>]`: shape checked; id, signature and policies are not."""
+
+    event: Event
+
+
+class ReqMessage(msgspec.Struct, frozen=True, gc=False):
+    """`["REQ", <subscription id>, <filter>, ...]` with at least one filter."""
+
+    subscription_id: str
+    filters: tuple[Filter, ...]
+
+
+class CloseMessage(msgspec.Struct, frozen=True, gc=False):
+    """`["CLOSE", <subscription id>]`; the id need not be open, or of a legal length."""
+
+    subscription_id: str
+
+
+Message = EventMessage | ReqMessage | CloseMessage
+
+
+class Refused(Exception):
+    """A message that goes no further; `reply` is the frame to send back (2.22)."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(reply)
+        self.reply: Final = reply
+
+
+_decode_event_message = msgspec.json.Decoder(EventMessage).decode
+
+
+def parse_message(frame: bytes | str, limits: Limits) -> Message:
+    """The message in one text frame. Raises Refused, with OK false, CLOSED or NOTICE as the answer table has it."""
+    if isinstance(frame, str):
+        frame = _utf8(frame)
+    if frame.startswith(b'["EVENT"'):
+        try:
+            message = _decode_event_message(frame)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass  # unknown keys, or a fault that the careful way words
+        else:
+            try:
+                check_shape(message.event, limits)
+            except Invalid as fault:
+                raise Refused(ok(message.event.id, False, fault.text)) from None
+            return message
+    return _parse_with_care(frame, limits)
+
+
+def _utf8(frame: str) -> bytes:
+    try:
+        return frame.encode()
+    except UnicodeEncodeError:
+        _refuse("the message is not valid UTF-8")
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise Refused(notice(Invalid(problem).text)) from None
+
+
+def _parse_with_care(frame: bytes, limits: Limits) -> Message:
+    try:
+        parts = orjson.loads(frame)
+    except orjson.JSONDecodeError as fault:
+        _refuse(f"the message is not JSON: {fault.msg}")
+    if not isinstance(parts, list) or not parts:
+        _refuse("a message must be a JSON array that starts with its name")
+    match parts:
+        case ["EVENT", *rest]:
+            return _event(rest, limits)
+        case ["REQ", str(subscription_id), *filters]:
+            return _req(subscription_id, filters, limits)
+        case ["CLOSE", str(subscription_id), *_]:
+            return CloseMessage(subscription_id)
+        case ["REQ" | "CLOSE", *_]:
+            _refuse("the subscription id must be a string")
+    _refuse("unknown message: this relay knows EVENT, REQ and CLOSE")
+
+
+def _event(rest: list[object], limits: Limits) -> EventMessage:
+    # Elements after the event are ignored: a later NIP may define them.
+    value = rest[0] if rest else None
+    try:
+        return EventMessage(event_from(value, limits))
+    except Invalid as fault:
+        event_id = value.get("id") if isinstance(value, dict) else None
+        if isinstance(event_id, str):  # 01-E16
+            raise Refused(ok(event_id, False, fault.text)) from None
+        raise Refused(notice(fault.text)) from None
+
+
+def _req(subscription_id: str, filters: list[object], limits: Limits) -> ReqMessage:
+    try:
+        if not 0 < len(subscription_id) <= limits.max_subid_length:
+            raise Invalid(f"a subscription id has 1 to {limits.max_subid_length} characters")
+        if not filters:
+            raise Invalid("a REQ needs a filter")
+        if len(filters) > limits.max_filters:
+            raise Invalid("too many filters")
+        return ReqMessage(subscription_id, tuple([parse_filter(value, limits) for value in filters]))
+    except RelayError as fault:
+        raise Refused(closed(subscription_id, fault.text)) from None
+
+
+def ok(event_id: str, accepted: bool, text: str = "") -> bytes:
+    """`["OK", id, accepted, text]`; an empty text only when accepted (01-E01)."""
+    return orjson.dumps(("OK", event_id, accepted, text))
+
+
+def eose(subscription_id: str) -> bytes:
+    """`["EOSE", id]`: the stored events are through."""
+    return orjson.dumps(("EOSE", subscription_id))
+
+
+def closed(subscription_id: str, text: str) -> bytes:
+    """`["CLOSED", id, text]`: the relay ended or refused the subscription; text is `<prefix>: ...`."""
+    return orjson.dumps(("CLOSED", subscription_id, text))
+
+
+def notice(text: str) -> bytes:
+    """`["NOTICE", text]` for a person, when nothing else can name what it answers."""
+    return orjson.dumps(("NOTICE", text))
+
+
+def event_head(subscription_id: str) -> bytes:
+    """`["EVENT","id",`: a frame is this head, the event's stored JSON and `]`. Made once a subscription."""
+    return b'["EVENT",' + orjson.dumps(subscription_id) + b","
