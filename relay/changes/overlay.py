@@ -1,0 +1,83 @@
+"""A result at position S becomes the result at P by applying the changes of (S, P].
+
+Rule: the outcome equals the query asked at P, or it says what it does not know.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from relay.changes.change import Added, Change
+from relay.protocol.event import StoredEvent
+from relay.protocol.filters import Filter
+
+
+def newest_first(event: StoredEvent) -> tuple[int, str]:
+    """The order of every answer: created_at descending, ties by the lowest id (01-F13)."""
+    return -event.created_at, event.id
+
+
+class Page(Struct, frozen=True):
+    """Rows newest first. `complete` is True when no stored match lies below the last row."""
+
+    rows: Sequence[StoredEvent]
+    complete: bool
+
+
+class Overlaid(Struct, frozen=True):
+    """Rows at the new position; `short` is True when rows below the old last one must be fetched."""
+
+    rows: Sequence[StoredEvent]
+    complete: bool
+    short: bool
+
+
+def cut(rows: Sequence[StoredEvent], flt: Filter) -> Sequence[StoredEvent]:
+    """The first rows that the filter's limit leaves.
+
+    A client's limit is exact; the relay's own cap takes the whole boundary second, up to twice the cap (01-F18).
+    """
+    limit = flt.limit
+    if len(rows) <= limit:
+        return rows
+    end = limit
+    if flt.capped and limit:
+        boundary = rows[limit - 1].created_at
+        while end < min(len(rows), 2 * limit) and rows[end].created_at == boundary:
+            end += 1
+    return rows[:end]
+
+
+def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Overlaid:
+    """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
+
+    For one id the last change wins. If a limit cut the page, nothing is known below its last row: older
+    additions are dropped, and removals may leave it short. `now` (Unix seconds) drops what has expired.
+    """
+    last: dict[str, StoredEvent | None] = {}
+    for change in changes:
+        if type(change) is Added:
+            last[change.event.id] = change.event
+        else:
+            last[change.event_id] = None  # type: ignore[union-attr]
+    rows = [row for row in page.rows if row.id not in last and _alive(row, now)]
+    bound = None if page.complete or not page.rows else newest_first(page.rows[-1])
+    for event in last.values():
+        if event is None or not _alive(event, now) or not flt.matches(event):
+            continue
+        if bound is None or newest_first(event) <= bound:
+            rows.append(event)
+    rows.sort(key=newest_first)
+    kept = cut(rows, flt)
+    short = not page.complete and (len(rows) < flt.limit or _second_was_cut(page, flt, kept))
+    return Overlaid(kept, page.complete and len(kept) == len(rows), short)
+
+
+def _second_was_cut(page: Page, flt: Filter, kept: Sequence[StoredEvent]) -> bool:
+    """True when the page ended inside a second that is now the boundary second and has room for more of it."""
+    full = flt.capped and len(page.rows) >= 2 * flt.limit
+    return full and len(kept) < 2 * flt.limit and kept[-1].created_at <= page.rows[-1].created_at
+
+
+def _alive(event: StoredEvent, now: int) -> bool:
+    return event.expires_at is None or event.expires_at > now

@@ -1,0 +1,85 @@
+"""The relay's settings as values: what Django's settings say, in the types that the relay uses."""
+
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from django.conf import settings
+
+from relay.protocol.info import Identity
+from relay.protocol.limits import Limits
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Bounds and durations of one process. Sizes are in bytes, durations in seconds."""
+
+    limits: Limits
+    identity: Identity
+    max_connections: int
+    max_connections_per_ip: int
+    ip_limit_exempt: tuple[Network, ...]
+    max_outbox_bytes: int
+    max_pending_events: int
+    query_seconds: float
+    write_seconds: float
+    drain_seconds: float
+    write_batch: int
+    write_queue: int
+    read_connections: int
+    ring_bytes: int
+
+
+@cache
+def config() -> Config:
+    """The settings of this process, read once."""
+    return Config(
+        limits=limits(),
+        identity=identity(),
+        max_connections=settings.RELAY_MAX_CONNECTIONS,
+        max_connections_per_ip=settings.RELAY_MAX_CONNECTIONS_PER_IP,
+        ip_limit_exempt=tuple(ip_network(text, strict=False) for text in settings.RELAY_IP_LIMIT_EXEMPT),
+        max_outbox_bytes=settings.RELAY_MAX_OUTBOX_BYTES,
+        max_pending_events=settings.RELAY_MAX_PENDING_EVENTS,
+        query_seconds=settings.RELAY_QUERY_SECONDS,
+        write_seconds=settings.RELAY_WRITE_SECONDS,
+        drain_seconds=settings.RELAY_DRAIN_SECONDS,
+        write_batch=settings.RELAY_WRITE_BATCH,
+        write_queue=settings.RELAY_WRITE_QUEUE,
+        read_connections=settings.RELAY_READ_CONNECTIONS,
+        ring_bytes=settings.RELAY_RING_BYTES,
+    )
+
+
+def limits() -> Limits:
+    """The limits that the protocol enforces, most of which NIP-11 publishes."""
+    return Limits(
+        max_message_length=settings.RELAY_MAX_MESSAGE_LENGTH,
+        max_subscriptions=settings.RELAY_MAX_SUBSCRIPTIONS,
+        max_limit=settings.RELAY_MAX_LIMIT,
+        default_limit=settings.RELAY_DEFAULT_LIMIT,
+        max_subid_length=settings.RELAY_MAX_SUBID_LENGTH,
+        max_event_tags=settings.RELAY_MAX_EVENT_TAGS,
+        max_content_length=settings.RELAY_MAX_CONTENT_LENGTH,
+        created_at_lower_limit=settings.RELAY_CREATED_AT_LOWER_LIMIT,
+        created_at_upper_limit=settings.RELAY_CREATED_AT_UPPER_LIMIT,
+        max_filters=settings.RELAY_MAX_FILTERS,
+    )
+
+
+def identity() -> Identity:
+    """What the relay says of itself (NIP-11)."""
+    return Identity(
+        name=settings.RELAY_NAME,
+        description=settings.RELAY_DESCRIPTION,
+        banner=settings.RELAY_BANNER,
+        icon=settings.RELAY_ICON,
+        pubkey=settings.RELAY_PUBKEY,
+        self_pubkey=settings.RELAY_SELF,
+        contact=settings.RELAY_CONTACT,
+        terms_of_service=settings.RELAY_TERMS_OF_SERVICE,
+        software=settings.RELAY_SOFTWARE,
+        version=settings.VERSION,
+    )

@@ -1,0 +1,137 @@
+"""Read-only models over the tables that the database owns (storage/sql/schema.sql).
+
+Nothing is written through them: every write goes through the one writing transaction, which numbers its changes.
+"""
+
+import hashlib
+from typing import Any, ClassVar, NoReturn
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+MAX_KEY_VALUE_BYTES = 200
+"""A longer tag value is indexed by its SHA-256: a B-tree entry holds 2,704 bytes, and short entries keep the index small."""
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def packed_value(value: str) -> bytes:
+    """A tag's value as it stands in a key: one byte that says the form, then the value (storage/sql/schema.sql)."""
+    if len(value) == 64 and _HEX.issuperset(value):
+        return b"\x01" + bytes.fromhex(value)
+    raw = value.encode()
+    return b"\x00" + raw if len(raw) <= MAX_KEY_VALUE_BYTES else b"\x02" + hashlib.sha256(raw).digest()
+
+
+def tag_key(letter_and_value: str) -> bytes:
+    """The key of a tag, from its letter and value joined, as in `StoredEvent.tag_keys`."""
+    return letter_and_value[0].encode() + packed_value(letter_and_value[1:])
+
+
+class HexField(models.Field[str, str]):
+    """Bytes in the database, lowercase hex in Python. Text that is not hex finds nothing and is not an error."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "bytea"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
+        return None if value is None else bytes(value).hex()
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def get_prep_value(self, value: Any) -> bytes | None:
+        if value is None:
+            return None
+        try:
+            return bytes.fromhex(str(value))
+        except ValueError:
+            return b""
+
+
+class TagKeyField(models.Field[str, str]):
+    """The key of a tag in the database, `letter:value` in Python."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return "bytea"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
+        if value is None:
+            return None
+        raw = bytes(value)
+        text = raw[2:].decode("utf-8", "replace") if raw[1] == 0 else raw[2:].hex()
+        return f"{raw[:1].decode()}:{'sha256:' if raw[1] == 2 else ''}{text}"
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def get_prep_value(self, value: Any) -> bytes | None:
+        if value is None:
+            return None
+        letter, _, rest = str(value).partition(":")
+        return tag_key(letter[:1] + rest) if letter else b""
+
+
+class ReadOnlyModel(models.Model):
+    """A model that refuses to be saved or deleted."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is read-only: publish an event instead")
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is read-only: publish a deletion instead")
+
+
+class Event(ReadOnlyModel):
+    """A stored event; `json` is the text that is sent."""
+
+    id = HexField(primary_key=True)
+    pubkey = HexField()
+    created_at = models.BigIntegerField()
+    kind = models.IntegerField()
+    expires_at = models.BigIntegerField(null=True)
+    json = models.TextField()
+
+    class Meta:
+        managed = False
+        db_table = "relay_event"
+        ordering: ClassVar[list[str]] = ["-created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Tag(ReadOnlyModel):
+    """A single-letter tag of an event. The table has no key of its own: `event` stands in for one and is not unique."""
+
+    key = TagKeyField()
+    created_at = models.BigIntegerField()
+    event = HexField(primary_key=True, db_column="event_id")
+    kind = models.IntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "relay_tag"
+        ordering: ClassVar[list[str]] = ["key", "-created_at", "event"]
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class Change(ReadOnlyModel):
+    """One entry of the order of changes."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    op = models.CharField(max_length=1)
+    event_id = HexField()
+
+    class Meta:
+        managed = False
+        db_table = "relay_change"
+        ordering: ClassVar[list[str]] = ["-seq"]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.op} {self.event_id}"

@@ -1,0 +1,76 @@
+"""Where the relay's own connections lead, and how they are set up.
+
+The hot path speaks to PostgreSQL through psycopg's asynchronous interface; Django's connections serve the admin,
+the pages and the jobs. Both are described by the same settings.
+"""
+
+from typing import Any
+
+from django.db import connections
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.conninfo import make_conninfo
+from psycopg.types.string import ByteaBinaryLoader
+from psycopg_pool import AsyncConnectionPool
+
+Connection = AsyncConnection[tuple[Any, ...]]
+
+CONNECT_SECONDS = 3
+
+
+def conninfo(**extra: Any) -> str:
+    """The connection string of the primary, as Django knows it (in tests that of the test database)."""
+    described = connections["default"].settings_dict
+    options = {k: v for k, v in described.get("OPTIONS", {}).items() if k in _LIBPQ_OPTIONS}
+    return make_conninfo(
+        **{
+            **options,
+            "dbname": described["NAME"] or None,
+            "user": described["USER"] or None,
+            "password": described["PASSWORD"] or None,
+            "host": described["HOST"] or None,
+            "port": described["PORT"] or None,
+            "connect_timeout": CONNECT_SECONDS,
+            **extra,
+        }
+    )
+
+
+_LIBPQ_OPTIONS = frozenset(
+    "sslmode sslcert sslkey sslrootcert sslcrl target_session_attrs options keepalives keepalives_idle "
+    "keepalives_interval keepalives_count tcp_user_timeout channel_binding gssencmode load_balance_hosts".split()
+)
+
+
+async def configure(connection: Connection) -> None:
+    """Make text come back as the bytes that it is stored in, and statements be prepared on their second use."""
+    connection.cursor_factory = AsyncRawCursor
+    connection.adapters.register_loader("text", ByteaBinaryLoader)
+    connection.adapters.register_loader("bytea", ByteaBinaryLoader)
+    connection.prepare_threshold = 1
+    connection.prepared_max = 500
+
+
+async def connect(*, application: str, statement_seconds: float) -> Connection:
+    """A connection of its own, outside any pool. Raises psycopg.OperationalError when the server cannot be reached."""
+    connection: Connection = await AsyncConnection.connect(
+        conninfo(application_name=application, options=f"-c statement_timeout={round(statement_seconds * 1000)}"),
+        autocommit=True,
+    )
+    await configure(connection)
+    return connection
+
+
+def read_pool(size: int, *, query_seconds: float) -> AsyncConnectionPool[Connection]:
+    """A closed pool for queries; each statement ends after `query_seconds`, a wait for a connection as well."""
+    return AsyncConnectionPool(
+        conninfo(application_name="relay read", options=f"-c statement_timeout={round(query_seconds * 1000)}"),
+        kwargs={"autocommit": True},
+        min_size=size,
+        max_size=size,
+        timeout=query_seconds,
+        reconnect_timeout=float("inf"),
+        max_waiting=10_000,
+        configure=configure,
+        open=False,
+        name="relay read",
+    )

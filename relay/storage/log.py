@@ -1,0 +1,55 @@
+"""The log of changes: the truth that the bus only announces."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.protocol.event import StoredEvent
+from relay.storage.reads import Reads
+
+PAGE_CHANGES = 1_000
+"""Changes of one read of the log: some megabytes at most, so that the loop is not held for long."""
+
+
+class Heartbeat(Struct, frozen=True, gc=False):
+    """The newest number of the order, and the epoch it belongs to."""
+
+    position: int
+    epoch: int
+
+
+class LogPruned(LookupError):
+    """The log no longer holds the changes after that position."""
+
+
+async def heartbeat(reads: Reads) -> Heartbeat:
+    """Where the order stands now. Begins a new epoch when the server's timeline has changed. Raises Failed."""
+    ((position, epoch),) = await reads.fetch("SELECT relay_position(), relay_current_epoch()")
+    return Heartbeat(position, epoch)
+
+
+async def changes_after(reads: Reads, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
+    """Up to `limit` changes after `position`, or None when there is none.
+
+    An event that was removed since is read as a removal at the place where it was added: its own removal follows.
+    Raises LogPruned when the next change is gone, Failed when the database cannot answer.
+    """
+    rows = await reads.fetch(
+        "SELECT c.seq, c.op = '+', c.event_id, e.json FROM relay_change AS c "
+        "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' "
+        "WHERE c.seq > $1::bigint ORDER BY c.seq LIMIT $2::integer",
+        (position, limit),
+    )
+    if not rows:
+        return None
+    if rows[0][0] != position + 1:
+        raise LogPruned(f"the log begins at {rows[0][0]}, after {position} was asked for")
+    return Batch.of(_changes(rows))
+
+
+def _changes(rows: Sequence[tuple[int, bool, bytes, bytes | None]]) -> list[Change]:
+    return [
+        Added(seq, StoredEvent.from_json(text)) if added and text is not None else Removed(seq, event_id.hex())
+        for seq, added, event_id, text in rows
+    ]

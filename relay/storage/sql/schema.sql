@@ -1,0 +1,58 @@
+-- Events, their tags, the heads of replaceable addresses, and the one order of changes.
+-- Ids and keys are bytes (half the size of hex). `json` is the text that is sent, never written anew.
+
+CREATE TABLE relay_event (
+    id          bytea   NOT NULL PRIMARY KEY,
+    pubkey      bytea   NOT NULL,
+    created_at  bigint  NOT NULL,
+    kind        integer NOT NULL,
+    expires_at  bigint,
+    -- The keys of the event's rows in relay_tag: what a removal takes away.
+    tag_keys    bytea[] NOT NULL,
+    json        text    NOT NULL
+);
+
+-- Each answers one way that clients ask, newest first, without sorting more than it returns.
+CREATE INDEX relay_event_newest        ON relay_event (created_at DESC, id);
+CREATE INDEX relay_event_kind          ON relay_event (kind, created_at DESC, id);
+CREATE INDEX relay_event_author        ON relay_event (pubkey, created_at DESC, id);
+CREATE INDEX relay_event_author_kind   ON relay_event (pubkey, kind, created_at DESC, id);
+CREATE INDEX relay_event_expiring      ON relay_event (expires_at) WHERE expires_at IS NOT NULL;
+
+-- One row for each single-letter tag. A key is the letter, one byte that says the form, and the value:
+-- 0 the value in UTF-8, 1 the 32 bytes of 64 hex digits, 2 the SHA-256 of a value that is too long for an index.
+CREATE TABLE relay_tag (
+    key         bytea   NOT NULL,
+    created_at  bigint  NOT NULL,
+    event_id    bytea   NOT NULL,
+    kind        integer NOT NULL
+);
+CREATE INDEX relay_tag_newest ON relay_tag (key, created_at DESC, event_id);
+
+-- The newest version of each replaceable or addressable event. A head outlives an expired event, so that an
+-- older version does not come back (40-5). `d` has the form of a tag key without its letter.
+CREATE TABLE relay_head (
+    pubkey      bytea   NOT NULL,
+    kind        integer NOT NULL,
+    d           bytea   NOT NULL,
+    created_at  bigint  NOT NULL,
+    event_id    bytea   NOT NULL,
+    PRIMARY KEY (pubkey, kind, d)
+);
+
+-- The order of changes. `op`: '+' the event is served from here on, '-' it no longer is. Numbered without
+-- gaps under one advisory lock. Partitioned, so that pruning is a DROP and leaves nothing to vacuum.
+CREATE TABLE relay_change (
+    seq         bigint  NOT NULL,
+    op          "char"  NOT NULL,
+    event_id    bytea   NOT NULL,
+    PRIMARY KEY (seq)
+) PARTITION BY RANGE (seq);
+
+-- An epoch ends when the server's timeline changes: a promoted replica may have lost the newest changes and
+-- will use their numbers again.
+CREATE TABLE relay_epoch (
+    one         boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    epoch       bigint  NOT NULL,
+    timeline    text    NOT NULL
+);

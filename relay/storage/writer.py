@@ -1,0 +1,225 @@
+"""The batching writer: group commit without a timer.
+
+While one batch commits, the next one gathers. Rule: whoever waits is told "stored" after COMMIT and never before, and one bad
+event never refuses its neighbours.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+import psycopg
+from msgspec import Struct
+
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.protocol.errors import Failed
+from relay.storage.batch import WRITE, Entry, columns
+from relay.storage.database import Connection, connect
+
+log = logging.getLogger("relay.writer")
+
+RETRIES = 3
+"""How often a batch that PostgreSQL refused to serialise is tried again."""
+
+
+class Outcome(Enum):
+    """What became of an event that was to be written."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    OUTDATED = "outdated"
+    FAILED = "failed"
+
+
+class Written(Struct, frozen=True, gc=False):
+    """One transaction: an outcome for each entry, and the changes that it committed (None if there were none)."""
+
+    outcomes: Sequence[Outcome]
+    batch: Batch | None
+
+
+Waiter = Callable[[Entry, Outcome], None]
+"""Told once what became of its entry; runs in the loop and must not raise."""
+
+
+class Writer:
+    """One connection, one queue. `on_commit` is given each committed batch before the waiters are told."""
+
+    def __init__(
+        self,
+        on_commit: Callable[[Batch], None],
+        *,
+        batch_events: int,
+        queue_events: int,
+        write_seconds: float,
+    ) -> None:
+        self.batches = 0
+        self.events = 0
+        self.failures = 0
+        self.largest_batch = 0
+        self._on_commit = on_commit
+        self._batch_events = batch_events
+        self._queue_events = queue_events
+        self._write_seconds = write_seconds
+        self._queue: deque[tuple[Entry, Waiter]] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Begin to write; needs a running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="relay writer")
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Write what is queued, for at most `drain_seconds`; whoever still waits then is told that it failed."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), drain_seconds)
+        except TimeoutError:
+            log.warning("%d events were not written in time before the stop", len(self._queue))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while self._queue:
+            entry, waiter = self._queue.popleft()
+            waiter(entry, Outcome.FAILED)
+        await self._disconnect()
+
+    def submit(self, entry: Entry, waiter: Waiter) -> None:
+        """Queue an event; `waiter` is told its outcome. Raises Failed when the queue is full."""
+        if len(self._queue) >= self._queue_events:
+            raise Failed("the relay is too busy to store events now, try again")
+        self._queue.append((entry, waiter))
+        if not self._wake.is_set():
+            self._idle.clear()
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            taken = self._take()
+            await self._settle(taken)
+            if not self._queue:
+                self._wake.clear()
+                self._idle.set()
+
+    def _take(self) -> list[tuple[Entry, Waiter]]:
+        """The next batch, in arrival order. A second version of an address and a second copy of an id wait for the next batch."""
+        taken: list[tuple[Entry, Waiter]] = []
+        later: list[tuple[Entry, Waiter]] = []
+        ids: set[str] = set()
+        addresses: set[tuple[str, int, str]] = set()
+        queue = self._queue
+        while queue and len(taken) < self._batch_events and len(later) < self._batch_events:
+            item = queue.popleft()
+            entry = item[0]
+            event = entry.event
+            if event.id in ids:
+                later.append(item)
+                continue
+            if entry.d is not None:
+                address = (event.pubkey, event.kind, entry.d)
+                if address in addresses:
+                    later.append(item)
+                    continue
+                addresses.add(address)
+            ids.add(event.id)
+            taken.append(item)
+        queue.extendleft(reversed(later))
+        return taken
+
+    async def _settle(self, taken: list[tuple[Entry, Waiter]]) -> None:
+        """Write a batch and tell its waiters; a batch that the database refuses is divided until the bad event is alone."""
+        taken.sort(key=lambda item: item[0].event.id)
+        try:
+            async with asyncio.timeout(self._write_seconds):
+                written = await self._write([entry for entry, _ in taken])
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
+            if len(taken) > 1:
+                middle = len(taken) // 2
+                await self._settle(taken[:middle])
+                await self._settle(taken[middle:])
+                return
+            log.error("event %s cannot be stored: %s", taken[0][0].event.id, error)
+            written = self._none(taken)
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("a batch of %d events failed: %s", len(taken), str(error).strip() or type(error).__name__)
+            await self._disconnect()
+            written = self._none(taken)
+        except Exception:
+            log.exception("a batch of %d events failed", len(taken))
+            await self._disconnect()
+            written = self._none(taken)
+        if written.batch is not None:
+            self._on_commit(written.batch)
+        for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
+            waiter(entry, outcome)
+
+    def _none(self, taken: Sequence[object]) -> Written:
+        self.failures += len(taken)
+        return Written([Outcome.FAILED] * len(taken), None)
+
+    async def _write(self, entries: Sequence[Entry]) -> Written:
+        parameters = columns(entries)
+        for attempt in range(RETRIES + 1):
+            connection = await self._connected()
+            try:
+                cursor = await connection.execute(WRITE, parameters, binary=True)
+                row = await cursor.fetchone()
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+                if attempt == RETRIES:
+                    raise
+                continue
+            self.batches += 1
+            self.events += len(entries)
+            self.largest_batch = max(self.largest_batch, len(entries))
+            assert row is not None
+            return _written(entries, *row)
+        raise AssertionError("unreachable")
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(application="relay write", statement_seconds=self._write_seconds)
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        """Leave a connection whose state is unknown; what it was doing is rolled back or committed by the server alone."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+
+def _written(
+    entries: Sequence[Entry],
+    first_seq: int,
+    duplicates: Sequence[int],
+    outdated: Sequence[int],
+    replaced_by: Sequence[int],
+    replaced_ids: Sequence[bytes],
+) -> Written:
+    """Outcomes and changes, numbered as the database numbered them: in the order of the entries, '-' before its '+'."""
+    outcomes = [Outcome.STORED] * len(entries)
+    for number in duplicates:
+        outcomes[number - 1] = Outcome.DUPLICATE
+    for number in outdated:
+        outcomes[number - 1] = Outcome.OUTDATED
+    if not first_seq:
+        return Written(outcomes, None)
+    replaced = dict(zip(replaced_by, replaced_ids, strict=True))
+    changes: list[Change] = []
+    seq = first_seq
+    for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
+        if outcome is not Outcome.STORED:
+            continue
+        if number in replaced:
+            changes.append(Removed(seq, replaced[number].hex()))
+            seq += 1
+        changes.append(Added(seq, entry.event))
+        seq += 1
+    return Written(outcomes, Batch.of(changes))

@@ -1,0 +1,159 @@
+"""The bus tells every other process at once what was committed here. It may lose anything: the log is the truth.
+
+One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus, and what it cannot take is
+dropped and counted, because whoever misses it reads the log.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from channels.layers import get_channel_layer
+
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.protocol.event import StoredEvent
+
+log = logging.getLogger("relay.bus")
+
+GROUP = "relay.changes"
+MAX_QUEUED = 1_000
+"""Messages on their way out, or received and not yet applied; more are dropped and read from the log."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
+
+
+def pack(batch: Batch) -> bytes:
+    """A batch as it travels: the first number and, for each change, an event's text or the 32 bytes of a removed id."""
+    return _encode(
+        (batch.first, [c.event.json if type(c) is Added else bytes.fromhex(c.event_id) for c in batch.changes])  # type: ignore[union-attr]
+    )
+
+
+def unpack(raw: bytes) -> Batch:
+    """The batch in `raw`. Raises msgspec.DecodeError for anything that `pack` did not write."""
+    first, entries = _decode(raw)
+    return Batch(first, first + len(entries) - 1, [_change(first + i, entry) for i, entry in enumerate(entries)])
+
+
+def _change(seq: int, entry: bytes) -> Change:
+    # An event's text begins with a brace and is longer than an id.
+    return Removed(seq, entry.hex()) if len(entry) == 32 else Added(seq, StoredEvent.from_json(entry))
+
+
+class Bus:
+    """Publishes this process's batches and ephemeral events, and receives those of the others."""
+
+    def __init__(self, on_batch: Callable[[Batch], None], on_ephemeral: Callable[[StoredEvent], None]) -> None:
+        self.sent = 0
+        self.received = 0
+        self.dropped = 0
+        self.failures = 0
+        self.up = True
+        self._on_batch = on_batch
+        self._on_ephemeral = on_ephemeral
+        self._name = uuid.uuid4().hex
+        self._layer: Any = get_channel_layer()
+        self._out: deque[dict[str, Any]] = deque()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to send and to listen; needs a running loop."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._send_all(), name="relay bus out"),
+            loop.create_task(self._listen(), name="relay bus in"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        try:
+            async with asyncio.timeout(1):
+                await self._layer.flush()
+        except Exception as error:
+            log.debug("the bus did not close in order: %s", error)
+
+    def publish(self, batch: Batch) -> None:
+        """Tell the others of a committed batch; returns at once."""
+        self._queue({"changes": pack(batch)})
+
+    def publish_ephemeral(self, event: StoredEvent) -> None:
+        """Tell the others of an event that is not stored; returns at once. With the bus down it is lost to them."""
+        self._queue({"ephemeral": event.json})
+
+    def _queue(self, content: dict[str, Any]) -> None:
+        if len(self._out) >= MAX_QUEUED:
+            self.dropped += 1
+            return
+        self._out.append({"type": "relay.bus", "from": self._name, **content})
+        self._wake.set()
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            while self._out:
+                await self._send(self._out.popleft())
+            self._wake.clear()
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        try:
+            await self._layer.group_send(GROUP, message)
+        except Exception as error:
+            self.failures += 1
+            self.dropped += 1 + len(self._out)
+            self._out.clear()
+            self._say(False, error)
+            await asyncio.sleep(0.2)
+        else:
+            self.sent += 1
+            self._say(True)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._receive_all()
+            except Exception as error:
+                self.failures += 1
+                self._say(False, error)
+                await asyncio.sleep(0.5)
+
+    async def _receive_all(self) -> None:
+        # No time limit around receive(): cancelling it would end the subscription.
+        channel = await self._layer.new_channel()
+        await self._layer.group_add(GROUP, channel)
+        while True:
+            self._take(await self._layer.receive(channel))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        """Applied as it arrives, so that the layer's own queue, which has no bound, stays empty."""
+        if message.get("from") == self._name:
+            return
+        self.received += 1
+        try:
+            if "changes" in message:
+                self._on_batch(unpack(message["changes"]))
+            elif "ephemeral" in message:
+                self._on_ephemeral(StoredEvent.from_json(message["ephemeral"]))
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            self.dropped += 1
+            log.error("a message on the bus cannot be read: %s", error)
+
+    def _say(self, up: bool, error: Exception | None = None) -> None:
+        """One line when the bus goes, one when it is back."""
+        if up is self.up:
+            return
+        self.up = up
+        if up:
+            log.warning("the bus is back")
+        else:
+            log.warning("the bus is down (%s); changes of other processes come from the log", str(error).strip() or error)
+
+

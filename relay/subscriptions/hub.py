@@ -1,0 +1,114 @@
+"""All open subscriptions of this process, and the live seam.
+
+Rule: a subscription has a position; it is sent the matching changes after it, each once, in order. That takes no set of seen
+ids and no timer: while a subscription is held, the ring keeps what it will be sent.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from relay.changes.change import Added, Change
+from relay.changes.intake import Intake
+from relay.changes.ring import OutOfReach
+from relay.protocol.event import StoredEvent
+from relay.protocol.filters import Filter
+from relay.protocol.visibility import visible
+from relay.subscriptions.index import FilterIndex
+from relay.subscriptions.outbox import Outbox
+
+HELD = 2**63
+"""The position of a subscription whose stored result is not sent yet: no live change is after it."""
+
+
+class Subscription:
+    """One open subscription. `head` is the start of its frames, `position` the last change it needs no more."""
+
+    __slots__ = ("filters", "head", "outbox", "position")
+
+    def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter]) -> None:
+        self.outbox = outbox
+        self.head = head
+        self.filters = filters
+        self.position = HELD
+
+    def frame(self, text: bytes) -> bytes:
+        """The frame that carries an event's JSON text to this subscription."""
+        return self.head + text + b"]"
+
+    def matches(self, event: StoredEvent) -> bool:
+        """True if any of its filters matches."""
+        for flt in self.filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
+            if flt.matches(event):
+                return True
+        return False
+
+
+class Hub:
+    """Registers subscriptions and hands them what changes."""
+
+    def __init__(self, intake: Intake) -> None:
+        self.intake = intake
+        self.deliveries = 0
+        self.subscriptions = 0
+        self._index: FilterIndex[Subscription] = FilterIndex()
+
+    @property
+    def position(self) -> int:
+        """P: the last change that this process has applied."""
+        return self.intake.ring.position
+
+    def open(self, subscription: Subscription) -> None:
+        """Register a subscription, held until `release`."""
+        self._index.add(subscription, subscription.filters)
+        self.subscriptions += 1
+
+    def close(self, subscription: Subscription) -> None:
+        """Take a subscription out; to be called once for each that was opened."""
+        self._index.remove(subscription, subscription.filters)
+        self.subscriptions -= 1
+
+    def missed(self, subscription: Subscription, position: int) -> list[bytes]:
+        """The frames of the changes after `position` that this process has applied already.
+
+        Raises OutOfReach when the ring does not reach back to `position`.
+        """
+        return self._frames(subscription, self.intake.ring.since(position))
+
+    def release(self, subscription: Subscription, position: int) -> None:
+        """Send what came after `position` and let the subscription be live from here on, in one step of the loop.
+
+        Raises OutOfReach, with nothing changed, when the ring does not reach back to `position`.
+        """
+        for frame in self.missed(subscription, position):
+            subscription.outbox.put(frame)
+        subscription.position = max(position, self.position)
+
+    def _frames(self, subscription: Subscription, changes: Iterable[Change]) -> list[bytes]:
+        now = int(time.time())
+        return [
+            subscription.frame(change.event.json)
+            for change in changes
+            if type(change) is Added and subscription.matches(change.event) and visible(change.event, now)
+        ]
+
+    def deliver(self, changes: Iterable[Change]) -> None:
+        """Hand changes, newly applied and in order, to the subscriptions that they concern."""
+        now = int(time.time())
+        for change in changes:
+            if type(change) is Added and visible(change.event, now):
+                self._deliver(change.event, change.seq)
+
+    def deliver_ephemeral(self, event: StoredEvent) -> None:
+        """Hand on an event that has no place in the order (01-K04); held subscriptions do not get it."""
+        if visible(event, int(time.time())):
+            self._deliver(event, HELD - 1)
+
+    def _deliver(self, event: StoredEvent, seq: int) -> None:
+        text = event.json + b"]"
+        for subscription in self._index.candidates(event):
+            if seq > subscription.position and subscription.matches(event):
+                subscription.outbox.put(subscription.head + text)
+                self.deliveries += 1
+
+
+__all__ = ["HELD", "Hub", "OutOfReach", "Subscription"]
