@@ -85,21 +85,19 @@ def _parse_with_care(frame: bytes, limits: Limits) -> Message:
         _refuse(f"the message is not JSON: {fault.msg}")
     if not isinstance(parts, list) or not parts:
         _refuse("a message must be a JSON array that starts with its name")
-    match parts:
-        case ["EVENT", *rest]:
-            return _event(rest, limits)
-        case ["REQ", str(subscription_id), *filters]:
-            return _req(subscription_id, filters, limits)
-        case ["CLOSE", str(subscription_id), *_]:
-            return CloseMessage(subscription_id)
-        case ["REQ" | "CLOSE", *_]:
-            _refuse("the subscription id must be a string")
-    _refuse("unknown message: this relay knows EVENT, REQ and CLOSE")
+    verb = parts[0]
+    if verb == "EVENT":
+        return _event(parts, limits)
+    if verb not in ("REQ", "CLOSE"):
+        _refuse("unknown message: this relay knows EVENT, REQ and CLOSE")
+    if len(parts) < 2 or not isinstance(parts[1], str):
+        _refuse("the subscription id must be a string")
+    return _req(parts[1], parts[2:], limits) if verb == "REQ" else CloseMessage(parts[1])
 
 
-def _event(rest: list[object], limits: Limits) -> EventMessage:
+def _event(parts: list[object], limits: Limits) -> EventMessage:
     # Elements after the event are ignored: a later NIP may define them.
-    value = rest[0] if rest else None
+    value = parts[1] if len(parts) > 1 else None
     try:
         return EventMessage(event_from(value, limits))
     except Invalid as fault:
