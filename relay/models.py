@@ -4,7 +4,7 @@ Nothing is written through them: every write goes through the one writing transa
 """
 
 import hashlib
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,7 +28,13 @@ def tag_key(letter_and_value: str) -> bytes:
     return letter_and_value[0].encode() + packed_value(letter_and_value[1:])
 
 
-class HexField(models.Field[str, str]):
+if TYPE_CHECKING:
+    _StrField = models.Field[str, str]
+else:
+    _StrField = models.Field  # generic only in the stubs
+
+
+class HexField(_StrField):
     """Bytes in the database, lowercase hex in Python. Text that is not hex finds nothing and is not an error."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
@@ -49,7 +55,7 @@ class HexField(models.Field[str, str]):
             return b""
 
 
-class TagKeyField(models.Field[str, str]):
+class TagKeyField(_StrField):
     """The key of a tag in the database, `letter:value` in Python."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
