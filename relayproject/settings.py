@@ -94,7 +94,10 @@ RELAY_QUERY_SECONDS = env.seconds("RELAY_QUERY_SECONDS", 5.0, low=0.05)  # total
 RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # from arrival to OK
 RELAY_PING_SECONDS = env.seconds("RELAY_PING_SECONDS", 50.0, low=0.1, high=55.0)  # 01-S14: at most 55
 RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
-RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=8.0)
+RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=6.0)
+RELAY_HEARTBEAT_SECONDS = env.seconds(
+    "RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0
+)  # silence after which a worker is replaced
 
 # -- Writing, ring and log ----------------------------------------------------------------------------
 RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # events of one transaction
@@ -116,6 +119,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 
 INSTALLED_APPS = [
+    "relayproject",  # before daphne: its runserver says in a sentence when no database runs
     "daphne",
     "unfold",
     "django.contrib.admin",
@@ -126,7 +130,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "django_prometheus",
-    "relayproject",
     "relay",
 ]
 
@@ -179,14 +182,16 @@ CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            "hosts": [{"address": BUS_URL or "redis://127.0.0.1:6379", "socket_timeout": 1, "socket_connect_timeout": 1}],
+            "hosts": [
+                {"address": BUS_URL or "redis://127.0.0.1:6379", "socket_timeout": 1, "socket_connect_timeout": 1}
+            ],
             "prefix": "relay",
         },
     },
 }
 
 # -- Jobs ---------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = BROKER_URL or "redis://127.0.0.1:6379"
+CELERY_BROKER_URL = BROKER_URL.replace("unix://", "redis+socket://", 1) or "redis://127.0.0.1:6379"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 300
@@ -210,6 +215,7 @@ LOGGING: dict[str, Any] = {
         "channels_redis": {"level": "CRITICAL"},  # one traceback a second while the bus is down; relay.bus says it once
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "uvicorn": {"level": "WARNING"},
     },
 }
 

@@ -1,0 +1,70 @@
+"""The ASGI application: HTTP goes to Django, WebSocket on "/" to the relay, lifespan to the process's relay.
+
+Under `serve` each worker process runs it in uvicorn. Started by hand in another server (daphne, uvicorn), it
+refuses with one sentence when no database answers.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relayproject.settings")
+django_application = get_asgi_application()
+
+from relayproject.runtime.presence import require_database  # noqa: E402  needs the settings
+from relayproject.runtime.refusal import Refusal  # noqa: E402
+
+if not os.environ.get("RELAY_SUPERVISED"):
+    try:
+        require_database()
+    except Refusal as refusal:
+        sys.exit(str(refusal))
+
+
+def _relay_consumer() -> Any:
+    if find_spec("relay.consumers") is None:
+        return None
+    from relay.consumers import RelayConsumer
+
+    return RelayConsumer.as_asgi()
+
+
+relay_consumer = _relay_consumer()
+
+
+async def websocket(scope: Any, receive: Any, send: Any) -> None:
+    """The relay on "/"; any other path is answered 404, or 403 where the server cannot (01-S12)."""
+    if relay_consumer is not None and scope["path"] == "/":
+        await relay_consumer(scope, receive, send)
+        return
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b"The relay is at /\n"})
+
+
+async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+    """Start the process's relay before the first connection, stop it after the last."""
+    runtime: Any = None
+    if find_spec("relay.services.runtime") is not None:
+        from relay.services import runtime
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            if runtime is not None:
+                await runtime.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            if runtime is not None:
+                await runtime.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+application = ProtocolTypeRouter({"http": django_application, "websocket": websocket, "lifespan": lifespan})

@@ -1,0 +1,14 @@
+"""Django system checks: every rule of rules.py, with its id and a hint."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from relayproject.rules import problems
+
+
+@register()
+def settings_follow_the_rules(**_kwargs: Any) -> list[CheckMessage]:
+    """relay.E001 and above: a wrong setting stops the start."""
+    return [Error(problem.sentence, hint=problem.hint, id=problem.id) for problem in problems(settings)]

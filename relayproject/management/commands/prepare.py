@@ -1,0 +1,52 @@
+"""`manage.py prepare`: migrations and the first administrator, once, whatever the number of machines."""
+
+from argparse import ArgumentParser
+from typing import Any, ClassVar
+
+from django.core.management.base import BaseCommand, CommandError
+
+from relayproject.runtime import preparation
+from relayproject.runtime.refusal import Refusal
+
+
+class Command(BaseCommand):
+    help = (
+        "Bring the database to this version and create the first administrator if there is no user; "
+        "prints that administrator's generated password. `serve` runs it for the role migrate."
+    )
+    requires_system_checks: ClassVar[list[str]] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--wait",
+            type=float,
+            metavar="SECONDS",
+            help="change nothing; wait until another machine has brought the database to this version",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._refuse_failed_checks()
+            preparation.connect()
+            if options["wait"] is not None:
+                preparation.wait_until_prepared(options["wait"])
+            else:
+                self._prepare()
+        except Refusal as refusal:
+            raise CommandError(str(refusal)) from refusal
+
+    def _prepare(self) -> None:
+        with preparation.alone():
+            applied = preparation.migrate()
+            password = preparation.create_first_administrator()
+        if applied:
+            self.stderr.write(f"prepare: {applied} migrations applied")
+        if password is not None:
+            self.stdout.write(f"administrator: {preparation.ADMINISTRATOR}, password: {password}")
+
+    def _refuse_failed_checks(self) -> None:
+        from django.core.checks import run_checks
+
+        errors = [message for message in run_checks() if message.is_serious()]
+        if errors:
+            raise Refusal(" ".join(f"{error.msg} {error.hint or ''} ({error.id})" for error in errors))

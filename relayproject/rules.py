@@ -1,0 +1,86 @@
+"""What a setting must be, beyond what its typed reader sees: pure functions over the settings module.
+
+They run without Django too, because `serve` refuses a wrong setting before it starts anything.
+checks.py turns each problem into a Django system check.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+from relayproject import env
+
+HEX_KEY = re.compile(r"[0-9a-f]{64}")
+LONGEST_NAME = 30  # NIP-11: a name SHOULD be less than 30 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A setting that stops the start: `id` of the check, a sentence, and what to do about it."""
+
+    id: str
+    sentence: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.hint} ({self.id})"
+
+
+def problems(settings: Any) -> Iterator[Problem]:
+    """Every problem of the settings (the module, or django.conf.settings), those of the environment first."""
+    for fault in env.faults:
+        yield Problem("relay.E001", f"{fault.name} {fault.problem}.", "Correct the environment variable.")
+    for rule in RULES:
+        yield from rule(settings)
+
+
+def _replicas(settings: Any) -> Iterator[Problem]:
+    if settings.REPLICA_URLS:
+        yield Problem("relay.E002", "REPLICA_URLS is refused until replicas are supported.", "Unset it.")
+
+
+def _name(settings: Any) -> Iterator[Problem]:
+    if len(settings.RELAY_NAME) >= LONGEST_NAME:
+        yield Problem(
+            "relay.E003",
+            f"RELAY_NAME has {len(settings.RELAY_NAME)} characters; NIP-11 wants fewer than {LONGEST_NAME}.",
+            "Shorten it and say the rest in RELAY_DESCRIPTION.",
+        )
+
+
+def _limits(settings: Any) -> Iterator[Problem]:
+    if settings.RELAY_DEFAULT_LIMIT > settings.RELAY_MAX_LIMIT:
+        yield Problem(
+            "relay.E004",
+            f"RELAY_DEFAULT_LIMIT {settings.RELAY_DEFAULT_LIMIT} exceeds RELAY_MAX_LIMIT {settings.RELAY_MAX_LIMIT}.",
+            "Lower the one or raise the other.",
+        )
+
+
+def _keys(settings: Any) -> Iterator[Problem]:
+    for name in ("RELAY_PUBKEY", "RELAY_SELF"):
+        value = getattr(settings, name)
+        if value and not HEX_KEY.fullmatch(value):
+            yield Problem(
+                "relay.E005",
+                f"{name} must be a public key of 64 lower-case hex digits.",
+                "An npub must be converted to hex first.",
+            )
+
+
+def _networks(settings: Any) -> Iterator[Problem]:
+    for name in ("RELAY_TRUSTED_PROXIES", "RELAY_IP_LIMIT_EXEMPT"):
+        for word in getattr(settings, name):
+            try:
+                ip_network(word, strict=False)
+            except ValueError:
+                yield Problem(
+                    "relay.E006",
+                    f"{name} must list IP addresses or networks, and {word!r} is neither.",
+                    "Write them like 10.0.0.0/8,::1.",
+                )
+
+
+RULES = (_replicas, _name, _limits, _keys, _networks)

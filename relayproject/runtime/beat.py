@@ -1,0 +1,60 @@
+"""Celery beat on one of many machines: whoever holds an advisory lock keeps the schedule, the others stand by.
+
+`python -m relayproject.runtime.beat`, started by the supervisor. When the lock's connection is lost the process
+ends, so that two machines never keep the schedule at once for long; the supervisor starts it again as a standby.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import psycopg
+
+from relayproject.celery import app
+from relayproject.runtime.preparation import BEAT_LOCK
+
+LOOK_SECONDS = 2.0
+
+
+def wait_for_turn(connection: "psycopg.Connection[tuple[bool]]") -> None:
+    """Return when this process holds the lock; says once that it stands by."""
+    standing_by = False
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK]).fetchone()
+        if row is not None and row[0]:
+            return
+        if not standing_by:
+            sys.stderr.write("beat: another machine keeps the schedule; standing by\n")
+            standing_by = True
+        time.sleep(LOOK_SECONDS)
+
+
+def watch(connection: "psycopg.Connection[tuple[bool]]") -> None:
+    """End this process when the connection that holds the lock is gone."""
+    try:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            connection.execute("SELECT 1")
+    except psycopg.Error:
+        sys.stderr.write("beat: the lock is lost with its connection\n")
+        os.kill(os.getpid(), signal.SIGKILL)  # beat has no state to save, and must not run on
+
+
+def main() -> None:
+    from django.conf import settings
+
+    try:
+        connection = psycopg.connect(
+            settings.DATABASE_URL, autocommit=True, connect_timeout=3, keepalives_idle=10, keepalives_count=3
+        )
+        wait_for_turn(connection)
+    except psycopg.Error as error:
+        sys.exit(f"beat: the database does not answer: {error}")
+    threading.Thread(target=watch, args=(connection,), daemon=True).start()
+    app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler="celery.beat:Scheduler").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The data folder of a relay: its lock, its secret key, the sockets, and the addresses left for other commands.
+
+var/serve.lock      held while a `serve` runs on the folder
+var/secret_key      Django's key in local mode (0600)
+var/services.json   addresses of the embedded servers while they run (0600)
+var/postgres/       the database;  var/postgres.log, var/valkey.log  what the servers said
+var/run/            Unix sockets, or a link to them where the path is too long for a socket
+"""
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relayproject.runtime.refusal import Refusal
+
+SOCKET_PATH_BYTES = 107  # of a Unix socket on Linux, without the closing zero
+LONGEST_NAME = len("/.s.PGSQL.5432.lock")
+SAFE_PATH = re.compile(r"[A-Za-z0-9._/-]+")  # PostgreSQL and libpq give commas, quotes and @ a meaning
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read, in one step."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+@dataclass(slots=True)
+class DataFolder:
+    """A folder taken by this process from `take()` to `release()`."""
+
+    path: Path
+    _lock: int = field(default=-1, init=False)
+    _sockets: Path | None = field(default=None, init=False)
+
+    def take(self) -> None:
+        """Create the folder and lock it; raises Refusal when it cannot be written or another start has it."""
+        try:
+            self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            (self.path / "run").mkdir(mode=0o700, exist_ok=True)
+            write_private(self.path / "run" / "writable", "")
+            (self.path / "run" / "writable").unlink()
+        except OSError as error:
+            raise Refusal(
+                f"The data folder {self.path} cannot be written ({error.strerror}): set RELAY_DATA_DIR to one that can."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Refusal(
+                f"The data folder {self.path} is in use by another start: stop that, or set RELAY_DATA_DIR."
+            ) from error
+
+    def release(self) -> None:
+        """Leave nothing behind that speaks of running servers."""
+        (self.path / "services.json").unlink(missing_ok=True)
+        self._drop_short_sockets()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def secret_key(self) -> str:
+        """The key in `secret_key`, generated on the first start."""
+        path = self.path / "secret_key"
+        if not path.exists() or not path.read_text().strip():
+            write_private(path, secrets.token_urlsafe(50) + "\n")
+        return path.read_text().strip()
+
+    def announce(self, services: dict[str, str]) -> None:
+        """Write the addresses that other commands of this checkout read (settings.py)."""
+        write_private(self.path / "services.json", json.dumps(services, indent=1) + "\n")
+
+    def sockets(self) -> Path:
+        """A private folder whose path is short enough for Unix sockets and has no special characters."""
+        if self._sockets is None:
+            self._drop_short_sockets()
+            run = self.path / "run"
+            text = str(run)
+            if len(os.fsencode(text)) + LONGEST_NAME <= SOCKET_PATH_BYTES and SAFE_PATH.fullmatch(text):
+                self._sockets = run
+            else:
+                self._sockets = Path(tempfile.mkdtemp(prefix="nr-", dir="/tmp"))
+                (run / "sockets").symlink_to(self._sockets)
+        return self._sockets
+
+    def _drop_short_sockets(self) -> None:
+        """Remove the short folder that this start, or one that was killed, has made."""
+        link = self.path / "run" / "sockets"
+        if link.is_symlink():
+            target = link.readlink()
+            if target.name.startswith("nr-") and target.parent == Path("/tmp"):  # noqa: S108
+                shutil.rmtree(target, ignore_errors=True)
+            link.unlink()
+        self._sockets = None

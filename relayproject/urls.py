@@ -1,0 +1,9 @@
+"""HTTP paths: the admin, and whatever the relay serves."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("relay.urls")),
+]
