@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from django.conf import settings
 
-from relay.protocol.info import Identity
+from relay.protocol.info import RelayIdentity
 from relay.protocol.limits import Limits
 
 Network = IPv4Network | IPv6Network
@@ -17,7 +17,7 @@ class Config:
     """Bounds and durations of one process. Sizes are in bytes, durations in seconds."""
 
     limits: Limits
-    identity: Identity
+    identity: RelayIdentity
     max_connections: int
     max_connections_per_ip: int
     ip_limit_exempt: tuple[Network, ...]
@@ -69,15 +69,15 @@ def limits() -> Limits:
     )
 
 
-def identity() -> Identity:
+def identity() -> RelayIdentity:
     """What the relay says of itself (NIP-11)."""
-    return Identity(
+    return RelayIdentity(
         name=settings.RELAY_NAME,
         description=settings.RELAY_DESCRIPTION,
         banner=settings.RELAY_BANNER,
         icon=settings.RELAY_ICON,
         pubkey=settings.RELAY_PUBKEY,
-        self_pubkey=settings.RELAY_SELF,
+        own_pubkey=settings.RELAY_SELF,
         contact=settings.RELAY_CONTACT,
         terms_of_service=settings.RELAY_TERMS_OF_SERVICE,
         software=settings.RELAY_SOFTWARE,

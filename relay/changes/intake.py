@@ -26,6 +26,11 @@ class Intake:
         """True while a batch waits for changes before it."""
         return bool(self._waiting)
 
+    def restart(self, ring: Ring) -> None:
+        """Begin anew with another ring: the place in the order was lost, or a new epoch began."""
+        self.ring = ring
+        self._waiting.clear()
+
     def offer(self, batch: Batch) -> Sequence[Change]:
         """Take a batch in; returns the changes that became applicable, in order (possibly none)."""
         ring = self.ring

@@ -67,29 +67,19 @@ class Hub:
         self._index.remove(subscription, subscription.filters)
         self.subscriptions -= 1
 
-    def missed(self, subscription: Subscription, position: int) -> list[bytes]:
-        """The frames of the changes after `position` that this process has applied already.
-
-        Raises OutOfReach when the ring does not reach back to `position`.
-        """
-        return self._frames(subscription, self.intake.ring.since(position))
+    def wants(self, subscription: Subscription, event: StoredEvent) -> bool:
+        """True if the event may be sent to the subscription now: it matches and is visible (01-F19, X-1)."""
+        return subscription.matches(event) and visible(event, int(time.time()))
 
     def release(self, subscription: Subscription, position: int) -> None:
         """Send what came after `position` and let the subscription be live from here on, in one step of the loop.
 
         Raises OutOfReach, with nothing changed, when the ring does not reach back to `position`.
         """
-        for frame in self.missed(subscription, position):
-            subscription.outbox.put(frame)
+        for change in self.intake.ring.since(position):
+            if type(change) is Added and self.wants(subscription, change.event):
+                subscription.outbox.put(subscription.frame(change.event.json))
         subscription.position = max(position, self.position)
-
-    def _frames(self, subscription: Subscription, changes: Iterable[Change]) -> list[bytes]:
-        now = int(time.time())
-        return [
-            subscription.frame(change.event.json)
-            for change in changes
-            if type(change) is Added and subscription.matches(change.event) and visible(change.event, now)
-        ]
 
     def deliver(self, changes: Iterable[Change]) -> None:
         """Hand changes, newly applied and in order, to the subscriptions that they concern."""

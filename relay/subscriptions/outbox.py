@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
+HIGH_WATER_BYTES = 65_536
+"""The transport says that it has drained only after more than this was waiting in it."""
+
+
 class Wire(Protocol):
     """The way to one client (implemented by the consumer, over whichever server carries it)."""
 
@@ -18,7 +22,16 @@ class Wire(Protocol):
     def buffered_bytes(self) -> int:
         """What was sent and has not left the process."""
 
-    def cut(self, reason: str) -> None:
+    def pause_reading(self) -> None:
+        """Take no more messages from the client for now; what was read already may still arrive."""
+
+    def resume_reading(self) -> None:
+        """Take messages again."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection in order: what was sent goes out first."""
+
+    def cut(self) -> None:
         """End the connection at once, without waiting for the client to read."""
 
 
@@ -76,7 +89,7 @@ class Outbox:
         if self._bytes + wire.buffered_bytes() > self._max_bytes and wire.buffered_bytes():
             self.close()
             self._on_overflow()
-            wire.cut("too slow")
+            wire.cut()
             return
         frames, self._frames, self._bytes = self._frames, [], 0
         self.sent += len(frames)
@@ -90,7 +103,7 @@ class Outbox:
     async def room(self) -> None:
         """Wait until the client has read what was sent; at once when it keeps up. The caller sets the limit of time."""
         self.flush()
-        if self.closed or self._wire.buffered_bytes() == 0:
+        if self.closed or self._wire.buffered_bytes() <= HIGH_WATER_BYTES:
             return
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_future()

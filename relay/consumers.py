@@ -1,0 +1,165 @@
+"""The channels consumer: a WebSocket on one side, a conversation on the other, and no Nostr rule in between.
+
+It runs its own loop instead of channels' dispatch, which costs a thread hop for each message, and it has no channel of its own: the
+process has one subscription to the bus. Where the server offers `relay.direct` (relay.transport), messages and frames pass
+without a coroutine for each; on any other ASGI server the standard events are used.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+
+from relay.protocol.errors import Failed
+from relay.services import runtime
+from relay.services.conversation import Conversation
+from relay.services.runtime import Relay
+
+TRY_AGAIN_LATER = 1013
+
+
+class DirectWire:
+    """A client behind the transport's own socket."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self.send_frames = socket.send_frames
+        self.buffered_bytes = socket.buffered_bytes
+        self.pause_reading = socket.pause_reading
+        self.resume_reading = socket.resume_reading
+        self.close = socket.close
+        self.cut = socket.abort
+
+
+class StandardWire:
+    """A client behind ASGI's `send`: frames wait here for a task that sends one after the other."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._closing: tuple[int, str] | None = None
+        self.readable = asyncio.Event()
+        self.readable.set()
+        self.ended = asyncio.Event()
+        self.on_drained: Any = None
+
+    def send_frames(self, frames: Sequence[bytes]) -> None:
+        self._frames.extend(frames)
+        self._bytes += sum(map(len, frames))
+        self._wake.set()
+
+    def buffered_bytes(self) -> int:
+        return self._bytes
+
+    def pause_reading(self) -> None:
+        self.readable.clear()
+
+    def resume_reading(self) -> None:
+        self.readable.set()
+
+    def close(self, code: int, reason: str) -> None:
+        self._closing = (code, reason)
+        self._wake.set()
+
+    def cut(self) -> None:
+        self._closing = (TRY_AGAIN_LATER, "too slow")
+        self._frames.clear()
+        self.ended.set()
+
+    async def run(self) -> None:
+        """Send what is put until the connection is closed from this side."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._frames:
+                frame = self._frames.popleft()
+                await self._send({"type": "websocket.send", "text": frame.decode()})
+                self._bytes -= len(frame)
+            if self.on_drained is not None:
+                self.on_drained()
+            if self._closing is not None:
+                await self._say_close()
+                return
+
+    async def _say_close(self) -> None:
+        assert self._closing is not None
+        code, reason = self._closing
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        self.ended.set()
+
+
+class RelayConsumer(AsyncConsumer):
+    """One connection of a client."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()  # websocket.connect
+        ip = (scope.get("client") or ("unix",))[0]
+        try:
+            relay = await runtime.start()
+            refusal = relay.admit(ip)
+        except Failed as error:
+            refusal = error.message
+        if refusal is not None:
+            await _refuse(scope, send, refusal)
+            return
+        await send({"type": "websocket.accept"})
+        direct = scope.get("extensions", {}).get("relay.direct")
+        if direct is not None:
+            await _converse_directly(relay, ip, direct["socket"], receive)
+        else:
+            await _converse(relay, ip, receive, send)
+
+
+async def _refuse(scope: Any, send: Any, why: str) -> None:
+    """503 before the handshake where the server can say so, a close where it cannot."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": why})
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"10")]
+    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": f"{why}\n".encode()})
+
+
+async def _converse_directly(relay: Relay, ip: str, socket: Any, receive: Any) -> None:
+    conversation = relay.connect(DirectWire(socket), ip)
+    try:
+        socket.set_drained(conversation.outbox.drained)
+        socket.attach(conversation.receive, conversation.closed, conversation.receive_binary)
+        await receive()  # websocket.disconnect: nothing else comes once attached
+    finally:
+        relay.disconnect(conversation, ip)
+
+
+async def _converse(relay: Relay, ip: str, receive: Any, send: Any) -> None:
+    wire = StandardWire(send)
+    conversation = relay.connect(wire, ip)
+    wire.on_drained = conversation.outbox.drained
+    tasks = [
+        asyncio.ensure_future(wire.run()),
+        asyncio.ensure_future(_listen(conversation, wire, receive)),
+        asyncio.ensure_future(wire.ended.wait()),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        relay.disconnect(conversation, ip)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _listen(conversation: Conversation, wire: StandardWire, receive: Any) -> None:
+    while True:
+        await wire.readable.wait()
+        event = await receive()
+        if event["type"] == "websocket.disconnect":
+            return
+        text = event.get("text")
+        if text is not None:
+            conversation.receive(text)
+        else:
+            conversation.receive_binary(event.get("bytes") or b"")

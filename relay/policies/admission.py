@@ -1,0 +1,87 @@
+"""The policies that every event passes, on every write path (X-2), in the order in which they are asked: cheap ones first."""
+
+from collections.abc import Callable, Sequence
+
+import orjson
+from msgspec import Struct
+
+from relay.protocol import kinds
+from relay.protocol.errors import Blocked, Invalid, RelayError, Restricted
+from relay.protocol.event import Event, expiration, is_protected
+from relay.protocol.limits import Limits
+
+MAX_EMBEDDED_BYTES = 262_144
+"""Longer content of a repost is not looked into; no event of that length is embedded in practice."""
+
+
+class Context(Struct, frozen=True, gc=False):
+    """What a policy may know. `now` in seconds since 1970."""
+
+    limits: Limits
+    now: int
+
+
+Policy = Callable[[Context, Event], RelayError | None]
+
+
+def created_at_in_window(context: Context, event: Event) -> RelayError | None:
+    """01-E11: not too far ahead, and not too far back where the operator says so."""
+    ahead = event.created_at - context.now
+    if ahead > context.limits.created_at_upper_limit:
+        return Invalid(f"created_at is more than {context.limits.created_at_upper_limit} seconds in the future")
+    if context.limits.created_at_lower_limit and -ahead > context.limits.created_at_lower_limit:
+        return Invalid(f"created_at is more than {context.limits.created_at_lower_limit} seconds in the past")
+    return None
+
+
+def not_expired(context: Context, event: Event) -> RelayError | None:
+    """40-1: an event that has expired is not taken in."""
+    expires_at = expiration(event.tags)
+    if expires_at is not None and expires_at <= context.now:
+        return Invalid("event expired")
+    return None
+
+
+def not_a_login(context: Context, event: Event) -> RelayError | None:
+    """42-4: an AUTH event is for one relay alone and is never published."""
+    return Invalid("an event of kind 22242 is a login and cannot be published") if event.kind == kinds.AUTH else None
+
+
+def not_protected(context: Context, event: Event) -> RelayError | None:
+    """70-1: an event with a `-` tag may only come from its author, who cannot log in here."""
+    if is_protected(event.tags):
+        return Restricted("this event may only be published by its author, and this relay has no login yet")
+    return None
+
+
+def no_protected_repost(context: Context, event: Event) -> RelayError | None:
+    """70-2: a repost must not carry a protected event away from where its author put it."""
+    if event.kind not in (6, 16) or not 2 < len(event.content) <= MAX_EMBEDDED_BYTES or '"-"' not in event.content:
+        return None
+    try:
+        embedded = orjson.loads(event.content)
+    except (ValueError, UnicodeError):
+        return None
+    tags = embedded.get("tags") if isinstance(embedded, dict) else None
+    if isinstance(tags, list) and any(isinstance(tag, list) and tag and tag[0] == "-" for tag in tags):
+        return Blocked("a protected event cannot be reposted")
+    return None
+
+
+POLICIES: Sequence[Policy] = (
+    created_at_in_window,
+    not_a_login,
+    not_protected,
+    not_expired,
+    no_protected_repost,
+)
+"""All of them, in order. The first that objects is the answer."""
+
+
+def first_objection(context: Context, event: Event) -> RelayError | None:
+    """What the first policy that objects says, None when all agree."""
+    for policy in POLICIES:
+        objection = policy(context, event)
+        if objection is not None:
+            return objection
+    return None

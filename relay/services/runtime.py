@@ -1,0 +1,200 @@
+"""The relay of one process: what is shared by its connections, its start and its stop.
+
+Started by the server's lifespan, or by the first connection where there is none (daphne). Rule: a process accepts clients only from a
+known place in the order.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import time
+from collections import Counter
+
+from relay.changes.change import Batch
+from relay.changes.intake import Intake
+from relay.changes.ring import Ring
+from relay.conf import Config, config
+from relay.metrics import counters
+from relay.protocol.errors import Failed
+from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
+from relay.services.follow import Follower
+from relay.services.publish import Publisher
+from relay.services.subscribe import Subscriber
+from relay.storage.log import heartbeat
+from relay.storage.reads import Reads
+from relay.storage.writer import Writer
+from relay.subscriptions.bus import Bus
+from relay.subscriptions.hub import Hub
+from relay.subscriptions.outbox import Flusher, Wire
+
+log = logging.getLogger("relay.runtime")
+
+START_SECONDS = 30.0
+"""How long a start waits for the database before it gives up."""
+
+
+
+class Relay:
+    """The relay of one process. Make it inside a running loop."""
+
+    def __init__(self, conf: Config) -> None:
+        self.config = conf
+        self.started_at = time.time()
+        self.ready = False
+        self.conversations: set[Conversation] = set()
+        self._by_ip: Counter[str] = Counter()
+        self.reads = Reads(conf.read_connections, conf.query_seconds)
+        self.intake = Intake(Ring(0, conf.ring_bytes))
+        self.hub = Hub(self.intake)
+        self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral)
+        self.follower = Follower(self.intake, self.hub, self.reads, lambda: self.bus.up, self._lost)
+        self.writer = Writer(
+            self._committed,
+            batch_events=conf.write_batch,
+            queue_events=conf.write_queue,
+            write_seconds=conf.write_seconds,
+        )
+        publisher = Publisher(conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus)
+        subscriber = Subscriber(self.hub, self.reads, conf.query_seconds)
+        self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
+        self._restart: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Find the place in the order and begin. Raises Failed when the database does not answer in time."""
+        await self.reads.open()
+        await self._begin()
+        self.bus.start()
+        self.writer.start()
+        self.ready = True
+
+    async def _begin(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                now = await heartbeat(self.reads)
+                break
+            except Failed:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+        self.intake.restart(Ring(now.position, self.config.ring_bytes))
+        self.follower.start(now)
+
+    async def stop(self) -> None:
+        """Say goodbye to every client, write what is queued, and end; takes at most the drain time and a second."""
+        self.ready = False
+        self.farewell(STOPPING, SERVICE_RESTART)
+        await self.writer.stop(self.config.drain_seconds)
+        await self.follower.stop()
+        await self.bus.stop()
+        await self.reads.close()
+
+    def farewell(self, text: str, code: int) -> None:
+        """End every connection in order, each subscription with CLOSED `text` (01-S09)."""
+        for conversation in list(self.conversations):
+            conversation.farewell(text, code)
+
+    def _from_bus(self, batch: Batch) -> None:
+        self.follower.apply(batch)
+
+    def _committed(self, batch: Batch) -> None:
+        self.follower.apply(batch)
+        self.bus.publish(batch)
+
+    def _lost(self, why: str) -> None:
+        """What clients were promised can no longer be kept: have them connect again, and begin anew."""
+        if self._restart is None or self._restart.done():
+            self._restart = asyncio.get_running_loop().create_task(self._begin_anew(), name="relay begins anew")
+
+    async def _begin_anew(self) -> None:
+        self.ready = False
+        self.farewell("error: the relay lost its place, connect again", SERVICE_RESTART)
+        await self.follower.stop()
+        while not self.ready:
+            try:
+                await self._begin()
+                self.ready = True
+            except Failed as error:
+                log.error("no new beginning yet: %s", error.message)
+
+    def admit(self, ip: str) -> str | None:
+        """Why a client from `ip` may not connect now, None if it may."""
+        if not self.ready:
+            return "the relay is not ready"
+        if len(self.conversations) >= self.config.max_connections:
+            return "the relay has too many connections"
+        if self._by_ip[ip] >= self.config.max_connections_per_ip and not self._exempt(ip):
+            return "too many connections from this address"
+        return None
+
+    def _exempt(self, ip: str) -> bool:
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return True  # a Unix socket has no address: whoever is behind it is the operator's proxy
+        return any(address in network for network in self.config.ip_limit_exempt)
+
+    def connect(self, wire: Wire, ip: str) -> Conversation:
+        """Begin a conversation; it must be ended with `disconnect`."""
+        conversation = Conversation(self._services, wire)
+        self.conversations.add(conversation)
+        self._by_ip[ip] += 1
+        counters.connections += 1
+        return conversation
+
+    def disconnect(self, conversation: Conversation, ip: str) -> None:
+        """The client is gone."""
+        conversation.end()
+        self.conversations.discard(conversation)
+        self._by_ip[ip] -= 1
+        if not self._by_ip[ip]:
+            del self._by_ip[ip]
+        counters.connections -= 1
+
+    def problem(self) -> str | None:
+        """Why this process should get no new clients now, None if all is well."""
+        if not self.ready:
+            return "the relay is not ready"
+        if not self.follower.database_up:
+            return "the database does not answer"
+        if not self.bus.up:
+            return "the bus is down: changes of other processes come late, from the log"
+        if self.follower.lag > self.config.write_queue:
+            return f"{self.follower.lag} changes behind the log"
+        return None
+
+
+_relay: Relay | None = None
+_starting: asyncio.Lock | None = None
+
+
+async def start() -> Relay:
+    """The relay of this process, started if it was not. Raises Failed when the database does not answer."""
+    global _relay, _starting  # noqa: PLW0603 - one relay a process is the point
+    if _relay is not None:
+        return _relay
+    if _starting is None:
+        _starting = asyncio.Lock()
+    async with _starting:
+        if _relay is None:
+            relay = Relay(config())
+            try:
+                await relay.start()
+            except BaseException:
+                await relay.reads.close()
+                raise
+            _relay = relay
+    return _relay
+
+
+def current() -> Relay | None:
+    """The relay of this process, if it was started."""
+    return _relay
+
+
+async def stop() -> None:
+    """End the relay of this process, if it was started."""
+    global _relay  # noqa: PLW0603
+    relay, _relay = _relay, None
+    if relay is not None:
+        await relay.stop()
