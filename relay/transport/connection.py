@@ -1,0 +1,317 @@
+"""One WebSocket connection: everything that is written, keepalive, and every way in which it ends.
+
+Rules: all bytes go through one transport in the order of the calls; what waits to be written is bounded;
+whatever the peer does, a connection that was told to end is gone after `CLOSE_SECONDS`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from relay.transport.counters import counters
+from relay.transport.deadlines import Deadlines
+from relay.transport.frames import EMPTY_PING, PONG, close_frame, frame, text_frames
+from relay.transport.inbox import Inbox, Pause
+from relay.transport.linger import Linger
+
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
+CLOSE_SECONDS = 5.0
+MISSED_PONGS = 2
+_PEER_FAULTS = frozenset({1002, 1003, 1007, 1009})
+
+
+class Sweeper:
+    """The timers of all connections of a worker: pings, and the end of connections that do not end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ping_seconds: float | None) -> None:
+        self.pings: Deadlines[Connection] | None = None
+        if ping_seconds:
+            self.pings = Deadlines(loop, ping_seconds, Connection.ping)
+        self.closings: Deadlines[asyncio.Transport] = Deadlines(loop, CLOSE_SECONDS, _abort_overdue)
+
+
+_sweepers: "WeakKeyDictionary[ServerState, Sweeper]" = WeakKeyDictionary()
+
+
+def sweeper_of(server: "ServerState", loop: asyncio.AbstractEventLoop, ping_seconds: float | None) -> Sweeper:
+    """The one sweeper of a running server."""
+    sweeper = _sweepers.get(server)
+    if sweeper is None:
+        sweeper = _sweepers[server] = Sweeper(loop, ping_seconds)
+    return sweeper
+
+
+def _abort_overdue(transport: asyncio.Transport) -> None:
+    counters.aborted_close_deadline += 1
+    transport.abort()
+
+
+class Connection:
+    """From the TCP connection to its end. Loop thread only; no method raises because the peer is gone."""
+
+    __slots__ = (
+        *("_buffer_age", "_new_parser", "_on_drained", "_pauses", "_sweeper", "_writable"),
+        *(
+            "above_high_water",
+            "closing",
+            "inbox",
+            "is_lost",
+            "loop",
+            "max_message_bytes",
+            "max_queue",
+            "on_lost",
+            "opened",
+            "reason",
+        ),
+        *("shrink_wanted", "transport", "unanswered_pings", "write_limit_bytes", "__weakref__"),
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        sweeper: Sweeper,
+        *,
+        max_message_bytes: int,
+        max_queue: int,
+        write_limit_bytes: int,
+    ) -> None:
+        self.transport = transport
+        self.loop = loop
+        self.max_message_bytes = max_message_bytes
+        self.max_queue = max_queue
+        self.write_limit_bytes = write_limit_bytes
+        self.inbox = Inbox(self)
+        self.opened = False  # accepted
+        self.closing = False  # a close frame or a refusal was sent, or the connection is lost: nothing more is sent
+        self.is_lost = False
+        self.reason = ""
+        self.on_lost: Callable[[], None] | None = None
+        self.unanswered_pings = 0
+        self.shrink_wanted = False
+        self._sweeper = sweeper
+        self._pauses = 0
+        self._buffer_age = 0  # pings since the parser's buffer grew; 0: it is small
+        self.above_high_water = False
+        self._writable: asyncio.Future[None] | None = None
+        self._on_drained: Callable[[], None] | None = None
+        self._new_parser: Callable[[], asyncio.BufferedProtocol] | None = None
+
+    def open(self, response: bytes, new_parser: Callable[[], asyncio.BufferedProtocol]) -> asyncio.BufferedProtocol:
+        """Send the 101 response; from now on the parser reads."""
+        self.opened = True
+        counters.connections_open += 1
+        counters.connections_opened += 1
+        self._new_parser = new_parser
+        self.transport.write(response)
+        parser = new_parser()
+        self.transport.set_protocol(parser)
+        if self._sweeper.pings is not None:
+            self._sweeper.pings.add(self)
+        return parser
+
+    def refuse(self, response: bytes) -> None:
+        """Send an HTTP response instead of opening, and close."""
+        self.closing = True
+        self.transport.write(response)
+        self._finish()
+        self.inbox.end(1006)
+
+    # writing
+
+    def send_frames(self, payloads: Sequence[bytes]) -> None:
+        """Text messages in one write. Above the bound the connection is aborted; after the end nothing happens."""
+        if self.closing or not payloads:
+            return
+        data = text_frames(payloads)
+        counters.messages_out += len(payloads)
+        counters.bytes_out += len(data)
+        counters.writes += 1
+        self.transport.write(data)
+        if self.above_high_water:
+            self._check_bound()
+
+    def send(self, opcode: int, payload: bytes) -> None:
+        """One message of either kind."""
+        if self.closing:
+            return
+        data = frame(opcode, payload)
+        counters.messages_out += 1
+        counters.bytes_out += len(data)
+        counters.writes += 1
+        self._write(data)
+
+    def pong(self, payload: bytes) -> None:
+        self._write(frame(PONG, payload))
+
+    def _write(self, data: bytes) -> None:
+        self.transport.write(data)
+        if self.above_high_water:
+            self._check_bound()
+
+    def _check_bound(self) -> None:
+        if self.transport.get_write_buffer_size() > self.write_limit_bytes:
+            counters.aborted_slow_readers += 1
+            self.abort()
+
+    def pause_writing(self) -> None:
+        self.above_high_water = True
+
+    def resume_writing(self) -> None:
+        self.above_high_water = False
+        self._wake_writers()
+        if self._on_drained is not None:
+            self._on_drained()
+
+    def set_drained(self, callback: Callable[[], None] | None) -> None:
+        self._on_drained = callback
+
+    async def writable(self) -> None:
+        """Wait until the write buffer is below high water, or the connection is lost."""
+        while self.above_high_water and not self.is_lost:
+            if self._writable is None or self._writable.done():
+                self._writable = self.loop.create_future()
+            await asyncio.shield(self._writable)
+
+    def _wake_writers(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # reading
+
+    def pause(self, reason: Pause) -> None:
+        if self.closing and reason is not Pause.FAILED:
+            return  # the peer's close frame must be read
+        before, self._pauses = self._pauses, self._pauses | reason
+        if not before and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self, reason: Pause) -> None:
+        before, self._pauses = self._pauses, self._pauses & ~reason
+        if before and not self._pauses and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # keepalive, and the parser's memory
+
+    def ping(self) -> None:
+        """The ping interval has passed. A peer that we do not read cannot be seen to answer."""
+        if self.closing:
+            return
+        if self.unanswered_pings >= MISSED_PONGS:
+            counters.aborted_ping_timeout += 1
+            self.transport.write(close_frame(1011, "pings were not answered"))
+            self.abort()
+            return
+        if not self._pauses:
+            self.unanswered_pings += 1
+        if self._buffer_age:
+            self._buffer_age += 1
+            self.shrink_wanted = self._buffer_age > 2
+        self._write(EMPTY_PING)
+        if self._sweeper.pings is not None:
+            self._sweeper.pings.add(self)
+
+    def buffer_is_big(self) -> None:
+        self._buffer_age = 1
+        self.shrink_wanted = False
+
+    def shrink_buffer(self) -> None:
+        """picows' buffer never shrinks, so the parser is replaced, between two reads when it holds nothing."""
+        self._buffer_age = 0
+        self.shrink_wanted = False
+        self.pause(Pause.BUFFER)
+        self.loop.call_soon(self._replace_parser)
+
+    def _replace_parser(self) -> None:
+        if not self.closing and self._new_parser is not None:
+            self.transport.set_protocol(self._new_parser())
+        self.resume(Pause.BUFFER)
+
+    # the end
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close in order: what was sent goes out, the peer has `CLOSE_SECONDS` to answer. ValueError: illegal code."""
+        closing = close_frame(code, reason)
+        if self.closing:
+            return
+        self._begin_close(closing, code)
+        self.reason = reason
+        self.resume(Pause(self._pauses))  # the peer's answer must be read; its messages are dropped
+        self.loop.call_soon(self._end, code)
+
+    def peer_closed(self, code: int, reason: str) -> None:
+        """The peer's close frame. An empty one (1005) is answered with 1000."""
+        if self._pauses & Pause.FAILED:
+            return  # it lingers
+        if not self.closing:
+            self._begin_close(close_frame(1000 if code == 1005 else code), code)
+            self.reason = reason
+        self._finish()
+        self._end(code)
+
+    def fail(self, code: int, reason: str) -> None:
+        """The peer broke a rule, or (1011) we did: close without a further look at what it sends."""
+        if self.closing:
+            return
+        if code in _PEER_FAULTS:
+            counters.protocol_errors += 1
+        self._begin_close(close_frame(code, reason), code)
+        self.reason = reason
+        self.pause(Pause.FAILED)
+        self.loop.call_soon(self._linger, code)
+
+    def violation(self, code: int, reason: str) -> None:
+        """The parser gave up. The messages before the broken frame are still on their way."""
+        self.pause(Pause.FAILED)
+        self.loop.call_soon(self.fail, code, reason)
+
+    def _linger(self, code: int) -> None:
+        if not self.transport.is_closing():
+            self.transport.set_protocol(Linger(self))
+            self.resume(Pause(self._pauses))
+            self.transport.write_eof()
+        self._end(code, discard=True)
+
+    def shut_down(self) -> None:
+        """The server stops. `on_close` comes first: frames that it sends precede the close frame."""
+        if not self.closing:
+            self._end(1012, discard=True)
+            self.close(1012, "server restarts")
+
+    def abort(self) -> None:
+        """Drop the connection now, with all that waits to be written. `on_close(1006)` follows."""
+        self.closing = True
+        self.transport.abort()
+
+    def lost(self) -> None:
+        """The transport says so; always the last event."""
+        self.closing = self.is_lost = True
+        self._new_parser = None
+        if self.opened:
+            counters.connections_open -= 1
+            counters.closed(self.inbox.ended_with or 1006)
+        self._sweeper.closings.discard(self.transport)
+        self._wake_writers()
+        self._end(1006)
+        self._on_drained = None
+        if self.on_lost is not None:
+            self.on_lost()
+            self.on_lost = None
+
+    def _begin_close(self, closing: bytes, code: int) -> None:
+        self._write(closing)
+        self.closing = True
+        self._sweeper.closings.add(self.transport)
+
+    def _finish(self) -> None:
+        self._sweeper.closings.add(self.transport)
+        self.transport.close()
+
+    def _end(self, code: int, *, discard: bool = False) -> None:
+        if self._sweeper.pings is not None:
+            self._sweeper.pings.discard(self)
+        self.inbox.end(code, discard=discard)

@@ -1,0 +1,248 @@
+"""Whole messages on their way to the application: by `receive()`, or straight to callbacks once attached.
+
+Rules: order is kept, from the first message to the close; every wait is bounded (reading pauses); no client
+holds the worker for longer than `SLICE_SECONDS` at a time, what is left of its read waits for the next turn.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from enum import IntFlag
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from relay.transport.counters import counters
+from relay.transport.frames import TEXT
+
+if TYPE_CHECKING:
+    from relay.transport.connection import Connection
+
+SLICE_SECONDS = 0.010
+_GAP_SECONDS = 0.001  # reads closer together than this are one slice: the loop had no other turn
+_QUEUE_BYTES = 1024 * 1024
+
+OnMessage = Callable[[bytes], None]
+OnClose = Callable[[int], None]
+
+
+class Pause(IntFlag):
+    """Why reading is paused; it goes on when no reason is left."""
+
+    QUEUE = 1
+    APPLICATION = 2
+    BACKLOG = 4
+    BUFFER = 8
+    FAILED = 16
+    EARLY = 32
+
+
+class Inbox:
+    """The messages of one connection. Before `attach` they are queued, then called back."""
+
+    __slots__ = (
+        *("_application_paused", "_closing", "_connection", "_held", "_in_batch", "_on_binary"),
+        *("_on_close", "_on_text", "_queue", "_queued_bytes", "_scheduled", "_slice_ended", "_slice_started"),
+        *("_told", "_waiter", "ended_with"),
+    )
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._queue: deque[tuple[int, bytes]] | None = None  # made when needed: an empty deque is 600 bytes
+        self._queued_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._on_text: OnMessage | None = None
+        self._on_binary: OnMessage | None = None
+        self._on_close: OnClose | None = None
+        self._held = False  # attached, but messages wait in the queue
+        self._application_paused = False
+        self._scheduled = False
+        self._in_batch = False
+        self._slice_started = self._slice_ended = 0.0
+        self._closing: Callable[[], None] | None = None  # the peer's close, behind its messages
+        self.ended_with: int | None = None
+        self._told = False
+
+    # from the parser
+
+    def put(self, opcode: int, data: bytes, last: bool) -> None:
+        """Take one message; `last` when its read brought nothing more."""
+        try:
+            self._put(opcode, data, last)
+        except Exception:
+            self._failed()
+
+    def _put(self, opcode: int, data: bytes, last: bool) -> None:
+        if self._held or self._on_text is None:
+            self._enqueue(opcode, data)
+            return
+        if last and not self._in_batch:
+            if opcode == TEXT:
+                self._on_text(data)
+            else:
+                self._deliver(opcode, data)
+            return
+        now = monotonic()
+        if not self._in_batch:
+            self._in_batch = True
+            if now - self._slice_ended > _GAP_SECONDS:
+                self._slice_started = now
+        if now - self._slice_started > SLICE_SECONDS:
+            self._yield(opcode, data)
+        else:
+            self._deliver(opcode, data)
+        if last:
+            self.read_ended()
+
+    def read_ended(self) -> None:
+        """The last frame of a read has been taken."""
+        if self._in_batch:
+            self._in_batch = False
+            self._slice_ended = monotonic()
+
+    def _yield(self, opcode: int, data: bytes) -> None:
+        counters.yields += 1
+        self._connection.pause(Pause.BACKLOG)
+        self._enqueue(opcode, data)
+        self._held = True
+        self._schedule()
+
+    def _enqueue(self, opcode: int, data: bytes) -> None:
+        if self._closing is not None or self.ended_with is not None:
+            return  # it came after the close
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append((opcode, data))
+        self._queued_bytes += len(data)
+        if self._on_text is None:
+            self._wake()
+            if len(self._queue) >= self._connection.max_queue or self._queued_bytes >= _QUEUE_BYTES:
+                self._connection.pause(Pause.QUEUE)
+
+    def after_messages(self, closing: Callable[[], None]) -> None:
+        """Call `closing` when the attached application has had all messages before it; else at once."""
+        if self._held and self._queue:
+            self._closing = closing
+            self._application_paused = False  # the end is near and the queue bounded: nothing is lost, nobody waits
+            self._schedule()
+        else:
+            closing()
+
+    def end(self, code: int, *, discard: bool = False) -> None:
+        """The connection is over: the application learns it once, after its messages or (`discard`) instead."""
+        if self.ended_with is not None:
+            return
+        self.ended_with = code
+        self._closing = None
+        self._application_paused = False
+        if discard:
+            self._queue = None
+        if self._on_text is not None and self._queue:
+            self._schedule()
+        else:
+            self._tell()
+
+    # to the attached application
+
+    def attach(self, on_text: OnMessage, on_close: OnClose, on_binary: OnMessage | None) -> None:
+        if self._on_text is not None:
+            raise RuntimeError("the connection's socket is attached already")
+        self._on_text, self._on_close, self._on_binary = on_text, on_close, on_binary
+        if self._queue or self.ended_with is not None:
+            self._held = True
+            self._connection.pause(Pause.BACKLOG)
+            self._schedule()
+        self._connection.resume(Pause.QUEUE)
+
+    def hold(self) -> None:
+        """Deliver nothing until `release()`."""
+        self._held = self._application_paused = True
+
+    def release(self) -> None:
+        self._application_paused = False
+        if self._queue:
+            self._schedule()
+        elif not self._scheduled:
+            self._held = False
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._connection.loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._scheduled = False
+        stop = monotonic() + SLICE_SECONDS
+        try:
+            while self._queue and not self._application_paused:
+                self._deliver(*self._queue.popleft())
+                if monotonic() > stop and self._queue:
+                    self._schedule()
+                    return
+        except Exception:
+            self._failed()
+        if not self._queue:
+            self._queue = None
+            self._drained()
+
+    def _failed(self) -> None:
+        logging.getLogger("relay.transport").exception("The application failed on a message")
+        self._connection.fail(1011, "internal error")
+
+    def _drained(self) -> None:
+        self._queued_bytes = 0
+        self._held = self._application_paused
+        self._connection.resume(Pause.BACKLOG)
+        if self.ended_with is not None:
+            self._tell()
+        elif self._closing is not None:
+            closing, self._closing = self._closing, None
+            closing()
+
+    def _deliver(self, opcode: int, data: bytes) -> None:
+        if opcode == TEXT:
+            self._on_text(data)  # type: ignore[misc]
+        elif self._on_binary is not None:
+            self._on_binary(data)
+        else:
+            self._connection.fail(1003, "text messages only")
+
+    def _tell(self) -> None:
+        self._wake()
+        if self._on_close is not None and not self._told:
+            self._told = True
+            on_close, code = self._on_close, self.ended_with
+            self._on_text, self._on_binary, self._on_close = _ignore, _ignore, None  # they hold the application
+            on_close(code or 1006)
+
+    # to receive()
+
+    async def receive(self) -> dict[str, Any]:
+        """The next `websocket.receive` event, or `websocket.disconnect`, as often as asked."""
+        while True:
+            if self._queue and self._on_text is None:
+                return self._event(*self._queue.popleft())
+            if self.ended_with is not None and self._on_close is None:
+                return {"type": "websocket.disconnect", "code": self.ended_with, "reason": self._connection.reason}
+            self._waiter = self._connection.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def _event(self, opcode: int, data: bytes) -> dict[str, Any]:
+        self._queued_bytes -= len(data)
+        if not self._queue:
+            self._queue = None
+            self._connection.resume(Pause.QUEUE)
+        if opcode == TEXT:
+            return {"type": "websocket.receive", "text": data.decode()}
+        return {"type": "websocket.receive", "bytes": data}
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _ignore(_: bytes) -> None:
+    return

@@ -1,0 +1,122 @@
+"""From frames to whole messages: fragments, UTF-8, control frames (RFC 6455, 5.4 to 5.6 and 8.1).
+
+picows checks masks, opcodes, lengths and control frames; it neither joins fragments, nor checks their order,
+nor UTF-8, nor the reserved bits. That is done here. This is the hot path: few calls, the usual case first.
+"""
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+from relay.transport.connection import Connection
+from relay.transport.counters import counters
+from relay.transport.frames import BINARY, TEXT, is_wire_close_code
+
+# A name of a module is found faster than an attribute of an enum.
+_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+_PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
+_BIG_READ_BYTES = 16384  # above it the parser's buffer is worth giving back
+
+
+class Incoming(WSListener):
+    """Listens to the parser of one connection. Its only state is the message that is not whole yet."""
+
+    __slots__ = ("_connection", "_inbox", "_max_bytes", "_opcode", "_parts")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._inbox = connection.inbox
+        self._max_bytes = connection.max_message_bytes
+        self._opcode = TEXT
+        self._parts: bytearray | None = None  # joined at once: a million empty fragments take no memory
+
+    def on_ws_frame(self, _: WSTransport, frame: WSFrame) -> None:
+        connection = self._connection
+        connection.unanswered_pings = 0  # a client in mid-upload answers late: what it sends is a sign of life
+        kind = frame.msg_type
+        if connection.closing:
+            if kind is _CLOSE:
+                connection.peer_closed(1005, "")
+            return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            connection.fail(1002, "reserved bits are set")
+            return
+        last = bool(frame.last_in_buffer)
+        if kind is _TEXT and frame.fin and self._parts is None:
+            data = frame.get_payload_as_bytes()
+            if data.isascii() or _is_utf8(data):
+                counters.messages_in += 1
+                counters.bytes_in += len(data)
+                self._inbox.put(TEXT, data, last)
+            else:
+                connection.fail(1007, "text is not UTF-8")
+            size = len(data)
+        else:
+            self._unusual(kind, frame, last)
+            size = frame.payload_size
+        if size > _BIG_READ_BYTES or (not last and frame.tail_size > _BIG_READ_BYTES):
+            connection.buffer_is_big()
+        elif connection.shrink_wanted and last and not frame.tail_size and self._parts is None:
+            connection.shrink_buffer()
+
+    def _unusual(self, kind: WSMsgType, frame: WSFrame, last: bool) -> None:
+        if kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+            self._fragment(kind, frame, last)
+        elif kind is _PING:
+            self._connection.pong(frame.get_payload_as_bytes())
+        elif kind is _CLOSE:
+            self._close(frame.get_payload_as_bytes())
+        if last:
+            self._inbox.read_ended()
+
+    def _fragment(self, kind: WSMsgType, frame: WSFrame, last: bool) -> None:
+        if kind is _CONTINUATION:
+            if self._parts is None:
+                self._connection.fail(1002, "continuation of nothing")
+                return
+        elif self._parts is not None:
+            self._connection.fail(1002, "a message began inside another")
+            return
+        else:
+            self._opcode = TEXT if kind is _TEXT else BINARY
+            self._parts = bytearray()
+        if len(self._parts) + frame.payload_size > self._max_bytes:
+            self._connection.fail(1009, f"messages have at most {self._max_bytes} bytes")
+            return
+        self._parts += frame.get_payload_as_bytes()
+        if frame.fin:
+            self._whole(last)
+
+    def _whole(self, last: bool) -> None:
+        data, self._parts = bytes(self._parts or b""), None
+        if self._opcode == TEXT and not (data.isascii() or _is_utf8(data)):
+            self._connection.fail(1007, "text is not UTF-8")
+            return
+        counters.messages_in += 1
+        counters.bytes_in += len(data)
+        self._inbox.put(self._opcode, data, last)
+
+    def _close(self, payload: bytes) -> None:
+        """picows has checked the length and the reason's UTF-8; it lets codes pass that must not be sent."""
+        code = int.from_bytes(payload[:2], "big") if payload else 1005
+        if payload and not is_wire_close_code(code):
+            self._connection.fail(1002, "illegal close code")
+            return
+        reason = payload[2:].decode("utf-8", "replace")
+        connection = self._connection
+        self._inbox.after_messages(lambda: connection.peer_closed(code, reason))
+
+    def on_ws_disconnected(self, _: WSTransport) -> None:
+        self._connection.lost()
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
