@@ -1,0 +1,54 @@
+# make run    a whole relay on this machine: ws://127.0.0.1:8000
+# make test   all tests
+# make check  formatting, lint, types, import contract, then all tests
+# make clean  remove what was built; your data in var/ stays
+
+PYTHONS := python3.13 python3.12 python3.11 python3 python
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUN_PINS := requirements.txt requirements-local.txt constraints.txt
+TEST_PINS := $(RUN_PINS) requirements-dev.txt
+
+.PHONY: run test check clean
+.DELETE_ON_ERROR:
+
+run: .venv/.run-installed
+	@exec $(BIN)/python manage.py serve
+
+test: .venv/.test-installed
+	@$(BIN)/python -m pytest
+
+check: .venv/.test-installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy relay relayproject tests
+	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory test
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@for python in $(PYTHONS); do \
+		$$python -c '$(FITS)' >/dev/null 2>&1 || continue; \
+		echo "Making the virtual environment with $$python ..."; \
+		$$python -m venv .venv && exit 0; \
+		rm -rf .venv; \
+		echo "make: $$python cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv." >&2; \
+		exit 1; \
+	done; \
+	echo "make: Python 3.11, 3.12 or 3.13 is needed and none of them was found on the PATH." >&2; \
+	exit 1
+
+# A stamp is newer than every list of packages it was made from; what tests need includes what a run needs.
+.venv/.run-installed: $(RUN_PINS) | .venv/bin/python
+	@echo "Installing the packages of a local relay (a minute on the first time) ..."
+	@$(PIP) install -r requirements-local.txt -c constraints.txt
+	@touch $@
+
+.venv/.test-installed: $(TEST_PINS) | .venv/bin/python
+	@echo "Installing the packages of the tests (a minute on the first time) ..."
+	@$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@touch .venv/.run-installed $@
