@@ -120,5 +120,3 @@ class Follower:
     def _lose(self, why: str) -> None:
         log.error("this process lost its place in the order: %s", why)
         self._on_lost(why)
-
-

@@ -33,7 +33,6 @@ START_SECONDS = 30.0
 """How long a start waits for the database before it gives up."""
 
 
-
 class Relay:
     """The relay of one process. Make it inside a running loop."""
 

@@ -20,25 +20,13 @@ CONNECT_SECONDS = 3
 def conninfo(**extra: Any) -> str:
     """The connection string of the primary, as Django knows it (in tests that of the test database)."""
     described = connections["default"].settings_dict
-    options = {k: v for k, v in described.get("OPTIONS", {}).items() if k in _LIBPQ_OPTIONS}
-    return make_conninfo(
-        **{
-            **options,
-            "dbname": described["NAME"] or None,
-            "user": described["USER"] or None,
-            "password": described["PASSWORD"] or None,
-            "host": described["HOST"] or None,
-            "port": described["PORT"] or None,
-            "connect_timeout": CONNECT_SECONDS,
-            **extra,
-        }
-    )
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    named = {name: described[key] for name, key in names.items() if described[key]}
+    options = {k: v for k, v in described.get("OPTIONS", {}).items() if k not in _DJANGO_OPTIONS}
+    return make_conninfo(**{**options, **named, "connect_timeout": CONNECT_SECONDS, **extra})
 
 
-_LIBPQ_OPTIONS = frozenset(
-    "sslmode sslcert sslkey sslrootcert sslcrl target_session_attrs options keepalives keepalives_idle "
-    "keepalives_interval keepalives_count tcp_user_timeout channel_binding gssencmode load_balance_hosts".split()
-)
+_DJANGO_OPTIONS = frozenset({"pool", "server_side_binding", "isolation_level", "assume_role"})
 
 
 async def configure(connection: Connection) -> None:

@@ -86,7 +86,9 @@ class _Builder:
             pairs = list(product(sorted(authors), sorted(kinds)))
             a = self._bind(hex_array([author for author, _ in pairs]), "bytea[]")
             k = self._bind(_integers([kind for _, kind in pairs]), "integer[]")
-            return self._walks(flt, f"unnest({a}, {k}) AS w (a, k)", ["e.pubkey = w.a", "e.kind = w.k"], skip="authors kinds")
+            return self._walks(
+                flt, f"unnest({a}, {k}) AS w (a, k)", ["e.pubkey = w.a", "e.kind = w.k"], skip="authors kinds"
+            )
         if authors is not None and kinds is None and len(authors) <= MAX_WALKS:
             a = self._bind(hex_array(authors), "bytea[]")
             return self._walks(flt, f"unnest({a}) AS w (a)", ["e.pubkey = w.a"], skip="authors")
@@ -97,7 +99,10 @@ class _Builder:
 
     def _conditions(self, flt: Filter, skip: str) -> list[str]:
         """Every condition of the filter but those in `skip`, which the driving index keeps, and the visibility."""
-        out = [f"e.kind NOT IN ({_HIDDEN})", f"(e.expires_at IS NULL OR e.expires_at > {self._bind(self._now, 'bigint')})"]
+        out = [
+            f"e.kind NOT IN ({_HIDDEN})",
+            f"(e.expires_at IS NULL OR e.expires_at > {self._bind(self._now, 'bigint')})",
+        ]
         if flt.ids is not None and "ids" not in skip:
             out.append(f"e.id = ANY ({self._bind(hex_array(flt.ids), 'bytea[]')})")
         if flt.authors is not None and "authors" not in skip:
@@ -139,7 +144,12 @@ class _Builder:
         """Walk the tag with the fewest values newest first; other tags are looked up for each event that comes by."""
         tags = sorted(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
         keys = self._bind(bytea_array([tag_key(key) for key in tags[0][1]]), "bytea[]")
-        where = ["e.id = t.event_id", *self._window(flt, "t"), *self._conditions(flt, "kinds"), *self._tag_conditions(tags[1:])]
+        where = [
+            "e.id = t.event_id",
+            *self._window(flt, "t"),
+            *self._conditions(flt, "kinds"),
+            *self._tag_conditions(tags[1:]),
+        ]
         if flt.kinds is not None:
             where.append(f"t.kind = ANY ({self._bind(_integers(flt.kinds), 'integer[]')})")
         rows = (

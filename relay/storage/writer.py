@@ -140,7 +140,12 @@ class Writer:
         try:
             async with asyncio.timeout(self._write_seconds):
                 written = await self._write([entry for entry, _ in taken])
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
+        except (
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            psycopg.ProgrammingError,
+            psycopg.NotSupportedError,
+        ) as error:
             if len(taken) > 1:
                 middle = len(taken) // 2
                 await self._settle(taken[:middle])

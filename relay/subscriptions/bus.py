@@ -154,6 +154,6 @@ class Bus:
         if up:
             log.warning("the bus is back")
         else:
-            log.warning("the bus is down (%s); changes of other processes come from the log", str(error).strip() or error)
-
-
+            log.warning(
+                "the bus is down (%s); changes of other processes come from the log", str(error).strip() or error
+            )
