@@ -1,0 +1,75 @@
+"""What the answers must be: plain and slow, on JSON values, sharing no code with the relay.
+
+The SQL engine, the live index, the caches and `Filter.matches` are all compared with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+NEVER_SERVED = (4, 1059, 21059, 22242)
+
+
+def naive_match(filter_json: Json, event_json: Json) -> bool:
+    """True if the event fulfils every condition of the filter; `limit` is no condition (01-F01..F05, F15)."""
+    return all(_fulfils(name, wanted, event_json) for name, wanted in filter_json.items())
+
+
+def _fulfils(name: str, wanted: Any, event: Json) -> bool:
+    if name == "ids":
+        return event["id"] in wanted
+    if name == "authors":
+        return event["pubkey"] in wanted
+    if name == "kinds":
+        return event["kind"] in wanted
+    if name == "since":
+        return bool(event["created_at"] >= wanted)
+    if name == "until":
+        return bool(event["created_at"] <= wanted)
+    if name == "limit":
+        return True
+    assert len(name) == 2, f"not a filter key: {name}"
+    assert name[0] == "#", f"not a filter key: {name}"
+    return any(len(tag) > 1 and tag[0] == name[1] and tag[1] in wanted for tag in event["tags"])
+
+
+def naive_visible(event_json: Json, now: int) -> bool:
+    """True if the event may be sent at `now`: no private kind, not expired (40-2)."""
+    for tag in event_json["tags"]:
+        if tag[:1] == ["expiration"]:
+            return event_json["kind"] not in NEVER_SERVED and int(tag[1]) > now
+    return event_json["kind"] not in NEVER_SERVED
+
+
+def naive_query(
+    events: Iterable[Json], filters: Iterable[Json], now: int, max_limit: int, default_limit: int
+) -> list[Json]:
+    """The stored events that answer a REQ, in order: newest first, ties by lowest id (01-F13, F14).
+
+    `events` are those that are stored: what was replaced or deleted must be gone from them already.
+    """
+    visible = {event["id"]: event for event in events if naive_visible(event, now)}
+    stored = sorted(visible.values(), key=_newest_first)
+    found = {}
+    for wanted in filters:
+        matching = [event for event in stored if naive_match(wanted, event)]
+        for event in _cut(matching, wanted.get("limit"), max_limit, default_limit):
+            found[event["id"]] = event
+    return sorted(found.values(), key=_newest_first)
+
+
+def _newest_first(event: Json) -> tuple[int, str]:
+    return -event["created_at"], event["id"]
+
+
+def _cut(matching: list[Json], limit: int | None, max_limit: int, default_limit: int) -> list[Json]:
+    if limit is not None and limit <= max_limit:
+        return matching[:limit]  # the client's own limit is exact
+    cap = max_limit if limit is not None else min(default_limit, max_limit)
+    chosen = matching[:cap]
+    # 01-F18: where the relay cuts, the rest of that second comes too, up to twice the cap.
+    for event in matching[cap : 2 * cap]:
+        if event["created_at"] == chosen[-1]["created_at"]:
+            chosen.append(event)
+    return chosen

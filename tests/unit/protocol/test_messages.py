@@ -1,0 +1,203 @@
+"""Frames that come in, and frames that go out."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from relay.protocol import messages
+from relay.protocol.filters import parse_filter
+from relay.protocol.limits import Limits
+from relay.protocol.messages import CloseMessage, EventMessage, Refused, ReqMessage, parse_message
+from tests.events import sign_event, unsigned_event
+
+LIMITS = Limits(max_filters=3)
+
+
+def refusal(frame: bytes | str) -> list[Any]:
+    """The answer to a frame that must be refused, parsed."""
+    with pytest.raises(Refused) as refused:
+        parse_message(frame, LIMITS)
+    answer: list[Any] = json.loads(refused.value.reply)
+    return answer
+
+
+def frame(*parts: object) -> bytes:
+    return orjson.dumps(parts)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_an_event_is_parsed_from_bytes_and_from_text(as_text: bool) -> None:
+    sent = frame("EVENT", sign_event(content="é😀"))
+    message = parse_message(sent.decode() if as_text else sent, LIMITS)
+    assert isinstance(message, EventMessage)
+    assert message.event.json == orjson.dumps(sign_event(content="é😀") | {"sig": message.event.sig})
+
+
+def test_white_space_around_the_parts_of_a_message_is_accepted() -> None:
+    assert isinstance(parse_message(json.dumps(["EVENT", unsigned_event()], indent=2), LIMITS), EventMessage)
+
+
+def test_an_escaped_name_of_a_message_is_understood() -> None:
+    assert parse_message(r'["\u0043LOSE","x"]', LIMITS) == CloseMessage("x")
+
+
+def test_01_e16_an_event_with_a_text_for_an_id_is_answered_with_that_id() -> None:
+    answer = refusal(frame("EVENT", {"id": 'no "id"'}))
+    assert answer[:3] == ["OK", 'no "id"', False]
+
+
+def test_01_e02_a_refused_event_is_answered_with_prefix_and_text() -> None:
+    answer = refusal(frame("EVENT", unsigned_event() | {"kind": -1}))
+    assert answer[3].startswith("invalid: ")
+
+
+def test_01_e08_a_refusal_names_the_upper_case_id_as_it_was_sent() -> None:
+    assert refusal(frame("EVENT", unsigned_event() | {"id": "AB" * 32}))[:3] == ["OK", "AB" * 32, False]
+
+
+def test_01_e15_the_last_id_is_the_one_that_is_answered() -> None:
+    assert refusal('["EVENT",{"id":"first","id":"last"}]')[1] == "last"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        '["EVENT"]',
+        '["EVENT",null]',
+        '["EVENT",[]]',
+        '["EVENT","x"]',
+        '["EVENT",{}]',
+        '["EVENT",{"id":1}]',
+        '["EVENT",{"id":null}]',
+    ],
+)
+def test_01_e16_an_event_whose_id_cannot_be_read_gets_a_notice(sent: str) -> None:
+    assert refusal(sent)[0] == "NOTICE"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(b"", b" ", b"x", b"{}", b"[]", b"[", b"1", b"null", b'"EVENT"', b"[null]", b"[[]]", b"[1]", b"[{}]"),
+        *(b'["event",{}]', b'["AUTH",{}]', b'["COUNT","x",{}]', b'["NEG-OPEN","x",{},""]', b'["EVENT "]', b"[NaN]"),
+        *(b'["CLOSE","x"]]', b"\x00", b'["CLOSE","\xff"]', b'["CLOSE","\\ud800"]', b'["CLOSE","\xed\xa0\x80"]'),
+        *(b'["EVENT",{"id":"\\udc00"}]', b"\xef\xbb\xbf[]", b'["CLOSE","a\nb"]'),
+    ],
+)
+def test_01_e21_what_is_no_message_gets_a_notice(sent: bytes) -> None:
+    answer = refusal(sent)
+    assert (answer[0], len(answer), answer[1].partition(" ")[0]) == ("NOTICE", 2, "invalid:")
+
+
+def test_01_e07_a_lone_surrogate_in_a_text_frame_is_refused() -> None:
+    assert refusal('["CLOSE","\ud800"]')[0] == "NOTICE"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b'["EVENT",' + b"[" * 100_000,
+        b'["EVENT",{"tags":' + b"[" * 100_000,
+        b'["EVENT",{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+        b'["REQ","x",{"ids":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+    ],
+    ids=["arrays", "objects", "in EVENT", "in tags", "in an unknown key", "in a filter"],
+)
+def test_x_4_deep_nesting_is_refused(sent: bytes) -> None:
+    assert refusal(sent)[0] == "NOTICE"
+
+
+def test_further_elements_after_an_event_are_ignored() -> None:
+    assert isinstance(parse_message(frame("EVENT", unsigned_event(), "x"), LIMITS), EventMessage)
+
+
+def test_a_req_carries_its_filters_in_order() -> None:
+    message = parse_message(frame("REQ", "x", {"kinds": [1]}, {"limit": 3}), LIMITS)
+    assert message == ReqMessage("x", (parse_filter({"kinds": [1]}, LIMITS), parse_filter({"limit": 3}, LIMITS)))
+
+
+@pytest.mark.parametrize("name", ["a", '"', "\\", "😀" * 64, "x" * 64, " ", "\u0000", "null"])
+def test_01_s01_any_characters_make_a_subscription_id(name: str) -> None:
+    message = parse_message(frame("REQ", name, {}), LIMITS)
+    assert isinstance(message, ReqMessage)
+    assert message.subscription_id == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "😀" * 65])
+def test_01_s01_an_empty_or_too_long_subscription_id_is_closed(name: str) -> None:
+    answer = refusal(frame("REQ", name, {}))
+    assert answer[:2] == ["CLOSED", name]
+    assert answer[2].startswith("invalid: ")
+
+
+@pytest.mark.parametrize("verb", ["REQ", "CLOSE"])
+@pytest.mark.parametrize("rest", [[], [None, {}], [1, {}], [["x"], {}], [{}, {}], [True]])
+def test_01_s02_a_subscription_id_that_is_no_text_gets_a_notice(verb: str, rest: list[object]) -> None:
+    assert refusal(frame(verb, *rest))[0] == "NOTICE"
+
+
+@pytest.mark.parametrize("filters", [[], [None], [[]], ["x"], [{}, 1]])
+def test_01_s08_a_req_without_a_filter_or_with_what_is_none_is_closed(filters: list[object]) -> None:
+    answer = refusal(frame("REQ", "x", *filters))
+    assert answer[:2] == ["CLOSED", "x"]
+    assert answer[2].startswith("invalid: ")
+
+
+def test_01_f07_an_unknown_key_closes_as_unsupported() -> None:
+    assert refusal(frame("REQ", "x", {}, {"search": "y"})) == [
+        "CLOSED",
+        "x",
+        "unsupported: filter contains unknown elements",
+    ]
+
+
+def test_as_many_filters_as_allowed_are_accepted() -> None:
+    message = parse_message(frame("REQ", "x", {}, {}, {}), LIMITS)
+    assert isinstance(message, ReqMessage)
+    assert len(message.filters) == 3
+
+
+def test_one_filter_more_is_refused() -> None:
+    assert refusal(frame("REQ", "x", {}, {}, {}, {})) == ["CLOSED", "x", "invalid: too many filters"]
+
+
+def test_11_4_the_length_of_a_subscription_id_is_configurable() -> None:
+    with pytest.raises(Refused):
+        parse_message(frame("REQ", "abc", {}), replace(LIMITS, max_subid_length=2))
+
+
+def test_01_s05_close_takes_any_text_for_an_id() -> None:
+    assert parse_message(frame("CLOSE", "x" * 100), LIMITS) == CloseMessage("x" * 100)
+
+
+ODD = 'a"\\\n\u0000😀'
+
+
+def test_01_e01_ok_always_has_four_elements() -> None:
+    assert json.loads(messages.ok(ODD, True)) == ["OK", ODD, True, ""]
+
+
+def test_01_e02_ok_false_carries_its_text() -> None:
+    assert json.loads(messages.ok("id", False, "blocked: no")) == ["OK", "id", False, "blocked: no"]
+
+
+def test_eose_names_its_subscription() -> None:
+    assert json.loads(messages.eose(ODD)) == ["EOSE", ODD]
+
+
+def test_closed_names_its_subscription_and_the_reason() -> None:
+    assert json.loads(messages.closed(ODD, "error: x")) == ["CLOSED", ODD, "error: x"]
+
+
+def test_a_notice_carries_its_text() -> None:
+    assert json.loads(messages.notice(ODD)) == ["NOTICE", ODD]
+
+
+def test_head_and_stored_text_and_bracket_make_the_frame_of_an_event() -> None:
+    event = unsigned_event(content=ODD)
+    assert json.loads(messages.event_head(ODD) + orjson.dumps(event) + b"]") == ["EVENT", ODD, event]
