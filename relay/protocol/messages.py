@@ -56,7 +56,7 @@ def parse_message(frame: bytes | str, limits: Limits) -> Message:
     if frame.startswith(b'["EVENT"'):
         try:
             message = _decode_event_message(frame)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError):
             pass  # unknown keys, or a fault that the careful way words
         else:
             try:

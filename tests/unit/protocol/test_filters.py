@@ -19,9 +19,9 @@ from tests.oracle import naive_match
 
 LIMITS = Limits(max_limit=10, default_limit=5)
 HEX = "ab" * 32
-NO_TEXTS = ["x", None, 1, {}, [1], [None], [HEX, 1], [["x"]]]
-NO_KINDS = ["1", 1, None, {}, ["1"], [True], [1.0], [None], [[1]]]
-NO_INTEGERS = ["1", None, 1.0, 1e10, True, [], {}]
+NO_TEXTS: list[object] = ["x", None, 1, {}, [1], [None], [HEX, 1], [["x"]]]
+NO_KINDS: list[object] = ["1", 1, None, {}, ["1"], [True], [1.0], [None], [[1]]]
+NO_INTEGERS: list[object] = ["1", None, 1.0, 1e10, True, [], {}]
 
 
 def _wrong(*names: str, values: Sequence[object]) -> list[dict[str, object]]:

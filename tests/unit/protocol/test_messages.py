@@ -92,6 +92,12 @@ def test_01_e21_what_is_no_message_gets_a_notice(sent: bytes) -> None:
     assert (answer[0], len(answer), answer[1].partition(" ")[0]) == ("NOTICE", 2, "invalid:")
 
 
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\\ud800"])
+@pytest.mark.parametrize("rest", [b',"x":"%b"}]', b'},"%b"]'], ids=["unknown key", "further element"])
+def test_01_e07_what_would_be_dropped_must_be_valid_too(text: bytes, rest: bytes) -> None:
+    assert refusal(frame("EVENT", unsigned_event())[:-2] + rest % text)[0] == "NOTICE"
+
+
 def test_01_e07_a_lone_surrogate_in_a_text_frame_is_refused() -> None:
     assert refusal('["CLOSE","\ud800"]')[0] == "NOTICE"
 
@@ -104,9 +110,20 @@ def test_01_e07_a_lone_surrogate_in_a_text_frame_is_refused() -> None:
         b'["EVENT",' + b"[" * 100_000,
         b'["EVENT",{"tags":' + b"[" * 100_000,
         b'["EVENT",{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+        orjson.dumps(["EVENT", unsigned_event()])[:-2] + b',"x":' + b"[" * 100_000,
+        orjson.dumps(["EVENT", unsigned_event()])[:-1] + b"," + b"[" * 100_000,
         b'["REQ","x",{"ids":' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
     ],
-    ids=["arrays", "objects", "in EVENT", "in tags", "in an unknown key", "in a filter"],
+    ids=[
+        "arrays",
+        "objects",
+        "in EVENT",
+        "in tags",
+        "in an unknown key",
+        "in a further key",
+        "behind an event",
+        "in a filter",
+    ],
 )
 def test_x_4_deep_nesting_is_refused(sent: bytes) -> None:
     assert refusal(sent)[0] == "NOTICE"
