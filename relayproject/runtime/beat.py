@@ -24,6 +24,8 @@ def wait_for_turn(connection: "psycopg.Connection[tuple[bool]]") -> None:
     while True:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK]).fetchone()
         if row is not None and row[0]:
+            if standing_by:
+                sys.stderr.write("beat: this machine keeps the schedule now\n")
             return
         if not standing_by:
             sys.stderr.write("beat: another machine keeps the schedule; standing by\n")

@@ -75,7 +75,7 @@ class EmbeddedValkey:
                     "--client-output-buffer-limit", *SUBSCRIBER_BUFFER,
                 ],
                 output=log,
-                folder=self.sockets,
+                folder=self.log.parent,
             )  # fmt: skip
 
     def answers(self) -> bool:

@@ -10,7 +10,6 @@ import gc
 import os
 import socket
 import sys
-import warnings
 from importlib.util import find_spec
 
 import uvicorn
@@ -74,7 +73,6 @@ def configuration() -> uvicorn.Config:
 def main() -> None:
     from relayproject import settings
 
-    warnings.filterwarnings("ignore", "No directory at", UserWarning)  # static files come from the packages
     server = Server(configuration())
     if "RELAY_HEARTBEAT_FD" in os.environ:
         server.heartbeat = Heartbeat(int(os.environ["RELAY_HEARTBEAT_FD"]))

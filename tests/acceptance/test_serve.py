@@ -1,0 +1,420 @@
+"""`manage.py serve` as its operator meets it: starts, refusals, faults, stops."""
+
+import http.cookiejar
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from relayproject.runtime.identity import choose_identity
+from relayproject.runtime.processes import living_in
+from tests.acceptance.conftest import StartRelay
+from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
+
+BEAT = "relayproject.runtime.beat"
+JOBS = "relayproject.runtime.jobs"
+
+
+def healthy(relay: RelayProcess) -> bool:
+    try:
+        return relay.get("/health", seconds=2.0)[0] == 200
+    except OSError:
+        return False
+
+
+def login(relay: RelayProcess, password: str) -> str:
+    """The address of the page that a log-in leads to."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    page = opener.open(f"{relay.http_url}/admin/login/", timeout=10).read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    assert token is not None
+    form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token[1], "next": "/admin/"}
+    with opener.open(f"{relay.http_url}/admin/login/", urllib.parse.urlencode(form).encode(), timeout=10) as answer:
+        return str(answer.url)
+
+
+# -- start ------------------------------------------------------------------------------------------
+
+
+def test_a_start_prints_the_address_then_the_admin_then_the_password(relay: RelayProcess) -> None:
+    lines = relay.output().splitlines()
+
+    assert lines[:2] == [f"relay ready: {relay.ws_url}", f"admin: {relay.http_url}/admin/"]
+    assert re.fullmatch(r"administrator: admin, password: \S{12,}", lines[2])
+
+
+def test_the_printed_password_opens_the_admin(relay: RelayProcess) -> None:
+    assert login(relay, relay.password() or "") == f"{relay.http_url}/admin/"
+
+
+def test_a_relay_runs_as_many_workers_as_are_set_and_all_the_jobs(relay: RelayProcess) -> None:
+    wait_for(lambda: relay.pids(JOBS) and relay.pids(BEAT), "jobs")
+
+    assert len(relay.workers()) == 2
+
+
+def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: RelayProcess) -> None:
+    modes = {name: (relay.data_dir / name).stat().st_mode & 0o777 for name in ("secret_key", "services.json", "run")}
+
+    assert modes == {"secret_key": 0o600, "services.json": 0o600, "run": 0o700}
+
+
+def test_a_second_start_reuses_the_data_and_prints_no_password(start_relay: StartRelay, prepared_folder: Path) -> None:
+    first = start_relay(data_dir=prepared_folder)
+    key = (prepared_folder / "secret_key").read_text()
+    with psycopg.connect(first.services()["DATABASE_URL"]) as database:
+        database.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    first.stop()
+
+    second = start_relay(data_dir=prepared_folder)
+
+    with psycopg.connect(second.services()["DATABASE_URL"]) as database:
+        assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
+    assert second.password() is None
+    assert (prepared_folder / "secret_key").read_text() == key
+
+
+def test_a_relay_starts_from_a_path_that_is_too_long_for_a_socket(
+    start_relay: StartRelay, migrated_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("long" * 30) / "with 'quotes', commas and spaces" / "var"
+    shutil.copytree(migrated_folder, folder)
+
+    relay = start_relay(data_dir=folder)
+    sockets = (folder / "run" / "sockets").readlink()
+    assert healthy(relay)
+    assert relay.stop() == 0
+
+    assert not sockets.exists()
+
+
+def test_an_ordinary_user_starts_a_relay(prepared_folder: Path) -> None:
+    identity = choose_identity().launch  # as root: another user, as which nothing of root's power is left
+    relay = RelayProcess(prepared_folder, identity=identity)
+    try:
+        relay.start()
+        assert healthy(relay)
+        assert relay.stop() == 0
+    finally:
+        relay.destroy()
+
+
+def test_the_role_migrate_alone_prepares_the_database_and_ends(start_relay: StartRelay, prepared_folder: Path) -> None:
+    assert start_relay(data_dir=prepared_folder, roles="migrate", ready=False).wait_ended(30.0) == 0
+
+
+def test_without_the_role_web_nothing_listens(start_relay: StartRelay) -> None:
+    relay = start_relay(roles="worker", ready=False)
+
+    wait_for(lambda: "serve: running: Celery worker" in relay.messages(), "a start", 30.0)
+
+    assert relay.workers() == []
+    assert not healthy(relay)
+
+
+# -- stop -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_in_time_with_exit_code_0(start_relay: StartRelay, number: signal.Signals) -> None:
+    relay = start_relay(workers=2)
+
+    assert relay.stop(number) == 0
+
+    assert relay.pids() == []
+    assert not (relay.data_dir / "services.json").exists()
+
+
+def test_a_client_that_stays_connected_does_not_hold_up_the_stop(start_relay: StartRelay) -> None:
+    relay = start_relay()
+
+    with socket.create_connection(("127.0.0.1", relay.port)):
+        assert relay.stop() == 0
+
+
+def test_a_signal_during_the_start_stops_it(start_relay: StartRelay, prepared_folder: Path) -> None:
+    relay = start_relay(data_dir=prepared_folder, ready=False)
+    wait_for((prepared_folder / "services.json").exists, "the start of the database", 30.0)
+
+    assert relay.stop(signal.SIGINT) == 0
+
+    assert relay.pids() == []
+
+
+def test_a_second_signal_kills_what_does_not_stop(start_relay: StartRelay) -> None:
+    relay = start_relay()
+    os.kill(relay.workers()[0], signal.SIGSTOP)
+    assert relay.process is not None
+    relay.process.send_signal(signal.SIGINT)
+    wait_for(lambda: "serve: stopping" in relay.messages(), "the first signal")
+
+    started = time.monotonic()
+    assert relay.stop(signal.SIGINT) == 0
+
+    assert time.monotonic() - started < 5.0, "it waited for the drain of a worker that hangs"
+
+
+# -- faults -----------------------------------------------------------------------------------------
+
+
+def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(
+    start_relay: StartRelay, prepared_folder: Path
+) -> None:
+    relay = start_relay(data_dir=prepared_folder, workers=2)
+    relay.stop(signal.SIGKILL)
+    wait_for(lambda: not relay.pids(), "the end of all children")
+
+    assert healthy(start_relay(data_dir=prepared_folder))
+
+
+def test_a_killed_machine_leaves_a_pid_file_and_the_next_start_works(
+    start_relay: StartRelay, prepared_folder: Path
+) -> None:
+    relay = start_relay(data_dir=prepared_folder)
+    for pid in relay.pids():
+        os.kill(pid, signal.SIGKILL)
+    relay.wait_ended()
+    pid_file = prepared_folder / "postgres" / "postmaster.pid"
+    pid_file.write_text(pid_file.read_text().replace(pid_file.read_text().split()[0], str(os.getpid()), 1))
+
+    assert healthy(start_relay(data_dir=prepared_folder))
+
+
+def test_a_dead_worker_is_replaced_with_a_message(start_relay: StartRelay) -> None:
+    relay = start_relay()
+    (worker,) = relay.workers()
+    os.kill(worker, signal.SIGKILL)
+
+    wait_for(lambda: healthy(relay), "an answer of a new worker")
+
+    assert worker not in relay.workers()
+    assert "serve: relay worker 1 was ended by SIGKILL; starting it again" in relay.messages()
+
+
+def test_a_hung_worker_is_replaced_with_a_message(start_relay: StartRelay) -> None:
+    relay = start_relay({"RELAY_HEARTBEAT_SECONDS": "3"})
+    os.kill(relay.workers()[0], signal.SIGSTOP)
+
+    wait_for(lambda: "serve: relay worker 1 hangs" in relay.messages(), "the notice of a hung worker")
+    wait_for(lambda: healthy(relay), "an answer of a new worker")
+
+
+def test_dead_servers_and_jobs_are_started_again(start_relay: StartRelay) -> None:
+    relay = start_relay()
+    wait_for(lambda: relay.pids(JOBS) and relay.pids(BEAT), "jobs")
+    postmaster = int((relay.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    (valkey,) = living_in(relay.data_dir, "valkey-server")
+    dead = [postmaster, valkey, *relay.pids(JOBS), *relay.pids(BEAT)]
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+
+    def database_answers() -> bool:
+        try:
+            psycopg.connect(relay.services()["DATABASE_URL"]).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    wait_for(database_answers, "an answer of PostgreSQL")
+    wait_for(lambda: relay.pids(JOBS) and relay.pids(BEAT), "jobs")
+    for name in ("PostgreSQL", "Valkey", "Celery worker", "beat"):
+        assert f"serve: {name} was ended by SIGKILL; starting it again" in relay.messages()
+
+
+def test_one_of_two_machines_keeps_the_schedule_and_the_other_takes_over(
+    start_relay: StartRelay, relay: RelayProcess, tmp_path: Path
+) -> None:
+    key = (relay.data_dir / "secret_key").read_text().strip()
+    shared = {**relay.services(), "SECRET_KEY": key}
+    standby = start_relay(shared, data_dir=tmp_path / "b", roles="beat", ready=False)
+    wait_for(lambda: "another machine keeps the schedule" in standby.messages(), "standing by", 30.0)
+
+    for _ in range(50):  # the one that held the schedule comes back after a pause, and may be quicker
+        for pid in relay.pids(BEAT):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+        if "this machine keeps the schedule now" in standby.messages():
+            break
+
+    assert "this machine keeps the schedule now" in standby.messages()
+
+
+# -- refusals ---------------------------------------------------------------------------------------
+
+
+def refusal(relay: RelayProcess) -> str:
+    """What a start that must fail says; AssertionError unless that is one line and the exit code is 1."""
+    code = relay.wait_ended(30.0)
+    lines = relay.messages().splitlines()
+    assert code == 1, relay.messages()
+    assert len(lines) == 1, relay.messages()
+    assert relay.output() == ""
+    assert relay.pids() == []
+    return lines[0]
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A stranger that would even share its port."""
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        yield stranger
+
+
+def test_a_port_in_use_is_refused(start_relay: StartRelay, tmp_path: Path, listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    relay = start_relay({"RELAY_PORT": str(port)}, data_dir=tmp_path / "var", ready=False)
+
+    assert f"127.0.0.1:{port} is in use" in refusal(relay)
+
+
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        ({"RELAY_WORKERS": "many"}, "RELAY_WORKERS must be a whole number, not 'many'."),
+        ({"RELAY_PORT": "99999"}, "RELAY_PORT must be from 1 to 65535, not 99999."),
+        ({"RELAY_HOST": "192.0.2.1"}, "192.0.2.1:"),
+        ({"RELAY_HOST": "no such host"}, "no such host:"),
+        ({"DATABASE_URL": "postgresql://relay@127.0.0.1/relay"}, "SECRET_KEY is required when DATABASE_URL is set"),
+        ({"DATABASE_URL": "mysql://relay@127.0.0.1/relay"}, "DATABASE_URL must be a URL that starts with postgres"),
+        ({"REPLICA_URLS": "postgresql://a"}, "REPLICA_URLS is refused until replicas are supported."),
+        ({"RELAY_NAME": "x" * 30}, "RELAY_NAME has 30 characters"),
+        ({"RELAY_DEFAULT_LIMIT": "9", "RELAY_MAX_LIMIT": "5"}, "RELAY_DEFAULT_LIMIT 9 exceeds RELAY_MAX_LIMIT 5"),
+        ({"RELAY_PUBKEY": "npub1abc"}, "RELAY_PUBKEY must be a public key"),
+        ({"RELAY_TRUSTED_PROXIES": "proxy"}, "RELAY_TRUSTED_PROXIES must list IP addresses"),
+    ],
+    ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
+)
+def test_a_wrong_setting_is_refused(
+    start_relay: StartRelay, tmp_path: Path, settings: dict[str, str], sentence: str
+) -> None:
+    assert sentence in refusal(start_relay(settings, data_dir=tmp_path / "var", ready=False))
+
+
+def test_a_database_that_does_not_answer_is_refused(start_relay: StartRelay, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": f"postgresql://relay@127.0.0.1:{free_port()}/relay", "SECRET_KEY": "s" * 50}
+
+    said = refusal(start_relay(settings, data_dir=tmp_path / "var", ready=False))
+
+    assert "The database does not answer" in said
+    assert "check DATABASE_URL" in said
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(start_relay: StartRelay, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    assert "cannot be written" in refusal(start_relay(data_dir=tmp_path / "file" / "var", ready=False))
+
+
+def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o500)
+    relay = RelayProcess(tmp_path / "var", identity=choose_identity().launch)
+    relay.launch()
+
+    assert "cannot be written" in refusal(relay)
+
+
+def test_a_second_start_on_a_data_folder_in_use_is_refused(start_relay: StartRelay, relay: RelayProcess) -> None:
+    second = start_relay(data_dir=relay.data_dir, ready=False)
+
+    assert second.wait_ended() == 1
+    assert "is in use by another start" in second.messages()
+    assert healthy(relay)
+
+
+def test_a_database_of_a_newer_version_is_refused(start_relay: StartRelay, prepared_folder: Path) -> None:
+    relay = start_relay(data_dir=prepared_folder)
+    with psycopg.connect(relay.services()["DATABASE_URL"]) as database:
+        database.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('relay', '9999_next', now())")
+    relay.stop()
+
+    said = refusal(start_relay(data_dir=prepared_folder, ready=False))
+
+    assert "made by a newer version (it has relay.9999_next)" in said
+
+
+def test_an_unknown_role_is_refused_with_the_known_ones(start_relay: StartRelay, tmp_path: Path) -> None:
+    relay = start_relay(data_dir=tmp_path / "var", roles="web,cook", ready=False)
+
+    assert relay.wait_ended() == 2
+    assert "choose from web,worker,beat,migrate" in relay.messages()
+
+
+# -- other servers ----------------------------------------------------------------------------------
+
+
+def run_command(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    environment = clean_environment({"RELAY_DATA_DIR": str(folder)})
+    return subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        env=environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-m", "daphne", "-p", "0", "relayproject.asgi:application"], ["manage.py", "runserver", "--noreload", "0"]],
+    ids=["daphne", "runserver"],
+)
+def test_another_server_without_a_database_says_so_and_names_serve(arguments: list[str], tmp_path: Path) -> None:
+    done = run_command(arguments, tmp_path)
+
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "No database runs for this checkout" in done.stderr
+    assert "manage.py serve" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-m", "daphne", "-v", "0", "-p", "{port}", "relayproject.asgi:application"],
+     ["manage.py", "runserver", "--noreload", "{port}"]],
+    ids=["daphne", "runserver"],
+)  # fmt: skip
+def test_another_server_finds_the_services_of_a_running_relay(arguments: list[str], relay: RelayProcess) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, *(word.format(port=port) for word in arguments)],
+        env=clean_environment({"RELAY_DATA_DIR": str(relay.data_dir)}),
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200)
+        except OSError:
+            return False
+
+    try:
+        wait_for(answers, "an answer")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_help_names_the_roles_and_the_settings(tmp_path: Path) -> None:
+    done = run_command(["manage.py", "serve", "--help"], tmp_path)
+
+    assert done.returncode == 0
+    for word in ("--roles", "web,worker,beat,migrate", "RELAY_PORT", "DATABASE_URL", "Ctrl-C"):
+        assert word in done.stdout
