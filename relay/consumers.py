@@ -1,8 +1,9 @@
 """The channels consumer: a WebSocket on one side, a conversation on the other, and no Nostr rule in between.
 
-It runs its own loop instead of channels' dispatch, which costs a thread hop for each message, and it has no channel of its own: the
-process has one subscription to the bus. Where the server offers `relay.direct` (relay.transport), messages and frames pass
-without a coroutine for each; on any other ASGI server the standard events are used.
+It runs its own loop instead of channels' dispatch, which costs a thread hop for each message, and it has no
+channel of its own: the process has one subscription to the bus. Where the server offers `relay.direct`
+(relay.transport), messages and frames pass without a coroutine for each; on any other ASGI server the
+standard events are used.
 """
 
 import asyncio
@@ -92,7 +93,7 @@ class StandardWire:
         self.ended.set()
 
 
-class RelayConsumer(AsyncConsumer):
+class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
     """One connection of a client."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -10,7 +10,9 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 MAX_KEY_VALUE_BYTES = 200
-"""A longer tag value is indexed by its SHA-256: a B-tree entry holds 2,704 bytes, and short entries keep the index small."""
+"""A longer tag value is indexed by its SHA-256:
+a B-tree entry holds 2,704 bytes, and short entries keep the index small.
+"""
 
 _HEX = frozenset("0123456789abcdef")
 

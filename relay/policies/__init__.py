@@ -1,1 +1,4 @@
-"""Who may publish what. A policy is a plain function `(context, event) -> RelayError | None`, composed in one visible list."""
+"""Who may publish what.
+
+A policy is a plain function `(context, event) -> RelayError | None`, composed in one visible list.
+"""

@@ -1,4 +1,6 @@
-"""The policies that every event passes, on every write path (X-2), in the order in which they are asked: cheap ones first."""
+"""The policies that every event passes, on every write path (X-2), in the order in which they are asked:
+cheap ones first.
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,7 @@
 """One client's connection: its messages take effect in the order in which they came (01-E22).
 
-Rule: an EVENT is answered when it is durable; a REQ sees every EVENT that came before it on this connection; CLOSE leaves
-nothing open.
+Rule: an EVENT is answered when it is durable; a REQ sees every EVENT that came before it on this connection;
+CLOSE leaves nothing open.
 """
 
 import asyncio
@@ -30,7 +30,9 @@ from relay.subscriptions.outbox import Flusher, Outbox, Wire
 log = logging.getLogger("relay.conversation")
 
 CONCURRENT_QUERIES = 4
-"""Queries of one connection that run side by side; more wait, so that one client's results bound the memory they take."""
+"""Queries of one connection that run side by side;
+more wait, so that one client's results bound the memory they take.
+"""
 
 
 SERVICE_RESTART = 1012
@@ -221,6 +223,6 @@ class Conversation:
         self._wire.close(code, text)
 
     def _say_closed(self, text: str) -> None:
-        for subscription_id, _ in self._subscriptions.items():
+        for subscription_id in self._subscriptions:
             self.outbox.put(closed(subscription_id, text))
         self.outbox.flush()

@@ -1,7 +1,7 @@
 """Keeps this process at the head of the order, whatever the bus loses.
 
-A hole is seen at once: wait 20 ms for a straggler, then read the log. A heartbeat compares the newest number once a second, so
-that a lost last message is found as well; while the bus is down it looks more often.
+A hole is seen at once: wait 20 ms for a straggler, then read the log. A heartbeat compares the newest number
+once a second, so that a lost last message is found as well; while the bus is down it looks more often.
 """
 
 import asyncio

@@ -64,7 +64,10 @@ class Publisher:
         return True
 
     def admit(self, event: Event) -> StoredEvent | None:
-        """The event as it will be stored, or None if just this event is stored already. Raises RelayError to refuse it."""
+        """The event as it will be stored, or None if just this event is stored already.
+
+        Raises RelayError to refuse it.
+        """
         objection = first_objection(Context(self._limits, int(time.time())), event)
         if objection is not None:
             raise objection

@@ -1,7 +1,7 @@
 """The relay of one process: what is shared by its connections, its start and its stop.
 
-Started by the server's lifespan, or by the first connection where there is none (daphne). Rule: a process accepts clients only from a
-known place in the order.
+Started by the server's lifespan, or by the first connection where there is none (daphne). Rule: a process
+accepts clients only from a known place in the order.
 """
 
 import asyncio
@@ -193,7 +193,7 @@ def current() -> Relay | None:
 
 async def stop() -> None:
     """End the relay of this process, if it was started."""
-    global _relay  # noqa: PLW0603
+    global _relay
     relay, _relay = _relay, None
     if relay is not None:
         await relay.stop()

@@ -1,7 +1,8 @@
 """REQ: stored events with a position, EOSE, and the live seam.
 
-The subscription was registered, held, before the query began; its result is the state after change S; what came after S is sent
-from the ring (or the log), and from there on it is live. No event is lost or doubled (01-S03).
+The subscription was registered, held, before the query began; its result is the state after change S; what
+came after S is sent from the ring (or the log), and from there on it is live. No event is lost or doubled
+(01-S03).
 """
 
 import asyncio

@@ -9,14 +9,18 @@ from relay.models import packed_value, tag_key
 from relay.protocol.event import StoredEvent
 
 WRITE = (
-    b"SELECT first_seq, duplicates, outdated, replaced_by, replaced_ids FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
+    b"SELECT first_seq, duplicates, outdated, replaced_by, replaced_ids "
+    b"FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
     b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
     b"$12::integer[], $13::text[])"
 )
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """An event to be written. `d` is None unless its kind is replaceable or addressable ("" for a plain replaceable)."""
+    """An event to be written.
+
+    `d` is None unless its kind is replaceable or addressable ("" for a plain replaceable).
+    """
 
     event: StoredEvent
     d: str | None

@@ -1,8 +1,8 @@
 """Turns filters into SQL that walks an index newest first and stops at the limit.
 
 Rule: the statement says every condition of the filter and the one visibility predicate; which index drives it changes
-its cost and never its rows. Short lists become one ordered walk for each value and a merge, because PostgreSQL sorts every match of
-`column = ANY (...)` before it can return the newest.
+its cost and never its rows. Short lists become one ordered walk for each value and a merge, because
+PostgreSQL sorts every match of `column = ANY (...)` before it can return the newest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,15 +31,17 @@ class Statement:
 
 
 def rows_wanted(flt: Filter) -> int:
-    """How many rows to fetch: the limit, or twice the relay's own cap, so that the boundary second is whole (01-F18)."""
+    """How many rows to fetch:
+    the limit, or twice the relay's own cap, so that the boundary second is whole (01-F18).
+    """
     return flt.limit * 2 if flt.capped else flt.limit
 
 
 def query_statement(filters: Iterable[Filter], now: int) -> Statement:
     """The statement that answers `filters` at one position.
 
-    Rows are (filter number or null, created_at, id, json), those of each filter in their order; the row with a null number
-    carries the position in `created_at`. `now` in Unix seconds decides what has expired.
+    Rows are (filter number or null, created_at, id, json), those of each filter in their order; the row with
+    a null number carries the position in `created_at`. `now` in Unix seconds decides what has expired.
     """
     build = _Builder(now)
     branches = [
@@ -121,8 +123,8 @@ class _Builder:
 
     def _tag_conditions(self, tags: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
         return [
-            "EXISTS (SELECT FROM relay_tag AS o WHERE o.event_id = e.id AND o.created_at = e.created_at AND o.key = ANY "
-            f"({self._bind(bytea_array([tag_key(key) for key in keys]), 'bytea[]')}))"
+            "EXISTS (SELECT FROM relay_tag AS o WHERE o.event_id = e.id AND o.created_at = e.created_at "
+            f"AND o.key = ANY ({self._bind(bytea_array([tag_key(key) for key in keys]), 'bytea[]')}))"
             for _, keys in tags
         ]
 
@@ -153,13 +155,14 @@ class _Builder:
         if flt.kinds is not None:
             where.append(f"t.kind = ANY ({self._bind(_integers(flt.kinds), 'integer[]')})")
         rows = (
-            "SELECT e.created_at, e.id, e.json FROM relay_tag AS t JOIN relay_event AS e ON true WHERE t.key = {key} AND "
-            f"{' AND '.join(where)} ORDER BY t.created_at DESC, t.event_id LIMIT {rows_wanted(flt)}"
+            "SELECT e.created_at, e.id, e.json FROM relay_tag AS t JOIN relay_event AS e ON true WHERE t.key = {key} "
+            f"AND {' AND '.join(where)} ORDER BY t.created_at DESC, t.event_id LIMIT {rows_wanted(flt)}"
         )
         if len(tags[0][1]) == 1:
             return rows.format(key=f"(({keys})[1])")
         walk = rows.format(key="w.key")
-        return f"SELECT DISTINCT ON (e.created_at, e.id) e.* FROM unnest({keys}) AS w (key) CROSS JOIN LATERAL ({walk}) AS e"
+        distinct = "SELECT DISTINCT ON (e.created_at, e.id) e.*"
+        return f"{distinct} FROM unnest({keys}) AS w (key) CROSS JOIN LATERAL ({walk}) AS e"
 
 
 def _integers(values: Iterable[int]) -> str:

@@ -1,6 +1,7 @@
 """Queries with a position: what comes back is exactly the state after that change.
 
-Rule: rows and position are read in one statement, so they belong to one snapshot, and a snapshot is a prefix of the order.
+Rule: rows and position are read in one statement, so they belong to one snapshot, and a snapshot is a prefix
+of the order.
 """
 
 import time
@@ -50,7 +51,8 @@ class Reads:
     async def query(self, filters: Sequence[Filter]) -> Result:
         """What is stored for `filters` (their union), with its position.
 
-        Raises Failed "query timed out" when the time budget is used up (01-S11) and Failed for a database that cannot answer.
+        Raises Failed "query timed out" when the time budget is used up (01-S11) and Failed for a database
+        that cannot answer.
         """
         self.queries += 1
         asked = query_statement(filters, int(time.time()))

@@ -1,7 +1,7 @@
 """The batching writer: group commit without a timer.
 
-While one batch commits, the next one gathers. Rule: whoever waits is told "stored" after COMMIT and never before, and one bad
-event never refuses its neighbours.
+While one batch commits, the next one gathers. Rule: whoever waits is told "stored" after COMMIT and never
+before, and one bad event never refuses its neighbours.
 """
 
 import asyncio
@@ -110,7 +110,10 @@ class Writer:
                 self._idle.set()
 
     def _take(self) -> list[tuple[Entry, Waiter]]:
-        """The next batch, in arrival order. A second version of an address and a second copy of an id wait for the next batch."""
+        """The next batch, in arrival order.
+
+        A second version of an address and a second copy of an id wait for the next batch.
+        """
         taken: list[tuple[Entry, Waiter]] = []
         later: list[tuple[Entry, Waiter]] = []
         ids: set[str] = set()
@@ -135,7 +138,9 @@ class Writer:
         return taken
 
     async def _settle(self, taken: list[tuple[Entry, Waiter]]) -> None:
-        """Write a batch and tell its waiters; a batch that the database refuses is divided until the bad event is alone."""
+        """Write a batch and tell its waiters;
+        a batch that the database refuses is divided until the bad event is alone.
+        """
         taken.sort(key=lambda item: item[0].event.id)
         try:
             async with asyncio.timeout(self._write_seconds):
@@ -194,13 +199,15 @@ class Writer:
         return self._connection
 
     async def _disconnect(self) -> None:
-        """Leave a connection whose state is unknown; what it was doing is rolled back or committed by the server alone."""
+        """Leave a connection whose state is unknown;
+        what it was doing is rolled back or committed by the server alone.
+        """
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
 
 
-def _written(
+def _written(  # noqa: PLR0917 - the columns of one row
     entries: Sequence[Entry],
     first_seq: int,
     duplicates: Sequence[int],

@@ -1,14 +1,14 @@
 """The bus tells every other process at once what was committed here. It may lose anything: the log is the truth.
 
-One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus, and what it cannot take is
-dropped and counted, because whoever misses it reads the log.
+One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus, and
+what it cannot take is dropped and counted, because whoever misses it reads the log.
 """
 
 import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec

@@ -1,7 +1,7 @@
 """All open subscriptions of this process, and the live seam.
 
-Rule: a subscription has a position; it is sent the matching changes after it, each once, in order. That takes no set of seen
-ids and no timer: while a subscription is held, the ring keeps what it will be sent.
+Rule: a subscription has a position; it is sent the matching changes after it, each once, in order. That takes
+no set of seen ids and no timer: while a subscription is held, the ring keeps what it will be sent.
 """
 
 import time

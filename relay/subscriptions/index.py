@@ -1,7 +1,7 @@
 """An inverted index of open filters: which subscriptions could an event concern?
 
-Rule: each filter is registered under its most selective field, so an event meets only the filters that share a value with it. The
-index may name too many subscriptions, never too few; `Filter.matches` decides.
+Rule: each filter is registered under its most selective field, so an event meets only the filters that share
+a value with it. The index may name too many subscriptions, never too few; `Filter.matches` decides.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -16,7 +16,9 @@ _EVERYTHING = "*"
 
 
 def index_keys(flt: Filter) -> Iterable[str]:
-    """The places under which a filter stands: one for each value of its most selective field, none if it matches nothing."""
+    """The places under which a filter stands:
+    one for each value of its most selective field, none if it matches nothing.
+    """
     if flt.matches_nothing:
         return ()
     if flt.ids is not None:
@@ -27,7 +29,7 @@ def index_keys(flt: Filter) -> Iterable[str]:
     if flt.authors is not None:
         return ["a" + author for author in flt.authors]
     if flt.kinds is not None:
-        return ["k%d" % kind for kind in flt.kinds]
+        return [f"k{kind}" for kind in flt.kinds]
     return (_EVERYTHING,)
 
 
@@ -41,7 +43,9 @@ class FilterIndex(Generic[T]):
         return len(self._places)
 
     def add(self, owner: T, filters: Sequence[Filter]) -> None:
-        """Register an owner; one that is registered already must be removed first, with the filters it was added with."""
+        """Register an owner;
+        one that is registered already must be removed first, with the filters it was added with.
+        """
         places = self._places
         for flt in filters:
             for key in index_keys(flt):
@@ -73,7 +77,7 @@ class FilterIndex(Generic[T]):
 
 def _event_keys(event: StoredEvent) -> Iterator[str]:
     yield _EVERYTHING
-    yield "k%d" % event.kind
+    yield f"k{event.kind}"
     yield "a" + event.pubkey
     yield "i" + event.id
     for key in event.tag_keys:

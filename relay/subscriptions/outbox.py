@@ -1,13 +1,12 @@
 """What waits to be sent to one client, bounded in bytes.
 
-Frames put during one turn of the loop leave in one write. Rule: a client that does not read loses its connection, and the relay
-never keeps more than the bound for it.
+Frames put during one turn of the loop leave in one write. Rule: a client that does not read loses its
+connection, and the relay never keeps more than the bound for it.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
-
 
 HIGH_WATER_BYTES = 65_536
 """The transport says that it has drained only after more than this was waiting in it."""

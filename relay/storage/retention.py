@@ -1,0 +1,39 @@
+"""What leaves the database: expired events, and the part of the log that nobody needs any more.
+
+Runs in jobs, on Django's connection. Every removal is a change in the order, like any other.
+"""
+
+from django.db import OperationalError, connection, transaction
+
+SWEEP_EVENTS = 500
+"""Events that one transaction takes away: the lock of the order is held for some milliseconds at most."""
+
+SWEEP_BATCHES = 200
+"""Transactions of one sweep; what is left goes with the next."""
+
+
+def sweep_expired(now: int) -> int:
+    """Take away events that expired by `now` (Unix seconds), oldest first, at most 100,000; returns how many (40-3)."""
+    total = 0
+    for _ in range(SWEEP_BATCHES):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT relay_sweep_expired(%s, %s)", [now, SWEEP_EVENTS])
+            (gone,) = cursor.fetchone()
+        total += gone
+        if gone < SWEEP_EVENTS:
+            break
+    return total
+
+
+def prune_change_log(keep_changes: int) -> list[str]:
+    """Drop the partitions of the log that hold none of the newest `keep_changes`; returns their names.
+
+    Waits at most 100 ms for readers, so that they never wait longer for it; what cannot be had goes next time.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '100ms'")
+            cursor.execute("SELECT relay_log_prune(relay_position() - %s)", [keep_changes])
+            return [name for (name,) in cursor.fetchall()]
+    except OperationalError:
+        return []

@@ -1,0 +1,29 @@
+"""Jobs that run beside the relay, on Celery. Each may run twice or be killed at any moment and does no harm."""
+
+import logging
+import time
+
+from celery import shared_task
+from django.conf import settings
+
+from relay.storage import retention
+
+log = logging.getLogger("relay.tasks")
+
+
+@shared_task(name="relay.tasks.sweep_expired")
+def sweep_expired() -> int:
+    """Take away what has expired (40-3); returns how many events went."""
+    gone = retention.sweep_expired(int(time.time()))
+    if gone:
+        log.info("%d expired events taken away", gone)
+    return gone
+
+
+@shared_task(name="relay.tasks.prune_change_log")
+def prune_change_log() -> int:
+    """Drop what the log no longer needs to hold; returns how many partitions went."""
+    dropped = retention.prune_change_log(settings.RELAY_LOG_KEEP)
+    if dropped:
+        log.info("dropped %s from the log of changes", ", ".join(dropped))
+    return len(dropped)
