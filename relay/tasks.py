@@ -11,7 +11,7 @@ from relay.storage import retention
 log = logging.getLogger("relay.tasks")
 
 
-@shared_task(name="relay.tasks.sweep_expired")
+@shared_task(name="relay.tasks.sweep_expired")  # type: ignore[untyped-decorator]
 def sweep_expired() -> int:
     """Take away what has expired (40-3); returns how many events went."""
     gone = retention.sweep_expired(int(time.time()))
@@ -20,7 +20,7 @@ def sweep_expired() -> int:
     return gone
 
 
-@shared_task(name="relay.tasks.prune_change_log")
+@shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]
 def prune_change_log() -> int:
     """Drop what the log no longer needs to hold; returns how many partitions went."""
     dropped = retention.prune_change_log(settings.RELAY_LOG_KEEP)
