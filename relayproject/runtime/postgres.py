@@ -153,7 +153,9 @@ class EmbeddedPostgres:
         else:
             if not wait_until_gone(self.data, "postgres", 0.0):
                 raise Refusal(f"A PostgreSQL of an earlier start still runs on {self.data} and cannot be ended.")
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # Their numbers may belong to someone else by now, and a zombie's would still count as alive.
+        for leftover in (self.data / "postmaster.pid", *self.sockets.glob(f".s.PGSQL.{PORT}*")):
+            leftover.unlink(missing_ok=True)
 
     def _create(self) -> None:
         """Make the cluster beside its place and move it there, so that an interrupted start leaves no half of one."""

@@ -112,9 +112,10 @@ def end(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, 
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log that says something, or a word that there is none."""
+    """The last line of a log that tells a failure, else its last line, or a word that there is none."""
     with contextlib.suppress(OSError):
         lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        failures = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "FAIL", "# "))]
         if lines:
-            return lines[-1]
+            return (failures or lines)[-1]
     return "it said nothing"

@@ -156,12 +156,13 @@ class Supervisor:
         self._print_password()
 
     async def _all_ready(self) -> None:
-        ready = asyncio.gather(*(child.ready.wait() for child in self._children))
         hopeless = asyncio.create_task(self._hopeless.wait())
-        done, _ = await asyncio.wait({ready, hopeless}, return_when=asyncio.FIRST_COMPLETED)
-        if hopeless in done:
-            ready.cancel()
-            raise Refusal("A relay worker does not start; what it said stands above.")
+        for child in self._children:
+            ready = asyncio.create_task(child.ready.wait())
+            await asyncio.wait({ready, hopeless}, return_when=asyncio.FIRST_COMPLETED)
+            if hopeless.done():
+                ready.cancel()
+                raise Refusal("A relay worker does not start; what it said stands above.")
         hopeless.cancel()
 
     def _give_up_when_hopeless(self, child: Child) -> None:
@@ -213,7 +214,8 @@ class Supervisor:
         """The result of `work`, or Stopped as soon as a signal has come."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Task[Any]] = {task, stop}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if task.done():
             return task.result()

@@ -1,7 +1,7 @@
 """`manage.py prepare`: migrations and the first administrator, once, whatever the number of machines."""
 
 from argparse import ArgumentParser
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -14,7 +14,7 @@ class Command(BaseCommand):
         "Bring the database to this version and create the first administrator if there is no user; "
         "prints that administrator's generated password. `serve` runs it for the role migrate."
     )
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -1,7 +1,7 @@
 """`manage.py serve`: the whole relay under one supervisor. manage.py runs it without loading Django first."""
 
 from argparse import ArgumentParser
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -10,7 +10,7 @@ from relayproject.runtime.command import DESCRIPTION, add_arguments, serve
 
 class Command(BaseCommand):
     help = DESCRIPTION
-    requires_system_checks: ClassVar[list[str]] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_arguments(parser)
