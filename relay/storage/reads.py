@@ -15,10 +15,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.database import Connection, read_pool
-from relay.storage.filter_sql import query_statement
+from relay.storage.filter_sql import asks, query_statement
 
-Row = tuple[int, bytes, bytes]
-"""created_at (Unix seconds), id (32 bytes), json (UTF-8)."""
+_ID = slice(len(b'{"id":"'), len(b'{"id":"') + 64)
+_CREATED_AT = len(b'{"id":"","pubkey":"","created_at":') + 128
+"""Where id and time stand in a stored text, which is written in a fixed order (relay.protocol.event)."""
 
 
 class Result(Struct, frozen=True, gc=False):
@@ -56,8 +57,10 @@ class Reads:
         """
         self.queries += 1
         asked = query_statement(filters, int(time.time()))
-        rows = await self.fetch(asked.text, asked.parameters)
-        return _result(rows, filters)
+        ((position, *found),) = await self.fetch(asked.text, asked.parameters)
+        asking = [flt for flt in filters if asks(flt)]
+        pages = [_page(texts.split(b"\n"), flt) for texts, flt in zip(found, asking, strict=True) if texts is not None]
+        return Result(position, pages[0] if len(pages) == 1 else _merged(pages))
 
     async def fetch(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with numbered parameters; raises Failed as `query` does."""
@@ -73,30 +76,22 @@ class Reads:
             raise Failed("the database cannot answer now, try again") from error
 
 
-def _result(rows: Sequence[tuple[Any, ...]], filters: Sequence[Filter]) -> Result:
-    position = 0
-    by_filter: dict[int, list[Row]] = {}
-    for number, created_at, event_id, text in rows:
-        if number is None:
-            position = created_at
-        elif number in by_filter:
-            by_filter[number].append((created_at, event_id, text))
-        else:
-            by_filter[number] = [(created_at, event_id, text)]
-    pages = [_page(found, filters[number]) for number, found in by_filter.items()]
-    if len(pages) == 1:
-        return Result(position, [row[2] for row in pages[0]])
-    merged = {row[1]: row for page in pages for row in page}
-    ordered = sorted(merged.values(), key=lambda row: (-row[0], row[1]))
-    return Result(position, [row[2] for row in ordered])
+def _created_at(text: bytes) -> int:
+    return int(text[_CREATED_AT : text.index(b",", _CREATED_AT)])
 
 
-def _page(rows: list[Row], flt: Filter) -> list[Row]:
+def _merged(pages: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+    """The union of pages in one order, each event once (01-F14)."""
+    texts = {text[_ID]: text for page in pages for text in page}
+    return sorted(texts.values(), key=lambda text: (-_created_at(text), text[_ID]))
+
+
+def _page(texts: list[bytes], flt: Filter) -> list[bytes]:
     """Cut as `relay.changes.overlay.cut` does: the relay's own cap takes the whole boundary second (01-F18)."""
-    if len(rows) <= flt.limit:
-        return rows
+    if len(texts) <= flt.limit:
+        return texts
     end = flt.limit
-    boundary = rows[end - 1][0]
-    while end < len(rows) and rows[end][0] == boundary:
+    boundary = _created_at(texts[end - 1])
+    while end < len(texts) and _created_at(texts[end]) == boundary:
         end += 1
-    return rows[:end]
+    return texts[:end]
