@@ -1,7 +1,7 @@
 """One WebSocket connection: everything that is written, keepalive, and every way in which it ends.
 
 Rules: all bytes go through one transport in the order of the calls; what waits to be written is bounded;
-whatever the peer does, a connection that was told to end is gone after `CLOSE_SECONDS`.
+whatever the peer does, a connection that was told to end is gone after `close_seconds`.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from relay.transport.linger import Linger
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
-CLOSE_SECONDS = 5.0
 MISSED_PONGS = 2
 _PEER_FAULTS = frozenset({1002, 1003, 1007, 1009})
 
@@ -26,21 +25,23 @@ _PEER_FAULTS = frozenset({1002, 1003, 1007, 1009})
 class Sweeper:
     """The timers of all connections of a worker: pings, and the end of connections that do not end."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ping_seconds: float | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ping_seconds: float | None, close_seconds: float) -> None:
         self.pings: Deadlines[Connection] | None = None
         if ping_seconds:
             self.pings = Deadlines(loop, ping_seconds, Connection.ping)
-        self.closings: Deadlines[asyncio.Transport] = Deadlines(loop, CLOSE_SECONDS, _abort_overdue)
+        self.closings: Deadlines[asyncio.Transport] = Deadlines(loop, close_seconds, _abort_overdue)
 
 
 _sweepers: "WeakKeyDictionary[ServerState, Sweeper]" = WeakKeyDictionary()
 
 
-def sweeper_of(server: "ServerState", loop: asyncio.AbstractEventLoop, ping_seconds: float | None) -> Sweeper:
+def sweeper_of(
+    server: "ServerState", loop: asyncio.AbstractEventLoop, ping_seconds: float | None, close_seconds: float
+) -> Sweeper:
     """The one sweeper of a running server."""
     sweeper = _sweepers.get(server)
     if sweeper is None:
-        sweeper = _sweepers[server] = Sweeper(loop, ping_seconds)
+        sweeper = _sweepers[server] = Sweeper(loop, ping_seconds, close_seconds)
     return sweeper
 
 
@@ -228,13 +229,14 @@ class Connection:
 
     def _replace_parser(self) -> None:
         if not self.closing and self._new_parser is not None:
+            counters.buffers_shrunk += 1
             self.transport.set_protocol(self._new_parser())
         self.resume(Pause.BUFFER)
 
     # the end
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close in order: what was sent goes out, the peer has `CLOSE_SECONDS` to answer. ValueError: illegal code."""
+        """Close in order: what was sent goes out, the peer has `close_seconds` to answer. ValueError: illegal code."""
         closing = close_frame(code, reason)
         if self.closing:
             return

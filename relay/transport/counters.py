@@ -12,6 +12,7 @@ class Counters:
         "aborted_close_deadline",
         "aborted_ping_timeout",
         "aborted_slow_readers",
+        "buffers_shrunk",
         "bytes_in",
         "bytes_out",
         "closes",
@@ -41,10 +42,12 @@ class Counters:
         self.aborted_ping_timeout = 0  # two pongs missing
         self.aborted_close_deadline = 0  # did not finish the closing handshake in time
         self.yields = 0  # one client's frames were set aside so that others get their turn
+        self.buffers_shrunk = 0  # parsers replaced because their buffer had grown
         self.closes: dict[int, int] = {}  # close code -> connections; 1006 is a connection lost without one
 
     def closed(self, code: int) -> None:
         """Count one accepted connection that ended with `code`."""
+        self.buffers_shrunk = 0  # parsers replaced because their buffer had grown
         self.closes[code] = self.closes.get(code, 0) + 1
 
 

@@ -10,21 +10,21 @@ import socket
 RECEIVE_BUFFER_BYTES = 65536
 
 
-def listening_socket(host: str, port: int, *, backlog: int = 2048) -> socket.socket:
-    """A bound, listening, non-blocking TCP socket for `uvicorn.Server.serve(sockets=[...])`.
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A bound, non-blocking TCP socket for `uvicorn.Server.serve(sockets=[...])`, which listens when it is ready.
 
     `host` is an address or a name; "" or "*" means every address, of both families where the machine has IPv6.
     Accepted sockets inherit SO_RCVBUF; TCP_NODELAY too. Raises OSError when the address is taken or unknown.
     """
     if host in ("", "*"):
         if socket.has_dualstack_ipv6():
-            return _listen(socket.AF_INET6, ("::", port), backlog, dual_stack=True)
+            return _bind(socket.AF_INET6, ("::", port), dual_stack=True)
         host = "0.0.0.0"  # noqa: S104 (asked for)
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    return _listen(family, address, backlog)
+    return _bind(family, address)
 
 
-def _listen(family: int, address: object, backlog: int, *, dual_stack: bool = False) -> socket.socket:
+def _bind(family: int, address: object, *, dual_stack: bool = False) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -34,7 +34,6 @@ def _listen(family: int, address: object, backlog: int, *, dual_stack: bool = Fa
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
         sock.bind(address)  # type: ignore[arg-type]
-        sock.listen(backlog)
         sock.setblocking(False)
     except BaseException:
         sock.close()

@@ -41,6 +41,7 @@ class PicowsProtocol(asyncio.Protocol):
     """
 
     WRITE_LIMIT_BYTES = 16 * 1024 * 1024
+    CLOSE_SECONDS = 5.0  # for a peer to end a connection that we have told it to end
     EARLY_LIMIT_BYTES = 65536  # what a client may send before it was accepted
 
     __slots__ = (
@@ -73,7 +74,7 @@ class PicowsProtocol(asyncio.Protocol):
         self._connection = Connection(
             self._transport,
             self._loop,
-            sweeper_of(self._server_state, self._loop, self._config.ws_ping_interval),
+            sweeper_of(self._server_state, self._loop, self._config.ws_ping_interval, self.CLOSE_SECONDS),
             max_message_bytes=self._config.ws_max_size,
             max_queue=self._config.ws_max_queue,
             write_limit_bytes=self.WRITE_LIMIT_BYTES,
