@@ -6,7 +6,6 @@ refuses with one sentence when no database answers.
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
@@ -25,20 +24,16 @@ if not os.environ.get("RELAY_SUPERVISED"):
         sys.exit(str(refusal))
 
 
-def _relay_consumer() -> Any:
-    if find_spec("relay.consumers") is None:
-        return None
-    from relay.consumers import RelayConsumer
+from relay.consumers import RelayConsumer  # noqa: E402  needs the apps
+from relay.protocol.errors import RelayError  # noqa: E402
+from relay.services import runtime  # noqa: E402
 
-    return RelayConsumer.as_asgi()
-
-
-relay_consumer = _relay_consumer()
+relay_consumer = RelayConsumer.as_asgi()
 
 
 async def websocket(scope: Any, receive: Any, send: Any) -> None:
     """The relay on "/"; any other path is answered 404, or 403 where the server cannot (01-S12)."""
-    if relay_consumer is not None and scope["path"] == "/":
+    if scope["path"] == "/":
         await relay_consumer(scope, receive, send)
         return
     if "websocket.http.response" not in scope.get("extensions", {}):
@@ -50,19 +45,21 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
-    """Start the process's relay before the first connection, stop it after the last."""
-    runtime: Any = None
-    if find_spec("relay.services.runtime") is not None:
-        from relay.services import runtime
+    """Start the process's relay before the first connection, stop it after the last.
+
+    A server without lifespan (daphne) starts it with its first connection.
+    """
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            if runtime is not None:
+            try:
                 await runtime.start()
+            except RelayError as error:
+                await send({"type": "lifespan.startup.failed", "message": error.text})
+                return
             await send({"type": "lifespan.startup.complete"})
         else:
-            if runtime is not None:
-                await runtime.stop()
+            await runtime.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -23,7 +23,7 @@ from relayproject.runtime.processes import end_soon, ended, spawn
 from relayproject.runtime.refusal import Refusal
 from relayproject.runtime.services import Services
 
-STOP_MARGIN_SECONDS = 1.5  # beyond the drain of connections
+STOP_MARGIN_SECONDS = 2.0  # beyond the drain of connections
 PREPARED_WITHIN_SECONDS = 120.0  # how long a machine waits for the one that migrates
 HOPELESS_DEATHS = 3
 

@@ -10,26 +10,17 @@ import gc
 import os
 import socket
 import sys
-from importlib.util import find_spec
 
 import uvicorn
 
+from relay.transport.http_protocol import RelayHTTPProtocol
+from relay.transport.listener import listening_socket
+from relay.transport.picows_protocol import PicowsProtocol
 from relayproject.runtime.heartbeat import Heartbeat
 
-RECEIVE_BUFFER_BYTES = 65_536  # bounds what one callback may deliver: 172 frames instead of 14,246
 BACKLOG = 2_048
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket of this process alone; raises OSError. Accepted connections inherit its receive buffer."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    listener.bind(address)
-    listener.setblocking(False)
-    return listener
+CLOSE_SECONDS = 1  # for connections that were told to end; the relay's own drain comes before
+HTTP_CONNECTIONS = 256  # beside the WebSocket connections of RELAY_MAX_CONNECTIONS
 
 
 class Server(uvicorn.Server):
@@ -46,19 +37,31 @@ class Server(uvicorn.Server):
         if self.heartbeat is not None and not self.should_exit:
             self.heartbeat.ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more clients, let the relay answer what it has accepted, then close the connections.
+
+        uvicorn alone would close them first, and the OK of an event in the writer's queue would be lost.
+        """
+        from relay.services import runtime
+
+        for listener in self.servers:
+            listener.close()
+        await runtime.stop()
+        await super().shutdown(sockets)
+
 
 def configuration() -> uvicorn.Config:
     """How uvicorn serves the project, from the settings."""
     from relayproject import settings
 
-    fast = find_spec("relay.transport.picows_protocol") is not None
+    RelayHTTPProtocol.HEAD_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
     return uvicorn.Config(
         "relayproject.asgi:application",
         loop="uvloop",
-        ws="relay.transport.picows_protocol:PicowsProtocol" if fast else "websockets-sansio",
+        http=RelayHTTPProtocol,
+        ws=PicowsProtocol,
         ws_max_size=settings.RELAY_MAX_MESSAGE_LENGTH,
         ws_ping_interval=settings.RELAY_PING_SECONDS,
-        ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
         log_config=None,
@@ -66,7 +69,8 @@ def configuration() -> uvicorn.Config:
         backlog=BACKLOG,
         proxy_headers=bool(settings.RELAY_TRUSTED_PROXIES),
         forwarded_allow_ips=list(settings.RELAY_TRUSTED_PROXIES),
-        timeout_graceful_shutdown=max(1, round(settings.RELAY_DRAIN_SECONDS)),
+        limit_concurrency=settings.RELAY_MAX_CONNECTIONS + HTTP_CONNECTIONS,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
     )
 
 

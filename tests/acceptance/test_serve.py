@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from relayproject.runtime.identity import choose_identity
 from relayproject.runtime.processes import living_in
@@ -123,6 +125,13 @@ def test_without_the_role_web_nothing_listens(start_relay: StartRelay) -> None:
     assert not healthy(relay)
 
 
+def test_01_s12_a_websocket_on_another_path_is_answered_404(relay: RelayProcess) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        connect(f"{relay.ws_url}/elsewhere")
+
+    assert caught.value.response.status_code == 404
+
+
 # -- stop -------------------------------------------------------------------------------------------
 
 
@@ -139,8 +148,9 @@ def test_a_signal_stops_everything_in_time_with_exit_code_0(start_relay: StartRe
 def test_a_client_that_stays_connected_does_not_hold_up_the_stop(start_relay: StartRelay) -> None:
     relay = start_relay()
 
-    with socket.create_connection(("127.0.0.1", relay.port)):
+    with socket.create_connection(("127.0.0.1", relay.port)), connect(relay.ws_url):
         assert relay.stop() == 0
+    assert "killing" not in relay.messages()
 
 
 def test_a_signal_during_the_start_stops_it(start_relay: StartRelay, prepared_folder: Path) -> None:
