@@ -30,6 +30,9 @@ class Config:
     write_queue: int
     read_connections: int
     ring_bytes: int
+    url: str  # ws:// or wss://, as clients reach the relay
+    cache_url: str  # "": no cache
+    instance: str  # this machine's name among those that serve the relay
 
 
 @cache
@@ -50,6 +53,9 @@ def config() -> Config:
         write_queue=settings.RELAY_WRITE_QUEUE,
         read_connections=settings.RELAY_READ_CONNECTIONS,
         ring_bytes=settings.RELAY_RING_BYTES,
+        url=settings.RELAY_URL,
+        cache_url=settings.CACHE_URL,
+        instance=settings.RELAY_INSTANCE,
     )
 
 

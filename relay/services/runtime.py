@@ -19,7 +19,9 @@ from relay.protocol.errors import Failed
 from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
 from relay.services.follow import Follower
 from relay.services.publish import Publisher
+from relay.services.status import Status, WorkerFigures
 from relay.services.subscribe import Subscriber
+from relay.storage.estimates import events_known
 from relay.storage.log import heartbeat
 from relay.storage.reads import Reads
 from relay.storage.writer import Writer
@@ -56,6 +58,7 @@ class Relay:
         publisher = Publisher(conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus)
         subscriber = Subscriber(self.hub, self.reads, conf.query_seconds)
         self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
+        self.status = Status(conf.cache_url, conf.instance, self._figures, lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -64,6 +67,7 @@ class Relay:
         await self._begin()
         self.bus.start()
         self.writer.start()
+        self.status.start()
         self.ready = True
 
     async def _begin(self) -> None:
@@ -83,6 +87,7 @@ class Relay:
         """Say goodbye to every client, write what is queued, and end; takes at most the drain time and a second."""
         self.ready = False
         self.farewell(STOPPING, SERVICE_RESTART)
+        await self.status.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
         await self.bus.stop()
@@ -92,6 +97,16 @@ class Relay:
         """End every connection in order, each subscription with CLOSED `text` (01-S09)."""
         for conversation in list(self.conversations):
             conversation.farewell(text, code)
+
+    def _figures(self) -> WorkerFigures:
+        return WorkerFigures(
+            connections=counters.connections,
+            subscriptions=self.hub.subscriptions,
+            events_stored=counters.events_stored,
+            events_per_second=0.0,
+            position=self.intake.ring.position,
+            started_at=self.started_at,
+        )
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
