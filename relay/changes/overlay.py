@@ -10,6 +10,9 @@ from msgspec import Struct
 from relay.changes.change import Added, Change
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
+from relay.protocol.visibility import visible
+
+_AFTER_EVERY_ID = "g"  # ids are hex digits
 
 
 def newest_first(event: StoredEvent) -> tuple[int, str]:
@@ -52,7 +55,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
 
     For one id the last change wins. If a limit cut the page, nothing is known below its last row: older
-    additions are dropped, and removals may leave it short. `now` (Unix seconds) drops what has expired.
+    additions are dropped, and removals may leave it short. `now` (Unix seconds) decides what is visible (X-1).
     """
     last: dict[str, StoredEvent | None] = {}
     for change in changes:
@@ -60,10 +63,10 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
             last[change.event.id] = change.event
         else:
             last[change.event_id] = None  # type: ignore[union-attr]
-    rows = [row for row in page.rows if row.id not in last and _alive(row, now)]
-    bound = None if page.complete or not page.rows else newest_first(page.rows[-1])
+    rows = [row for row in page.rows if row.id not in last and visible(row, now)]
+    bound = _end_of_knowledge(page, flt)
     for event in last.values():
-        if event is None or not _alive(event, now) or not flt.matches(event):
+        if event is None or not visible(event, now) or not flt.matches(event):
             continue
         if bound is None or newest_first(event) <= bound:
             rows.append(event)
@@ -73,11 +76,19 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     return Overlaid(kept, page.complete and len(kept) == len(rows), short)
 
 
+def _end_of_knowledge(page: Page, flt: Filter) -> tuple[int, str] | None:
+    """Down to where, in the order of answers, the page has every match; None if it has them all.
+
+    A page that the relay's own cap cut holds the whole of its last second, unless that was cut at twice the cap.
+    """
+    if page.complete or not page.rows:
+        return None
+    last = page.rows[-1]
+    whole = flt.capped and len(page.rows) < 2 * flt.limit
+    return (-last.created_at, _AFTER_EVERY_ID) if whole else newest_first(last)
+
+
 def _second_was_cut(page: Page, flt: Filter, kept: Sequence[StoredEvent]) -> bool:
     """True when the page ended inside a second that is now the boundary second and has room for more of it."""
     full = flt.capped and len(page.rows) >= 2 * flt.limit
     return full and len(kept) < 2 * flt.limit and kept[-1].created_at <= page.rows[-1].created_at
-
-
-def _alive(event: StoredEvent, now: int) -> bool:
-    return event.expires_at is None or event.expires_at > now

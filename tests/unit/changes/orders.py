@@ -1,0 +1,111 @@
+"""Orders of changes for tests: made of few events that come, go and come back."""
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.protocol.event import Event, StoredEvent
+from tests import strategies
+from tests.events import NOW, unsigned_event
+
+Json = dict[str, Any]
+
+
+def stored(event: Json) -> StoredEvent:
+    return StoredEvent.of(msgspec.convert(event, Event))
+
+
+def note(number: int, **fields: Any) -> StoredEvent:
+    """An event that differs from those of other numbers."""
+    return stored(unsigned_event(content=str(number), **fields))
+
+
+def additions(count: int, first: int = 1) -> list[Change]:
+    """`count` changes, numbered from `first`, each of which adds another event."""
+    return [Added(seq, note(seq)) for seq in range(first, first + count)]
+
+
+def batches(changes: Sequence[Change], ends: Iterable[int]) -> list[Batch]:
+    """The changes, divided after the indexes in `ends`."""
+    cuts = sorted({0, len(changes), *(end for end in ends if end < len(changes))})
+    return [Batch.of(changes[start:end]) for start, end in itertools.pairwise(cuts)]
+
+
+def slices(changes: Sequence[Change]) -> st.SearchStrategy[Batch]:
+    """Any part of an order, as it might come from the bus or the log."""
+    starts = st.integers(0, len(changes) - 1)
+    return starts.flatmap(
+        lambda start: st.integers(start + 1, len(changes)).map(lambda end: Batch.of(changes[start:end]))
+    )
+
+
+class History:
+    """An order of changes over a pool of events, and what it leaves stored."""
+
+    def __init__(self, pool: Sequence[Json], steps: Sequence[int]) -> None:
+        """Step n adds the pool's event n, or removes it if it is there; -n removes it even if it is not."""
+        self.pool = {event["id"]: event for event in pool}
+        self.changes: list[Change] = []
+        present: set[str] = set()
+        for seq, step in enumerate(steps, 1):
+            event = pool[abs(step) % len(pool)]
+            if step < 0 or event["id"] in present:
+                present.discard(event["id"])
+                self.changes.append(Removed(seq, event["id"]))
+            else:
+                present.add(event["id"])
+                self.changes.append(Added(seq, stored(event)))
+
+    def __repr__(self) -> str:
+        names = [f"+{c.event.id[:4]}" if isinstance(c, Added) else f"-{c.event_id[:4]}" for c in self.changes]
+        return f"History({' '.join(names)})"
+
+    def state(self, position: int) -> list[Json]:
+        """What is stored after the change `position`."""
+        return [self.pool[event_id] for event_id in state_after(self.changes[:position])]
+
+
+def state_after(changes: Iterable[Change]) -> list[str]:
+    """The ids that are stored after `changes`, by the plainest of rules."""
+    present: dict[str, None] = {}
+    for change in changes:
+        if isinstance(change, Added):
+            present[change.event.id] = None
+        else:
+            present.pop(change.event_id, None)
+    return list(present)
+
+
+def _pool() -> list[Json]:
+    """Events made once: few seconds, kinds, authors and tags, some that expire, some that are never served."""
+    chance = random.Random(1)
+    tags = [["t", "a"], ["t", "b"], ["d", "a"], ["p", strategies.PUBKEYS[0]], ["expiration", str(NOW)]]
+    return [
+        unsigned_event(
+            pubkey=chance.choice(strategies.PUBKEYS),
+            kind=chance.choice([1, 1, 1, 7, 30_000, 4]),
+            created_at=NOW - chance.choice([0, 1, 1, 1, 2]),
+            tags=chance.sample([*tags, ["expiration", str(NOW + 1)]], chance.choice([0, 0, 1, 1, 2, 3])),
+            content=str(number),
+        )
+        for number in range(200)
+    ]
+
+
+POOL = _pool()
+
+
+def histories(*, max_events: int = 14, max_changes: int = 30) -> st.SearchStrategy[History]:
+    """Orders over a few events of the pool, so that seconds are shared and events come back."""
+    pools = st.builds(
+        lambda start, count: POOL[start : start + count],
+        st.integers(0, len(POOL) - max_events),
+        st.integers(1, max_events),
+    )
+    steps = st.lists(st.integers(-max_events // 4, max_events), max_size=max_changes)
+    return st.builds(History, pools, steps)

@@ -1,0 +1,119 @@
+"""The ring: what it holds, what it refuses to say."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.ring import OutOfReach, Ring, size_bytes
+from tests.unit.changes.orders import History, additions, batches, histories, note
+
+PLENTY = 1_000_000
+
+
+def test_a_new_ring_stands_at_its_start_and_knows_nothing() -> None:
+    ring = Ring(7, PLENTY)
+    assert (ring.position, ring.floor, len(ring), ring.since(7)) == (7, 7, 0, [])
+
+
+def test_a_ring_that_just_began_does_not_reach_back() -> None:
+    with pytest.raises(OutOfReach):
+        Ring(7, PLENTY).since(6)
+
+
+def test_a_batch_that_leaves_a_hole_is_refused() -> None:
+    ring = Ring(0, PLENTY)
+    with pytest.raises(ValueError, match="changes 1 to 4 are missing"):
+        ring.append(Batch.of(additions(1, first=5)))
+
+
+def test_a_refused_batch_leaves_the_ring_as_it_was() -> None:
+    ring = Ring(0, PLENTY)
+    with pytest.raises(ValueError):
+        ring.append(Batch.of(additions(1, first=5)))
+    assert (ring.position, len(ring), ring.bytes) == (0, 0, 0)
+
+
+def test_a_position_ahead_of_the_ring_has_nothing_after_it() -> None:
+    ring = Ring(0, PLENTY)
+    ring.append(Batch.of(additions(3)))
+    assert ring.since(3) == ring.since(2**62) == []
+
+
+def test_a_batch_that_came_before_adds_nothing() -> None:
+    ring = Ring(0, PLENTY)
+    batch = Batch.of(additions(3))
+    ring.append(batch)
+    assert (list(ring.append(batch)), len(ring)) == ([], 3)
+
+
+def test_of_a_batch_that_overlaps_only_the_new_part_is_applied() -> None:
+    changes = additions(5)
+    ring = Ring(0, PLENTY)
+    ring.append(Batch.of(changes[:3]))
+    assert list(ring.append(Batch.of(changes[1:]))) == changes[3:]
+
+
+def test_a_change_larger_than_the_bound_is_not_kept() -> None:
+    ring = Ring(0, 10)
+    ring.append(Batch.of(additions(1)))
+    assert (ring.position, ring.floor, ring.bytes, len(ring)) == (1, 1, 0, 0)
+
+
+def test_an_event_is_found_until_it_is_removed() -> None:
+    event = note(1)
+    ring = Ring(0, PLENTY)
+    ring.append(Batch.of([Added(1, event)]))
+    found = ring.event(event.id)
+    ring.append(Batch.of([Removed(2, event.id)]))
+    assert (found, ring.event(event.id)) == (event, None)
+
+
+def test_an_event_that_came_back_outlives_the_end_of_its_first_addition() -> None:
+    event = note(1)
+    changes: list[Change] = [Added(1, event), Removed(2, event.id), Added(3, note(1))]
+    ring = Ring(0, size_bytes(changes[2]))
+    ring.append(Batch.of(changes))
+    assert (ring.floor, ring.event(event.id)) == (2, event)
+
+
+@given(histories(), st.lists(st.integers(0, 30)), st.integers(0, 15_000))
+def test_the_ring_holds_exactly_the_changes_after_its_floor(history: History, ends: list[int], bound: int) -> None:
+    ring = Ring(0, bound)
+    for batch in batches(history.changes, ends):
+        ring.append(batch)
+        assert ring.since(ring.floor) == history.changes[ring.floor : ring.position]
+        assert ring.position == batch.last
+        assert ring.evicted == ring.floor
+
+
+@given(histories(), st.integers(0, 15_000))
+def test_the_bound_in_bytes_holds_and_is_used(history: History, bound: int) -> None:
+    ring = Ring(0, bound)
+    for batch in batches(history.changes, range(len(history.changes))):
+        ring.append(batch)
+    held = history.changes[ring.floor :]
+    assert ring.bytes == sum(map(size_bytes, held)) <= bound
+    assert not ring.floor or ring.bytes + size_bytes(history.changes[ring.floor - 1]) > bound
+
+
+@given(histories(), st.integers(0, 15_000), st.integers(0, 35))
+def test_since_gives_what_came_after_or_refuses(history: History, bound: int, position: int) -> None:
+    ring = Ring(0, bound)
+    for batch in batches(history.changes, [4, 9, 20]):
+        ring.append(batch)
+    if position < ring.floor:
+        with pytest.raises(OutOfReach):
+            ring.since(position)
+    else:
+        assert ring.since(position) == history.changes[position:]
+
+
+@given(histories(), st.integers(0, 15_000))
+def test_an_event_that_is_found_is_stored(history: History, bound: int) -> None:
+    ring = Ring(0, bound)
+    for batch in batches(history.changes, range(len(history.changes))):
+        ring.append(batch)
+        kept = {event["id"] for event in history.state(ring.position)}
+        lately = {change.event.id for change in history.changes[ring.floor : ring.position] if type(change) is Added}
+        assert {event_id for event_id in history.pool if ring.event(event_id)} == kept & lately
