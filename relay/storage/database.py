@@ -10,7 +10,6 @@ from django.db import connections
 from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.conninfo import make_conninfo
 from psycopg.types.string import ByteaBinaryLoader
-from psycopg_pool import AsyncConnectionPool
 
 Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -46,19 +45,3 @@ async def connect(*, application: str, statement_seconds: float) -> Connection:
     )
     await configure(connection)
     return connection
-
-
-def read_pool(size: int, *, query_seconds: float) -> AsyncConnectionPool[Connection]:
-    """A closed pool for queries; each statement ends after `query_seconds`, a wait for a connection as well."""
-    return AsyncConnectionPool(
-        conninfo(application_name="relay read", options=f"-c statement_timeout={round(query_seconds * 1000)}"),
-        kwargs={"autocommit": True},
-        min_size=size,
-        max_size=size,
-        timeout=query_seconds,
-        reconnect_timeout=float("inf"),
-        max_waiting=10_000,
-        configure=configure,
-        open=False,
-        name="relay read",
-    )

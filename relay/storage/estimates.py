@@ -1,5 +1,6 @@
 """Sizes that the database knows without counting."""
 
+from relay.storage.channel import integer
 from relay.storage.reads import Reads
 
 
@@ -12,4 +13,4 @@ async def events_known(reads: Reads) -> int:
         "SELECT greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0) "
         "FROM pg_class AS c WHERE c.oid = 'relay_event'::regclass"
     )
-    return int(events)
+    return integer(events)

@@ -1,11 +1,10 @@
 """The log of changes: the truth that the bus only announces."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.event import StoredEvent
+from relay.storage.channel import integer
 from relay.storage.reads import Reads
 
 PAGE_CHANGES = 1_000
@@ -26,7 +25,7 @@ class LogPruned(LookupError):
 async def heartbeat(reads: Reads) -> Heartbeat:
     """Where the order stands now. Begins a new epoch when the server's timeline has changed. Raises Failed."""
     ((position, epoch),) = await reads.fetch("SELECT relay_position(), relay_current_epoch()")
-    return Heartbeat(position, epoch)
+    return Heartbeat(integer(position), integer(epoch))
 
 
 async def changes_after(reads: Reads, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
@@ -43,13 +42,13 @@ async def changes_after(reads: Reads, position: int, limit: int = PAGE_CHANGES) 
     )
     if not rows:
         return None
-    if rows[0][0] != position + 1:
-        raise LogPruned(f"the log begins at {rows[0][0]}, after {position} was asked for")
-    return Batch.of(_changes(rows))
+    begin = integer(rows[0][0])
+    if begin != position + 1:
+        raise LogPruned(f"the log begins at {begin}, after {position} was asked for")
+    return Batch.of([_change(begin + number, *row[1:]) for number, row in enumerate(rows)])
 
 
-def _changes(rows: Sequence[tuple[int, bool, bytes, bytes | None]]) -> list[Change]:
-    return [
-        Added(seq, StoredEvent.from_json(text)) if added and text is not None else Removed(seq, event_id.hex())
-        for seq, added, event_id, text in rows
-    ]
+def _change(seq: int, added: bytes | None, event_id: bytes | None, text: bytes | None) -> Change:
+    if added == b"\x01" and text is not None:
+        return Added(seq, StoredEvent.from_json(text))
+    return Removed(seq, (event_id or b"").hex())
