@@ -54,7 +54,7 @@ class Connection:
     """From the TCP connection to its end. Loop thread only; no method raises because the peer is gone."""
 
     __slots__ = (
-        *("_buffer_age", "_new_parser", "_on_drained", "_pauses", "_sweeper", "_writable"),
+        *("_buffer_age", "_code_sent", "_new_parser", "_on_drained", "_pauses", "_sweeper", "_writable"),
         *(
             "above_high_water",
             "closing",
@@ -93,6 +93,7 @@ class Connection:
         self.on_lost: Callable[[], None] | None = None
         self.unanswered_pings = 0
         self.shrink_wanted = False
+        self._code_sent: int | None = None
         self._sweeper = sweeper
         self._pauses = 0
         self._buffer_age = 0  # pings since the parser's buffer grew; 0: it is small
@@ -146,7 +147,9 @@ class Connection:
         self._write(data)
 
     def pong(self, payload: bytes) -> None:
-        self._write(frame(PONG, payload))
+        """Answer a ping, unless what was sent before is not being read: a flood of pings must not fill the buffer."""
+        if not self.above_high_water:
+            self._write(frame(PONG, payload))
 
     def _write(self, data: bytes) -> None:
         self.transport.write(data)
@@ -306,6 +309,7 @@ class Connection:
 
     def _begin_close(self, closing: bytes, code: int) -> None:
         self._write(closing)
+        self._code_sent = code
         self.closing = True
         self._sweeper.closings.add(self.transport)
 
@@ -316,4 +320,5 @@ class Connection:
     def _end(self, code: int, *, discard: bool = False) -> None:
         if self._sweeper.pings is not None:
             self._sweeper.pings.discard(self)
-        self.inbox.end(code, discard=discard)
+        # Who closed first has named the code, even if the answer or the loss is noticed before `_end` had its turn.
+        self.inbox.end(self._code_sent or code, discard=discard)

@@ -41,7 +41,8 @@ class DirectSocket:
 
     def buffered_bytes(self) -> int:
         """What waits to be written, in bytes; the kernel's buffer not included."""
-        return self._connection.transport.get_write_buffer_size()
+        connection = self._connection
+        return 0 if connection.is_lost else connection.transport.get_write_buffer_size()
 
     def set_drained(self, callback: Callable[[], None] | None) -> None:
         """`callback()` when the write buffer fell below 16 KiB after it was above 64 KiB. One at a time."""

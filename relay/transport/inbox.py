@@ -213,7 +213,10 @@ class Inbox:
             self._told = True
             on_close, code = self._on_close, self.ended_with
             self._on_text, self._on_binary, self._on_close = _ignore, _ignore, None  # they hold the application
-            on_close(code or 1006)
+            try:
+                on_close(code or 1006)
+            except Exception:
+                logging.getLogger("relay.transport").exception("The application failed on the end of a connection")
 
     # to receive()
 

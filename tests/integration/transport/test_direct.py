@@ -213,7 +213,7 @@ async def test_illegal_use_raises() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         socket = scope["extensions"]["relay.direct"]["socket"]
         await receive()
-        uses = [
+        uses: list[Any] = [
             lambda: socket.send_frames([b"a"]),
             lambda: socket.close(1000),
             lambda: socket.attach(print, print),
