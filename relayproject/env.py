@@ -97,8 +97,12 @@ def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
     value = text(name, default)
     if not value:
         return value
-    parts = urlsplit(value)
-    if parts.scheme not in schemes or not (parts.netloc or parts.path.strip("/")):
+    try:
+        parts = urlsplit(value)
+        right = parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/")) and parts.port != 0
+    except ValueError:  # a broken IPv6 address, a port that is no number
+        right = False
+    if not right:
         faults.append(Fault(name, f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"))
         return default
     return value

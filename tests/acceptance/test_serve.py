@@ -19,7 +19,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.identity import choose_identity
+from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.processes import living_in
 from tests.acceptance.conftest import StartRelay
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
@@ -73,7 +75,7 @@ def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: Rel
 
 
 def test_a_second_start_reuses_the_data_and_prints_no_password(start_relay: StartRelay, prepared_folder: Path) -> None:
-    first = start_relay(data_dir=prepared_folder)
+    first = start_relay(data_dir=prepared_folder, roles="web")
     key = (prepared_folder / "secret_key").read_text()
     with psycopg.connect(first.services()["DATABASE_URL"]) as database:
         database.execute("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -93,7 +95,7 @@ def test_a_relay_starts_from_a_path_that_is_too_long_for_a_socket(
     folder = tmp_path / ("long" * 30) / "with 'quotes', commas and spaces" / "var"
     shutil.copytree(migrated_folder, folder)
 
-    relay = start_relay(data_dir=folder)
+    relay = start_relay(data_dir=folder, roles="web")
     sockets = (folder / "run" / "sockets").readlink()
     assert healthy(relay)
     assert relay.stop() == 0
@@ -103,7 +105,7 @@ def test_a_relay_starts_from_a_path_that_is_too_long_for_a_socket(
 
 def test_an_ordinary_user_starts_a_relay(prepared_folder: Path) -> None:
     identity = choose_identity().launch  # as root: another user, as which nothing of root's power is left
-    relay = RelayProcess(prepared_folder, identity=identity)
+    relay = RelayProcess(prepared_folder, identity=identity, roles="web")
     try:
         relay.start()
         assert healthy(relay)
@@ -146,7 +148,7 @@ def test_a_signal_stops_everything_in_time_with_exit_code_0(start_relay: StartRe
 
 
 def test_a_client_that_stays_connected_does_not_hold_up_the_stop(start_relay: StartRelay) -> None:
-    relay = start_relay()
+    relay = start_relay(roles="web")
 
     with socket.create_connection(("127.0.0.1", relay.port)), connect(relay.ws_url):
         assert relay.stop() == 0
@@ -163,7 +165,7 @@ def test_a_signal_during_the_start_stops_it(start_relay: StartRelay, prepared_fo
 
 
 def test_a_second_signal_kills_what_does_not_stop(start_relay: StartRelay) -> None:
-    relay = start_relay()
+    relay = start_relay(roles="web")
     os.kill(relay.workers()[0], signal.SIGSTOP)
     assert relay.process is not None
     relay.process.send_signal(signal.SIGINT)
@@ -185,7 +187,7 @@ def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(
     relay.stop(signal.SIGKILL)
     wait_for(lambda: not relay.pids(), "the end of all children")
 
-    assert healthy(start_relay(data_dir=prepared_folder))
+    assert healthy(start_relay(data_dir=prepared_folder, roles="web"))
 
 
 def test_a_killed_machine_leaves_a_pid_file_and_the_next_start_works(
@@ -198,11 +200,11 @@ def test_a_killed_machine_leaves_a_pid_file_and_the_next_start_works(
     pid_file = prepared_folder / "postgres" / "postmaster.pid"
     pid_file.write_text(pid_file.read_text().replace(pid_file.read_text().split()[0], str(os.getpid()), 1))
 
-    assert healthy(start_relay(data_dir=prepared_folder))
+    assert healthy(start_relay(data_dir=prepared_folder, roles="web"))
 
 
 def test_a_dead_worker_is_replaced_with_a_message(start_relay: StartRelay) -> None:
-    relay = start_relay()
+    relay = start_relay(roles="web")
     (worker,) = relay.workers()
     os.kill(worker, signal.SIGKILL)
 
@@ -213,7 +215,7 @@ def test_a_dead_worker_is_replaced_with_a_message(start_relay: StartRelay) -> No
 
 
 def test_a_hung_worker_is_replaced_with_a_message(start_relay: StartRelay) -> None:
-    relay = start_relay({"RELAY_HEARTBEAT_SECONDS": "3"})
+    relay = start_relay({"RELAY_HEARTBEAT_SECONDS": "3"}, roles="web")
     os.kill(relay.workers()[0], signal.SIGSTOP)
 
     wait_for(lambda: "serve: relay worker 1 hangs" in relay.messages(), "the notice of a hung worker")
@@ -346,10 +348,14 @@ def test_a_second_start_on_a_data_folder_in_use_is_refused(start_relay: StartRel
 
 
 def test_a_database_of_a_newer_version_is_refused(start_relay: StartRelay, prepared_folder: Path) -> None:
-    relay = start_relay(data_dir=prepared_folder)
-    with psycopg.connect(relay.services()["DATABASE_URL"]) as database:
+    folder = DataFolder(prepared_folder)
+    folder.take()
+    postgres = EmbeddedPostgres(prepared_folder / "postgres", folder.sockets(), prepared_folder / "postgres.log")
+    postgres.start()
+    with psycopg.connect(postgres.url) as database:
         database.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('relay', '9999_next', now())")
-    relay.stop()
+    postgres.stop()
+    folder.release()
 
     said = refusal(start_relay(data_dir=prepared_folder, ready=False))
 

@@ -1,0 +1,56 @@
+"""What a setting must be: each rule by the id of its check."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from relayproject import env
+from relayproject.rules import problems
+
+GOOD: dict[str, Any] = {
+    "REPLICA_URLS": (),
+    "RELAY_NAME": "A relay",
+    "RELAY_DEFAULT_LIMIT": 5,
+    "RELAY_MAX_LIMIT": 5,
+    "RELAY_PUBKEY": "a" * 64,
+    "RELAY_SELF": "",
+    "RELAY_TRUSTED_PROXIES": ("10.0.0.0/8", "::1"),
+    "RELAY_IP_LIMIT_EXEMPT": (),
+}
+
+
+def ids(**changed: Any) -> list[str]:
+    return [problem.id for problem in problems(SimpleNamespace(**{**GOOD, **changed}))]
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(env, "faults", [])
+
+
+def test_good_settings_have_no_problem() -> None:
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    "changed, id",
+    [
+        ({"REPLICA_URLS": ("postgresql://replica",)}, "relay.E002"),
+        ({"RELAY_NAME": "n" * 30}, "relay.E003"),
+        ({"RELAY_DEFAULT_LIMIT": 6}, "relay.E004"),
+        ({"RELAY_PUBKEY": "npub1"}, "relay.E005"),
+        ({"RELAY_SELF": "A" * 64}, "relay.E005"),
+        ({"RELAY_TRUSTED_PROXIES": ("proxy",)}, "relay.E006"),
+    ],
+)
+def test_a_wrong_setting_is_named_by_its_check(changed: dict[str, Any], id: str) -> None:
+    assert ids(**changed) == [id]
+
+
+def test_a_fault_of_the_environment_is_relay_e001_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(env, "faults", [env.Fault("RELAY_PORT", "must be a whole number, not 'x'")])
+
+    (problem,) = problems(SimpleNamespace(**GOOD))
+
+    assert str(problem) == "RELAY_PORT must be a whole number, not 'x'. Correct the environment variable. (relay.E001)"
