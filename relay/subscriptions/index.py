@@ -67,11 +67,12 @@ class FilterIndex(Generic[T]):
                         del places[key]
 
     def candidates(self, event: StoredEvent) -> Iterable[T]:
-        """The owners whose filters may match, each once."""
+        """The owners whose filters may match, each once; any of them may be removed while the result is visited."""
         get = self._places.get
         found = [place for place in map(get, _event_keys(event)) if place is not None]
         if len(found) < 2:
-            return found[0] if found else ()
+            # A copy: a client that is cut off during the delivery takes its subscriptions out at once.
+            return list(found[0]) if found else ()
         return dict.fromkeys(owner for place in found for owner in place)
 
 

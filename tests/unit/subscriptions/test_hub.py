@@ -1,0 +1,143 @@
+"""The hub: held and released subscriptions, the live seam, and clients that end in the middle of it."""
+
+import time
+
+import pytest
+
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.intake import Intake
+from relay.changes.ring import Ring, size_bytes
+from relay.protocol.event import StoredEvent
+from relay.protocol.filters import parse_filter
+from relay.protocol.limits import Limits
+from relay.subscriptions.hub import Hub, OutOfReach, Subscription
+from relay.subscriptions.outbox import Outbox
+from tests.unit.changes.orders import additions, note
+from tests.unit.subscriptions.wires import RecordingWire, Turns
+
+PLENTY = 1_000_000
+
+
+class Process:
+    """The pure parts of one process, with clients that record."""
+
+    def __init__(self, ring_bytes: int = PLENTY) -> None:
+        self.intake = Intake(Ring(0, ring_bytes))
+        self.hub = Hub(self.intake)
+        self.turns = Turns()
+
+    def apply(self, *changes: Change) -> None:
+        self.hub.deliver(self.intake.offer(Batch.of(changes)))
+
+    def subscribe(self, *, kinds: tuple[int, ...] = (1,), reads: bool = True, max_bytes: int = PLENTY) -> "Client":
+        return Client(self, kinds, reads, max_bytes)
+
+
+class Client:
+    """One subscription on a connection of its own, which ends it when it overflows."""
+
+    def __init__(self, process: Process, kinds: tuple[int, ...], reads: bool, max_bytes: int) -> None:
+        self.process = process
+        self.wire = RecordingWire(reads=reads)
+        self.outbox = Outbox(self.wire, process.turns, max_bytes, self.close)
+        filters = [parse_filter({"kinds": list(kinds)}, Limits())]
+        self.subscription = Subscription(self.outbox, b'["EVENT","s",', filters)
+        process.hub.open(self.subscription)
+
+    def release(self, position: int) -> "Client":
+        self.process.hub.release(self.subscription, position)
+        return self
+
+    def close(self) -> None:
+        self.process.hub.close(self.subscription)
+
+    @property
+    def got(self) -> list[bytes]:
+        self.process.turns.end()
+        return self.wire.frames
+
+
+def frames(*changes: Change) -> list[bytes]:
+    return [b'["EVENT","s",%b]' % change.event.json for change in changes if isinstance(change, Added)]
+
+
+def expiring(number: int, seconds: float) -> StoredEvent:
+    return note(number, tags=[["expiration", str(int(time.time() + seconds))]])
+
+
+def test_a_held_subscription_is_sent_nothing() -> None:
+    process = Process()
+    client = process.subscribe()
+    process.apply(*additions(2))
+    assert client.got == []
+
+
+def test_a_released_subscription_is_sent_what_came_after_its_result() -> None:
+    process, changes = Process(), additions(5)
+    client = process.subscribe()
+    process.apply(*changes)
+    assert client.release(2).got == frames(*changes[2:])
+
+
+def test_a_live_subscription_is_sent_every_match_once() -> None:
+    process, changes = Process(), additions(4)
+    client = process.subscribe().release(0)
+    process.apply(*changes[:2])
+    process.apply(*changes[1:])
+    assert client.got == frames(*changes)
+
+
+def test_a_result_ahead_of_the_process_waits_for_what_it_has_already() -> None:
+    process, changes = Process(), additions(5)
+    client = process.subscribe().release(3)
+    process.apply(*changes)
+    assert client.got == frames(*changes[3:])
+
+
+def test_what_the_ring_does_not_reach_is_refused_and_the_subscription_stays_held() -> None:
+    changes = additions(4)
+    process = Process(ring_bytes=2 * size_bytes(changes[0]))
+    client = process.subscribe()
+    process.apply(*changes[:3])
+    with pytest.raises(OutOfReach):
+        client.release(0)
+    process.apply(changes[3])
+    assert client.got == []
+
+
+def test_a_removal_is_not_sent() -> None:
+    process, change = Process(), additions(1)[0]
+    client = process.subscribe().release(0)
+    process.apply(change, Removed(2, note(1).id))
+    assert client.got == frames(change)
+
+
+def test_40_2_what_has_expired_is_not_delivered_neither_live_nor_at_the_seam() -> None:
+    process = Process()
+    held, live = process.subscribe(), process.subscribe().release(0)
+    process.apply(Added(1, expiring(1, -5)), Added(2, expiring(2, 60)))
+    assert held.release(0).got == live.got == frames(Added(2, expiring(2, 60)))
+
+
+def test_an_ephemeral_event_reaches_live_subscriptions_alone() -> None:
+    process, event = Process(), note(1, kind=20_001)
+    live, held = process.subscribe(kinds=(20_001,)).release(0), process.subscribe(kinds=(20_001,))
+    process.hub.deliver_ephemeral(event)
+    assert (live.got, held.got) == (frames(Added(0, event)), [])
+
+
+def test_a_closed_subscription_is_sent_nothing() -> None:
+    process = Process()
+    client = process.subscribe().release(0)
+    client.close()
+    process.apply(*additions(1))
+    assert (client.got, process.hub.subscriptions) == ([], 0)
+
+
+def test_a_client_that_is_cut_off_in_the_middle_of_a_delivery_takes_it_from_nobody() -> None:
+    process, changes = Process(), additions(3)
+    slow = process.subscribe(reads=False, max_bytes=10).release(0)
+    others = [process.subscribe().release(0) for _ in range(3)]
+    process.apply(*changes)
+    assert slow.wire.ends == ["cut"]
+    assert [other.got for other in others] == [frames(*changes)] * 3

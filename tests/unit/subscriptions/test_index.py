@@ -1,0 +1,88 @@
+"""The inverted index: never too few candidates, and nothing left behind."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.limits import Limits
+from relay.subscriptions.index import FilterIndex
+from tests import strategies
+from tests.oracle import naive_match
+from tests.unit.changes.orders import POOL, note, stored
+
+LIMITS = Limits(max_limit=10, default_limit=5)
+IDS = [event["id"] for event in POOL[:4]]
+
+Json = dict[str, Any]
+
+
+def parse(*filters: Json) -> list[Filter]:
+    return [parse_filter(wanted, LIMITS) for wanted in filters]
+
+
+def index(owners: Sequence[Sequence[Json]]) -> FilterIndex[int]:
+    made: FilterIndex[int] = FilterIndex()
+    for number, filters in enumerate(owners):
+        made.add(number, parse(*filters))
+    return made
+
+
+def owners() -> st.SearchStrategy[list[list[Json]]]:
+    return st.lists(strategies.filter_lists(IDS), min_size=1, max_size=6)
+
+
+@settings(deadline=None)
+@given(owners(), st.lists(st.sampled_from(POOL) | strategies.events(), min_size=1, max_size=5))
+def test_whoever_matches_is_a_candidate_once(wanted: list[list[Json]], events: list[Json]) -> None:
+    made = index(wanted)
+    for event in events:
+        candidates = list(made.candidates(stored(event)))
+        matching = {n for n, filters in enumerate(wanted) if any(naive_match(flt, event) for flt in filters)}
+        assert matching <= set(candidates)
+        assert len(candidates) == len(set(candidates))
+
+
+@settings(deadline=None)
+@given(owners(), st.data())
+def test_who_was_removed_is_no_candidate_and_leaves_nothing(wanted: list[list[Json]], data: st.DataObject) -> None:
+    made = index(wanted)
+    remaining = set(range(len(wanted)))
+    for number in data.draw(st.permutations(range(len(wanted)))):
+        made.remove(number, parse(*wanted[number]))
+        remaining.discard(number)
+        assert all(set(made.candidates(stored(event))) <= remaining for event in POOL[:10])
+    assert len(made) == 0
+
+
+def test_a_filter_that_matches_nothing_takes_no_place() -> None:
+    assert len(index([[{"ids": []}, {"since": 2, "until": 1}, {"#t": [], "kinds": [1]}]])) == 0
+
+
+def test_a_filter_stands_under_its_most_selective_field_alone() -> None:
+    crowd = {"kinds": [1], "authors": strategies.PUBKEYS, "#t": ["a", "b"], "#p": strategies.PUBKEYS[:1]}
+    assert len(index([[crowd]])) == 1
+
+
+def test_one_owner_may_stand_in_a_place_twice() -> None:
+    made = index([[{"kinds": [1]}, {"kinds": [1, 2]}]])
+    found = list(made.candidates(note(1)))
+    made.remove(0, parse({"kinds": [1]}, {"kinds": [1, 2]}))
+    assert (found, len(made)) == ([0], 0)
+
+
+def test_an_event_that_shares_no_value_meets_no_filter() -> None:
+    made = index([[{"kinds": [7]}], [{"authors": ["0" * 64]}], [{"#t": ["x"]}], [{"ids": ["0" * 64]}]])
+    assert list(made.candidates(note(1))) == []
+
+
+def test_candidates_may_leave_while_they_are_visited() -> None:
+    """A client that is cut off during a delivery takes its subscriptions out of the index at that moment."""
+    made = index([[{"kinds": [1]}] for _ in range(3)])
+    visited = []
+    for number in made.candidates(note(1)):
+        visited.append(number)
+        made.remove(number, parse({"kinds": [1]}))
+    assert visited == [0, 1, 2]
