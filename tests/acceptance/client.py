@@ -1,0 +1,189 @@
+"""A small Nostr client for tests, over the websockets library: it says what is sent and shows what comes back.
+
+    async with Client(relay.ws_url) as client:
+        answer = await client.publish(event)              # Ok(event_id, accepted, text)
+        found = await client.request("sub", {"kinds": [1]})  # Stored(events, closed), after EOSE or CLOSED
+        event = await client.live("sub")                  # the next live event of a subscription
+
+Every wait has a limit. A message that nobody has asked for is kept in `unread`, in the order of arrival.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+Json = dict[str, Any]
+Message = list[Any]
+
+SECONDS = 10.0
+"""How long an answer may take on a machine that is busy with other tests."""
+
+_barriers = itertools.count(1)
+
+
+class Ok(NamedTuple):
+    """`["OK", event_id, accepted, text]`."""
+
+    event_id: str
+    accepted: bool
+    text: str
+
+
+@dataclass
+class Stored:
+    """What came for a REQ: the events before EOSE, or, with `closed`, before CLOSED and its text."""
+
+    events: list[Json] = field(default_factory=list)
+    closed: str | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        return [event["id"] for event in self.events]
+
+
+class Client:
+    """One connection. `unread` holds the messages that came and were not asked for."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.unread: list[Message] = []
+        self._connecting = connect(url, max_size=2**26, max_queue=None, **{"compression": None, **options})
+        self._socket: ClientConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._socket = await self._connecting
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.socket.close()
+
+    @property
+    def socket(self) -> ClientConnection:
+        """The connection of the library, for what only it can do."""
+        assert self._socket is not None, "use it in `async with`"
+        return self._socket
+
+    # -- sending ------------------------------------------------------------------------------------
+
+    async def send(self, *message: Any) -> None:
+        """A message as JSON: `send("REQ", "sub", {})`."""
+        await self.socket.send(json.dumps(message, ensure_ascii=False))
+
+    async def send_raw(self, frame: str | bytes) -> None:
+        """A text frame with just this text; bytes go as a text frame too, valid UTF-8 or not."""
+        await self.socket.send(frame, text=True)
+
+    # -- receiving ----------------------------------------------------------------------------------
+
+    async def receive(self, wanted: Callable[[Message], bool], seconds: float = SECONDS) -> Message:
+        """The first message that is wanted, unread or still to come. TimeoutError when it does not come in time."""
+        for place, message in enumerate(self.unread):
+            if wanted(message):
+                return self.unread.pop(place)
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await self._next()
+                if wanted(message):
+                    return message
+                self.unread.append(message)
+
+    async def next(self, seconds: float = SECONDS) -> Message:
+        """The next message, whatever it is."""
+        return await self.receive(lambda _: True, seconds)
+
+    async def _next(self) -> Message:
+        frame = await self.socket.recv()
+        assert isinstance(frame, str), "a relay sends text frames"
+        message = json.loads(frame)
+        assert isinstance(message, list), message
+        return message
+
+    async def settled(self) -> list[Message]:
+        """All that came for what was sent before, unread until now: when this returns, nothing more will come for it.
+
+        A relay takes messages in order (01-E22), so an answer to one more REQ comes after them.
+        """
+        barrier = f"settled {next(_barriers)}"
+        await self.send("REQ", barrier, {"limit": 0})
+        await self.receive(lambda message: message == ["EOSE", barrier])
+        await self.send("CLOSE", barrier)
+        came = [message for message in self.unread if message[:2] != ["EVENT", barrier]]
+        self.unread = []
+        return came
+
+    async def closed(self, seconds: float = SECONDS) -> int | None:
+        """Wait for the relay to end the connection, keeping what comes; the close code, None without a close frame."""
+        async with asyncio.timeout(seconds):
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    self.unread.append(await self._next())
+            await self.socket.wait_closed()
+        return self.socket.close_code
+
+    # -- the protocol -------------------------------------------------------------------------------
+
+    async def publish(self, event: Json) -> Ok:
+        """Send an event and wait for its OK."""
+        await self.send("EVENT", event)
+        return await self.answer_to(event["id"])
+
+    async def answer_to(self, event_id: str) -> Ok:
+        """The next OK for an event, which must have four elements of the right types (01-E01)."""
+        message = await self.receive(lambda message: message[:2] == ["OK", event_id])
+        assert [type(part) for part in message] == [str, str, bool, str], message
+        return Ok(*message[1:])
+
+    async def publish_all(self, *events: Json) -> None:
+        """Publish events, each of which must be accepted, with all of them on the way at once."""
+        for event in events:
+            await self.send("EVENT", event)
+        for event in events:
+            answer = await self.answer_to(event["id"])
+            assert answer.accepted, answer
+
+    async def request(self, subscription_id: str, *filters: Any) -> Stored:
+        """Send a REQ and collect what is stored; the subscription stays open."""
+        await self.send("REQ", subscription_id, *filters)
+        return await self.stored(subscription_id)
+
+    async def stored(self, subscription_id: str) -> Stored:
+        """What comes for a subscription until EOSE or CLOSED."""
+        found = Stored()
+        while True:
+            name, _, *rest = await self.receive(
+                lambda m: m[0] in ("EVENT", "EOSE", "CLOSED") and m[1] == subscription_id
+            )
+            if name == "EVENT":
+                found.events.append(rest[0])
+                continue
+            if name == "CLOSED":
+                found.closed = rest[0]
+            return found
+
+    async def query(self, *filters: Any) -> Stored:
+        """What is stored for the filters, in a subscription that is closed again."""
+        subscription_id = f"query {next(_barriers)}"
+        found = await self.request(subscription_id, *filters)
+        await self.send("CLOSE", subscription_id)
+        return found
+
+    async def live(self, subscription_id: str, seconds: float = SECONDS) -> Json:
+        """The next event of a subscription."""
+        message = await self.receive(lambda message: message[:2] == ["EVENT", subscription_id], seconds)
+        event: Json = message[2]
+        return event
+
+    async def notice(self) -> str:
+        """The text of the next NOTICE."""
+        message = await self.receive(lambda message: message[0] == "NOTICE")
+        assert len(message) == 2, message
+        return str(message[1])
