@@ -38,9 +38,14 @@ async def configure(connection: Connection) -> None:
 
 
 async def connect(*, application: str, statement_seconds: float) -> Connection:
-    """A connection of its own, outside any pool. Raises psycopg.OperationalError when the server cannot be reached."""
+    """A connection of its own. Raises psycopg.OperationalError when the server cannot be reached.
+
+    Its prepared statements are planned once, without their values: a plan for each query costs PostgreSQL 0.35 ms, as
+    much as a hundred rows, and the statements are written so that values do not change the best way.
+    """
+    options = f"-c statement_timeout={round(statement_seconds * 1000)} -c plan_cache_mode=force_generic_plan -c jit=off"
     connection: Connection = await AsyncConnection.connect(
-        conninfo(application_name=application, options=f"-c statement_timeout={round(statement_seconds * 1000)}"),
+        conninfo(application_name=application, options=options),
         autocommit=True,
     )
     await configure(connection)

@@ -6,7 +6,6 @@ PostgreSQL sorts every match of `column = ANY (...)` before it can return the ne
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import product
 from typing import Any
 
 from relay.models import tag_key
@@ -124,17 +123,20 @@ class _Builder:
 
     def _walks(self, flt: Filter) -> str:
         """An ordered walk for each author, each kind, or each pair of them."""
-        authors, kinds = flt.authors, flt.kinds
-        if authors is not None and kinds is not None:
-            pairs = list(product(sorted(authors), sorted(kinds)))
-            a = self._bind(hex_array([author for author, _ in pairs]), "bytea[]")
-            k = self._bind(_integers([kind for _, kind in pairs]), "integer[]")
-            values, joins = f"unnest({a}, {k}) AS w (a, k)", ["e.pubkey = w.a", "e.kind = w.k"]
-        elif authors is not None:
-            values, joins = f"unnest({self._bind(hex_array(authors), 'bytea[]')}) AS w (a)", ["e.pubkey = w.a"]
-        else:
-            values, joins = f"unnest({self._bind(_integers(kinds or ()), 'integer[]')}) AS w (k)", ["e.kind = w.k"]
+        sets, joins = [], []
+        if flt.authors is not None:
+            sets.append(f"({self._authors(flt)}) AS w")
+            joins.append("e.pubkey = w.a")
+        if flt.kinds is not None:
+            sets.append(f"unnest({self._bind(_integers(flt.kinds), 'integer[]')}) AS v (k)")
+            joins.append("e.kind = v.k")
+        values = " CROSS JOIN ".join(sets)
         return f"SELECT e.* FROM {values} CROSS JOIN LATERAL ({self._scan(flt, joins, skip='authors kinds')}) AS e"
+
+    def _authors(self, flt: Filter) -> str:
+        """The authors as rows, from one value of 32 bytes each: cheaper to send and to take apart than an array."""
+        packed = self._bind(bytes.fromhex("".join(flt.authors or ())), "bytea")
+        return f"SELECT substr({packed}, 32 * g - 31, 32) AS a FROM generate_series(1, length({packed}) / 32) AS g"
 
     def _newest_of_many(self, flt: Filter) -> str:
         """The newest of many authors, a home feed: two ways, of which the second runs only when the first falls short.
@@ -143,9 +145,8 @@ class _Builder:
         do not, each author is walked. The hashed look-up stands in a sub-plan, which keeps the order of the index.
         """
         wanted = rows_wanted(flt)
-        authors = self._bind(hex_array(flt.authors or ()), "bytea[]")
         window = " AND ".join(self._window(flt, "e")) or "true"
-        among = [f"(e.pubkey IN (SELECT unnest({authors}))) IS TRUE", *self._conditions(flt, "authors")]
+        among = [f"(e.pubkey IN ({self._authors(flt)})) IS TRUE", *self._conditions(flt, "authors")]
         among += self._tag_conditions(flt.tags)
         recent = (
             f"SELECT e.created_at, e.id, e.json FROM (SELECT * FROM relay_event AS e WHERE {window} {_ORDER} "
