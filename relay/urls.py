@@ -1,12 +1,7 @@
 """HTTP paths of the relay."""
 
-from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
+from relay.views.doors import PUBLIC
 
-def health(_request: HttpRequest) -> HttpResponse:
-    """Liveness: this process answers."""
-    return HttpResponse("ok\n", content_type="text/plain")
-
-
-urlpatterns = [path("health", health)]
+urlpatterns = [path(route, view) for route, view in PUBLIC.items()]

@@ -27,6 +27,7 @@ if not os.environ.get("RELAY_SUPERVISED"):
 from relay.consumers import RelayConsumer  # noqa: E402  needs the apps
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import runtime  # noqa: E402
+from relay.views.doors import PublicDoors  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
 
@@ -64,4 +65,5 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket, "lifespan": lifespan})
+http = PublicDoors(django_application)
+application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -136,9 +136,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "relay.views.security.SecurityHeaders",
-    "relay.views.doors.PublicDoors",  # before whatever needs a thread
+    "relay.views.static.StaticFiles",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

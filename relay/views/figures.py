@@ -1,0 +1,19 @@
+"""Live figures as JSON, for the page and for whoever watches the relay."""
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+
+from relay.protocol.errors import Failed
+from relay.views.health import started
+
+
+async def status(_request: HttpRequest) -> HttpResponse:
+    """200 with the fields of `relay.services.status.RelayFigures`; 503 while the process has no relay."""
+    try:
+        relay = await started()
+    except (TimeoutError, Failed):
+        return HttpResponse(b"{}", status=503, content_type="application/json", headers={"Cache-Control": "no-store"})
+    figures = await relay.status.figures()
+    return HttpResponse(
+        msgspec.json.encode(figures), content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
