@@ -13,7 +13,7 @@ from relay.transport.frames import BINARY, TEXT, is_wire_close_code
 # A name of a module is found faster than an attribute of an enum.
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
-_BIG_READ_BYTES = 16384  # above it the parser's buffer is worth giving back
+_BIG_BYTES = 4096  # above it the parser's buffer has grown to at least 7 KB
 
 
 class Incoming(WSListener):
@@ -52,7 +52,7 @@ class Incoming(WSListener):
         else:
             self._unusual(kind, frame, last)
             size = frame.payload_size
-        if size > _BIG_READ_BYTES or (not last and frame.tail_size > _BIG_READ_BYTES):
+        if size > _BIG_BYTES or (not last and frame.tail_size > _BIG_BYTES):
             connection.buffer_is_big()
         elif connection.shrink_wanted and last and not frame.tail_size and self._parts is None:
             connection.shrink_buffer()
@@ -60,12 +60,13 @@ class Incoming(WSListener):
     def _unusual(self, kind: WSMsgType, frame: WSFrame, last: bool) -> None:
         if kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
             self._fragment(kind, frame, last)
+            if frame.fin:
+                return
         elif kind is _PING:
             self._connection.pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
             self._close(frame.get_payload_as_bytes())
-        if last:
-            self._inbox.read_ended()
+        self._inbox.frame_without_message(last)
 
     def _fragment(self, kind: WSMsgType, frame: WSFrame, last: bool) -> None:
         if kind is _CONTINUATION:

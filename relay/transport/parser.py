@@ -14,6 +14,7 @@ from picows import WSAutoPingStrategy, WSListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 READ_BUFFER_BYTES = 2048  # the least that picows takes; it grows by doubling and never shrinks
+READ_BYTES = 16384  # one read at most: its frames come in one go, and of the smallest there are 2,700 in it
 
 # Always the same, so its size is known: the client's real request was judged before (handshake.py).
 _REQUEST = (
@@ -85,6 +86,14 @@ class _Outlet:
         """As for close()."""
 
 
+class _Parser(WSProtocol):  # type: ignore[misc]
+    __slots__ = ()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        room: memoryview = WSProtocol.get_buffer(self, sizehint)
+        return room if len(room) <= READ_BYTES else room[:READ_BYTES]
+
+
 def new_parser(listener: WSListener, on_violation: OnViolation, max_frame_bytes: int) -> asyncio.BufferedProtocol:
     """A protocol for `transport.set_protocol()` that calls the listener's methods for frames of an open WebSocket.
 
@@ -92,7 +101,7 @@ def new_parser(listener: WSListener, on_violation: OnViolation, max_frame_bytes:
     `on_ws_disconnected` is called when the connection is lost, `pause_writing` and `resume_writing` as usual.
     """
     idle = reply = 1.0
-    parser = WSProtocol(
+    parser = _Parser(
         *("", "", False, lambda _: listener, _LOG, True, None),
         *(False, idle, reply, WSAutoPingStrategy.PING_WHEN_IDLE),
         *(False, max_frame_bytes, None, READ_BUFFER_BYTES),
