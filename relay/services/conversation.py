@@ -155,9 +155,9 @@ class Conversation:
     async def _answer(self, subscription_id: str, opened: Open, settling: Settling | None) -> None:
         """Send what is stored, EOSE, and let the subscription be live; a query that fails ends it (01-S11)."""
         try:
-            async with asyncio.timeout(self._services.config.query_seconds):
-                if settling is not None:
-                    await settling.done
+            if settling is not None or self._queries.locked():
+                await self._turn(settling)
+            else:
                 await self._queries.acquire()
             try:
                 await self._services.subscriber.answer(subscription_id, opened.subscription)
@@ -173,6 +173,13 @@ class Conversation:
             self._fail(subscription_id, opened, Failed("internal"))
         else:
             opened.task = None
+
+    async def _turn(self, settling: Settling | None) -> None:
+        """Wait for the events before this query, and for its turn among the connection's queries."""
+        async with asyncio.timeout(self._services.config.query_seconds):
+            if settling is not None:
+                await settling.done
+            await self._queries.acquire()
 
     def _fail(self, subscription_id: str, opened: Open, error: RelayError) -> None:
         counters.queries_failed += 1

@@ -56,7 +56,7 @@ class Relay:
             write_seconds=conf.write_seconds,
         )
         publisher = Publisher(conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus)
-        subscriber = Subscriber(self.hub, self.reads, conf.query_seconds)
+        subscriber = Subscriber(self.hub, self.reads)
         self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
         self.status = Status(conf.cache_url, conf.instance, self._figures, lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None

@@ -18,6 +18,9 @@ from relay.subscriptions.hub import Hub, OutOfReach, Subscription
 CHUNK_BYTES = 1_048_576
 """Stored events are handed to the socket in pieces of this size, the next when the last has left."""
 
+CHUNK_EVENTS = 100
+"""How many of them are framed before their size is looked at."""
+
 SLOW_READER_SECONDS = 30.0
 """A client that does not take a piece within this time loses its query."""
 
@@ -25,18 +28,16 @@ SLOW_READER_SECONDS = 30.0
 class Subscriber:
     """Answers subscriptions of one process."""
 
-    def __init__(self, hub: Hub, reads: Reads, query_seconds: float) -> None:
+    def __init__(self, hub: Hub, reads: Reads) -> None:
         self._hub = hub
         self._reads = reads
-        self._query_seconds = query_seconds
 
     async def answer(self, subscription_id: str, subscription: Subscription) -> None:
         """Send the stored events and EOSE, then release the subscription.
 
         Raises Failed or TimeoutError when the query or the client takes too long. Cancelling it is safe at any point.
         """
-        async with asyncio.timeout(self._query_seconds):
-            result = await self._reads.query(subscription.filters)
+        result = await self._reads.query(subscription.filters)
         await self._send(subscription, result.events)
         subscription.outbox.put(eose(subscription_id))
         position = result.position
@@ -50,10 +51,12 @@ class Subscriber:
 
     async def _send(self, subscription: Subscription, texts: Sequence[bytes]) -> None:
         outbox, head = subscription.outbox, subscription.head
-        for text in texts:
-            outbox.put(head + text + b"]")
-            if outbox.backlog_bytes > CHUNK_BYTES:
+        waiting = 0
+        for start in range(0, len(texts), CHUNK_EVENTS):
+            waiting += outbox.put_all([head + text + b"]" for text in texts[start : start + CHUNK_EVENTS]])
+            if waiting > CHUNK_BYTES:
                 await self._room(subscription)
+                waiting = 0
 
     async def _room(self, subscription: Subscription) -> None:
         async with asyncio.timeout(SLOW_READER_SECONDS):

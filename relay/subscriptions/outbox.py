@@ -80,6 +80,19 @@ class Outbox:
         if self._bytes > self._max_bytes:
             self.flush()
 
+    def put_all(self, frames: Sequence[bytes]) -> int:
+        """Queue several text messages at once; returns their size in bytes."""
+        size = sum(map(len, frames))
+        if self.closed or not frames:
+            return size
+        if not self._frames:
+            self._flusher.add(self)
+        self._frames += frames
+        self._bytes += size
+        if self._bytes > self._max_bytes:
+            self.flush()
+        return size
+
     def flush(self) -> None:
         """Hand what is queued to the wire; cut the client off when more than the bound waits there already."""
         if self.closed or not self._frames:
