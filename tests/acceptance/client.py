@@ -54,7 +54,7 @@ class Client:
 
     def __init__(self, url: str, **options: Any) -> None:
         self.unread: list[Message] = []
-        self._connecting = connect(url, max_size=2**26, max_queue=None, **{"compression": None, **options})
+        self._connecting = connect(url, **{"max_size": 2**26, "max_queue": None, "compression": None, **options})
         self._socket: ClientConnection | None = None
 
     async def __aenter__(self) -> Self:
@@ -108,9 +108,10 @@ class Client:
         return message
 
     async def settled(self) -> list[Message]:
-        """All that came for what was sent before, unread until now: when this returns, nothing more will come for it.
+        """All that came and was not read yet, when every event that was sent before has its OK and is delivered here.
 
-        A relay takes messages in order (01-E22), so an answer to one more REQ comes after them.
+        A relay takes messages in order (01-E22), so a REQ is answered after the events before it. Queries run side
+        by side: wait for those with `stored` first.
         """
         barrier = f"settled {next(_barriers)}"
         await self.send("REQ", barrier, {"limit": 0})
@@ -121,7 +122,7 @@ class Client:
         return came
 
     async def closed(self, seconds: float = SECONDS) -> int | None:
-        """Wait for the relay to end the connection, keeping what comes; the close code, None without a close frame."""
+        """Wait for the relay to end the connection, keeping what comes; the close code, 1006 without a close frame."""
         async with asyncio.timeout(seconds):
             with contextlib.suppress(ConnectionClosed):
                 while True:

@@ -188,9 +188,7 @@ async def test_01_e10_a_time_beyond_64_bits_does_not_fail_a_filter(client: Clien
     assert (await client.query(author.events | {"since": -(2**63), "until": 2**63 - 1})).events == [event]
 
 
-@pytest.mark.parametrize(
-    "offset, accepted", [(600, True), (601, False), (-3600, True), (-3601, False)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize("offset, accepted", [(600, True), (601, False), (-3600, True), (-3601, False)], ids=str)
 async def test_01_e11_created_at_has_a_window(
     small_client: Client, author: Author, offset: int, accepted: bool
 ) -> None:
