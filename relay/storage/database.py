@@ -4,16 +4,38 @@ The hot path speaks to PostgreSQL through psycopg's asynchronous interface; Djan
 the pages and the jobs. Both are described by the same settings.
 """
 
-from typing import Any
+import asyncio
+from typing import Any, TypeVar
 
 from django.db import connections
-from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg import AsyncConnection, AsyncRawCursor, waiting
+from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.types.string import ByteaBinaryLoader
 
-Connection = AsyncConnection[tuple[Any, ...]]
-
 CONNECT_SECONDS = 3
+
+Result = TypeVar("Result")
+
+
+class Connection(AsyncConnection[tuple[Any, ...]]):
+    """psycopg's connection; a cancelled wait gives it up at once.
+
+    psycopg would ask the server to cancel the statement and wait up to 10 s for it, which a server that hangs never
+    does; `statement_timeout` ends the statement as well.
+    """
+
+    async def wait(
+        self,
+        gen: PQGen[Result],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's signature
+    ) -> Result:
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise
 
 
 def conninfo(**extra: Any) -> str:
@@ -44,7 +66,7 @@ async def connect(*, application: str, statement_seconds: float) -> Connection:
     much as a hundred rows, and the statements are written so that values do not change the best way.
     """
     options = f"-c statement_timeout={round(statement_seconds * 1000)} -c plan_cache_mode=force_generic_plan -c jit=off"
-    connection: Connection = await AsyncConnection.connect(
+    connection = await Connection.connect(
         conninfo(application_name=application, options=options),
         autocommit=True,
     )
