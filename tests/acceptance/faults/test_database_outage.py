@@ -1,0 +1,99 @@
+"""PostgreSQL away while the relay runs: errors in bounded time, nothing acknowledged lost, well again by itself."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import psycopg
+import pytest
+
+from tests.acceptance.client import Client
+from tests.acceptance.faults.load import Listener, Publisher, new_author, until
+from tests.acceptance.faults.outages import OwnServers, Way
+from tests.acceptance.faults.workers import client_of
+from tests.acceptance.relay_process import RelayProcess
+
+RETURN_SECONDS = 5.0
+"""The promise: so long after the server is back the relay is well."""
+
+ANSWER_SECONDS = 6.0
+"""Bound of an answer during the outage: the budgets of the relay are 1 and 1.5 s, the rest is the machine's."""
+
+
+def readiness(relay: RelayProcess) -> set[int]:
+    """What /ready says, asked often enough to meet both workers."""
+    return {relay.get("/ready", {"Connection": "close"})[0] for _ in range(12)}
+
+
+async def say_ready(relay: RelayProcess, status: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while await asyncio.to_thread(readiness, relay) != {status}:
+        assert time.monotonic() < deadline, f"/ready did not say {status} on all workers within {seconds:g} s"
+
+
+@pytest.mark.parametrize("way", ["gone", "hangs"])
+async def test_clients_survive_an_outage_of_the_database(
+    outage_relay: RelayProcess, servers: OwnServers, way: Way
+) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client_of(outage_relay, pid)) for pid in outage_relay.workers()]
+        publishers = [Publisher(client, new_author()) for client in clients]
+        mine = {"authors": [publisher.pubkey for publisher in publishers]}
+        listeners = [
+            Listener(await stack.enter_async_context(client_of(outage_relay, pid))) for pid in outage_relay.workers()
+        ]
+        asking = await stack.enter_async_context(Client(outage_relay.ws_url))
+        for listener in listeners:
+            await listener.start(mine)
+        for publisher in publishers:
+            publisher.start()
+            await publisher.acknowledged_more(50)
+
+        servers.take_away("postgres", way)
+        for publisher in publishers:
+            await until(lambda p=publisher: p.refused, "OK false", ANSWER_SECONDS)
+        started = time.monotonic()
+        for number in range(3):
+            found = await asking.request(f"asked {number}", mine)
+            assert found.closed is not None
+            assert found.closed.startswith("error: ")
+        assert time.monotonic() - started < ANSWER_SECONDS
+        await say_ready(outage_relay, 503, ANSWER_SECONDS)
+
+        servers.give_back("postgres", way)
+        back = time.monotonic()
+        await asyncio.gather(*(publisher.acknowledged_more(20, RETURN_SECONDS) for publisher in publishers))
+        await say_ready(outage_relay, 200, RETURN_SECONDS - (time.monotonic() - back))
+
+        await asyncio.gather(*(publisher.finish() for publisher in publishers))
+        acknowledged = [event_id for publisher in publishers for event_id in publisher.acknowledged]
+        assert all(answer.text.startswith("error: ") for p in publishers for answer in p.refused)
+        assert max(publisher.longest_wait_seconds for publisher in publishers) < ANSWER_SECONDS
+
+        for listener in listeners:
+            await listener.has(acknowledged)
+            assert len(set(listener.ids)) == len(listener.ids), "an event came twice"
+            await listener.stop()
+        stored = await every_id(asking, acknowledged)
+        assert set(acknowledged) <= stored
+
+
+async def every_id(client: Client, ids: list[str]) -> set[str]:
+    """Which of these events are stored."""
+    found: set[str] = set()
+    for start in range(0, len(ids), 400):
+        found |= set((await client.query({"ids": ids[start : start + 400]})).ids)
+    return found
+
+
+async def test_a_table_that_is_locked_costs_a_query_and_no_connection(
+    outage_relay: RelayProcess, servers: OwnServers
+) -> None:
+    async with Client(outage_relay.ws_url) as client:
+        with psycopg.connect(servers.postgres.url) as locking:
+            locking.execute("LOCK TABLE relay_event IN ACCESS EXCLUSIVE MODE")
+            found = await client.request("locked", {"kinds": [1]})
+            assert found.closed == "error: query timed out"
+            locking.rollback()
+
+        assert (await client.request("free", {"kinds": [1], "limit": 1})).closed is None
