@@ -181,3 +181,8 @@ def _value(parameter: Parameter) -> bytes | None:
 def integer(value: bytes | None) -> int:
     """An integer of any width from its binary form; null is 0."""
     return int.from_bytes(value or b"", "big", signed=True)
+
+
+def integers(value: bytes | None) -> list[int]:
+    """The integers of an array that was cast to text; none of a null."""
+    return [int(number) for number in (value or b"{}")[1:-1].split(b",") if number]

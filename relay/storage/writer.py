@@ -16,7 +16,8 @@ from msgspec import Struct
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
-from relay.storage.database import Connection, connect
+from relay.storage.channel import Broken, Channel, Row, integer, integers
+from relay.storage.database import connect
 
 log = logging.getLogger("relay.writer")
 
@@ -67,7 +68,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._connection: Connection | None = None
+        self._channel: Channel | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -89,7 +90,7 @@ class Writer:
         while self._queue:
             entry, waiter = self._queue.popleft()
             waiter(entry, Outcome.FAILED)
-        await self._disconnect()
+        self._disconnect()
 
     def submit(self, entry: Entry, waiter: Waiter) -> None:
         """Queue an event; `waiter` is told its outcome. Raises Failed when the queue is full."""
@@ -138,36 +139,47 @@ class Writer:
         return taken
 
     async def _settle(self, taken: list[tuple[Entry, Waiter]]) -> None:
-        """Write a batch and tell its waiters;
-        a batch that the database refuses is divided until the bad event is alone.
+        """Write a batch and tell its waiters.
+
+        A batch that the database refuses is divided until the bad event is alone.
         """
         taken.sort(key=lambda item: item[0].event.id)
+        parts = [taken]
+        try:
+            while parts:
+                written = await self._attempt(parts[-1])
+                part = parts.pop()
+                if written is None:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+                else:
+                    self._tell(part, written)
+        except asyncio.CancelledError:
+            for part in parts:
+                self._tell(part, self._none(part))
+            raise
+
+    async def _attempt(self, taken: Sequence[tuple[Entry, Waiter]]) -> Written | None:
+        """Write a batch once; None when one of its events is to blame for a failure and which one is not known yet."""
         try:
             async with asyncio.timeout(self._write_seconds):
-                written = await self._write([entry for entry, _ in taken])
-        except (
-            psycopg.DataError,
-            psycopg.IntegrityError,
-            psycopg.ProgrammingError,
-            psycopg.NotSupportedError,
-        ) as error:
+                return await self._write([entry for entry, _ in taken])
+        except Exception as error:
+            if not _is_about_the_events(error):
+                log.warning("a batch of %d events failed: %s", len(taken), str(error).strip() or type(error).__name__)
+                self._disconnect()
+                return self._none(taken)
             if len(taken) > 1:
-                middle = len(taken) // 2
-                await self._settle(taken[:middle])
-                await self._settle(taken[middle:])
-                return
-            log.error("event %s cannot be stored: %s", taken[0][0].event.id, error)
-            written = self._none(taken)
-        except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("a batch of %d events failed: %s", len(taken), str(error).strip() or type(error).__name__)
-            await self._disconnect()
-            written = self._none(taken)
-        except Exception:
-            log.exception("a batch of %d events failed", len(taken))
-            await self._disconnect()
-            written = self._none(taken)
+                return None
+            log.error("event %s cannot be stored: %r", taken[0][0].event.id, error)
+            return self._none(taken)
+
+    def _tell(self, taken: Sequence[tuple[Entry, Waiter]], written: Written) -> None:
         if written.batch is not None:
-            self._on_commit(written.batch)
+            try:
+                self._on_commit(written.batch)
+            except Exception:
+                log.exception("the changes %d to %d could not be applied", written.batch.first, written.batch.last)
         for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
             waiter(entry, outcome)
 
@@ -178,10 +190,9 @@ class Writer:
     async def _write(self, entries: Sequence[Entry]) -> Written:
         parameters = columns(entries)
         for attempt in range(RETRIES + 1):
-            connection = await self._connected()
+            channel = await self._connected()
             try:
-                cursor = await connection.execute(WRITE, parameters, binary=True)
-                row = await cursor.fetchone()
+                (row,) = await channel.send(WRITE, parameters).future
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
                 if attempt == RETRIES:
                     raise
@@ -189,43 +200,44 @@ class Writer:
             self.batches += 1
             self.events += len(entries)
             self.largest_batch = max(self.largest_batch, len(entries))
-            assert row is not None
-            return _written(entries, *row)
+            return _written(entries, row)
         raise AssertionError("unreachable")
 
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = await connect(application="relay write", statement_seconds=self._write_seconds)
-        return self._connection
+    async def _connected(self) -> Channel:
+        if self._channel is None or self._channel.closed.done():
+            self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
+        return self._channel
 
-    async def _disconnect(self) -> None:
-        """Leave a connection whose state is unknown;
-        what it was doing is rolled back or committed by the server alone.
-        """
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+    def _disconnect(self) -> None:
+        """Leave a connection whose state is unknown; the server alone ends what it was doing."""
+        if self._channel is not None:
+            self._channel.close("left by the writer")
+            self._channel = None
 
 
-def _written(  # noqa: PLR0917 - the columns of one row
-    entries: Sequence[Entry],
-    first_seq: int,
-    duplicates: Sequence[int],
-    outdated: Sequence[int],
-    replaced_by: Sequence[int],
-    replaced_ids: Sequence[bytes],
-) -> Written:
+def _is_about_the_events(error: Exception) -> bool:
+    """True when other events might be stored: not for a lost connection, a time-out or a server that only reads."""
+    if isinstance(error, Broken | OSError | TimeoutError):
+        return False
+    state = getattr(error, "sqlstate", None) or ""
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return state.startswith("54")  # a limit of the server, such as the length of an index entry
+    return not state.startswith("25")
+
+
+def _written(entries: Sequence[Entry], row: Row) -> Written:
     """Outcomes and changes, numbered as the database numbered them: in the order of the entries, '-' before its '+'."""
+    first_seq, duplicates, outdated, replaced_by, replaced_ids = row
     outcomes = [Outcome.STORED] * len(entries)
-    for number in duplicates:
+    for number in integers(duplicates):
         outcomes[number - 1] = Outcome.DUPLICATE
-    for number in outdated:
+    for number in integers(outdated):
         outcomes[number - 1] = Outcome.OUTDATED
-    if not first_seq:
+    seq = integer(first_seq)
+    if not seq:
         return Written(outcomes, None)
-    replaced = dict(zip(replaced_by, replaced_ids, strict=True))
+    replaced = {number: (replaced_ids or b"")[32 * i : 32 * i + 32] for i, number in enumerate(integers(replaced_by))}
     changes: list[Change] = []
-    seq = first_seq
     for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
         if outcome is not Outcome.STORED:
             continue

@@ -13,7 +13,7 @@
 --   first_seq   the number of the first change, 0 if there was none
 --   duplicates  events that were known already
 --   outdated    versions that lost against the head they met (01-K06, 01-K07)
---   replaced_by, replaced_ids   events that replaced one, and what they replaced
+--   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
 -- The changes are numbered in the order of the events; a replacement's '-' comes before its '+'.
 CREATE OR REPLACE FUNCTION relay_write(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
@@ -21,12 +21,13 @@ CREATE OR REPLACE FUNCTION relay_write(
     tag_events integer[], tag_starts integer[], tag_lengths integer[],
     head_events integer[], head_ds text[],
     OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[],
-    OUT replaced_by integer[], OUT replaced_ids bytea[])
+    OUT replaced_by integer[], OUT replaced_ids bytea)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     total   integer := cardinality(created_ats);
     added   integer[];
     lost    integer[];
+    gone    bytea[] := '{}';
     last    bigint;
 BEGIN
     -- 1. What only costs: the rows, before the lock.
@@ -63,7 +64,7 @@ BEGIN
     END IF;
     outdated := '{}';
     replaced_by := '{}';
-    replaced_ids := '{}';
+    replaced_ids := '';
     first_seq := 0;
     IF cardinality(added) = 0 THEN
         RETURN;
@@ -90,18 +91,19 @@ BEGIN
         SELECT coalesce(array_agg(n) FILTER (WHERE NOT wins), '{}'),
                coalesce(array_agg(n ORDER BY n) FILTER (WHERE wins AND old_id IS NOT NULL), '{}'),
                coalesce(array_agg(old_id ORDER BY n) FILTER (WHERE wins AND old_id IS NOT NULL), '{}')
-        INTO lost, replaced_by, replaced_ids FROM met;
+        INTO lost, replaced_by, gone FROM met;
         outdated := lost;
         IF cardinality(lost) > 0 THEN
             PERFORM relay_forget(ARRAY(SELECT substr(ids, 32 * n - 31, 32) FROM unnest(lost) AS l (n)));
             added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (lost));
         END IF;
-        IF cardinality(replaced_ids) > 0 THEN
+        IF cardinality(gone) > 0 THEN
             -- A head outlives its event; only what is still there has an end to tell of.
-            SELECT coalesce(array_agg(r.n ORDER BY r.n), '{}'), coalesce(array_agg(r.id ORDER BY r.n), '{}')
-            INTO replaced_by, replaced_ids
-            FROM unnest(replaced_by, replaced_ids) AS r (n, id) JOIN relay_event USING (id);
-            PERFORM relay_forget(replaced_ids);
+            SELECT coalesce(array_agg(r.n ORDER BY r.n), '{}'), coalesce(array_agg(r.id ORDER BY r.n), '{}'),
+                   coalesce(string_agg(r.id, '' ORDER BY r.n), '')
+            INTO replaced_by, gone, replaced_ids
+            FROM unnest(replaced_by, gone) AS r (n, id) JOIN relay_event USING (id);
+            PERFORM relay_forget(gone);
         END IF;
         IF cardinality(added) = 0 THEN
             RETURN;
@@ -119,7 +121,7 @@ BEGIN
     FROM (
         SELECT n, '+'::"char" AS op, substr(ids, 32 * n - 31, 32) AS id FROM unnest(added) AS a (n)
         UNION ALL
-        SELECT n, '-'::"char", id FROM unnest(replaced_by, replaced_ids) AS r (n, id)
+        SELECT n, '-'::"char", id FROM unnest(replaced_by, gone) AS r (n, id)
     ) AS change;
 END $$;
 
