@@ -68,27 +68,27 @@ class Inbox:
 
     def put(self, opcode: int, data: bytes, last: bool) -> None:
         """Take one message; `last` when its read brought nothing more."""
+        on_text = self._on_text
         try:
-            self._put(opcode, data, last)
+            if self._held or on_text is None:
+                self._enqueue(opcode, data)
+            elif last and not self._in_batch and len(data) < _SMALL_BYTES:
+                if opcode == TEXT:
+                    on_text(data)
+                else:
+                    self._deliver(opcode, data)
+            elif self._slice_used(last):
+                self.give_way()
+                self._enqueue(opcode, data)
+            else:
+                if opcode == TEXT:
+                    on_text(data)
+                else:
+                    self._deliver(opcode, data)
+                if last:
+                    self._slice_ended = monotonic()
         except Exception:
             self._failed()
-
-    def _put(self, opcode: int, data: bytes, last: bool) -> None:
-        if self._held or self._on_text is None:
-            self._enqueue(opcode, data)
-            return
-        if last and not self._in_batch and len(data) < _SMALL_BYTES:
-            if opcode == TEXT:
-                self._on_text(data)
-            else:
-                self._deliver(opcode, data)
-        elif self._slice_used(last):
-            self.give_way()
-            self._enqueue(opcode, data)
-        else:
-            self._deliver(opcode, data)
-            if last:
-                self._slice_ended = monotonic()
 
     def frame_without_message(self, last: bool) -> None:
         """A control frame or a fragment was handled: its time counts too."""
@@ -97,10 +97,12 @@ class Inbox:
 
     def _slice_used(self, last: bool) -> bool:
         now = monotonic()
-        if not self._in_batch and now - self._slice_ended > _GAP_SECONDS:
-            self._slice_started = now
-        self._in_batch = not last
+        if not self._in_batch:
+            self._in_batch = True
+            if now - self._slice_ended > _GAP_SECONDS:
+                self._slice_started = now
         if last:
+            self._in_batch = False
             self._slice_ended = now
         return now - self._slice_started > SLICE_SECONDS
 
