@@ -22,7 +22,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 def policies(limits: Limits) -> list[tuple[str, str]]:
     """The limits as pairs of a subject and a sentence's end, those that people ask for first."""
     oldest = f"up to {duration(limits.created_at_lower_limit)} old" if limits.created_at_lower_limit else "of any age"
-    default_limit = min(limits.default_limit, limits.max_limit)
+    by_default = f", {limits.default_limit:,} unless you ask" if limits.default_limit < limits.max_limit else ""
     return [
         ("Reading", "open to everyone"),
         ("Writing", "open to everyone, without payment or proof of work"),
@@ -30,10 +30,7 @@ def policies(limits: Limits) -> list[tuple[str, str]]:
         ("Content", f"up to {limits.max_content_length:,} characters and {limits.max_event_tags:,} tags"),
         ("Messages", f"up to {size(limits.max_message_length)}"),
         ("Subscriptions", f"up to {limits.max_subscriptions:,} at once on a connection"),
-        (
-            "Queries",
-            f"{default_limit:,} events unless you ask for fewer, {limits.max_limit:,} at most, for each filter",
-        ),
+        ("Queries", f"up to {limits.max_limit:,} events for each filter{by_default}"),
     ]
 
 

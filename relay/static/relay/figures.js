@@ -2,7 +2,7 @@
 
 const PERIOD_MS = 2000;
 const TIMEOUT_MS = 5000;
-const SPARK_POINTS = 60;
+const SPARK_POINTS = 40;
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });

@@ -1,0 +1,104 @@
+"""Stored events: a list that is searched by index walks, and a page for each."""
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from relay.admin.filters import KindFilter, TimeFilter
+from relay.admin.readonly import ReadOnlyAdmin
+from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
+from relay.admin.showing import block, event_link, isolated, kind_name, search_link, short, text, when
+from relay.models import Event
+from relay.storage.browse import Events
+
+EXCERPT_CHARACTERS = 140
+SHOWN_TAGS = 500
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin[Event]):
+    """Read-only: an event is what its author signed."""
+
+    list_display = ("created", "kind_named", "author", "excerpt")
+    list_filter = (KindFilter, TimeFilter)
+    search_fields = ("id",)
+    search_help_text = "Id or author in hex, kind:1, t:bitcoin, since:2026-01-31"
+    sortable_by = ("created",)
+    fields = ("id", "author_full", "created", "kind_named", "expires", "content", "tag_table", "pretty_json")
+    readonly_fields = fields
+
+    def get_search_results(self, request: HttpRequest, queryset: Events, search_term: str) -> tuple[Events, bool]:
+        """What the text asks for; nothing, and a message, when it asks for nothing that can be found."""
+        try:
+            return matching(queryset, parse_search(search_term)), False
+        except BadSearch as error:
+            messages.error(request, str(error))
+            return queryset.none(), False
+
+    @admin.display(description="created (UTC)", ordering="created_at")
+    def created(self, event: Event) -> str:
+        return when(event.created_at)
+
+    @admin.display(description="kind")
+    def kind_named(self, event: Event) -> str:
+        return kind_name(event.kind)
+
+    @admin.display(description="author")
+    def author(self, event: Event) -> SafeString:
+        return format_html(
+            '<span class="relay-hex">{}</span>', search_link(f"author:{event.pubkey}", short(event.pubkey))
+        )
+
+    @admin.display(description="author")
+    def author_full(self, event: Event) -> SafeString:
+        return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{event.pubkey}", event.pubkey))
+
+    @admin.display(description="expires (UTC)")
+    def expires(self, event: Event) -> str:
+        return "never" if event.expires_at is None else when(event.expires_at)
+
+    @admin.display(description="content")
+    def excerpt(self, event: Event) -> SafeString:
+        content = str(_decoded(event)["content"])
+        return isolated(" ".join(content[: 4 * EXCERPT_CHARACTERS].split()), EXCERPT_CHARACTERS)
+
+    @admin.display(description="content")
+    def content(self, event: Event) -> SafeString:
+        return block(str(_decoded(event)["content"]))
+
+    @admin.display(description="tags")
+    def tag_table(self, event: Event) -> str:
+        tags: list[list[str]] = _decoded(event)["tags"]
+        if not tags:
+            return "none"
+        rows = format_html_join("", "<tr><th>{}</th><td>{}</td><td>{}</td></tr>", map(_tag_row, tags[:SHOWN_TAGS]))
+        more = f"and {len(tags) - SHOWN_TAGS:,} more" if len(tags) > SHOWN_TAGS else ""
+        return format_html('<table class="relay-tags"><tbody>{}</tbody></table>{}', rows, more)
+
+    @admin.display(description="JSON")
+    def pretty_json(self, event: Event) -> SafeString:
+        return block(json.dumps(_decoded(event), indent=2, ensure_ascii=False))
+
+
+def _decoded(event: Event) -> dict[str, Any]:
+    return dict(json.loads(event.json))
+
+
+def _tag_row(tag: list[str]) -> tuple[str, str, str]:
+    """Name, value and the rest of a tag; the value is a link where an index can follow it."""
+    name, value, *rest = [*tag, "", ""][: max(2, len(tag))]
+    return text(name, 100), _followed(name, value), text(", ".join(rest), 500)
+
+
+def _followed(name: str, value: str) -> str:
+    if name in ("e", "q") and HEX_KEY.fullmatch(value):
+        return event_link(value)
+    if name == "p" and HEX_KEY.fullmatch(value):
+        return search_link(f"author:{value}", value)
+    if len(name) == 1 and name.isascii() and name.isalpha() and value and '"' not in value:
+        return search_link(f'{name}:"{value}"', text(value, 500))
+    return isolated(value, 500)

@@ -1,0 +1,70 @@
+"""The filters beside the list of events: a kind, and a range of time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ListFilter
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
+
+from relay.admin.search import BadSearch, between, kind_number, moment
+from relay.storage.browse import Events
+
+
+class InputFilter(ListFilter):
+    """A filter of input fields. `inputs`: parameter -> (type of the input, its label)."""
+
+    template = "admin/relay/filter_inputs.html"
+    inputs: dict[str, tuple[str, str]]
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self.inputs:
+            value = params.pop(name, "")
+            text = str(value[-1] if isinstance(value, list) else value).strip()
+            if text:
+                self.used_parameters[name] = text
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.inputs)
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for name, (kind, label) in self.inputs.items():
+            yield {"name": name, "type": kind, "label": label, "value": self.used_parameters.get(name, "")}
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Those that fit; none, and a message, when what was entered cannot be read."""
+        try:
+            return self.narrowed(queryset, {name: str(value) for name, value in self.used_parameters.items()})
+        except BadSearch as error:
+            messages.error(request, str(error))
+            return queryset.none()
+
+    def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
+        """Those of `events` that fit what was entered. Raises BadSearch."""
+        raise NotImplementedError
+
+
+class KindFilter(InputFilter):
+    """Events of one kind."""
+
+    title = "kind"
+    inputs = {"kind": ("number", "Kind, for example 1")}  # noqa: RUF012
+
+    def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
+        return events.filter(kind=kind_number(entered["kind"])) if entered else events
+
+
+class TimeFilter(InputFilter):
+    """Events created in a range of time, both ends included."""
+
+    title = "time (UTC)"
+    inputs = {"since": ("datetime-local", "From"), "until": ("datetime-local", "To")}  # noqa: RUF012
+
+    def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
+        since, until = entered.get("since"), entered.get("until")
+        return between(events, moment(since) if since else None, moment(until, is_end=True) if until else None)

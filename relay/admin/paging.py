@@ -1,0 +1,83 @@
+"""Pages of a list that nobody counts: each knows whether there is a next one, and there is an end to turning them."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import InvalidPage, Page, Paginator
+from django.db.models.expressions import Combinable
+from django.http import HttpRequest
+
+from relay.protocol.errors import Failed
+from relay.storage.browse import rows_in_time
+
+MAX_PAGES = 100
+"""A page is found by skipping those before it; beyond these a search by time is asked for."""
+
+
+if TYPE_CHECKING:
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator  # generic only in the stubs
+
+
+class NewestPaginator(_Paginator):
+    """Reads one row more than a page shows, to know whether another follows. `count` is a pretence for the admin."""
+
+    template_name = "admin/relay/pagination.html"
+
+    has_more = False
+    timed_out = False
+
+    @property
+    def count(self) -> int:
+        return self.per_page * MAX_PAGES
+
+    @property
+    def num_pages(self) -> int:
+        return MAX_PAGES
+
+    def page(self, number: int | str) -> "Page[Any]":
+        """The rows of page `number`, read now; empty, and `timed_out`, when the database took too long."""
+        number = self.validate_number(number)
+        start = (number - 1) * self.per_page
+        asked: Any = self.object_list
+        rows: list[Any]
+        try:
+            rows = rows_in_time(asked[start : start + self.per_page + 1])
+        except Failed:
+            rows, self.timed_out = [], True
+        self.has_more = len(rows) > self.per_page
+        return Page(rows[: self.per_page], number, self)
+
+
+class NewestChangeList(ChangeList):
+    """A list in the one order that its index has, or that order turned round."""
+
+    def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str | Combinable]:
+        """What the model says; reversed when its column is clicked."""
+        chosen = self.params.get("o", "")
+        newest_first = [str(field) for field in self.model._meta.ordering or ()]
+        if not chosen or chosen.startswith("-"):
+            return [*newest_first]
+        return [field[1:] if field.startswith("-") else f"-{field}" for field in newest_first]
+
+    def get_results(self, request: HttpRequest) -> None:
+        """One page, and nothing counted."""
+        paginator: Any = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        try:
+            self.result_list = paginator.page(self.page_num).object_list
+        except InvalidPage:
+            raise IncorrectLookupParameters from None
+        self.paginator = paginator
+        self.result_count = len(self.result_list)
+        self.full_result_count = None
+        self.show_full_result_count = False
+        self.show_admin_actions = False
+        self.can_show_all = False
+        if paginator.timed_out:
+            messages.warning(
+                request, "This search took too long and was given up: add a kind, an author or a shorter time."
+            )
+        self.multi_page = paginator.has_more or self.page_num > 1

@@ -1,0 +1,75 @@
+"""How events look in the admin. Rule: what clients sent is text: escaped, isolated, and cut to a bearable length."""
+
+from datetime import UTC, datetime
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+
+KIND_NAMES = {
+    0: "Profile",
+    1: "Note",
+    3: "Follows",
+    4: "Direct message",
+    5: "Deletion request",
+    6: "Repost",
+    7: "Reaction",
+    16: "Generic repost",
+    1059: "Gift wrap",
+    1111: "Comment",
+    1984: "Report",
+    9735: "Zap",
+    10002: "Relay list",
+    10050: "Message relays",
+    30023: "Article",
+    30078: "App data",
+}
+
+_VISIBLE_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
+
+
+def text(value: str, longest: int) -> str:
+    """At most `longest` characters, control characters as their pictures."""
+    shown = value[:longest].translate(_VISIBLE_CONTROLS)
+    return f"{shown}…" if len(value) > longest else shown
+
+
+def isolated(value: str, longest: int) -> SafeString:
+    """A piece of text that cannot turn its surroundings round."""
+    return format_html('<bdi class="relay-text">{}</bdi>', text(value, longest))
+
+
+def block(value: str, longest: int = 200_000) -> SafeString:
+    """Text over several lines, as it is."""
+    return format_html('<pre class="relay-block" tabindex="0" dir="auto">{}</pre>', text(value, longest))
+
+
+def kind_name(kind: int) -> str:
+    """The number, and the name that people know it by."""
+    return f"{kind} · {KIND_NAMES[kind]}" if kind in KIND_NAMES else str(kind)
+
+
+def when(seconds: int) -> str:
+    """A time in UTC; a number that no calendar has as it is."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds} s"
+
+
+def event_link(event_id: str, label: str = "") -> SafeString:
+    """A link to an event's page."""
+    url = reverse("admin:relay_event_change", args=[event_id])
+    return format_html('<a class="relay-link relay-hex" href="{}" title="{}">{}</a>', url, event_id, label or event_id)
+
+
+def search_link(term: str, label: str) -> SafeString:
+    """A link to the events that a search finds."""
+    url = f"{reverse('admin:relay_event_changelist')}?{urlencode({'q': term})}"
+    return format_html('<a class="relay-link" href="{}"><bdi>{}</bdi></a>', url, label)
+
+
+def short(hex_key: str) -> str:
+    """Enough of a key to tell it from others by eye."""
+    return f"{hex_key[:8]}…{hex_key[-4:]}"
