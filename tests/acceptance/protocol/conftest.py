@@ -4,19 +4,16 @@ All share one relay with two workers; each test has an author of its own and ask
 `small` is one more relay, with every limit so small that it can be met; `RELAY_` settings as in `SMALL`.
 """
 
-import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client
 from tests.acceptance.relay_process import RelayProcess
-from tests.events import pubkey_of, sign_event
 
 SMALL = {
     "RELAY_MAX_MESSAGE_LENGTH": "4096",
@@ -36,24 +33,6 @@ SMALL = {
 }
 
 OpenClients = Callable[..., Awaitable[list[Client]]]
-
-
-class Author:
-    """A key of the test's own."""
-
-    def __init__(self) -> None:
-        self.secret = secrets.token_bytes(32)
-        self.pubkey = pubkey_of(self.secret)
-
-    def event(self, content: str = "", *, kind: int = 1, at: int | None = None, tags: Any = ()) -> dict[str, Any]:
-        """A signed event, made now or at `at` (seconds since 1970)."""
-        created_at = int(time.time()) if at is None else at
-        return sign_event(self.secret, kind=kind, content=content, tags=tags, created_at=created_at)
-
-    @property
-    def events(self) -> dict[str, Any]:
-        """The filter of all that this author wrote."""
-        return {"authors": [self.pubkey]}
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
-from tests.acceptance.protocol.conftest import Author
 from tests.acceptance.relay_process import RelayProcess
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from coincurve import PrivateKey
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
-from tests.acceptance.protocol.conftest import Author, OpenClients
+from tests.acceptance.protocol.conftest import OpenClients
 from tests.acceptance.relay_process import RelayProcess
 
 Json = dict[str, Any]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.protocol.conftest import Author
 from tests.acceptance.relay_process import RelayProcess
 from tests.strategies import event_lists, filter_lists
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
-from tests.acceptance.protocol.conftest import Author, OpenClients
+from tests.acceptance.protocol.conftest import OpenClients
 
 Json = dict[str, Any]
 

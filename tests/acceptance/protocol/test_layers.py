@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from relayproject.runtime.processes import living_in
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client
 from tests.acceptance.conftest import StartRelay
-from tests.acceptance.protocol.conftest import Author, OpenClients
+from tests.acceptance.protocol.conftest import OpenClients
 from tests.acceptance.relay_process import RelayProcess, wait_for
 
 ODD_TAGS = [[], [""], ["d"], ["e"], ["p"], ["a"], ["k"], ["expiration"], ["-"], ["relay"], ["challenge"], ["#d", ""]]

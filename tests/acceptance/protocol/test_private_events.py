@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
-from tests.acceptance.protocol.conftest import Author, OpenClients
+from tests.acceptance.protocol.conftest import OpenClients
 
 
 @pytest.mark.parametrize("tag", [["-"], ["-", "x"]], ids=str)

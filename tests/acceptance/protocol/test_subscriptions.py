@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from tests.acceptance.author import Author
 from tests.acceptance.client import Client
 from tests.acceptance.conftest import StartRelay
-from tests.acceptance.protocol.conftest import Author, OpenClients
+from tests.acceptance.protocol.conftest import OpenClients
 from tests.acceptance.relay_process import RelayProcess
 
 Json = dict[str, Any]
