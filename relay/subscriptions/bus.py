@@ -6,6 +6,7 @@ what it cannot take is dropped and counted, because whoever misses it reads the 
 
 import asyncio
 import logging
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,12 @@ log = logging.getLogger("relay.bus")
 GROUP = "relay.changes"
 MAX_QUEUED = 1_000
 """Messages on their way out, or received and not yet applied; more are dropped and read from the log."""
+
+BEAT_SECONDS = 1.0
+"""So often each process says something, so that one that publishes nothing knows how the bus is as well."""
+
+DEAF_SECONDS = 3.0
+"""The bus is down for a process that has not heard itself for so long."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
@@ -58,6 +65,7 @@ class Bus:
         self._on_ephemeral = on_ephemeral
         self._name = uuid.uuid4().hex
         self._layer: Any = get_channel_layer()
+        self._heard = 0.0
         self._out: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -65,7 +73,9 @@ class Bus:
     def start(self) -> None:
         """Begin to send and to listen; needs a running loop."""
         loop = asyncio.get_running_loop()
+        self._heard = time.monotonic()
         self._tasks = [
+            loop.create_task(self._beat(), name="relay bus beat"),
             loop.create_task(self._send_all(), name="relay bus out"),
             loop.create_task(self._listen(), name="relay bus in"),
         ]
@@ -96,6 +106,13 @@ class Bus:
         self._out.append({"type": "relay.bus", "from": self._name, **content})
         self._wake.set()
 
+    async def _beat(self) -> None:
+        while True:
+            if time.monotonic() - self._heard > DEAF_SECONDS:
+                self._say(False, TimeoutError("nothing comes back from it"))
+            self._queue({})
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def _send_all(self) -> None:
         while True:
             await self._wake.wait()
@@ -114,7 +131,6 @@ class Bus:
             await asyncio.sleep(0.2)
         else:
             self.sent += 1
-            self._say(True)
 
     async def _listen(self) -> None:
         while True:
@@ -135,6 +151,8 @@ class Bus:
     def _take(self, message: dict[str, Any]) -> None:
         """Applied as it arrives, so that the layer's own queue, which has no bound, stays empty."""
         if message.get("from") == self._name:
+            self._heard = time.monotonic()
+            self._say(True)
             return
         self.received += 1
         try:
