@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.client import Client
 from tests.acceptance.faults.load import Listener, Publisher, new_author, until
 from tests.acceptance.faults.outages import OwnServers, Way
+from tests.acceptance.faults.readiness import say_ready
 from tests.acceptance.faults.workers import client_of
 from tests.acceptance.relay_process import RelayProcess
 
@@ -18,17 +19,6 @@ RETURN_SECONDS = 5.0
 
 ANSWER_SECONDS = 6.0
 """Bound of an answer during the outage: the budgets of the relay are 1 and 1.5 s, the rest is the machine's."""
-
-
-def readiness(relay: RelayProcess) -> set[int]:
-    """What /ready says, asked often enough to meet both workers."""
-    return {relay.get("/ready", {"Connection": "close"})[0] for _ in range(12)}
-
-
-async def say_ready(relay: RelayProcess, status: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while await asyncio.to_thread(readiness, relay) != {status}:
-        assert time.monotonic() < deadline, f"/ready did not say {status} on all workers within {seconds:g} s"
 
 
 @pytest.mark.parametrize("way", ["gone", "hangs"])
