@@ -44,6 +44,8 @@ def conninfo(**extra: Any) -> str:
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     named = {name: described[key] for name, key in names.items() if described[key]}
     options = {k: v for k, v in described.get("OPTIONS", {}).items() if k not in _DJANGO_OPTIONS}
+    if "options" in options and "options" in extra:
+        extra["options"] = f"{options['options']} {extra['options']}"
     return make_conninfo(**{**options, **named, "connect_timeout": CONNECT_SECONDS, **extra})
 
 
@@ -65,7 +67,10 @@ async def connect(*, application: str, statement_seconds: float) -> Connection:
     Its prepared statements are planned once, without their values: a plan for each query costs PostgreSQL 0.35 ms, as
     much as a hundred rows, and the statements are written so that values do not change the best way.
     """
-    options = f"-c statement_timeout={round(statement_seconds * 1000)} -c plan_cache_mode=force_generic_plan -c jit=off"
+    options = (
+        f"-c statement_timeout={round(statement_seconds * 1000)} -c plan_cache_mode=force_generic_plan -c jit=off "
+        r"-c default_transaction_isolation=read\ committed"  # what decides under the lock must see the last commit
+    )
     connection = await Connection.connect(
         conninfo(application_name=application, options=options),
         autocommit=True,
