@@ -1,0 +1,113 @@
+"""Writes events to the real database and looks at what it holds, beside the code under test."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+
+from relay.changes.change import Batch
+from relay.protocol.errors import Failed
+from relay.protocol.event import Event, StoredEvent, address
+from relay.storage.batch import Entry
+from relay.storage.database import conninfo
+from relay.storage.reads import Reads
+from relay.storage.writer import Outcome, Writer
+
+Json = dict[str, Any]
+
+
+def entry(event: Json) -> Entry:
+    parsed = msgspec.convert(event, Event)
+    place = address(parsed)
+    return Entry(StoredEvent.of(parsed), place[2] if place else None)
+
+
+class Scribe:
+    """A writer, and the batches that it committed."""
+
+    def __init__(self, *, batch_events: int = 500, queue_events: int = 10_000, write_seconds: float = 10.0) -> None:
+        self.committed: list[Batch] = []
+        self.writer = Writer(
+            self.committed.append, batch_events=batch_events, queue_events=queue_events, write_seconds=write_seconds
+        )
+
+    def submit(self, given: Entry) -> "asyncio.Future[Outcome]":
+        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.writer.submit(given, lambda _, outcome: told.set_result(outcome))
+        return told
+
+    async def write(self, *events: Json) -> list[Outcome]:
+        """Submit all in one turn of the loop; the outcomes, in the order of the events."""
+        return await self.write_entries([entry(event) for event in events])
+
+    async def write_entries(self, entries: Sequence[Entry]) -> list[Outcome]:
+        return await asyncio.wait_for(asyncio.gather(*[self.submit(given) for given in entries]), 30)
+
+
+class Tables:
+    """What the database holds, seen on a connection of its own."""
+
+    def __init__(self) -> None:
+        self.connection = psycopg.connect(conninfo(application_name="relay test"), autocommit=True)
+        self.connection.execute("SET synchronous_commit = off")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query.encode(), parameters).fetchall()
+
+    def clear(self) -> None:
+        self.connection.execute(
+            "DELETE FROM relay_event; DELETE FROM relay_tag; DELETE FROM relay_head; DELETE FROM relay_change"
+        )
+
+    def ids(self) -> set[str]:
+        """The ids of all stored events."""
+        return {event_id.hex() for (event_id,) in self.rows("SELECT id FROM relay_event")}
+
+    def log(self) -> list[tuple[int, str, str]]:
+        """The whole log: number, '+' or '-', id."""
+        found = self.rows("SELECT seq, op::text, event_id FROM relay_change ORDER BY seq")
+        return [(seq, op, event_id.hex()) for seq, op, event_id in found]
+
+    def heads(self) -> dict[tuple[str, int], str]:
+        """The head of each replaceable address whose d is empty."""
+        found = self.rows("SELECT pubkey, kind, event_id FROM relay_head WHERE d = '\\x00'::bytea")
+        return {(pubkey.hex(), kind): event_id.hex() for pubkey, kind, event_id in found}
+
+    def tags(self) -> list[tuple[bytes, str]]:
+        """Key and event of every tag row."""
+        found = self.rows("SELECT key, event_id FROM relay_tag ORDER BY key, event_id")
+        return [(key, event_id.hex()) for key, event_id in found]
+
+    def assert_consistent(self) -> None:
+        """The log is gapless and leads to exactly the rows; tags and heads belong to stored events."""
+        log = self.log()
+        assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
+        assert replay(log) == self.ids()
+        for _, event_id in self.tags():
+            assert event_id in self.ids()
+        expected = [(n,) for (n,) in self.rows("SELECT cardinality(tag_keys) FROM relay_event WHERE tag_keys <> '{}'")]
+        assert len(self.tags()) == sum(n for (n,) in expected)
+
+
+def replay(log: Sequence[tuple[int, str, str]]) -> set[str]:
+    """The ids that a log leads to; every '+' must be new and every '-' must take away something."""
+    present: set[str] = set()
+    for _, op, event_id in log:
+        assert (event_id in present) == (op == "-"), "a change must change something"
+        present ^= {event_id}
+    return present
+
+
+async def wait_until_answering(reads: Reads, seconds: float = 5.0) -> list[Any]:
+    """Ask until there is an answer; fails when there is none in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return list(await reads.fetch("SELECT 1"))
+            except Failed:
+                await asyncio.sleep(0.02)
