@@ -32,7 +32,30 @@ def outage_relay(servers: OwnServers, tmp_path_factory: pytest.TempPathFactory) 
         relay.destroy()
 
 
-@pytest.fixture
-def fault_folder(migrated_folder: Path, tmp_path: Path) -> Path:
-    """A migrated data folder of the test's own."""
-    return Path(shutil.copytree(migrated_folder, tmp_path / "var", symlinks=True))
+@pytest.fixture(scope="package")
+def sturdy_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """Two workers and embedded servers under the supervisor; outboxes of a mebibyte, a ring of four."""
+    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("sturdy") / "var", symlinks=True))
+    settings = {"RELAY_MAX_OUTBOX_BYTES": str(2**20), "RELAY_RING_BYTES": str(2**22)}
+    relay = RelayProcess(folder, workers=2, roles="web", settings=settings)
+    try:
+        yield relay.start()
+    finally:
+        relay.destroy()
+
+
+@pytest.fixture(scope="package")
+def small_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """One worker for eight clients, three of an address, nobody exempt, with a ping twice a second."""
+    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("small") / "var", symlinks=True))
+    settings = {
+        "RELAY_MAX_CONNECTIONS": "8",
+        "RELAY_MAX_CONNECTIONS_PER_IP": "3",
+        "RELAY_IP_LIMIT_EXEMPT": "10.0.0.0/8",
+        "RELAY_PING_SECONDS": "0.5",
+    }
+    relay = RelayProcess(folder, workers=1, roles="web", settings=settings)
+    try:
+        yield relay.start()
+    finally:
+        relay.destroy()

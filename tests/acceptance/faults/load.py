@@ -61,6 +61,14 @@ class Publisher:
         enough = len(self.acknowledged) + count
         await until(lambda: len(self.acknowledged) >= enough, f"OK true for {count} more events", seconds)
 
+    async def refused_one(self, seconds: float = 10.0) -> None:
+        """Wait until an event is refused."""
+        await until(lambda: self.refused, "OK false", seconds)
+
+    async def connection_ended(self, seconds: float = 10.0) -> None:
+        """Wait until the relay has ended the connection, or died."""
+        await until(lambda: self.connection_lost, "the end of the connection", seconds)
+
     async def _run(self) -> None:
         try:
             while not self._over.is_set():
@@ -119,6 +127,12 @@ class Listener:
                 self.ids.append(message[2]["id"])
         except ConnectionError:
             self.connection_lost = True
+
+
+async def stored_of(client: Client, ids: list[str]) -> set[str]:
+    """Which of these events are stored."""
+    pages = [ids[start : start + 400] for start in range(0, len(ids), 400)]
+    return {found for page in pages for found in (await client.query({"ids": page})).ids}
 
 
 def _is_for_listener(message: list[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from tests.acceptance.client import Client
@@ -13,15 +13,27 @@ ATTEMPTS = 60
 
 def worker_of(relay: RelayProcess, client: Client) -> int:
     """The id of the worker that serves this client; LookupError when none of the relay's workers does."""
+    return server_of(relay.port, relay.workers(), client)
+
+
+def server_of(port: int, pids: Iterable[int], client: Client) -> int:
+    """Which of these processes has the other end of the client's connection to `port`; LookupError if none has."""
     here = client.socket.local_address[1]
-    inode = _inode(relay.port, here)
-    for pid in relay.workers():
+    wanted = f"socket:[{_inode(port, here)}]"
+    for pid in pids:
         with contextlib.suppress(OSError):
             for entry in os.scandir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    if os.readlink(entry.path) == f"socket:[{inode}]":
+                    if os.readlink(entry.path) == wanted:
                         return pid
-    raise LookupError(f"no worker serves the connection from port {here}")
+    raise LookupError(f"nobody serves the connection from port {here}")
+
+
+def is_served(port: int, pids: Iterable[int], client: Client) -> bool:
+    """Whether one of these processes still holds the client's connection."""
+    with contextlib.suppress(LookupError):
+        return server_of(port, pids, client) > 0
+    return False
 
 
 def _inode(local_port: int, remote_port: int) -> str:
