@@ -228,6 +228,22 @@ UNFOLD = {
     "SITE_SUBHEADER": "Operators",
     "SITE_URL": "/",
     "SITE_SYMBOL": "cell_tower",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}relay/icon.svg"}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
+    "COLORS": {
+        "primary": {  # the green of the relay's page, from pale to dark
+            "50": "#effaf6",
+            "100": "#d8eee7",
+            "200": "#b0ddd0",
+            "300": "#7fcab6",
+            "400": "#3ecfae",
+            "500": "#1aa487",
+            "600": "#0d7a66",
+            "700": "#0b6e5c",
+            "800": "#0a5548",
+            "900": "#08433a",
+            "950": "#06231c",
+        },
+    },
 }

@@ -18,7 +18,7 @@ LAST_POSITION = 2**63 - 1
 class ChangeAdmin(ReadOnlyAdmin[Change]):
     """What was added and removed, in the order in which it was committed."""
 
-    list_display = ("seq", "what", "of_event")
+    list_display = ("position", "what", "of_event")
     list_display_links = None
     search_fields = ("seq",)
     search_help_text = "A position: the changes up to it"
@@ -38,6 +38,10 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         """To the event that the change concerns."""
         change = get_object_or_404(Change, seq=int(object_id) if object_id.isdigit() else -1)
         return redirect("admin:relay_event_change", change.event_id)
+
+    @admin.display(description="position")
+    def position(self, change: Change) -> str:
+        return f"{change.seq:,}"
 
     @admin.display(description="change")
     def what(self, change: Change) -> str:

@@ -26,7 +26,7 @@ class EventAdmin(ReadOnlyAdmin[Event]):
     list_display = ("created", "kind_named", "author", "excerpt")
     list_filter = (KindFilter, TimeFilter)
     search_fields = ("id",)
-    search_help_text = "Id or author in hex, kind:1, t:bitcoin, since:2026-01-31"
+    search_help_text = "Id or author (hex), kind:1, t:bitcoin"
     sortable_by = ("created",)
     fields = ("id", "author_full", "created", "kind_named", "expires", "content", "tag_table", "pretty_json")
     readonly_fields = fields

@@ -72,7 +72,7 @@ class NewestChangeList(ChangeList):
             raise IncorrectLookupParameters from None
         self.paginator = paginator
         self.result_count = len(self.result_list)
-        self.full_result_count = None
+        self.full_result_count = self.result_count  # so that none is shown
         self.show_full_result_count = False
         self.show_admin_actions = False
         self.can_show_all = False

@@ -5,11 +5,12 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.admin.search import BadSearch, tag_of
-from relay.admin.showing import event_link, isolated, kind_name, when
+from relay.admin.search import HEX_KEY, BadSearch, tag_of
+from relay.admin.showing import event_link, isolated, kind_name, short, when
 from relay.models import Tag
 
 
@@ -41,6 +42,9 @@ class TagAdmin(ReadOnlyAdmin[Tag]):
 
     @admin.display(description="tag")
     def tag(self, row: Tag) -> SafeString:
+        letter, _, value = str(row.key).partition(":")
+        if HEX_KEY.fullmatch(value):
+            return format_html('<span class="relay-hex" title="{}">{}:{}</span>', value, letter, short(value))
         return isolated(str(row.key), 120)
 
     @admin.display(description="created (UTC)")
@@ -53,4 +57,4 @@ class TagAdmin(ReadOnlyAdmin[Tag]):
 
     @admin.display(description="event")
     def of_event(self, row: Tag) -> SafeString:
-        return event_link(row.event)
+        return event_link(row.event, short(row.event))
