@@ -154,14 +154,20 @@ class PicowsProtocol(asyncio.Protocol):
             if isinstance(fault, (KeyboardInterrupt, SystemExit)):
                 raise
         else:
-            if not connection.closing and not self._app_closed:
+            if not self._is_over():
                 _log.error("ASGI callable returned without closing the WebSocket.")
             elif result is not None:
                 _log.error("ASGI callable should return None, but returned '%s'.", result)
+        if self._is_over():
+            return
         if connection.opened:
             connection.fail(1011, "internal error")
-        elif not connection.closing:
+        else:
             self._refuse(500, [], b"Internal Server Error")
+
+    def _is_over(self) -> bool:
+        """Nothing can be sent any more: we have ended it, or the transport knows that the client is gone."""
+        return self._connection.closing or self._transport.is_closing()
 
     async def receive(self) -> dict[str, Any]:
         """ASGI: the next event."""
@@ -184,8 +190,8 @@ class PicowsProtocol(asyncio.Protocol):
         if not connection.opened:
             self._answer(kind, message)
         elif kind == "websocket.send":
-            if connection.closing:
-                raise ClientDisconnected()
+            if self._is_over():
+                raise ClientDisconnected()  # at once: an application that sends in a loop would never let go of it
             data = message.get("bytes")
             if data is None:
                 connection.send(TEXT, message["text"].encode())
@@ -198,7 +204,7 @@ class PicowsProtocol(asyncio.Protocol):
             raise RuntimeError(f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{kind}'.")
 
     def _answer(self, kind: str, message: Any) -> None:
-        if self._connection.closing:
+        if self._is_over():
             raise ClientDisconnected()
         if self._response is not None:
             if kind != "websocket.http.response.body":
