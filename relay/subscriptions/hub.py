@@ -20,10 +20,24 @@ HELD = 2**63
 """The position of a subscription whose stored result is not sent yet: no live change is after it."""
 
 
+class Question:
+    """What one or more subscriptions ask alike, and the answer for the event that is looked at."""
+
+    __slots__ = ("askers", "event", "filters", "matches")
+
+    def __init__(self, filters: tuple[Filter, ...]) -> None:
+        self.filters = filters
+        self.askers = 0
+        self.event: StoredEvent | None = None
+        self.matches = False
+
+
 class Subscription:
     """One open subscription. `head` is the start of its frames, `position` the last change it needs no more."""
 
-    __slots__ = ("filters", "head", "outbox", "position")
+    __slots__ = ("filters", "head", "outbox", "position", "question")
+
+    question: Question
 
     def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter]) -> None:
         self.outbox = outbox
@@ -51,6 +65,7 @@ class Hub:
         self.deliveries = 0
         self.subscriptions = 0
         self._index: FilterIndex[Subscription] = FilterIndex()
+        self._questions: dict[tuple[Filter, ...], Question] = {}
 
     @property
     def position(self) -> int:
@@ -59,6 +74,12 @@ class Hub:
 
     def open(self, subscription: Subscription) -> None:
         """Register a subscription, held until `release`."""
+        filters = tuple(subscription.filters)
+        question = self._questions.get(filters)
+        if question is None:
+            question = self._questions[filters] = Question(filters)
+        question.askers += 1
+        subscription.question = question
         self._index.add(subscription, subscription.filters)
         self.subscriptions += 1
 
@@ -66,6 +87,9 @@ class Hub:
         """Take a subscription out; to be called once for each that was opened."""
         self._index.remove(subscription, subscription.filters)
         self.subscriptions -= 1
+        subscription.question.askers -= 1
+        if not subscription.question.askers:
+            del self._questions[subscription.question.filters]
 
     def wants(self, subscription: Subscription, event: StoredEvent) -> bool:
         """True if the event may be sent to the subscription now: it matches and is visible (01-F19, X-1)."""
@@ -95,10 +119,17 @@ class Hub:
 
     def _deliver(self, event: StoredEvent, seq: int) -> None:
         text = event.json + b"]"
+        delivered = 0
         for subscription in self._index.candidates(event):
-            if seq > subscription.position and subscription.matches(event):
-                subscription.outbox.put(subscription.head + text)
-                self.deliveries += 1
+            if seq > subscription.position:
+                question = subscription.question
+                if question.event is not event:  # one answer serves all who ask the same
+                    question.event = event
+                    question.matches = subscription.matches(event)
+                if question.matches:
+                    subscription.outbox.put(subscription.head + text)
+                    delivered += 1
+        self.deliveries += delivered
 
 
 __all__ = ["HELD", "Hub", "OutOfReach", "Subscription"]

@@ -1,0 +1,45 @@
+"""`python -m tests.benchmarks [--keep] [name ...]`: measure, compare with the kept ratios, and keep them if told to."""
+
+import argparse
+import sys
+
+from tests.benchmarks import core, figure
+
+
+def main() -> int:
+    """Measure what is named, or all that needs no server; prints the table."""
+    measures = dict(core.FIGURES)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", help=f"what to measure: {', '.join(measures)}, storage, server; all if none"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the ratios for later runs to be compared with")
+    arguments = parser.parse_args()
+    names = arguments.names or [*measures, "storage", "server"]
+    unknown = [name for name in names if name not in measures and name not in {"storage", "server"}]
+    if unknown:
+        parser.error(f"there is no benchmark named {', '.join(unknown)}")
+    found: list[figure.Figure] = []
+    for name in names:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        found += _measure(name)
+    print(figure.table(found))
+    if arguments.keep:
+        figure.save(found)
+    return 0
+
+
+def _measure(name: str) -> list[figure.Figure]:
+    if name == "storage":
+        from tests.benchmarks import storage
+
+        return storage.measure()
+    if name == "server":
+        from tests.benchmarks import server
+
+        return server.measure()
+    return [core.FIGURES[name]()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
