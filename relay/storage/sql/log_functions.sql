@@ -49,13 +49,13 @@ END $$;
 CREATE OR REPLACE FUNCTION relay_log_prune(keep_from bigint) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    part regclass;
+    part text;
     last_kept bigint := least(keep_from, relay_position()) / relay_log_partition_size();
 BEGIN
-    FOR part IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'relay_change'::regclass LOOP
-        IF substring(part::text FROM '[0-9]+$')::bigint < last_kept THEN
+    FOR part IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'relay_change'::regclass LOOP
+        IF substring(part FROM '[0-9]+$')::bigint < last_kept THEN
             EXECUTE format('DROP TABLE %s', part);
-            RETURN NEXT part::text;
+            RETURN NEXT part;
         END IF;
     END LOOP;
 END $$;
