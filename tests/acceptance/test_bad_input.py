@@ -160,7 +160,7 @@ async def test_a_thousand_messages_are_answered_without_being_read(client: Clien
         await client.send("CLOSE", name)
         await client.send("REQ", name, {"kinds": "x"})
 
-    came = set()
+    came: set[str] = set()
     while len(came) < len(names):
         message = await client.receive(lambda message: message[0] == "CLOSED")
         came.add(message[1])

@@ -125,7 +125,7 @@ async def test_answer_unparsable(client: Client, frame: str) -> None:
     assert text.startswith("invalid: ")
 
 
-async def test_answer_names_are_written_as_they_came(client: Client) -> None:
+async def test_answer_bad_filter_names_the_subscription_as_it_came(client: Client) -> None:
     await client.send_raw(json.dumps(["REQ", "é\u2028\x01", {"kinds": [-1]}]))
 
     assert (await client.next())[:2] == ["CLOSED", "é\u2028\x01"]

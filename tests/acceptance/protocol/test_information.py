@@ -1,4 +1,4 @@
-"""NIP-11: the document, and that every number in it is enforced, at n and at n + 1 (11-1, 11-4, 11-8)."""
+"""NIP-11: the document, and that every number in it is enforced, at n and at n + 1 (11-1, 11-2, 11-4, 11-8)."""
 
 import json
 import time
@@ -35,6 +35,16 @@ def test_11_1_the_document_is_at_the_relays_own_address(relay: RelayProcess, acc
 
     assert media_type == MEDIA_TYPE
     assert 1 in json.loads(body)["supported_nips"]
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_11_2_pages_of_other_sites_may_read_it(relay: RelayProcess, method: str) -> None:
+    request = urllib.request.Request(relay.http_url + "/", headers={"Accept": MEDIA_TYPE, "Origin": "http://x"})
+    request.method = method
+
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        for name in ("Origin", "Headers", "Methods"):
+            assert answer.headers[f"Access-Control-Allow-{name}"]
 
 
 def test_11_4_the_numbers_are_those_of_the_settings(limit: dict[str, Any]) -> None:

@@ -70,6 +70,14 @@ async def test_59_1_a_gift_wrap_is_stored(client: Client, author: Author) -> Non
     assert await client.publish(event) == Ok(event["id"], True, "duplicate: already have this event")
 
 
+async def test_59_2_naming_gift_wraps_finds_nothing(client: Client, author: Author) -> None:
+    await client.publish_all(author.event(kind=1_059))
+
+    answer = await client.request("wraps", {"kinds": [1_059]})
+
+    assert (answer.events, answer.closed) == ([], None)
+
+
 async def test_59_3_a_gift_wrap_takes_no_place_of_the_limit(client: Client, author: Author) -> None:
     notes = [author.event(str(at), at=at) for at in (1, 2)]
     await client.publish_all(*notes, *[author.event(str(at), kind=1_059, at=at) for at in range(3, 9)])
