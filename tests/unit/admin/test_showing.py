@@ -1,0 +1,29 @@
+"""How hostile text looks in the admin."""
+
+from relay.admin.showing import isolated, kind_name, short, text, when
+
+
+def test_markup_is_escaped_and_isolated() -> None:
+    assert isolated("<script>", 100) == '<bdi class="relay-text">&lt;script&gt;</bdi>'
+
+
+def test_control_characters_are_shown_as_their_pictures() -> None:
+    assert text("a\x00b\x1b\x7f\n", 100) == "a␀b␛␡\n"
+
+
+def test_a_long_text_is_cut() -> None:
+    assert text("abcdef", 3) == "abc…"
+
+
+def test_a_time_beyond_every_calendar_is_a_number() -> None:
+    assert when(1_769_857_200) == "2026-01-31 11:00:00"
+    assert when(2**63 - 1) == "9223372036854775807 s"
+    assert when(-(2**63)) == "-9223372036854775808 s"
+
+
+def test_a_kind_has_its_number_and_its_name_if_it_has_one() -> None:
+    assert (kind_name(1), kind_name(12_345)) == ("1 · Note", "12345")
+
+
+def test_a_key_is_told_by_its_ends() -> None:
+    assert short("0123456789abcdef" * 4) == "01234567…cdef"
