@@ -1,0 +1,197 @@
+"""The command's process: starts the workers, gives them the start together, collects what they counted.
+
+Rule: it waits for nobody without a limit. A worker that is silent too long, or has ended, is reported, not waited for.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from time import monotonic, process_time
+from types import FrameType
+from typing import Any
+
+from relay.loadtest import worker
+from relay.loadtest.board import Board
+from relay.loadtest.plan import GRACE_SECONDS, Plan
+from relay.loadtest.tally import Tally
+
+PREPARE_SECONDS = 900.0  # signing 200,000 events on one slow core, connecting 20,000 times, publishing for queries
+STOP_SECONDS = 10.0  # from the stop to the last tally
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclass
+class Outcome:
+    """What came of a run. `missing`: workers that did not report. `cpu`: of the coordinator itself, in seconds."""
+
+    tallies: list[Tally] = field(default_factory=list)
+    missing: int = 0
+    interrupted: bool = False
+    cpu: float = 0.0
+
+
+@dataclass
+class Status:
+    """How far the run is: a phase before the start, counts after it."""
+
+    what: str = "starting"
+    done: int = 0
+    total: int = 0
+    running: bool = False
+    second: float = 0.0
+    sent: int = 0
+    accepted: int = 0
+    answered: int = 0
+    delivered: int = 0
+
+
+class _Member:
+    """A worker process as the coordinator sees it."""
+
+    def __init__(self, plan: Plan, index: int, board: Board) -> None:
+        self.pipe, theirs = _CONTEXT.Pipe()
+        self.process: SpawnProcess = _CONTEXT.Process(
+            target=worker.main, args=(plan, index, board, theirs), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.phase: tuple[str, int, int] = ("starting", 0, 0)
+        self.counts: tuple[int, ...] = (0, 0, 0, 0)
+        self.ready = False
+        self.gone = False
+        self.tally: Tally | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.gone or self.tally is not None
+
+    def take(self) -> None:
+        """One message from its pipe."""
+        try:
+            message: Any = self.pipe.recv()
+        except (EOFError, OSError):
+            self.gone = True
+            return
+        match message:
+            case ("doing", str(what), int(done), int(total)):
+                self.phase = what, done, total
+            case ("ready", int()):
+                self.ready = True
+            case ("count", *counts):
+                self.counts = tuple(counts)
+            case ("done", Tally() as tally):
+                self.tally = tally
+
+    def tell(self, order: str) -> None:
+        try:
+            self.pipe.send(order)
+        except OSError:
+            self.gone = True
+
+    def end(self) -> None:
+        self.process.join(0.0 if self.gone else 2.0)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join(5.0)
+        self.pipe.close()
+
+
+def run_load(plan: Plan, show: Callable[[Status], None]) -> Outcome:
+    """Run the plan. `show` is called a few times a second. SIGINT and SIGTERM end the run early and keep its counts."""
+    board, outcome, cpu = Board(plan), Outcome(), process_time()
+    with _stop_signals() as signals:
+        with _without_interrupts():  # the mask goes to the workers: a Ctrl-C reaches this process alone
+            members = [_Member(plan, index, board) for index in range(plan.processes)]
+        try:
+            _watch(plan, members, signals, show)
+        finally:
+            for member in members:
+                member.end()
+    outcome.tallies = [member.tally for member in members if member.tally is not None]
+    outcome.missing = len(members) - len(outcome.tallies)
+    outcome.interrupted = bool(signals)
+    outcome.cpu = process_time() - cpu
+    return outcome
+
+
+def _watch(plan: Plan, members: list[_Member], signals: list[int], show: Callable[[Status], None]) -> None:
+    limit = monotonic() + PREPARE_SECONDS
+    started: float | None = None
+    stopping = False
+    while not all(member.settled for member in members) and monotonic() < limit:
+        for pipe in wait([member.pipe for member in members if not member.settled], 0.2):
+            next(member for member in members if member.pipe is pipe).take()
+        if (signals or any(member.gone for member in members)) and not stopping:
+            stopping = True
+            limit = min(limit, monotonic() + STOP_SECONDS)
+            _tell(members, "stop")
+        if started is None and all(member.ready for member in members):
+            started = monotonic()
+            limit = min(limit, started + 2 * plan.duration + 6 * GRACE_SECONDS)
+            _tell(members, "go")
+        show(_status(members, started))
+
+
+def _tell(members: list[_Member], order: str) -> None:
+    for member in members:
+        if not member.settled:
+            member.tell(order)
+
+
+def _status(members: list[_Member], started: float | None) -> Status:
+    if started is None:
+        slowest = min(members, key=lambda member: (member.ready is True, member.phase[1]))
+        what, done, total = slowest.phase
+        return Status(what, done, total)
+    sent, accepted, answered, delivered = (sum(column) for column in zip(*(m.counts for m in members), strict=True))
+    return Status("running", 0, 0, True, monotonic() - started, sent, accepted, answered, delivered)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """The signals that asked for an end, so far. The third one ends the program at once."""
+    caught: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        if len(caught) > 2:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def probe(url: str, tries: int = 3) -> str | None:
+    """Open and close one connection; the reason when all tries failed."""
+    import asyncio
+
+    from relay.loadtest.link import open_link
+
+    async def try_once(tally: Tally) -> bool:
+        link = await open_link(url, tally, lambda _link, _data: None)
+        if link is not None:
+            link.close()
+        return link is not None
+
+    tally = Tally()
+    for _ in range(tries):
+        if asyncio.run(try_once(tally)):
+            return None
+    return ", ".join(tally.failures.counts)

@@ -1,0 +1,99 @@
+"""Live subscriptions: who received which event of this run, and how long after its sending.
+
+Rule: an event is known by the marker that the run signed into it, so traffic of others is not counted as ours.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import orjson
+
+from relay.loadtest.board import Board
+from relay.loadtest.link import Link
+from relay.loadtest.plan import Plan
+from relay.loadtest.pool import marker
+from relay.loadtest.tally import Tally
+
+LIVE = "live"
+"""The subscription id of every live subscription."""
+EOSE_SECONDS = 30.0
+_DIGITS = 8
+
+
+class Follower:
+    """The live subscriptions of a worker."""
+
+    def __init__(self, plan: Plan, tally: Tally, board: Board) -> None:
+        self._tally = tally
+        self._sent_at = board.sent_at
+        self._board = board
+        self._events = plan.events
+        self._mark = marker(plan.run)
+        self._every = plan.timed_delivery
+        self._links: list[Link] = []
+
+    async def follow(self, links: Sequence[Link], live_filter: dict[str, Any]) -> None:
+        """Subscribe all; returns when each has its EOSE, its CLOSED, or has been silent for EOSE_SECONDS."""
+        frame = orjson.dumps(["REQ", LIVE, live_filter])
+        loop = asyncio.get_running_loop()
+        for link in links:
+            link.seen = bytearray(self._events)
+            link.subscribed = loop.create_future()
+            link.send(frame)
+        waiting = [link.subscribed for link in links if link.open and link.subscribed]
+        if waiting:
+            await asyncio.wait(waiting, timeout=EOSE_SECONDS)
+        self._links = [
+            link for link in links if link.subscribed and link.subscribed.done() and link.subscribed.result()
+        ]
+        self._tally.followers = len(self._links)
+
+    def on_end(self, link: Link, _name: str, refusal: object) -> None:
+        """EOSE (`refusal` None) or CLOSED with its text."""
+        if refusal is not None:
+            self._tally.rejections.add_answer(refusal)
+        if link.subscribed is not None and not link.subscribed.done():
+            link.subscribed.set_result(refusal is None)
+
+    def on_event(self, link: Link, data: bytes) -> None:
+        tally = self._tally
+        at = data.find(self._mark)
+        if at < 0:
+            tally.foreign += 1
+            return
+        digits = data[at + len(self._mark) : at + len(self._mark) + _DIGITS]
+        number = int(digits) if digits.isdigit() else -1
+        if not 0 <= number < self._events or link.seen is None:
+            tally.garbage += 1
+        elif link.seen[number]:
+            tally.repeated += 1
+        else:
+            link.seen[number] = 1
+            tally.delivered += 1
+            if tally.delivered % self._every == 0:
+                self._time(number)
+
+    def _time(self, number: int) -> None:
+        tally, now = self._tally, perf_counter()
+        tally.last_delivery = now
+        tally.delivery.add(now - self._sent_at[number], now - tally.started)
+
+    def missing(self) -> int:
+        """How many deliveries of accepted events are still due; those to closed connections included."""
+        accepted = self._board.accepted()
+        return sum((accepted & ~_bits(link)).bit_count() for link in self._links)
+
+    def can_still_come(self) -> bool:
+        """Whether something is due on a connection that is open."""
+        accepted = self._board.accepted()
+        return any(link.open and accepted & ~_bits(link) for link in self._links)
+
+    def finish(self) -> None:
+        """No more waiting: count what each follower should have received."""
+        self._tally.lost = self.missing()
+
+
+def _bits(link: Link) -> int:
+    return int.from_bytes(link.seen or b"", "big")

@@ -1,0 +1,90 @@
+"""Events on their way to the relay, and its OKs.
+
+Rule: an event counts as accepted when its own OK true has arrived; latency runs from the write to the OK.
+"""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from relay.loadtest.board import Board
+from relay.loadtest.link import Link
+from relay.loadtest.pool import SignedEvent
+from relay.loadtest.tally import Tally
+
+
+class Publisher:
+    """Sends the pool, each event once. `refilling`: every answer is followed by the next event on its connection."""
+
+    def __init__(self, tally: Tally, board: Board, first: int) -> None:
+        self.refilling = False
+        self.pending = 0
+        self._tally = tally
+        self._board = board
+        self._pool: Sequence[SignedEvent] = ()
+        self._first = first
+        self._next = 0
+
+    def load(self, pool: Sequence[SignedEvent]) -> None:
+        """The events to send; the first one has the number `first` in the run."""
+        self._pool = pool
+
+    @property
+    def is_empty(self) -> bool:
+        return self._next >= len(self._pool)
+
+    def send(self, link: Link) -> bool:
+        """Send the next event; False when there is none left or the connection is closed."""
+        if not link.open or self._next >= len(self._pool):
+            return False
+        event = self._pool[self._next]
+        number = self._first + self._next
+        self._next += 1
+        self._tally.sent += 1
+        self.pending += 1
+        now = perf_counter()
+        link.waiting[event.id] = (number, now)
+        self._board.sent_at[number] = now
+        link.send(event.frame)
+        return True
+
+    def fill(self, links: Sequence[Link], window: int) -> None:
+        """Put `window` events on their way on every connection, and keep it so."""
+        self.refilling = True
+        for _ in range(window):
+            for link in links:
+                self.send(link)
+
+    def on_ok(self, link: Link, message: Sequence[Any]) -> bool:
+        """`["OK", id, accepted, text]`; False when it is none."""
+        accepted = message[2]
+        if not isinstance(accepted, bool):
+            return False
+        sent = link.waiting.pop(message[1], None)
+        if sent is None:
+            self._tally.unexpected += 1
+            return True
+        number, sent_at = sent
+        now = perf_counter()
+        tally = self._tally
+        tally.ok.add(now - sent_at, now - tally.started)
+        tally.last_ok = now
+        self.pending -= 1
+        if accepted:
+            tally.accepted += 1
+            self._board.accept(number)
+        else:
+            tally.refusals.add_answer(message[3] if len(message) > 3 else "")
+        if self.refilling:
+            self.send(link)
+        return True
+
+    def waits_on(self, links: Sequence[Link]) -> bool:
+        """Whether an answer can still come: one is due on a connection that is open."""
+        return self.pending > 0 and any(link.waiting and link.open for link in links)
+
+    def finish(self) -> None:
+        """No more waiting: what has no answer yet is unanswered."""
+        self.refilling = False
+        self._tally.unanswered += self.pending
+        self.pending = 0

@@ -1,0 +1,136 @@
+"""What one worker has counted and timed. It goes to the coordinator as it is, and tallies are added there.
+
+Rule: memory is bounded whatever the relay sends: reasons that a relay words are cut, and so is their number.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from relay.loadtest.histogram import Histogram
+
+MAX_REASONS = 20
+MAX_TEXT = 200
+_PREFIX = re.compile(r"([a-z][a-z-]{0,29}):")
+
+
+@dataclass
+class Reasons:
+    """How often each reason was given, and the first text of each. Above MAX_REASONS they count as `other`."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str, text: str = "", number: int = 1) -> None:
+        reason = reason[:MAX_TEXT]
+        if reason not in self.counts and len(self.counts) >= MAX_REASONS:
+            reason = "other"
+        self.counts[reason] += number
+        self.texts.setdefault(reason, text[:MAX_TEXT])
+
+    def add_answer(self, text: object) -> None:
+        """The text of an OK false or a CLOSED, counted by its prefix (NIP-01)."""
+        text = text if isinstance(text, str) else ""
+        found = _PREFIX.match(text)
+        self.add(found[1] if found else "no prefix", text)
+
+    def merge(self, other: "Reasons") -> None:
+        for reason, number in other.counts.items():
+            self.add(reason, other.texts.get(reason, ""), number)
+
+
+@dataclass
+class Shape:
+    """The queries of one filter shape: how many were answered, with how many events, in how many seconds."""
+
+    answered: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    latency: Histogram = field(default_factory=Histogram)
+
+
+@dataclass
+class Moment:
+    """Cumulative counts at one moment, in seconds since the start; the first is the start. `cpu` in seconds."""
+
+    second: float
+    accepted: int
+    answered: int
+    delivered: int
+    cpu: float
+
+
+@dataclass
+class Track:
+    """Latencies of one sort, over all and in slots of `width` seconds since the start."""
+
+    width: float = 1.0
+    total: Histogram = field(default_factory=Histogram)
+    slots: dict[int, Histogram] = field(default_factory=dict)
+
+    def add(self, latency: float, second: float) -> None:
+        """`latency` in seconds, which ended `second` seconds after the start."""
+        self.total.add(latency)
+        slot = min(max(int(second / self.width), 0), MAX_SLOTS)
+        if slot not in self.slots:
+            self.slots[slot] = Histogram()
+        self.slots[slot].add(latency)
+
+
+MAX_SLOTS = 200
+
+
+def slot_width(duration: float) -> float:
+    """Seconds of a slot: about 100 to a run, and none shorter than a quarter of a second."""
+    return max(0.25, round(duration / 100, 2))
+
+
+@dataclass
+class Tally:
+    """Counts of one worker; times are of time.perf_counter, which all processes of a machine share."""
+
+    width: float = 1.0
+    tried: int = 0
+    opened: int = 0
+    failures: Reasons = field(default_factory=Reasons)
+    connecting: Histogram = field(default_factory=Histogram)
+    closes: Reasons = field(default_factory=Reasons)  # by the relay, or by a broken line
+
+    sent: int = 0
+    accepted: int = 0
+    refusals: Reasons = field(default_factory=Reasons)
+    unanswered: int = 0
+    withheld: int = 0  # due by the rate, and not sent: every connection was blocked or closed
+    behind: float = 0.0  # seconds, the most that sending was late
+
+    asked: int = 0
+    answered: int = 0
+    found: int = 0
+    rejections: Reasons = field(default_factory=Reasons)
+    unfinished: int = 0
+    shapes: dict[str, Shape] = field(default_factory=dict)
+
+    followers: int = 0
+    lost: int = 0  # deliveries of accepted events that never came
+    delivered: int = 0
+    repeated: int = 0
+
+    notices: Reasons = field(default_factory=Reasons)
+    challenges: int = 0
+    garbage: int = 0
+    foreign: int = 0
+    unexpected: int = 0
+    pings: int = 0
+
+    started: float = 0.0
+    last_ok: float = 0.0
+    last_eose: float = 0.0
+    last_delivery: float = 0.0
+    first_sent: float = 0.0
+    moments: list[Moment] = field(default_factory=list)
+    problem: str = ""
+
+    def __post_init__(self) -> None:
+        self.ok = Track(self.width)
+        self.eose = Track(self.width)
+        self.delivery = Track(self.width)

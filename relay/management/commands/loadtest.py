@@ -1,0 +1,101 @@
+"""`manage.py loadtest ws://...`: a load test of any Nostr relay, for operators and for CI. See docs/loadtest.md.
+
+Rule: it needs no database and no settings. Exit codes: 0 all thresholds met, 1 one was missed, 2 wrong usage or no
+connection, 130 stopped with Ctrl-C (what was measured until then is reported).
+"""
+
+import sys
+from pathlib import Path
+from time import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from relay.loadtest.address import AddressError, check_address
+from relay.loadtest.advice import THRESHOLDS, ThresholdError, parse_thresholds
+from relay.loadtest.coordinator import probe, run_load
+from relay.loadtest.page import as_html
+from relay.loadtest.plan import Plan, PlanError, Scenario, make_plan, new_run
+from relay.loadtest.report import make_report
+from relay.loadtest.results import Report, to_json
+from relay.loadtest.text import Progress, as_text
+
+NUMBERS: dict[str, tuple[type, str]] = {
+    "connections": (int, "connections that publish and query; in idle, the open ones"),
+    "subscribers": (int, "connections that follow all events live"),
+    "events": (int, "events at most (in mixed: --event-rate times --duration)"),
+    "duration": (float, "seconds of load"),
+    "event-rate": (float, "events a second (mixed)"),
+    "query-rate": (float, "queries a second (mixed)"),
+    "window": (int, "events under way on one connection (ingest, fanout)"),
+    "processes": (int, "worker processes of the load generator"),
+    "authors": (int, "keys that sign the events"),
+    "seed": (int, "another mix of events for another number"),
+}
+
+
+class Command(BaseCommand):
+    help = "Measures a Nostr relay under load, over its WebSocket. Loopback only, unless --allow-remote."
+    requires_system_checks = []  # noqa: RUF012 (Django's own way): it concerns another relay, perhaps
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("url", help="the relay, such as ws://127.0.0.1:8000")
+        parser.add_argument(
+            "--scenario", choices=[scenario.value for scenario in Scenario], default="mixed", help="default: mixed"
+        )
+        for name, (kind, text) in NUMBERS.items():
+            parser.add_argument(f"--{name}", type=kind, help=f"{text}; the default is the scenario's")
+        parser.add_argument(
+            "--existing", action="store_true", help="query what the relay holds, publish nothing (query)"
+        )
+        defaults = ",".join(f"{name}={limit:g}" for name, limit in THRESHOLDS.items())
+        parser.add_argument("--thresholds", default="", metavar="NAME=NUMBER,...", help=f"default: {defaults}")
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON; - for standard output")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page with plots")
+        parser.add_argument("--allow-remote", action="store_true", help="another machine than this one, with consent")
+        parser.add_argument("--quiet", action="store_true", help="no progress and no text; exit code and files alone")
+
+    def handle(self, *_args: object, **options: Any) -> None:
+        plan, limits = self._understand(options)
+        refusal = probe(plan.url)
+        if refusal is not None:
+            raise CommandError(f"cannot connect to {plan.url}: {refusal}", returncode=2)
+        progress = Progress(sys.stderr, plan.duration, quiet=options["quiet"])
+        outcome = run_load(plan, progress.show)
+        progress.end()
+        report = make_report(plan, outcome, limits)
+        self._hand_over(report, options)
+        if not report.figures.connections.opened and not outcome.interrupted:
+            raise CommandError(f"no connection to {plan.url} could be opened", returncode=2)
+        sys.exit(130 if outcome.interrupted else 0 if report.passed else 1)
+
+    def _understand(self, options: dict[str, Any]) -> tuple[Plan, dict[str, float]]:
+        given = {name.replace("-", "_"): options[name.replace("-", "_")] for name in NUMBERS}
+        scenario = Scenario(options["scenario"])
+        try:
+            url = check_address(options["url"], allow_remote=options["allow_remote"])
+            if options["existing"] and scenario is not Scenario.QUERY:
+                raise PlanError("--existing goes with --scenario query alone")
+            for name in ("json", "html"):
+                _check_writable(options[name])
+            plan = make_plan(url, scenario, given, existing=options["existing"], run=new_run(), now=int(time()))
+            return plan, parse_thresholds(options["thresholds"])
+        except (AddressError, PlanError, ThresholdError) as fault:
+            raise CommandError(str(fault), returncode=2) from None
+
+    def _hand_over(self, report: Report, options: dict[str, Any]) -> None:
+        to_stdout = options["json"] == Path("-")
+        if to_stdout:
+            self.stdout.write(to_json(report).decode(), ending="")
+        elif options["json"]:
+            options["json"].write_bytes(to_json(report))
+        if options["html"]:
+            options["html"].write_text(as_html(report), encoding="utf-8")
+        if not options["quiet"] and not to_stdout:
+            self.stdout.write(as_text(report), ending="")
+
+
+def _check_writable(path: Path | None) -> None:
+    """Before the run: a report that cannot be written would be lost after it."""
+    if path is not None and path != Path("-") and (path.is_dir() or not path.absolute().parent.is_dir()):
+        raise PlanError(f"{path} cannot be written: it is a folder, or its folder does not exist")
