@@ -15,7 +15,19 @@ THRESHOLDS: Mapping[str, float] = {
     "deliveries": 99.0,  # percent of what subscribers should have received
     "p95": 100.0,  # milliseconds, of OK, EOSE and delivery each
 }
-_CALMER = "with a lower rate or a smaller window the relay keeps up; beyond it, it needs more workers or a faster disk"
+_CALMER = "at a lower rate or with a smaller window it may keep up; beyond that, it needs more workers or a faster disk"
+_SHARES: Mapping[str, tuple[str, str]] = {
+    "connections": (
+        "the connections opened",
+        "Look at the relay's limits for connections in total and per address, and at its open files.",
+    ),
+    "acceptance": ("the events were accepted", "Events that are refused or unanswered are lost to their authors."),
+    "answers": ("the queries were answered", "Queries that are rejected or unanswered leave readers with nothing."),
+    "deliveries": (
+        "what subscribers should have received reached them",
+        "The relay had accepted those events: look for clients that it cut, and for its limits of buffers.",
+    ),
+}
 
 
 class ThresholdError(ValueError):
@@ -73,17 +85,12 @@ def recommendations(found: list[results.Check], figures: results.Figures) -> lis
 
 
 def _missed(check: results.Check, why: list[results.Reason]) -> str:
-    reason = f" The most frequent reason is {why[0].reason!r}." if why else ""
-    unit = "ms" if check.name.startswith("p95") else "%"
-    advice = {
-        "connections": "Look at the relay's limits for connections in total and per address, and at its open files.",
-        "acceptance": "Events that are refused or unanswered are lost to their authors.",
-        "answers": "Queries that are rejected or unanswered leave clients with an empty screen.",
-        "deliveries": "Subscribers did not get events that the relay had accepted: look for clients that it cut.",
-    }.get(check.name, f"That is slow: {_CALMER}.")
-    side = "over" if unit == "ms" else "under"
-    what = check.name if unit == "ms" else f"success of {check.name}"
-    return f"The {what} is {check.measured:g} {unit}, {side} the threshold of {check.limit:g} {unit}. {advice}{reason}"
+    if check.name in _SHARES:
+        what, advice = _SHARES[check.name]
+        reason = f" The most frequent reason: {why[0].reason}." if why else ""
+        return f"Only {check.measured:.3g} % of {what}, under the threshold of {check.limit:g} %.{reason} {advice}"
+    limit = f"{check.limit:g} ms"
+    return f"The {check.name} is {check.measured:.3g} ms, over the threshold of {limit}: {_CALMER}."
 
 
 def _of_generator(generator: results.Generator) -> list[str]:

@@ -57,7 +57,7 @@ class Asker:
         """EOSE (`refusal` None) or CLOSED with its text."""
         query = link.queries.pop(name, None)
         if query is None:
-            self._tally.unexpected += 1
+            self._tally.unexpected += refusal is None  # some relays answer our CLOSE with CLOSED
             return
         self.pending -= 1
         if refusal is None:

@@ -11,7 +11,7 @@ from statistics import geometric_mean
 from relay.loadtest import results
 from relay.loadtest.histogram import Histogram
 from relay.loadtest.plan import Plan, Scenario
-from relay.loadtest.tally import Reasons, Shape, Tally, Track
+from relay.loadtest.tally import Moment, Reasons, Shape, Tally, Track
 
 BUSY_PERCENT = 85.0  # of a core: above, the generator itself may have been what was measured
 MAX_POINTS = 200
@@ -63,7 +63,7 @@ def connections(tallies: Sequence[Tally]) -> results.Connections:
     )
 
 
-def events(tallies: Sequence[Tally]) -> results.Events:
+def events(plan: Plan, tallies: Sequence[Tally]) -> results.Events:
     sent, accepted = sum(t.sent for t in tallies), sum(t.accepted for t in tallies)
     return results.Events(
         sent=sent,
@@ -72,7 +72,7 @@ def events(tallies: Sequence[Tally]) -> results.Events:
         unanswered=sum(t.unanswered for t in tallies),
         withheld=sum(t.withheld for t in tallies),
         accepted_percent=percent(accepted, sent),
-        per_second=_rate(accepted, tallies, (t.last_ok for t in tallies)),
+        per_second=None if plan.scenario is Scenario.IDLE else _rate(accepted, tallies, (t.last_ok for t in tallies)),
         ok=latency(t.ok.total for t in tallies),
         refused_by_reason=reasons(t.refusals for t in tallies),
     )
@@ -167,21 +167,26 @@ def cpu_percent(tally: Tally) -> float:
 def over_time(tallies: Sequence[Tally]) -> list[results.Second]:
     """The slots of all workers side by side: their moments are at the same times but for a few milliseconds."""
     slots = []
-    number = max((len(tally.moments) for tally in tallies), default=1) - 1
-    for slot in range(number):
-        there = [tally for tally in tallies if slot + 1 < len(tally.moments)]
-        end = max(tally.moments[slot + 1].second for tally in there)
-        rates = [round(sum(column), 1) for column in zip(*(_step(tally, slot) for tally in there), strict=True)]
+    courses = [_without_rest(tally) for tally in tallies]
+    for slot in range(max(map(len, courses), default=1) - 1):
+        steps = [course[slot : slot + 2] for course in courses if slot + 1 < len(course)]
+        end = max(now.second for _, now in steps)
+        rates = [round(sum(column), 1) for column in zip(*(_step(*step) for step in steps), strict=True)]
         p95 = [_slot_p95([getattr(tally, name) for tally in tallies], slot) for name in ("ok", "eose", "delivery")]
         slots.append(results.Second(round(end, 2), *rates, *p95))
     return slots
 
 
-def _step(tally: Tally, slot: int) -> tuple[float, float, float]:
-    then, now = tally.moments[slot : slot + 2]
-    seconds = now.second - then.second
-    if seconds < tally.width / 4:  # the rest after the last whole slot is too short for a rate
-        return 0.0, 0.0, 0.0
+def _without_rest(tally: Tally) -> list[Moment]:
+    """The moments; a rest after the last whole slot that is too short for a rate belongs to that slot."""
+    moments = tally.moments
+    if len(moments) > 2 and moments[-1].second - moments[-2].second < tally.width / 2:
+        return [*moments[:-2], moments[-1]]
+    return moments
+
+
+def _step(then: Moment, now: Moment) -> tuple[float, float, float]:
+    seconds = max(now.second - then.second, 1e-3)
     return (
         (now.accepted - then.accepted) / seconds,
         (now.answered - then.answered) / seconds,

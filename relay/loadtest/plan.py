@@ -145,7 +145,11 @@ def _translated(scenario: Scenario, given: Numbers) -> dict[str, float | None]:
     """In idle the connections are the subscribers; one more publishes."""
     numbers = dict(given)
     if scenario is Scenario.IDLE:
-        numbers |= {"subscribers": given.get("connections"), "connections": None, "events": None}
+        numbers |= {
+            "subscribers": given.get("connections") or given.get("subscribers"),
+            "connections": None,
+            "events": None,
+        }
     if scenario is Scenario.FANOUT:
         numbers["connections"] = None
     return numbers

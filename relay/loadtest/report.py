@@ -16,7 +16,7 @@ def make_report(plan: Plan, outcome: Outcome, limits: Mapping[str, float]) -> re
     tallies = outcome.tallies
     figures = results.Figures(
         connections=evaluation.connections(tallies),
-        events=evaluation.events(tallies),
+        events=evaluation.events(plan, tallies),
         queries=evaluation.queries(tallies),
         deliveries=evaluation.deliveries(plan, tallies),
         other=evaluation.other(tallies),
