@@ -30,6 +30,7 @@ def main() -> int:
 
 
 def _measure(name: str) -> list[figure.Figure]:
+    # Each of these sets Django up for a server of its own: it is imported when it is asked for.
     if name == "storage":
         from tests.benchmarks import storage
 

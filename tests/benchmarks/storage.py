@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,6 @@ async def _writer(events: Sequence[dict[str, Any]]) -> list[Figure]:
 
 
 async def _queries(events: Sequence[dict[str, Any]]) -> list[Figure]:
-    from relay.protocol.filters import parse_filter
-    from relay.protocol.limits import Limits
     from relay.storage.database import connect
     from relay.storage.reads import Reads
 
@@ -184,21 +183,21 @@ async def _queries(events: Sequence[dict[str, Any]]) -> list[Figure]:
     loop = asyncio.get_running_loop()
     figures = []
     for name, make in shapes(events, 5).items():
-
-        async def ours(make: Callable[[], dict[str, Any]] = make) -> int:
-            for _ in range(QUERIES):
-                await reads.query([parse_filter(make(), Limits())])
-            return QUERIES
-
+        asked = partial(_ask, reads, make)
         figures.append(
             await asyncio.to_thread(
-                paired,
-                f"query: {name}",
-                lambda ours=ours: _run(loop, ours),
-                "SELECT by id, psycopg",
-                lambda: _run(loop, bare),
+                paired, f"query: {name}", partial(_run, loop, asked), "SELECT by id, psycopg", partial(_run, loop, bare)
             )
         )
     await reads.close()
     await plain.close()
     return figures
+
+
+async def _ask(reads: Any, make: Callable[[], dict[str, Any]]) -> int:
+    from relay.protocol.filters import parse_filter
+    from relay.protocol.limits import Limits
+
+    for _ in range(QUERIES):
+        await reads.query([parse_filter(make(), Limits())])
+    return QUERIES
