@@ -111,6 +111,7 @@ class Status:
         self._cache = _client(cache_url) if cache_url else None
         self._rate = Rate()
         self._events_per_second = 0.0
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[RelayFigures] | None = None
         self._read: RelayFigures | None = None
@@ -124,10 +125,10 @@ class Status:
 
     async def stop(self) -> None:
         """Take this worker off the board and end."""
-        for task in (self._task, self._reading):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        self._stopping.set()
+        # Told, not cancelled: redis-py may swallow a cancellation while it connects. Each exchange ends by itself.
+        if tasks := [task for task in (self._task, self._reading) if task is not None]:
+            await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
         if self._cache is not None:
             await self._exchange(lambda pipe: pipe.srem(_WORKERS, self._name).delete(_key(self._name)))
             with contextlib.suppress(RedisError, OSError):
@@ -145,10 +146,12 @@ class Status:
         return msgspec.structs.replace(self._own(), events_per_second=self._events_per_second)
 
     async def _publish(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             self._events_per_second = self._rate.add(time.monotonic(), self._own().events_stored)
             await self._show(msgspec.json.encode(self._mine()))
-            await asyncio.sleep(PUBLISH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await self._stopping.wait()
 
     async def _show(self, text: bytes) -> None:
         await self._exchange(lambda pipe: pipe.sadd(_WORKERS, self._name).set(_key(self._name), text, ex=LIFE_SECONDS))
