@@ -126,14 +126,23 @@ BEGIN
 END $$;
 
 -- Takes events and their tags away. The caller holds the lock of the order and writes the changes.
+--
+-- Each tag row is found by its index, whatever the tables held when this was planned: a plan made on empty tables
+-- compared every tag with every other: replacing a list of 5,000 tags took over 10 s under the lock, and takes 0.05 s.
+-- OFFSET 0 keeps the planner from making a join of the look-ups.
 CREATE OR REPLACE FUNCTION relay_forget(gone bytea[]) RETURNS void
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
     WITH event AS (
         DELETE FROM relay_event WHERE id = ANY (gone) RETURNING id, created_at, tag_keys
     )
-    DELETE FROM relay_tag AS tag
-    USING event, unnest(event.tag_keys) AS k (key)
-    WHERE tag.key = k.key AND tag.created_at = event.created_at AND tag.event_id = event.id
+    DELETE FROM relay_tag WHERE ctid = ANY (ARRAY(
+        SELECT tag.place
+        FROM event CROSS JOIN unnest(event.tag_keys) AS k (key) CROSS JOIN LATERAL (
+            SELECT t.ctid AS place FROM relay_tag AS t
+            WHERE t.key = k.key AND t.created_at = event.created_at AND t.event_id = event.id
+            OFFSET 0
+        ) AS tag
+    ))
 $$;
 
 -- Takes away up to `most` events that expired before `now` (Unix seconds); returns how many.
