@@ -10,8 +10,8 @@ from math import ceil, floor, log10
 
 from relay.loadtest.wording import number
 
-WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 12, 34
+WIDTH, HEIGHT = 460, 190
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 32
 _STEPS = (1, 2, 5, 10)
 _TICKS = 5
 

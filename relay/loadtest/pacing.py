@@ -5,6 +5,7 @@ Rule: nothing here waits without an end: every wait has a limit, and the stop of
 
 import asyncio
 from collections.abc import Callable
+from math import ceil
 from time import perf_counter
 
 POLL_SECONDS = 0.005
@@ -31,10 +32,9 @@ async def at_rate(rate: float, seconds: float, most: int, act: Callable[[], obje
     What is late is caught up with, so a slow relay or generator does not lower the load.
     """
     began, number, behind = perf_counter(), 0, 0.0
-    while rate > 0 and number < most and not stop.is_set():
+    most = min(most, ceil(rate * seconds))
+    while number < most and not stop.is_set():
         elapsed = perf_counter() - began
-        if elapsed >= seconds:
-            break
         behind = max(behind, elapsed - number / rate)
         for _ in range(min(due(elapsed, rate), most) - number):
             act()

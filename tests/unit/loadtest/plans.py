@@ -1,0 +1,18 @@
+"""Plans for the tests of the load test."""
+
+from relay.loadtest.plan import Plan, Scenario, make_plan
+
+NOW = 1_700_000_000
+URL = "ws://127.0.0.1:7777"
+
+
+def plan(
+    scenario: Scenario = Scenario.MIXED,
+    *,
+    url: str = URL,
+    run: str = "0badcafe",
+    existing: bool = False,
+    **numbers: float,
+) -> Plan:
+    """A plan with the scenario's own numbers but for those given."""
+    return make_plan(url, scenario, numbers, existing=existing, run=run, now=NOW)
