@@ -81,10 +81,13 @@ class Bus:
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        # Again until all have ended: before Python 3.12, wait_for() in the Redis client swallows a cancellation that
+        # comes in the moment in which what it waits for is done.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            _, running = await asyncio.wait(self._tasks, timeout=0.05)
+            self._tasks = list(running)
         try:
             async with asyncio.timeout(1):
                 await self._layer.flush()
