@@ -1,0 +1,56 @@
+"""Two whole relays, as two workers have them, on one database and one Valkey."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from channels.layers import channel_layers
+
+from relay.conf import config
+from relay.services.runtime import Relay
+from relay.subscriptions.bus import Bus
+from tests.integration.order.clients import Client
+from tests.integration.storage.conftest import database, tables
+from tests.integration.storage.scribe import Tables, wait_until_answering
+from tests.unit.changes.orders import note
+
+__all__ = ["database", "tables"]
+
+StartRelay = Callable[..., Any]
+
+
+@pytest.fixture
+async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartRelay]:
+    """Starts a relay with its own connection to the bus, as another process would have it."""
+    monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", lambda: channel_layers.make_backend("default"))
+    async with AsyncExitStack() as started:
+
+        async def start(**settings: Any) -> Relay:
+            relay = Relay(replace(config(), read_connections=2, drain_seconds=2.0, **settings))
+            await relay.start()
+            started.push_async_callback(relay.stop)
+            await wait_until_answering(relay.reads)
+            await wait_until_listening(relay)
+            return relay
+
+        yield start
+
+
+async def wait_until_listening(relay: Relay) -> None:
+    """A bus that has just started may not listen yet: have it told something until it does."""
+    speaker = Bus(lambda batch: None, lambda event: None)
+    speaker.start()
+    client = Client(relay)
+    client.say("REQ", "listening", {"kinds": [20_999]})
+    await client.until(lambda: client.has_eose("listening"))
+    try:
+        async with asyncio.timeout(5):
+            while not client.live("listening"):
+                speaker.publish_ephemeral(note(1, kind=20_999))
+                await asyncio.sleep(0.01)
+    finally:
+        client.leave()
+        await speaker.stop()

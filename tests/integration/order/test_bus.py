@@ -1,0 +1,72 @@
+"""The bus on a real Valkey: batches as they were sent, and an end at any moment."""
+
+import asyncio
+
+import pytest
+from channels.layers import channel_layers
+
+from relay.changes.change import Added, Batch, Removed
+from relay.protocol.event import StoredEvent
+from relay.subscriptions.bus import Bus, pack, unpack
+from tests.unit.changes.orders import POOL, note, stored
+
+
+@pytest.fixture(autouse=True)
+def own_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each bus has its own connection, as in another process."""
+    monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", lambda: channel_layers.make_backend("default"))
+
+
+class Listener:
+    """A bus, and what it has brought."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.ephemeral: list[StoredEvent] = []
+        self.bus = Bus(self.batches.append, self.ephemeral.append)
+        self.bus.start()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.batches) < count:
+                await asyncio.sleep(0.005)
+
+
+async def introduced(speaker: Listener, listener: Listener) -> None:
+    """Returns when the listener hears the speaker."""
+    async with asyncio.timeout(5):
+        while not listener.ephemeral:
+            speaker.bus.publish_ephemeral(note(0, kind=20_001))
+            await asyncio.sleep(0.01)
+
+
+def test_a_batch_is_read_as_it_was_packed() -> None:
+    removed = Removed(7, "ab" * 32)
+    added = [Added(8 + number, stored(event)) for number, event in enumerate(POOL[:30])]
+    batch = Batch.of([removed, *added])
+    assert unpack(pack(batch)) == batch
+
+
+async def test_batches_arrive_in_the_order_in_which_they_were_sent_and_not_at_home() -> None:
+    speaker, listener = Listener(), Listener()
+    try:
+        await introduced(speaker, listener)
+        sent = [Batch.of([Added(number, note(number)), Removed(number + 1, "0" * 64)]) for number in range(1, 60, 2)]
+        for batch in sent:
+            speaker.bus.publish(batch)
+        await listener.until(len(sent))
+        assert (listener.batches, speaker.batches) == (sent, [])
+    finally:
+        await speaker.bus.stop()
+        await listener.bus.stop()
+
+
+async def test_a_bus_ends_at_once_whatever_it_is_doing() -> None:
+    """A cancellation can get lost in the Redis client; the end of a worker must not hang on it."""
+    for turn in range(25):
+        bus = Bus(lambda batch: None, lambda event: None)
+        bus.start()
+        for number in range(turn):
+            bus.publish_ephemeral(note(number, kind=20_001))
+            await asyncio.sleep(0)
+        await asyncio.wait_for(bus.stop(), 5)
