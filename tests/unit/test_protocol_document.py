@@ -52,10 +52,13 @@ def all_tests() -> list[str]:
     )
 
 
-def shown_by(statement: str) -> list[str]:
-    """The tests that are named after a statement, those over a whole relay first."""
-    named = [test for test in all_tests() if statement_of(test.partition("::")[2]) == statement]
-    return sorted(named, key=lambda test: not test.startswith("acceptance"))
+@cache
+def tests_by_statement() -> dict[str | None, list[str]]:
+    """The tests that are named after each statement, those over a whole relay first."""
+    found: dict[str | None, list[str]] = {}
+    for test in sorted(all_tests(), key=lambda test: (not test.startswith("acceptance"), test)):
+        found.setdefault(statement_of(test.partition("::")[2]), []).append(test)
+    return found
 
 
 def rows() -> list[list[str]]:
@@ -65,7 +68,7 @@ def rows() -> list[list[str]]:
 
 
 def cell(statement: str) -> str:
-    return "<br>".join(f"`{test}`" for test in shown_by(statement))
+    return "<br>".join(f"`{test}`" for test in tests_by_statement().get(statement, []))
 
 
 def test_every_statement_has_one_row_and_no_other_has() -> None:
