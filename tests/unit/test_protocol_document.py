@@ -53,7 +53,7 @@ def all_tests() -> list[str]:
 
 
 @cache
-def tests_by_statement() -> dict[str | None, list[str]]:
+def by_statement() -> dict[str | None, list[str]]:
     """The tests that are named after each statement, those over a whole relay first."""
     found: dict[str | None, list[str]] = {}
     for test in sorted(all_tests(), key=lambda test: (not test.startswith("acceptance"), test)):
@@ -68,7 +68,7 @@ def rows() -> list[list[str]]:
 
 
 def cell(statement: str) -> str:
-    return "<br>".join(f"`{test}`" for test in tests_by_statement().get(statement, []))
+    return "<br>".join(f"`{test}`" for test in by_statement().get(statement, []))
 
 
 def test_every_statement_has_one_row_and_no_other_has() -> None:
