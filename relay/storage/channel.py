@@ -6,6 +6,7 @@ Rule: each query is a transaction of its own, so that the error of one is nobody
 """
 
 import asyncio
+import select
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any
@@ -56,6 +57,8 @@ class Channel:
         self._libpq.nonblocking = 1
         self._libpq.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._readable)
+        self._failures = select.poll()
+        self._failures.register(self._socket, 0)  # errors and the peer's end alone
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -138,6 +141,9 @@ class Channel:
             self.close(str(error).strip())
         if libpq.status != pq.ConnStatus.OK:
             self.close("the server closed the connection")
+        elif self._failures.poll(0):
+            # uvloop tells a reader once that its socket has failed and never again: what is left is read without it.
+            self._loop.call_soon(self._readable)
 
     def _answer(self) -> None:
         """All results of the oldest request have arrived."""
