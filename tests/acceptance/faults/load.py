@@ -130,9 +130,21 @@ class Listener:
 
 
 async def stored_of(client: Client, ids: list[str]) -> set[str]:
-    """Which of these events are stored."""
-    pages = [ids[start : start + 400] for start in range(0, len(ids), 400)]
-    return {found for page in pages for found in (await client.query({"ids": page})).ids}
+    """Which of these events are stored. AssertionError when a query fails."""
+    found: set[str] = set()
+    for start in range(0, len(ids), 400):
+        page = await client.query({"ids": ids[start : start + 400]})
+        assert page.closed is None, page.closed
+        found |= set(page.ids)
+    return found
+
+
+async def answers(client: Client, seconds: float) -> None:
+    """Wait until a query of this client is answered again."""
+    deadline = time.monotonic() + seconds
+    while (failed := (await client.query({"limit": 1})).closed) is not None:
+        assert time.monotonic() < deadline, f"queries still fail after {seconds:g} s: {failed}"
+        await asyncio.sleep(0.05)
 
 
 def _is_for_listener(message: list[Any]) -> bool:

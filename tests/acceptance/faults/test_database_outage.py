@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.client import Client
-from tests.acceptance.faults.load import Listener, Publisher, new_author, stored_of, until
+from tests.acceptance.faults.load import Listener, Publisher, answers, new_author, stored_of, until
 from tests.acceptance.faults.outages import OwnServers, Way
 from tests.acceptance.faults.readiness import say_ready
 from tests.acceptance.faults.workers import client_of
@@ -56,8 +56,9 @@ async def test_clients_survive_an_outage_of_the_database(
         back = time.monotonic()
         await asyncio.gather(*(publisher.acknowledged_more(20, RETURN_SECONDS) for publisher in publishers))
         await say_ready(outage_relay, 200, RETURN_SECONDS - (time.monotonic() - back))
-
         await asyncio.gather(*(publisher.finish() for publisher in publishers))
+        await answers(asking, RETURN_SECONDS - (time.monotonic() - back))
+
         acknowledged = [event_id for publisher in publishers for event_id in publisher.acknowledged]
         assert all(answer.text.startswith("error: ") for p in publishers for answer in p.refused)
         assert max(publisher.longest_wait_seconds for publisher in publishers) < ANSWER_SECONDS
@@ -99,8 +100,9 @@ async def test_a_database_that_is_killed_is_started_again_and_lacks_nothing(stur
             lambda: "serve: PostgreSQL was ended by SIGKILL; starting it again" in sturdy_relay.messages(), "it"
         )
         await asyncio.gather(*(publisher.acknowledged_more(30, 2 * RETURN_SECONDS) for publisher in publishers))
-
         await asyncio.gather(*(publisher.finish() for publisher in publishers))
+        await asyncio.gather(*(answers(client, RETURN_SECONDS) for client in clients))
+
         acknowledged = [event_id for publisher in publishers for event_id in publisher.acknowledged]
         await listener.has(acknowledged)
         await listener.stop()
