@@ -1,5 +1,6 @@
 """The order of changes, newest first."""
 
+import re
 from typing import Any
 
 from django.contrib import admin, messages
@@ -11,7 +12,7 @@ from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.showing import event_link
 from relay.models import Change
 
-LAST_POSITION = 2**63 - 1
+POSITION = re.compile(r"[0-9]{1,18}")
 
 
 @admin.register(Change)
@@ -29,14 +30,14 @@ class ChangeAdmin(ReadOnlyAdmin[Change]):
         term = search_term.strip()
         if not term:
             return queryset, False
-        if not (term.isascii() and term.isdigit() and int(term) <= LAST_POSITION):
-            messages.error(request, f"“{term}” is not a position: positions are whole numbers.")
+        if not POSITION.fullmatch(term):
+            messages.error(request, f"“{term[:80]}” is not a position: positions are whole numbers.")
             return queryset.none(), False
         return queryset.filter(seq__lte=int(term)), False
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """To the event that the change concerns."""
-        change = get_object_or_404(Change, seq=int(object_id) if object_id.isdigit() else -1)
+        change = get_object_or_404(Change, seq=int(object_id) if POSITION.fullmatch(object_id) else -1)
         return redirect("admin:relay_event_change", change.event_id)
 
     @admin.display(description="position")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from relay.admin.filters import KindFilter, TimeFilter
+from relay.admin.filters import KindFilter, TimeFilter, time_range
 from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
 from relay.admin.showing import block, event_link, isolated, kind_name, search_link, short, text, when
@@ -34,7 +34,9 @@ class EventAdmin(ReadOnlyAdmin[Event]):
     def get_search_results(self, request: HttpRequest, queryset: Events, search_term: str) -> tuple[Events, bool]:
         """What the text asks for; nothing, and a message, when it asks for nothing that can be found."""
         try:
-            return matching(queryset, parse_search(search_term)), False
+            # The range beside the list bounds the walk of a tag too.
+            search = parse_search(search_term).within(*time_range(request.GET))
+            return matching(queryset, search), False
         except BadSearch as error:
             messages.error(request, str(error))
             return queryset.none(), False

@@ -1,6 +1,6 @@
 """The filters beside the list of events: a kind, and a range of time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -66,5 +66,10 @@ class TimeFilter(InputFilter):
     inputs = {"since": ("datetime-local", "From"), "until": ("datetime-local", "To")}  # noqa: RUF012
 
     def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
-        since, until = entered.get("since"), entered.get("until")
-        return between(events, moment(since) if since else None, moment(until, is_end=True) if until else None)
+        return between(events, *time_range(entered))
+
+
+def time_range(entered: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """The range of TimeFilter's inputs in Unix seconds. Raises BadSearch."""
+    since, until = entered.get("since"), entered.get("until")
+    return moment(since) if since else None, moment(until, is_end=True) if until else None

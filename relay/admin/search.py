@@ -9,7 +9,7 @@ since:2026-01-31  until:2026-01-31T12:00  until:1767225600
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 
 from relay.models import Event
@@ -34,6 +34,12 @@ class Search:
     since: int | None = None
     until: int | None = None
     tag: str | None = None
+
+    def within(self, since: int | None, until: int | None) -> "Search":
+        """This search, of a range of time that is no wider than the given one."""
+        starts = [bound for bound in (self.since, since) if bound is not None]
+        ends = [bound for bound in (self.until, until) if bound is not None]
+        return replace(self, since=max(starts, default=None), until=min(ends, default=None))
 
 
 def parse_search(text: str) -> Search:
@@ -69,7 +75,7 @@ def _take(search: Search, name: str, value: str) -> None:
 def tag_of(letter: str, value: str) -> str:
     """Letter and value joined, as an index knows a tag. Raises BadSearch."""
     if not (len(letter) == 1 and letter.isascii() and letter.isalpha()):
-        raise BadSearch(f"“{letter}:” is not known: use id, author, kind, since, until, or the one letter of a tag.")
+        raise BadSearch(f"“{letter[:80]}:” is not known: use id, author, kind, since, until, or one letter for a tag.")
     if not value:
         raise BadSearch(f"Which value should the tag “{letter}” have? Write {letter}:value.")
     return letter + value
@@ -79,14 +85,14 @@ def hex_key(text: str) -> str:
     """An id or a public key as 64 lower-case hex digits. Raises BadSearch."""
     key = text.lower()
     if not HEX_KEY.fullmatch(key):
-        raise BadSearch(f"“{text}” is not an id or a public key of 64 hex digits. Content cannot be searched here.")
+        raise BadSearch(f"“{text[:80]}” is not an id or a public key of 64 hex digits. Content cannot be searched.")
     return key
 
 
 def kind_number(text: str) -> int:
     """A kind. Raises BadSearch."""
-    if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
-        raise BadSearch(f"“{text}” is not a kind: kinds are whole numbers from 0 to 65535.")
+    if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= 65_535):
+        raise BadSearch(f"“{text[:80]}” is not a kind: kinds are whole numbers from 0 to 65535.")
     return int(text)
 
 
@@ -100,7 +106,7 @@ def moment(text: str, *, is_end: bool = False) -> int:
             found = datetime.combine(found, time(23, 59, 59))
         return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
-        raise BadSearch(f"“{text}” is not a time: write 2026-01-31, 2026-01-31T12:00 or Unix seconds.") from None
+        raise BadSearch(f"“{text[:80]}” is not a time: write 2026-01-31, 2026-01-31T12:00 or Unix seconds.") from None
 
 
 def matching(events: Events, search: Search) -> Events:
@@ -112,7 +118,7 @@ def matching(events: Events, search: Search) -> Events:
     named = {"id": search.id, "pubkey": search.author, "kind": search.kind}
     events = events.filter(**{field: value for field, value in named.items() if value is not None})
     events = between(events, search.since, search.until)
-    return events if search.tag is None else with_tag(events, search.tag)
+    return events if search.tag is None else with_tag(events, search.tag, search.since, search.until)
 
 
 def between(events: Events, since: int | None, until: int | None) -> Events:

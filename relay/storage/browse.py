@@ -16,23 +16,24 @@ Row = TypeVar("Row", bound=Model)
 Events: TypeAlias = "QuerySet[Event, Event]"
 
 PATIENCE_SECONDS = 5.0
+ORDER_OF_TAGS = ["-relay_tag.created_at", "relay_tag.event_id"]
 
 
-def with_tag(events: Events, letter_and_value: str) -> Events:
-    """Those of `events` that have the tag ("tbitcoin" for `t` with `bitcoin`).
+def with_tag(events: Events, letter_and_value: str, since: int | None = None, until: int | None = None) -> Events:
+    """Those of `events` that have the tag ("tbitcoin" for `t` with `bitcoin`), in the order of the tag's index.
 
-    A join instead of EXISTS, and on `created_at` as well as the id: so PostgreSQL knows that the tag's index already
-    gives the newest events first, walks it, and stops at the limit.
+    A join in that order, because PostgreSQL then walks the index and stops at the limit; EXISTS, or a second condition
+    on `created_at`, makes it read every row of a common tag. `since` and `until` (Unix seconds) bound the walk itself.
     """
-    return events.extra(
-        tables=["relay_tag"],
-        where=[
-            "relay_tag.key = %s",
-            "relay_tag.event_id = relay_event.id",
-            "relay_tag.created_at = relay_event.created_at",
-        ],
-        params=[tag_key(letter_and_value)],
-    )
+    where = ["relay_tag.key = %s", "relay_tag.event_id = relay_event.id"]
+    params: list[bytes | int] = [tag_key(letter_and_value)]
+    for condition, bound in (("relay_tag.created_at >= %s", since), ("relay_tag.created_at <= %s", until)):
+        if bound is not None:
+            where.append(condition)
+            params.append(bound)
+    is_oldest_first = events.query.order_by[:1] == ("created_at",)
+    order = ["relay_tag.created_at", "-relay_tag.event_id"] if is_oldest_first else ORDER_OF_TAGS
+    return events.extra(tables=["relay_tag"], where=where, params=params, order_by=order)  # noqa: S610 - constant text
 
 
 def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = PATIENCE_SECONDS) -> list[Row]:
