@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from time import monotonic, process_time
@@ -104,6 +105,7 @@ def run_load(plan: Plan, show: Callable[[Status], None]) -> Outcome:
     """Run the plan. `show` is called a few times a second. SIGINT and SIGTERM end the run early and keep its counts."""
     board, outcome, cpu = Board(plan), Outcome(), process_time()
     with _stop_signals() as signals:
+        resource_tracker.ensure_running()  # it would lift the mask when the first worker starts it
         with _without_interrupts():  # the mask goes to the workers: a Ctrl-C reaches this process alone
             members = [_Member(plan, index, board) for index in range(plan.processes)]
         try:
@@ -182,7 +184,7 @@ def probe(url: str, tries: int = 3) -> str | None:
     """Open and close one connection; the reason when all tries failed."""
     import asyncio
 
-    from relay.loadtest.link import open_link
+    from relay.loadtest.link import NO_HANDSHAKE, open_link
 
     async def try_once(tally: Tally) -> bool:
         link = await open_link(url, tally, lambda _link, _data: None)
@@ -194,4 +196,6 @@ def probe(url: str, tries: int = 3) -> str | None:
     for _ in range(tries):
         if asyncio.run(try_once(tally)):
             return None
+        if NO_HANDSHAKE in tally.failures.counts:  # a second wait would be as long
+            break
     return ", ".join(tally.failures.counts)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from picows import WSFrame
 
 HANDSHAKE_SECONDS = 10.0
+NO_HANDSHAKE = "no handshake in time"
 MAX_MESSAGE_BYTES = 16 * 2**20
 _DATA = (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION)
 
@@ -138,7 +139,7 @@ def _reason(fault: BaseException) -> str:
     if response is not None:
         return f"HTTP status {int(response.status)}"
     if isinstance(fault, TimeoutError):
-        return "no handshake in time"
+        return NO_HANDSHAKE
     if isinstance(fault, OSError) and fault.strerror:
         return fault.strerror
     return str(fault).splitlines()[0] if str(fault) else type(fault).__name__

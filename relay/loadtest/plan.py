@@ -159,7 +159,7 @@ def _check_bounds(number: Mapping[str, float]) -> None:
     for name, (low, high) in _BOUNDS.items():
         if not low <= number[name] <= high:
             option = name.replace("_", "-")
-            raise PlanError(f"--{option} must be from {low:,g} to {high:,.0f}, not {number[name]:,g}")
+            raise PlanError(f"--{option} must be from {low:,.10g} to {high:,.10g}, not {number[name]:,.10g}")
 
 
 def _check_together(scenario: Scenario, number: Mapping[str, float]) -> None:

@@ -9,6 +9,7 @@ Pipe: sends ("doing", what, done, total), ("ready", opened), ("count", sent, acc
 import asyncio
 import contextlib
 import resource
+import signal
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from time import perf_counter
@@ -28,7 +29,8 @@ Count = Callable[[Tally], None]
 
 
 def main(plan: Plan, index: int, board: Board, pipe: "Connection[object, object]") -> None:
-    """The target of the process."""
+    """The target of the process. A Ctrl-C is the coordinator's: it says `stop`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_many_files()
     with contextlib.suppress(BrokenPipeError, ConnectionError):  # the coordinator is gone: nobody wants the result
         uvloop.run(_Worker(plan, index, board, pipe).run())

@@ -27,7 +27,7 @@ async def measure(answer: bad_relay.Answer, scenario: Scenario = Scenario.INGEST
     """One worker's run of half a second against a relay that answers so."""
     chosen = {"connections": 2, "events": 6, "window": 2, "authors": 3, "duration": 0.5} | numbers
     async with bad_relay.bad_relay(answer) as url:
-        whole = plans.plan(scenario, url=url, **chosen)
+        whole = plans.plan(scenario, chosen, url=url)
         stop = asyncio.Event()
         one = Load(whole, whole.share(0), Board(whole), stop, lambda _what, _done, _total: None)
 

@@ -1,5 +1,8 @@
 """Plans for the tests of the load test."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from relay.loadtest.plan import Plan, Scenario, make_plan
 
 NOW = 1_700_000_000
@@ -8,11 +11,12 @@ URL = "ws://127.0.0.1:7777"
 
 def plan(
     scenario: Scenario = Scenario.MIXED,
+    given: Mapping[str, float] = MappingProxyType({}),
     *,
     url: str = URL,
     run: str = "0badcafe",
     existing: bool = False,
-    **numbers: float,
+    **more: float,
 ) -> Plan:
     """A plan with the scenario's own numbers but for those given."""
-    return make_plan(url, scenario, numbers, existing=existing, run=run, now=NOW)
+    return make_plan(url, scenario, {**given, **more}, existing=existing, run=run, now=NOW)

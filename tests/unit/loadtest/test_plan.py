@@ -65,7 +65,7 @@ def test_the_connections_of_idle_are_its_subscribers() -> None:
 )
 def test_a_run_beyond_its_bounds_is_not_planned(scenario: Scenario, numbers: dict[str, float], said: str) -> None:
     with pytest.raises(PlanError, match=said):
-        plan(scenario, **numbers)
+        plan(scenario, numbers)
 
 
 def test_a_delivery_in_seven_is_timed_when_there_are_many() -> None:
