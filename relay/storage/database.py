@@ -4,38 +4,16 @@ The hot path speaks to PostgreSQL through psycopg's asynchronous interface; Djan
 the pages and the jobs. Both are described by the same settings.
 """
 
-import asyncio
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import connections
-from psycopg import AsyncConnection, AsyncRawCursor, waiting
-from psycopg.abc import PQGen
+from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.conninfo import make_conninfo
 from psycopg.types.string import ByteaBinaryLoader
 
 CONNECT_SECONDS = 3
 
-Result = TypeVar("Result")
-
-
-class Connection(AsyncConnection[tuple[Any, ...]]):
-    """psycopg's connection; a cancelled wait gives it up at once.
-
-    psycopg would ask the server to cancel the statement and wait up to 10 s for it, which a server that hangs never
-    does; `statement_timeout` ends the statement as well.
-    """
-
-    async def wait(
-        self,
-        gen: PQGen[Result],
-        interval: float = 0.1,
-        timeout: float | None = None,  # noqa: ASYNC109 - psycopg's signature
-    ) -> Result:
-        try:
-            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
-        except asyncio.CancelledError:
-            self.pgconn.finish()
-            raise
+Connection = AsyncConnection[tuple[Any, ...]]
 
 
 def conninfo(**extra: Any) -> str:
@@ -61,17 +39,26 @@ async def configure(connection: Connection) -> None:
     connection.prepared_max = 500
 
 
-async def connect(*, application: str, statement_seconds: float) -> Connection:
-    """A connection of its own. Raises psycopg.OperationalError when the server cannot be reached.
+WALKS_ALONE = {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""For queries: each is written as walks along indexes, and a plan made while the tables were empty must walk as well."""
+
+
+async def connect(*, application: str, statement_seconds: float, **settings: str) -> Connection:
+    """A connection of its own, with `settings` of PostgreSQL. Raises psycopg.OperationalError when it cannot be made.
 
     Its prepared statements are planned once, without their values: a plan for each query costs PostgreSQL 0.35 ms, as
     much as a hundred rows, and the statements are written so that values do not change the best way.
     """
-    options = (
-        f"-c statement_timeout={round(statement_seconds * 1000)} -c plan_cache_mode=force_generic_plan -c jit=off "
-        r"-c default_transaction_isolation=read\ committed"  # what decides under the lock must see the last commit
-    )
-    connection = await Connection.connect(
+    chosen = {
+        "statement_timeout": str(round(statement_seconds * 1000)),
+        "default_transaction_isolation": r"read\ committed",  # what decides under the lock must see the last commit
+        "plan_cache_mode": "force_generic_plan",
+        "enable_seqscan": "off",
+        "jit": "off",
+        **settings,
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in chosen.items())
+    connection: Connection = await AsyncConnection.connect(
         conninfo(application_name=application, options=options),
         autocommit=True,
     )
