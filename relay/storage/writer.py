@@ -24,6 +24,10 @@ log = logging.getLogger("relay.writer")
 RETRIES = 3
 """How often a batch that PostgreSQL refused to serialise is tried again."""
 
+MAX_BATCH_BYTES = 2_097_152
+"""Of JSON text in one transaction, the last event beyond it. 500 large events or long lists took longer than a write
+may, and all of them failed, with whoever was among them."""
+
 
 class Outcome(Enum):
     """What became of an event that was to be written."""
@@ -120,7 +124,8 @@ class Writer:
         ids: set[str] = set()
         addresses: set[tuple[str, int, str]] = set()
         queue = self._queue
-        while queue and len(taken) < self._batch_events and len(later) < self._batch_events:
+        size = 0
+        while queue and size < MAX_BATCH_BYTES and len(taken) < self._batch_events and len(later) < self._batch_events:
             item = queue.popleft()
             entry = item[0]
             event = entry.event
@@ -135,6 +140,7 @@ class Writer:
                 addresses.add(address)
             ids.add(event.id)
             taken.append(item)
+            size += len(event.json)
         queue.extendleft(reversed(later))
         return taken
 
@@ -143,7 +149,6 @@ class Writer:
 
         A batch that the database refuses is divided until the bad event is alone.
         """
-        taken.sort(key=lambda item: item[0].event.id)
         parts = [taken]
         try:
             while parts:

@@ -52,6 +52,14 @@ async def test_a_new_event_is_stored_and_a_known_one_is_a_duplicate(scribe: Scri
     assert tables.ids() == {note(1)["id"]}
 
 
+async def test_events_of_one_batch_are_numbered_as_they_arrived(scribe: Scribe, tables: Tables) -> None:
+    """Whoever follows live sees a note before the answer to it, though rows are written in the order of their ids."""
+    arrived = sorted((note(number) for number in range(20)), key=lambda event: str(event["id"]), reverse=True)
+    await scribe.write(*arrived)
+    assert changes(scribe) == [f"+{event['id']}" for event in arrived]
+    assert [event_id for _, _, event_id in tables.log()] == [event["id"] for event in arrived]
+
+
 async def test_a_duplicate_makes_no_change(scribe: Scribe, tables: Tables) -> None:
     await scribe.write(note(1))
     await scribe.write(note(1), note(2), note(1))
@@ -269,6 +277,13 @@ async def test_a_batch_that_cannot_be_serialised_is_tried_again(scribe: Scribe, 
         tables.connection.execute(
             "DROP TRIGGER refusing ON relay_event; DROP FUNCTION refuse_twice; DROP SEQUENCE attempts"
         )
+
+
+async def test_large_events_are_written_in_short_batches(scribe: Scribe) -> None:
+    events = [note(number, content=f"{number}" + "x" * 100_000) for number in range(60)]
+    assert await scribe.write(*events, note(99)) == [STORED] * 61
+    sizes = [sum(len(c.event.json) for c in batch.changes if isinstance(c, Added)) for batch in scribe.committed]
+    assert max(sizes) < relay.storage.writer.MAX_BATCH_BYTES + 101_000
 
 
 async def test_a_full_queue_refuses_at_once(tables: Tables) -> None:
