@@ -31,7 +31,7 @@ def _array(values: Sequence[Any]) -> str:
 
 
 def columns(entries: Sequence[Entry]) -> list[Any]:
-    """The parameters of WRITE for `entries`, which must be sorted by id."""
+    """The parameters of WRITE for `entries`, in the order that they shall have in the log."""
     events = [entry.event for entry in entries]
     jsons = [event.json for event in events]
     ends, end = [], 0

@@ -40,7 +40,7 @@ async def configure(connection: Connection) -> None:
 
 
 WALKS_ALONE = {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""For queries: each is written as walks along indexes, and a plan made while the tables were empty must walk as well."""
+"""For queries: each is written as walks along indexes, and a plan made on empty tables must walk as well."""
 
 
 async def connect(*, application: str, statement_seconds: float, **settings: str) -> Connection:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Broken, Channel, Parameter, Request, Row, integer
-from relay.storage.database import connect
+from relay.storage.database import WALKS_ALONE, connect
 from relay.storage.filter_sql import asks, query_statement
 
 log = logging.getLogger("relay.reads")
@@ -141,7 +141,9 @@ class Reads:
         pause = 0.05
         while True:
             try:
-                channel = Channel(await connect(application="relay read", statement_seconds=self._query_seconds))
+                channel = Channel(
+                    await connect(application="relay read", statement_seconds=self._query_seconds, **WALKS_ALONE)
+                )
             except (psycopg.Error, OSError):
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)

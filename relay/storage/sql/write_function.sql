@@ -7,7 +7,7 @@
 --   keys              the tag keys, one after the other
 --   tag_events, tag_starts, tag_lengths   an entry a tag key: the event's number, where the key starts in `keys`, its length
 --   head_events, head_ds   an entry a replaceable event: its number, and its `d` in hex. No address twice in a batch.
--- The caller sends events sorted by id, so that two batches that share events cannot wait for each other.
+-- Events come in the order in which they arrived, which becomes their order in the log.
 --
 -- Returns one row. Numbers of events count from 1.
 --   first_seq   the number of the first change, 0 if there was none
@@ -37,13 +37,13 @@ BEGIN
         GROUP BY n
     ), stored AS (
         INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
-        SELECT substr(ids, 32 * n::integer - 31, 32), substr(pubkeys, 32 * n::integer - 31, 32), c, k, x,
+        SELECT substr(ids, 32 * n::integer - 31, 32) AS id, substr(pubkeys, 32 * n::integer - 31, 32), c, k, x,
                coalesce(tag_keys, '{}'), convert_from(substr(jsons, json_from + 1, json_end - json_from), 'UTF8')
         FROM (
             SELECT n, c, k, x, json_end, coalesce(lag(json_end) OVER (ORDER BY n), 0) AS json_from
             FROM unnest(created_ats, kinds, expires_ats, json_ends) WITH ORDINALITY AS u (c, k, x, json_end, n)
         ) AS event LEFT JOIN keyed USING (n)
-        ORDER BY n
+        ORDER BY 1 -- by id: two batches that share events cannot wait for each other
         ON CONFLICT (id) DO NOTHING
         RETURNING id
     ), fresh AS (
@@ -82,7 +82,11 @@ BEGIN
             SELECT version.*, head.event_id AS old_id,
                    head.event_id IS NULL OR version.created_at > head.created_at
                    OR (version.created_at = head.created_at AND version.id < head.event_id) AS wins
-            FROM version LEFT JOIN relay_head AS head USING (pubkey, kind, d)
+            FROM version LEFT JOIN LATERAL (
+                SELECT h.event_id, h.created_at FROM relay_head AS h
+                WHERE h.pubkey = version.pubkey AND h.kind = version.kind AND h.d = version.d
+                OFFSET 0 -- looked up one by one, whatever the tables held when this was planned
+            ) AS head ON true
         ), crowned AS (
             INSERT INTO relay_head AS head (pubkey, kind, d, created_at, event_id)
             SELECT pubkey, kind, d, created_at, id FROM met WHERE wins
@@ -102,7 +106,8 @@ BEGIN
             SELECT coalesce(array_agg(r.n ORDER BY r.n), '{}'), coalesce(array_agg(r.id ORDER BY r.n), '{}'),
                    coalesce(string_agg(r.id, '' ORDER BY r.n), '')
             INTO replaced_by, gone, replaced_ids
-            FROM unnest(replaced_by, gone) AS r (n, id) JOIN relay_event USING (id);
+            FROM unnest(replaced_by, gone) AS r (n, id)
+            WHERE EXISTS (SELECT FROM relay_event AS e WHERE e.id = r.id OFFSET 0);
             PERFORM relay_forget(gone);
         END IF;
         IF cardinality(added) = 0 THEN
