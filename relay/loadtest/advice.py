@@ -81,7 +81,9 @@ def recommendations(found: list[results.Check], figures: results.Figures) -> lis
         "answers": figures.queries.rejected_by_reason,
     }
     missed = [_missed(check, why.get(check.name, [])) for check in found if check.met is False]
-    return [*_of_generator(figures.generator), *missed, *_of_protocol(figures)] or ["All thresholds are met."]
+    nothing = all(check.met is None for check in found)
+    well = "Nothing was measured." if nothing else "All thresholds are met."
+    return [*_of_generator(figures.generator), *missed, *_of_protocol(figures)] or [well]
 
 
 def _missed(check: results.Check, why: list[results.Reason]) -> str:

@@ -66,8 +66,8 @@ def as_text(report: results.Report) -> str:
     for heading, rows in wording.sections(report):
         lines.append(heading)
         lines += [f"  {name:<30} {value}" for name, value in rows]
-    lines.append("Thresholds")
     rows = [wording.check_row(check) for check in report.checks if check.met is not None]
+    lines += ["Thresholds"] if rows else []
     lines += [f"  {name:<30} {value}" for name, value in rows]
     lines += ["", *(f"- {wording.printable(sentence)}" for sentence in report.recommendations)]
     return "\n".join(lines) + "\n"

@@ -50,7 +50,8 @@ def sections(report: results.Report) -> Iterator[tuple[str, list[Row]]]:
 
 
 def _connections(part: results.Connections) -> Iterator[Row]:
-    yield "opened", f"{part.opened:,} of {part.tried:,} ({number(part.success_percent)} %)"
+    share = f" ({number(part.success_percent)} %)" if part.tried else ""
+    yield "opened", f"{part.opened:,} of {part.tried:,}{share}"
     yield from _reasons("failed", part.failures)
     if part.connect.count:
         yield "time to open", times(part.connect)

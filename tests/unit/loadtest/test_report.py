@@ -157,6 +157,7 @@ def test_json_is_the_report_with_its_format_and_version() -> None:
 
 def test_a_run_that_measured_nothing_still_makes_a_report() -> None:
     assert report().figures.connections.success_percent is None
+    assert report().recommendations == ["Nothing was measured."]
 
 
 def test_thresholds_are_the_defaults_but_for_those_given() -> None:
