@@ -174,6 +174,11 @@ def test_01_f18_a_boundary_second_that_was_cut_takes_in_what_sorts_before_its_en
     assert (ids(outcome.rows), outcome.short) == (ids(tied[:4]), False)
 
 
+def test_01_f18_a_boundary_second_that_was_cut_does_not_matter_below_a_newer_one() -> None:
+    outcome = overlay(page(sorted_at(1, 6), {}), parse({}), added(at(0, 7), at(0, 8)), NOW)
+    assert (len(outcome.rows), outcome.short) == (2, False)
+
+
 @given(strategies.event_lists(max_size=20), strategies.filters(max_limit=MAX_LIMIT))
 @example([at(1, number) for number in range(9)], {})
 def test_a_cut_is_the_oracles(events: list[Json], wanted: Json) -> None:
