@@ -29,6 +29,7 @@ check: .venv/.test-installed
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf tests/acceptance/clients/node/node_modules
 
 .venv/bin/python:
 	@for python in $(PYTHONS); do \

@@ -29,6 +29,10 @@ MAX_BATCH_BYTES = 2_097_152
 may, and all of them failed, with whoever was among them."""
 
 
+MAX_QUEUE_BYTES = 134_217_728
+"""Of JSON text that waits in one process; more is refused, however few events it is."""
+
+
 class Outcome(Enum):
     """What became of an event that was to be written."""
 
@@ -72,6 +76,8 @@ class Writer:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._queued_bytes = 0
+        self._failing = False
         self._channel: Channel | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -94,12 +100,14 @@ class Writer:
         while self._queue:
             entry, waiter = self._queue.popleft()
             waiter(entry, Outcome.FAILED)
+        self._queued_bytes = 0
         self._disconnect()
 
     def submit(self, entry: Entry, waiter: Waiter) -> None:
         """Queue an event; `waiter` is told its outcome. Raises Failed when the queue is full."""
-        if len(self._queue) >= self._queue_events:
+        if len(self._queue) >= self._queue_events or self._queued_bytes >= MAX_QUEUE_BYTES:
             raise Failed("the relay is too busy to store events now, try again")
+        self._queued_bytes += len(entry.event.json)
         self._queue.append((entry, waiter))
         if not self._wake.is_set():
             self._idle.clear()
@@ -142,6 +150,7 @@ class Writer:
             taken.append(item)
             size += len(event.json)
         queue.extendleft(reversed(later))
+        self._queued_bytes -= size
         return taken
 
     async def _settle(self, taken: list[tuple[Entry, Waiter]]) -> None:
@@ -171,8 +180,10 @@ class Writer:
                 return await self._write([entry for entry, _ in taken])
         except Exception as error:
             if not _is_about_the_events(error):
-                log.warning("a batch of %d events failed: %s", len(taken), str(error).strip() or type(error).__name__)
                 self._disconnect()
+                if not self._failing:  # once an outage: clients try again a hundred times a second
+                    self._failing = True
+                    log.warning("events cannot be stored: %s", str(error).strip() or type(error).__name__)
                 return self._none(taken)
             if len(taken) > 1:
                 return None
@@ -202,6 +213,9 @@ class Writer:
                 if attempt == RETRIES:
                     raise
                 continue
+            if self._failing:
+                self._failing = False
+                log.warning("events are stored again")
             self.batches += 1
             self.events += len(entries)
             self.largest_batch = max(self.largest_batch, len(entries))
