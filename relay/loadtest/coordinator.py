@@ -3,36 +3,31 @@
 Rule: it waits for nobody without a limit. A worker that is silent too long, or has ended, is reported, not waited for.
 """
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
-from time import monotonic, process_time
+from time import monotonic
 from types import FrameType
-from typing import Any
 
-from relay.loadtest import worker
 from relay.loadtest.board import Board
+from relay.loadtest.member import Member
 from relay.loadtest.plan import GRACE_SECONDS, Plan
 from relay.loadtest.tally import Tally
 
 PREPARE_SECONDS = 900.0  # signing 200,000 events on one slow core, connecting 20,000 times, publishing for queries
 STOP_SECONDS = 10.0  # from the stop to the last tally
-_CONTEXT = multiprocessing.get_context("spawn")
 
 
 @dataclass
 class Outcome:
-    """What came of a run. `missing`: workers that did not report. `cpu`: of the coordinator itself, in seconds."""
+    """What came of a run. `missing`: workers that did not report."""
 
     tallies: list[Tally] = field(default_factory=list)
     missing: int = 0
     interrupted: bool = False
-    cpu: float = 0.0
 
 
 @dataclass
@@ -50,64 +45,13 @@ class Status:
     delivered: int = 0
 
 
-class _Member:
-    """A worker process as the coordinator sees it."""
-
-    def __init__(self, plan: Plan, index: int, board: Board) -> None:
-        self.pipe, theirs = _CONTEXT.Pipe()
-        self.process: SpawnProcess = _CONTEXT.Process(
-            target=worker.main, args=(plan, index, board, theirs), daemon=True
-        )
-        self.process.start()
-        theirs.close()
-        self.phase: tuple[str, int, int] = ("starting", 0, 0)
-        self.counts: tuple[int, ...] = (0, 0, 0, 0)
-        self.ready = False
-        self.gone = False
-        self.tally: Tally | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.gone or self.tally is not None
-
-    def take(self) -> None:
-        """One message from its pipe."""
-        try:
-            message: Any = self.pipe.recv()
-        except (EOFError, OSError):
-            self.gone = True
-            return
-        match message:
-            case ("doing", str(what), int(done), int(total)):
-                self.phase = what, done, total
-            case ("ready", int()):
-                self.ready = True
-            case ("count", *counts):
-                self.counts = tuple(counts)
-            case ("done", Tally() as tally):
-                self.tally = tally
-
-    def tell(self, order: str) -> None:
-        try:
-            self.pipe.send(order)
-        except OSError:
-            self.gone = True
-
-    def end(self) -> None:
-        self.process.join(0.0 if self.gone else 2.0)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join(5.0)
-        self.pipe.close()
-
-
 def run_load(plan: Plan, show: Callable[[Status], None]) -> Outcome:
     """Run the plan. `show` is called a few times a second. SIGINT and SIGTERM end the run early and keep its counts."""
-    board, outcome, cpu = Board(plan), Outcome(), process_time()
+    board, outcome = Board(plan), Outcome()
     with _stop_signals() as signals:
         resource_tracker.ensure_running()  # it would lift the mask when the first worker starts it
         with _without_interrupts():  # the mask goes to the workers: a Ctrl-C reaches this process alone
-            members = [_Member(plan, index, board) for index in range(plan.processes)]
+            members = [Member(plan, index, board) for index in range(plan.processes)]
         try:
             _watch(plan, members, signals, show)
         finally:
@@ -116,11 +60,10 @@ def run_load(plan: Plan, show: Callable[[Status], None]) -> Outcome:
     outcome.tallies = [member.tally for member in members if member.tally is not None]
     outcome.missing = len(members) - len(outcome.tallies)
     outcome.interrupted = bool(signals)
-    outcome.cpu = process_time() - cpu
     return outcome
 
 
-def _watch(plan: Plan, members: list[_Member], signals: list[int], show: Callable[[Status], None]) -> None:
+def _watch(plan: Plan, members: list[Member], signals: list[int], show: Callable[[Status], None]) -> None:
     limit = monotonic() + PREPARE_SECONDS
     started: float | None = None
     stopping = False
@@ -138,13 +81,13 @@ def _watch(plan: Plan, members: list[_Member], signals: list[int], show: Callabl
         show(_status(members, started))
 
 
-def _tell(members: list[_Member], order: str) -> None:
+def _tell(members: list[Member], order: str) -> None:
     for member in members:
         if not member.settled:
             member.tell(order)
 
 
-def _status(members: list[_Member], started: float | None) -> Status:
+def _status(members: list[Member], started: float | None) -> Status:
     if started is None:
         slowest = min(members, key=lambda member: (member.ready is True, member.phase[1]))
         what, done, total = slowest.phase

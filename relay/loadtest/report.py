@@ -5,7 +5,7 @@ Rule: it says what was measured until then, whether the run came to its end or w
 
 from collections.abc import Mapping
 
-from relay.loadtest import advice, evaluation, results
+from relay.loadtest import advice, course, evaluation, results
 from relay.loadtest.coordinator import Outcome
 from relay.loadtest.plan import Plan
 from relay.loadtest.tally import Tally
@@ -31,7 +31,7 @@ def make_report(plan: Plan, outcome: Outcome, limits: Mapping[str, float]) -> re
         checks=checks,
         passed=not problems and not outcome.missing and all(check.met is not False for check in checks),
         recommendations=problems + (said if not problems or any(check.met is False for check in checks) else []),
-        over_time=evaluation.over_time(tallies),
+        over_time=course.over_time(tallies),
         distribution=_distribution(tallies),
     )
 
@@ -54,7 +54,7 @@ def _run(plan: Plan, outcome: Outcome) -> results.Run:
 
 def _distribution(tallies: list[Tally]) -> results.Distribution:
     return results.Distribution(
-        ok=evaluation.distribution(tally.ok.total for tally in tallies),
-        eose=evaluation.distribution(tally.eose.total for tally in tallies),
-        delivery=evaluation.distribution(tally.delivery.total for tally in tallies),
+        ok=course.distribution(tally.ok.total for tally in tallies),
+        eose=course.distribution(tally.eose.total for tally in tallies),
+        delivery=course.distribution(tally.delivery.total for tally in tallies),
     )

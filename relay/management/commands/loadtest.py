@@ -15,7 +15,8 @@ from relay.loadtest.address import AddressError, check_address
 from relay.loadtest.advice import THRESHOLDS, ThresholdError, parse_thresholds
 from relay.loadtest.coordinator import probe, run_load
 from relay.loadtest.page import as_html
-from relay.loadtest.plan import Plan, PlanError, Scenario, make_plan, new_run
+from relay.loadtest.plan import Plan, Scenario
+from relay.loadtest.planning import PlanError, make_plan, new_run
 from relay.loadtest.report import make_report
 from relay.loadtest.results import Report, to_json
 from relay.loadtest.text import Progress, as_text

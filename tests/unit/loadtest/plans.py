@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from relay.loadtest.plan import Plan, Scenario, make_plan
+from relay.loadtest.plan import Plan, Scenario
+from relay.loadtest.planning import make_plan
 
 NOW = 1_700_000_000
 URL = "ws://127.0.0.1:7777"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.loadtest.plan import PlanError, Scenario
+from relay.loadtest.plan import Scenario
+from relay.loadtest.planning import PlanError
 from tests.unit.loadtest.plans import plan
 
 
