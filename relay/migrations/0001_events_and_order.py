@@ -1,5 +1,7 @@
 """Events, tags, heads and the order of changes: tables that the database owns, in SQL files that can be read."""
 
+from typing import ClassVar
+
 from django.db import migrations, models
 
 import relay.models
@@ -18,7 +20,7 @@ def sql(*names: str) -> str:
 
 class Migration(migrations.Migration):
     initial = True
-    dependencies: list[tuple[str, str]] = []
+    dependencies: ClassVar[list[tuple[str, str]]] = []
 
     operations = [
         migrations.RunSQL(sql("schema", "write_function", "log_functions"), DOWN),
