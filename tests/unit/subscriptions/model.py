@@ -132,6 +132,11 @@ class Process:
                         client.subscription.outbox.put(client.subscription.frame(change.event.json))
                 position = batch.last
 
+    def state_since(self, position: int) -> list[Json]:
+        """What is stored at P as far as this process can know: the state at `position` and what it learnt since."""
+        known = [*self.log.changes[:position], *self.applied[position - self.began_at :]]
+        return [self.log.events[event_id] for event_id in state_after(known)]
+
     def due(self, client: Client) -> list[bytes]:
         """The frames that a live client must have got: every match after its result, as this process learnt of it."""
         out = []
