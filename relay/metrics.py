@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 class Counters:
     """What one process has counted since it started."""
 
-    connections: int = 0  # open now
     connections_refused: int = 0
     messages: int = 0
     events_received: int = 0

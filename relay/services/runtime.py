@@ -100,7 +100,7 @@ class Relay:
 
     def _figures(self) -> WorkerFigures:
         return WorkerFigures(
-            connections=counters.connections,
+            connections=len(self.conversations),
             subscriptions=self.hub.subscriptions,
             events_stored=counters.events_stored,
             events_per_second=0.0,
@@ -153,7 +153,6 @@ class Relay:
         conversation = Conversation(self._services, wire)
         self.conversations.add(conversation)
         self._by_ip[ip] += 1
-        counters.connections += 1
         return conversation
 
     def disconnect(self, conversation: Conversation, ip: str) -> None:
@@ -163,7 +162,6 @@ class Relay:
         self._by_ip[ip] -= 1
         if not self._by_ip[ip]:
             del self._by_ip[ip]
-        counters.connections -= 1
 
     def problem(self) -> str | None:
         """Why this process should get no new clients now, None if all is well."""

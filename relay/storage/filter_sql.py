@@ -142,19 +142,22 @@ class _Builder:
         """The newest of many authors, a home feed: two ways, of which the second runs only when the first falls short.
 
         Among the newest RECENT_ROWS events of the window they are found at once if the authors write often. If they
-        do not, each author is walked. The hashed look-up stands in a sub-plan, which keeps the order of the index.
+        do not, each author is walked. The hashed look-up stands in a sub-plan, which keeps the order of the index,
+        and the index alone holds what it looks at: texts are fetched for those that are found.
         """
         wanted = rows_wanted(flt)
         window = " AND ".join(self._window(flt, "e")) or "true"
         among = [f"(e.pubkey IN ({self._authors(flt)})) IS TRUE", *self._conditions(flt, "authors")]
         among += self._tag_conditions(flt.tags)
         recent = (
-            f"SELECT e.created_at, e.id, e.json FROM (SELECT * FROM relay_event AS e WHERE {window} {_ORDER} "
-            f"LIMIT {RECENT_ROWS}) AS e WHERE {' AND '.join(among)} {_ORDER} LIMIT {wanted}"
+            "SELECT e.created_at, e.id FROM (SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at "
+            f"FROM relay_event AS e WHERE {window} {_ORDER} LIMIT {RECENT_ROWS}) AS e "
+            f"WHERE {' AND '.join(among)} {_ORDER} LIMIT {wanted}"
         )
+        text = "SELECT t.json FROM relay_event AS t WHERE t.id = r.id OFFSET 0"
         return (
-            f"WITH recent AS MATERIALIZED ({recent}) "
-            f"SELECT * FROM recent WHERE (SELECT count(*) FROM recent) >= {wanted} "
+            f"WITH recent AS MATERIALIZED ({recent}) SELECT r.created_at, r.id, t.json "
+            f"FROM recent AS r CROSS JOIN LATERAL ({text}) AS t WHERE (SELECT count(*) FROM recent) >= {wanted} "
             f"UNION ALL SELECT m.* FROM ({self._walks(flt)}) AS m WHERE (SELECT count(*) FROM recent) < {wanted}"
         )
 

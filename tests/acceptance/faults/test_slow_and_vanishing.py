@@ -63,7 +63,8 @@ async def test_a_client_that_never_reads_is_cut_off_and_the_others_get_everythin
 async def test_clients_that_vanish_in_the_middle_of_a_query_leave_nothing(sturdy_relay: RelayProcess) -> None:
     author = new_author()
     async with Client(sturdy_relay.ws_url) as client:
-        notes = [sign_event(author, content="y" * 2_000, created_at=int(time.time()) - age) for age in range(300)]
+        now = int(time.time())
+        notes = [sign_event(author, content="y" * 2_000, created_at=now - age) for age in range(300)]
         await client.publish_all(*notes)
 
         async def vanish(number: int) -> None:
