@@ -84,9 +84,9 @@ class Reads:
         cannot answer.
         """
         self.queries += 1
-        asked = query_statement(filters, int(time.time()))
-        ((position, *found),) = await self.fetch(asked.text, asked.parameters)
         asking = [flt for flt in filters if asks(flt)]
+        asked = query_statement(asking, int(time.time()))
+        ((position, *found),) = await self.fetch(asked.text, asked.parameters)
         pages = [_page(texts.split(b"\n"), flt) for texts, flt in zip(found, asking, strict=True) if texts is not None]
         return Result(integer(position), pages[0] if len(pages) == 1 else _merged(pages))
 
