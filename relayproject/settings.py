@@ -59,6 +59,7 @@ RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
 RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
 RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
 RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws", "wss"))
+RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", os.uname().nodename)
 
 # -- What the relay says of itself (NIP-11) -----------------------------------------------------------
