@@ -8,7 +8,7 @@ Rule: each query is a transaction of its own, so that the error of one is nobody
 import asyncio
 import select
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg import errors, pq
@@ -45,6 +45,8 @@ class Channel:
     def __init__(self, connection: Connection) -> None:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
+        self.on_answer: Callable[[], None] | None = None
+        """Called in a turn of its own after each answer, wanted still or not."""
         self._connection = connection
         self._libpq: Any = connection.pgconn
         self._socket: int = self._libpq.socket
@@ -148,6 +150,8 @@ class Channel:
     def _answer(self) -> None:
         """All results of the oldest request have arrived."""
         request = self._requests.popleft()
+        if self.on_answer is not None:
+            self._loop.call_soon(self.on_answer)
         results, self._results = self._results, []
         error = next((r for r in results if r.status == ExecStatus.FATAL_ERROR), None)
         if error is not None and request.prepares:

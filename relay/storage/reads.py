@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import psycopg
 from msgspec import Struct
@@ -126,6 +127,9 @@ class Reads:
             # Whoever asked is gone; PostgreSQL's own time limit must end the query soon, or the connection hangs.
             wait = self._query_seconds + HUNG_SECONDS
             asyncio.get_running_loop().call_later(wait, self._give_up, channel, request)
+
+    def _drain(self, channel: Channel) -> None:
+        """The channel has answered, perhaps somebody who is gone: there is room for whoever waits."""
         while self._queue and len(channel) < PIPELINE and not channel.closed.done():
             text, parameters, waiting = self._queue.popleft()
             if not waiting.done():
@@ -149,6 +153,7 @@ class Reads:
                 pause = min(1.0, pause * 2)
                 continue
             pause = 0.05
+            channel.on_answer = partial(self._drain, channel)
             self._channels.append(channel)
             try:
                 reason = await asyncio.shield(channel.closed)

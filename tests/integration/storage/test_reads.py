@@ -10,8 +10,9 @@ import pytest
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
+from relay.storage.channel import integer
 from relay.storage.log import Heartbeat, LogPruned, changes_after, heartbeat
-from relay.storage.reads import Reads
+from relay.storage.reads import PIPELINE, Reads
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, wait_until_answering
 
@@ -140,3 +141,18 @@ async def test_01_s11_a_server_that_ends_every_session_is_asked_again(
     tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay read'")
     await wait_until_answering(reads)
     assert len(await found(reads, {})) == 1
+
+
+async def test_who_waits_is_served_when_those_before_have_gone_away(reads: Reads) -> None:
+    """The answers to queries that nobody wants any more make room as well: what waits does not wait for a new query."""
+    async with asyncio.timeout(10):
+        while reads.connected < 2:
+            await asyncio.sleep(0.01)
+    gone = [asyncio.ensure_future(reads.fetch("SELECT pg_sleep(0.1)")) for _ in range(2 * PIPELINE)]
+    waiting = asyncio.ensure_future(reads.fetch("SELECT 7::integer"))
+    await asyncio.sleep(0)
+    assert reads.waiting == 1
+    for query in gone:
+        query.cancel()
+    ((seven,),) = await asyncio.wait_for(waiting, 3)
+    assert integer(seven) == 7
