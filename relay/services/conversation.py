@@ -7,6 +7,7 @@ CLOSE leaves nothing open.
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 
 from relay.conf import Config
 from relay.metrics import counters
@@ -76,6 +77,7 @@ class Conversation:
         self._subscriptions: Subscriptions[Open] = Subscriptions(services.config.limits.max_subscriptions)
         self._queries = asyncio.Semaphore(CONCURRENT_QUERIES)
         self._pending: set[str] = set()
+        self._repeats = 0
         self._settling: list[Settling] = []
         self._paused = False
         self._ended = False
@@ -107,15 +109,20 @@ class Conversation:
             self.outbox.put(notice(Invalid("binary messages are not understood").text))
 
     def _publish(self, message: EventMessage) -> None:
-        event_id = message.event.id
-        if event_id in self._pending:
-            # The same event again before its first answer: it waits in the same place, and both are answered.
-            self._services.publisher.publish(message.event, lambda _, frame: self.outbox.put(frame))
-        elif self._services.publisher.publish(message.event, self._answered):
-            self._pending.add(event_id)
+        key, answer = message.event.id, self._answered
+        if key in self._pending:
+            # The same event again before its first answer: both are answered, and a later REQ waits for both.
+            self._repeats += 1
+            key = f"{key} again {self._repeats}"
+            answer = partial(self._answered_again, key)
+        if self._services.publisher.publish(message.event, answer):
+            self._pending.add(key)
             if len(self._pending) >= self._services.config.max_pending_events and not self._paused:
                 self._paused = True
                 self._wire.pause_reading()
+
+    def _answered_again(self, key: str, _event_id: str, frame: bytes) -> None:
+        self._answered(key, frame)
 
     def _answered(self, event_id: str, frame: bytes) -> None:
         self.outbox.put(frame)
