@@ -22,7 +22,7 @@ test: .venv/.test-installed
 check: .venv/.test-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy relay relayproject tests
+	$(BIN)/mypy relay analytics relayproject tests
 	$(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory test
 

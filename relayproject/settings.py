@@ -132,7 +132,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "django_prometheus",
+    "django_celery_beat",
+    "axes",
     "relay",
+    "analytics",
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,1 @@
+"""What operators see: materialized views and their refresh, history, exposition of metrics, dashboards."""

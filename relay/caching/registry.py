@@ -1,0 +1,85 @@
+"""One registry of the caches of this process: what metrics, the admin and `manage.py cache` read.
+
+Rule: whoever keeps copies registers them here, by name and layer, and counts with plain integers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Layer(StrEnum):
+    """Where a copy is: L1 in this process, L2 shared by all; L3 is PostgreSQL itself."""
+
+    L1 = "L1"
+    L2 = "L2"
+    L3 = "L3"
+
+
+def _nothing() -> int:
+    return 0
+
+
+@dataclass(slots=True, eq=False)
+class CacheCounters:
+    """What one cache counts. `size` (entries) and `bytes` are asked when somebody looks; 0 where nobody can know."""
+
+    name: str  # "events", "feeds", "results", "profiles"
+    layer: Layer
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0  # of the layer itself: away, too slow, or a value that was not ours
+    evictions: Counter[str] = field(default_factory=Counter)  # by reason: size, bytes, expired, changed, cleared
+    size: Callable[[], int] = _nothing
+    bytes: Callable[[], int] = _nothing
+
+
+class CacheFigures(Struct, frozen=True):
+    """The figures of one cache of one process at one moment; the totals count from the start of the process."""
+
+    name: str
+    layer: str
+    size: int
+    bytes: int
+    hits: int
+    misses: int
+    errors: int
+    evictions: dict[str, int]
+
+
+class Registry:
+    """The caches of a process, by name and layer."""
+
+    def __init__(self) -> None:
+        self._caches: dict[tuple[str, Layer], CacheCounters] = {}
+
+    def register(self, counters: CacheCounters) -> CacheCounters:
+        """Take a cache in; one of the same name and layer takes the place of an earlier one."""
+        self._caches[counters.name, counters.layer] = counters
+        return counters
+
+    def __iter__(self) -> Iterator[CacheCounters]:
+        return iter([self._caches[key] for key in sorted(self._caches)])
+
+    def figures(self) -> list[CacheFigures]:
+        """What every cache counts now, by name and layer."""
+        return [
+            CacheFigures(
+                name=cache.name,
+                layer=cache.layer.value,
+                size=cache.size(),
+                bytes=cache.bytes(),
+                hits=cache.hits,
+                misses=cache.misses,
+                errors=cache.errors,
+                evictions=dict(cache.evictions),
+            )
+            for cache in self
+        ]
+
+
+registry = Registry()
+"""The one of this process."""
