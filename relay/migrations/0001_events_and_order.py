@@ -10,7 +10,7 @@ from relay.storage.statements import statement
 DOWN = """
 DROP FUNCTION IF EXISTS relay_write, relay_forget, relay_sweep_expired, relay_log_prune, relay_current_epoch,
     relay_position, relay_log_make_room, relay_log_partition_size, relay_order_lock CASCADE;
-DROP TABLE IF EXISTS relay_event, relay_tag, relay_head, relay_change, relay_epoch CASCADE;
+DROP TABLE IF EXISTS relay_event, relay_tag, relay_head, relay_change, relay_epoch, relay_unannounced CASCADE;
 """
 
 

@@ -9,7 +9,7 @@ from relay.models import packed_value, tag_key
 from relay.protocol.event import StoredEvent
 
 WRITE = (
-    b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids "
+    b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids, newest "
     b"FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
     b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
     b"$12::integer[], $13::text[])"

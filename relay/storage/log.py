@@ -28,6 +28,39 @@ async def heartbeat(reads: Reads) -> Heartbeat:
     return Heartbeat(integer(position), integer(epoch))
 
 
+class Newest(Struct, frozen=True, gc=False):
+    """The newest number of the order. `announced` is False while some process cannot tell the cache of its own."""
+
+    position: int
+    announced: bool
+
+
+async def newest(reads: Reads) -> Newest:
+    """Up to where everything acknowledged before this call lies. Raises Failed."""
+    ((position, unannounced),) = await reads.fetch(
+        "SELECT relay_position(), EXISTS (SELECT FROM relay_unannounced WHERE until > clock_timestamp())"
+    )
+    return Newest(integer(position), unannounced == b"\x00")
+
+
+async def stand_unannounced(reads: Reads, process: str, seconds: int) -> None:
+    """Note for all processes that this one acknowledges what the cache does not say, for `seconds`. Raises Failed."""
+    await reads.fetch(
+        "INSERT INTO relay_unannounced AS u (process, until) "
+        "VALUES ($1::text, clock_timestamp() + $2::integer * interval '1 second') "
+        "ON CONFLICT (process) DO UPDATE SET until = excluded.until",
+        (process, seconds),
+    )
+
+
+async def stand_announced(reads: Reads, process: str) -> None:
+    """Take the note away again, and those of processes that are long gone. Raises Failed."""
+    await reads.fetch(
+        "DELETE FROM relay_unannounced WHERE process = $1::text OR until < clock_timestamp() - interval '1 hour'",
+        (process,),
+    )
+
+
 async def changes_after(reads: Reads, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
     """Up to `limit` changes after `position`, or None when there is none.
 

@@ -1,7 +1,7 @@
 """The batching writer: group commit without a timer.
 
-While one batch commits, the next one gathers. Rule: whoever waits is told "stored" after COMMIT and never
-before, and one bad event never refuses its neighbours.
+While one batch commits, the next one gathers. Rule: whoever waits is told "stored" after COMMIT and after the commit
+was announced to whoever keeps copies, never before, and one bad event never refuses its neighbours.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 
 import psycopg
 from msgspec import Struct
@@ -43,22 +44,35 @@ class Outcome(Enum):
 
 
 class Written(Struct, frozen=True, gc=False):
-    """One transaction: an outcome for each entry, and the changes that it committed (None if there were none)."""
+    """One transaction: an outcome for each entry, and the changes that it committed (None if there were none).
+
+    `position` is a number of the order up to which lies whatever was stored or found, 0 when nothing was.
+    """
 
     outcomes: Sequence[Outcome]
     batch: Batch | None
+    position: int
 
 
 Waiter = Callable[[Entry, Outcome], None]
 """Told once what became of its entry; runs in the loop and must not raise."""
 
 
+Announce = Callable[[int, Callable[[], None]], None]
+"""Given a position and what is to be called, once, when every process can know that the order has come so far."""
+
+
+def _to_nobody(_position: int, then: Callable[[], None]) -> None:
+    then()
+
+
 class Writer:
-    """One connection, one queue. `on_commit` is given each committed batch before the waiters are told."""
+    """One connection, one queue. `on_commit` is given each committed batch; the waiters are told after `announce`."""
 
     def __init__(
         self,
         on_commit: Callable[[Batch], None],
+        announce: Announce = _to_nobody,
         *,
         batch_events: int,
         queue_events: int,
@@ -69,6 +83,7 @@ class Writer:
         self.failures = 0
         self.largest_batch = 0
         self._on_commit = on_commit
+        self._announce = announce
         self._batch_events = batch_events
         self._queue_events = queue_events
         self._write_seconds = write_seconds
@@ -196,12 +211,14 @@ class Writer:
                 self._on_commit(written.batch)
             except Exception:
                 log.exception("the changes %d to %d could not be applied", written.batch.first, written.batch.last)
-        for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
-            waiter(entry, outcome)
+        if written.position:
+            self._announce(written.position, partial(_answer, taken, written.outcomes))
+        else:
+            _answer(taken, written.outcomes)
 
     def _none(self, taken: Sequence[object]) -> Written:
         self.failures += len(taken)
-        return Written([Outcome.FAILED] * len(taken), None)
+        return Written([Outcome.FAILED] * len(taken), None, 0)
 
     async def _write(self, entries: Sequence[Entry]) -> Written:
         parameters = columns(entries)
@@ -234,6 +251,11 @@ class Writer:
             self._channel = None
 
 
+def _answer(taken: Sequence[tuple[Entry, Waiter]], outcomes: Sequence[Outcome]) -> None:
+    for (entry, waiter), outcome in zip(taken, outcomes, strict=True):
+        waiter(entry, outcome)
+
+
 def _is_about_the_events(error: Exception) -> bool:
     """True when other events might be stored: not for a lost connection, a time-out or a server that only reads."""
     if isinstance(error, Broken | OSError | TimeoutError):
@@ -246,7 +268,7 @@ def _is_about_the_events(error: Exception) -> bool:
 
 def _written(entries: Sequence[Entry], row: Row) -> Written:
     """Outcomes and changes, numbered as the database numbered them: in the order of the entries, '-' before its '+'."""
-    first_seq, duplicates, outdated, replaced_by, replaced_ids = row
+    first_seq, duplicates, outdated, replaced_by, replaced_ids, newest = row
     outcomes = [Outcome.STORED] * len(entries)
     for number in integers(duplicates):
         outcomes[number - 1] = Outcome.DUPLICATE
@@ -254,7 +276,7 @@ def _written(entries: Sequence[Entry], row: Row) -> Written:
         outcomes[number - 1] = Outcome.OUTDATED
     seq = integer(first_seq)
     if not seq:
-        return Written(outcomes, None)
+        return Written(outcomes, None, integer(newest))
     replaced = {number: (replaced_ids or b"")[32 * i : 32 * i + 32] for i, number in enumerate(integers(replaced_by))}
     changes: list[Change] = []
     for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
@@ -265,4 +287,4 @@ def _written(entries: Sequence[Entry], row: Row) -> Written:
             seq += 1
         changes.append(Added(seq, entry.event))
         seq += 1
-    return Written(outcomes, Batch.of(changes))
+    return Written(outcomes, Batch.of(changes), integer(newest))

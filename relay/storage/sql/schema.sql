@@ -60,3 +60,10 @@ CREATE TABLE relay_epoch (
     epoch       bigint  NOT NULL,
     timeline    text    NOT NULL
 );
+
+-- Processes that cannot tell the shared cache what they have acknowledged. While one stands here, no process takes the
+-- cache's word for the newest number (relay/caching/barrier.py).
+CREATE TABLE relay_unannounced (
+    process     text        NOT NULL PRIMARY KEY,
+    until       timestamptz NOT NULL
+);

@@ -14,6 +14,7 @@
 --   duplicates  events that were known already
 --   outdated    versions that lost against the head they met (01-K06, 01-K07)
 --   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
+--   newest      a number up to which the order holds whatever was found or written here, duplicates included
 -- The changes are numbered in the order of the events; a replacement's '-' comes before its '+'.
 CREATE OR REPLACE FUNCTION relay_write(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
@@ -21,7 +22,7 @@ CREATE OR REPLACE FUNCTION relay_write(
     tag_events integer[], tag_starts integer[], tag_lengths integer[],
     head_events integer[], head_ds text[],
     OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[],
-    OUT replaced_by integer[], OUT replaced_ids bytea)
+    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     total   integer := cardinality(created_ats);
@@ -67,6 +68,7 @@ BEGIN
     replaced_ids := '';
     first_seq := 0;
     IF cardinality(added) = 0 THEN
+        newest := relay_position();
         RETURN;
     END IF;
 
@@ -111,12 +113,14 @@ BEGIN
             PERFORM relay_forget(gone);
         END IF;
         IF cardinality(added) = 0 THEN
+            newest := relay_position();
             RETURN;
         END IF;
     END IF;
 
     first_seq := relay_position() + 1;
     last := first_seq + cardinality(added) + cardinality(replaced_by) - 1;
+    newest := last;
     IF last / relay_log_partition_size() > (first_seq - 1) / relay_log_partition_size() THEN
         PERFORM relay_log_make_room(last);
         PERFORM relay_log_make_room(last + relay_log_partition_size());
