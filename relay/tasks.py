@@ -5,7 +5,9 @@ import time
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
+from relay.services.signins import forget_old
 from relay.storage import retention
 
 log = logging.getLogger("relay.tasks")
@@ -27,3 +29,12 @@ def prune_change_log() -> int:
     if dropped:
         log.info("dropped %s from the log of changes", ", ".join(dropped))
     return len(dropped)
+
+
+@shared_task(name="relay.tasks.prune_sign_ins")  # type: ignore[untyped-decorator]
+def prune_sign_ins() -> int:
+    """Forget failed sign-ins that no longer count, old sign-ins and sessions that have ended; returns how many."""
+    gone = forget_old(timezone.now())
+    if gone:
+        log.info("%d old sign-ins and sessions taken away", gone)
+    return gone

@@ -36,6 +36,23 @@ def problems(settings: Any) -> Iterator[Problem]:
         yield from rule(settings)
 
 
+def advice(settings: Any) -> Iterator[Problem]:
+    """What does not stop the start, but is wrong on a public machine (`manage.py check --deploy`)."""
+    if settings.BEHIND_TLS and not settings.RELAY_TRUSTED_PROXIES:
+        yield Problem(
+            "relay.W001",
+            "RELAY_URL is wss:// and RELAY_TRUSTED_PROXIES is empty: every client has the proxy's address, "
+            "so limits for one address and lock-outs concern all.",
+            "Name the addresses of the proxy that ends TLS.",
+        )
+    if not settings.BEHIND_TLS:
+        yield Problem(
+            "relay.W002",
+            "RELAY_URL is not wss://: passwords of operators and their sessions travel in the clear.",
+            "Put a proxy that speaks TLS before the relay and set RELAY_URL to its wss:// address.",
+        )
+
+
 def _replicas(settings: Any) -> Iterator[Problem]:
     if settings.REPLICA_URLS:
         yield Problem("relay.E002", "REPLICA_URLS is refused until replicas are supported.", "Unset it.")

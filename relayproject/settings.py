@@ -8,8 +8,10 @@ import json
 import os
 import secrets
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 
@@ -112,7 +114,10 @@ RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # how o
 # -- Django -------------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("*",)))
+BEHIND_TLS = RELAY_URL.startswith("wss://")  # whoever ends TLS speaks plain HTTP to us
 CSRF_TRUSTED_ORIGINS = list(env.words("CSRF_TRUSTED_ORIGINS"))
+if BEHIND_TLS:
+    CSRF_TRUSTED_ORIGINS.append(f"https://{urlsplit(RELAY_URL).netloc}")
 ROOT_URLCONF = "relayproject.urls"
 ASGI_APPLICATION = "relayproject.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -148,6 +153,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # the last: it answers for a sign-in that was refused
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -185,6 +191,27 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
+# -- Operators sign in --------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+RELAY_LOGIN_FAILURES = env.integer("RELAY_LOGIN_FAILURES", 5, low=1, high=1_000)  # then the address is locked out
+RELAY_LOGIN_LOCKOUT_SECONDS = env.seconds("RELAY_LOGIN_LOCKOUT_SECONDS", 900.0, low=1.0)
+AXES_FAILURE_LIMIT = RELAY_LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=RELAY_LOGIN_LOCKOUT_SECONDS)
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]  # by name, a stranger could lock out the operator
+AXES_CLIENT_IP_CALLABLE = "relay.admin.lockout.network_of"
+AXES_LOCKOUT_CALLABLE = "relay.admin.lockout.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or each further try would be written to the database
+AXES_ENABLE_ADMIN = False  # relay.admin.signins shows them in the admin's looks
+AXES_VERBOSE = False
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
+# Without trusted proxies nobody can tell that a request came over TLS: a redirect would never end.
+SECURE_SSL_REDIRECT = BEHIND_TLS and bool(RELAY_TRUSTED_PROXIES)
+SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/?$"]  # asked for from inside, over plain HTTP
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS of other hosts of the domain is not ours to set
+
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -207,6 +234,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep-expired-events": {"task": "relay.tasks.sweep_expired", "schedule": RELAY_SWEEP_SECONDS},
     "prune-change-log": {"task": "relay.tasks.prune_change_log", "schedule": 300.0},
+    "prune-sign-ins": {"task": "relay.tasks.prune_sign_ins", "schedule": 3_600.0},
 }
 
 # -- Logging ------------------------------------------------------------------------------------------
@@ -223,6 +251,7 @@ LOGGING: dict[str, Any] = {
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "uvicorn": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
     },
 }
 

@@ -3,6 +3,6 @@
 Rule: what the relay stores is read-only here, and no page counts a large table or reads it whole.
 """
 
-from relay.admin import accounts, changes, events, tags
+from relay.admin import accounts, changes, events, signins, tags, trail
 
-__all__ = ["accounts", "changes", "events", "tags"]
+__all__ = ["accounts", "changes", "events", "signins", "tags", "trail"]

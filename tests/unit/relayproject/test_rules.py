@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relayproject import env
-from relayproject.rules import problems
+from relayproject.rules import advice, problems
 
 GOOD: dict[str, Any] = {
     "REPLICA_URLS": (),
@@ -54,3 +54,13 @@ def test_a_fault_of_the_environment_is_relay_e001_and_says_what_to_do(monkeypatc
     (problem,) = problems(SimpleNamespace(**GOOD))
 
     assert str(problem) == "RELAY_PORT must be a whole number, not 'x'. Correct the environment variable. (relay.E001)"
+
+
+@pytest.mark.parametrize(
+    "is_behind_tls, proxies, advised",
+    [(True, ("10.0.0.1",), []), (True, (), ["relay.W001"]), (False, (), ["relay.W002"])],
+)
+def test_a_public_machine_is_advised(is_behind_tls: bool, proxies: tuple[str, ...], advised: list[str]) -> None:
+    settings = SimpleNamespace(BEHIND_TLS=is_behind_tls, RELAY_TRUSTED_PROXIES=proxies)
+
+    assert [found.id for found in advice(settings)] == advised

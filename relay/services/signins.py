@@ -1,0 +1,24 @@
+"""What is kept of operators' sign-ins, and for how long."""
+
+from datetime import datetime, timedelta
+
+from axes.models import AccessAttempt, AccessLog
+from django.conf import settings
+from django.contrib.sessions.models import Session
+
+KEPT = timedelta(days=90)
+"""How long it is known who signed in, and from where."""
+
+
+def forget_old(now: datetime) -> int:
+    """Take away failures that no longer count, sign-ins older than KEPT and sessions that have ended by `now`.
+
+    Returns how many rows went. `now` has a time zone.
+    """
+    patience: timedelta = settings.AXES_COOLOFF_TIME
+    old = (
+        AccessAttempt.objects.filter(attempt_time__lt=now - patience),
+        AccessLog.objects.filter(attempt_time__lt=now - KEPT),
+        Session.objects.filter(expire_date__lt=now),
+    )
+    return sum(int(rows.delete()[0]) for rows in old)
