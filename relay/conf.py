@@ -33,6 +33,7 @@ class Config:
     url: str  # ws:// or wss://, as clients reach the relay
     cache_url: str  # "": no cache
     instance: str  # this machine's name among those that serve the relay
+    worker: str  # this process's number on this machine, "" for one that was started by hand
 
 
 @cache
@@ -56,6 +57,7 @@ def config() -> Config:
         url=settings.RELAY_URL,
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,
+        worker=settings.RELAY_WORKER,
     )
 
 

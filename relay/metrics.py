@@ -1,27 +1,98 @@
-"""Plain integers that the hot path adds to; whoever shows them reads them when asked."""
+"""Plain integers that the hot path adds to; whoever shows them reads them when asked.
 
+Rule: counting is an addition to an integer (50 ns) or a search in a short list and two additions (300 ns). A
+prometheus counter costs 1 to 4 us, ten of which are as much as a whole frame, so nothing here knows of one.
+"""
+
+from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+
+OPERATIONS = ("req",)
+"""What a client may ask: `req` is a REQ, from its arrival to its EOSE."""
+
+SOURCES = ("l1", "l2", "none")
+"""Which layer of the caches had the answer; `none`: the database was asked."""
 
 
 @dataclass(slots=True)
 class Counters:
     """What one process has counted since it started."""
 
+    connections_opened: int = 0
     connections_refused: int = 0
     messages: int = 0
-    events_received: int = 0
+    reqs: int = 0  # REQ messages that can be read
+    closes: int = 0  # CLOSE messages
+    events_received: int = 0  # EVENT messages that can be read
     events_stored: int = 0
     events_ephemeral: int = 0
     events_duplicate: int = 0
     rejections: Counter[str] = field(default_factory=Counter)  # by prefix
+    refusals: Counter[str] = field(default_factory=Counter)  # messages that go no further, by the name of the answer
     queries: int = 0
-    queries_failed: int = 0
+    queries_answered: int = 0  # with EOSE
+    queries_failed: int = 0  # with CLOSED
+    stored_sent: int = 0  # events in answers to queries
+    subscriptions_ended: int = 0  # told so with CLOSED, for another reason than a failed query
     log_reads: int = 0
     log_changes: int = 0
     outbox_closures: int = 0
     internal_errors: int = 0
 
+    def totals(self) -> dict[str, int]:
+        """Every plain count, by name."""
+        return {name: getattr(self, name) for name in _PLAIN}
+
+
+_PLAIN = tuple(each.name for each in fields(Counters) if each.type is int)
 
 counters = Counters()
 """Those of this process."""
+
+
+class Histogram:
+    """How many values fell into each bucket: `counts[i]` of those up to `bounds[i]`, the last of those above all.
+
+    `counts` are not cumulative; `sum` is that of the values.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum: float = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+query_latency = {(operation, source): Histogram(SECONDS_BOUNDS) for operation in OPERATIONS for source in SOURCES}
+"""By operation and cache_hit. To be added to with `query_answered`."""
+
+ok_latency = Histogram(SECONDS_BOUNDS)
+"""From the arrival of an EVENT to its OK, of events that went to the database."""
+
+batch_events = Histogram(BATCH_BOUNDS)
+"""Events of one transaction."""
+
+
+def query_answered(operation: str, cache_hit: str, seconds: float) -> None:
+    """A query ended, well or not, `seconds` after it came.
+
+    `operation` is one of OPERATIONS, `cache_hit` one of SOURCES.
+    """
+    query_latency[operation, cache_hit].observe(seconds)
+
+
+def histograms() -> dict[str, Histogram]:
+    """All histograms of this process by name: `query/<operation>/<cache_hit>`, `ok`, `batch`."""
+    found = {f"query/{operation}/{source}": each for (operation, source), each in query_latency.items()}
+    return {**found, "ok": ok_latency, "batch": batch_events}

@@ -63,6 +63,7 @@ RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=25
 RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws", "wss"))
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", os.uname().nodename)
+RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
 
 # -- What the relay says of itself (NIP-11) -----------------------------------------------------------
 RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")

@@ -18,8 +18,9 @@ from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
 from relay.services.follow import Follower
+from relay.services.measure import measure
 from relay.services.publish import Publisher
-from relay.services.status import Status, WorkerFigures
+from relay.services.status import Status
 from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
 from relay.storage.log import heartbeat
@@ -58,7 +59,7 @@ class Relay:
         publisher = Publisher(conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus)
         subscriber = Subscriber(self.hub, self.reads)
         self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
-        self.status = Status(conf.cache_url, conf.instance, self._figures, lambda: events_known(self.reads))
+        self.status = Status(conf.cache_url, conf.instance, lambda: measure(self), lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -97,16 +98,6 @@ class Relay:
         """End every connection in order, each subscription with CLOSED `text` (01-S09)."""
         for conversation in list(self.conversations):
             conversation.farewell(text, code)
-
-    def _figures(self) -> WorkerFigures:
-        return WorkerFigures(
-            connections=len(self.conversations),
-            subscriptions=self.hub.subscriptions,
-            events_stored=counters.events_stored,
-            events_per_second=0.0,
-            position=self.intake.ring.position,
-            started_at=self.started_at,
-        )
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
@@ -150,6 +141,7 @@ class Relay:
 
     def connect(self, wire: Wire, ip: str) -> Conversation:
         """Begin a conversation; it must be ended with `disconnect`."""
+        counters.connections_opened += 1
         conversation = Conversation(self._services, wire)
         self.conversations.add(conversation)
         self._by_ip[ip] += 1

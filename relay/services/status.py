@@ -7,44 +7,30 @@ in a process however many ask, and a cache that is away is counted, not reported
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
-import redis.asyncio
 from msgspec import Struct
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from relay.protocol.errors import Failed
+from relay.services.figures import LIFE_SECONDS, PATIENCE_SECONDS, WORKERS, async_client, decoded, key
+from relay.services.sampling import Rate, Sampler
+from relay.services.worker_figures import WorkerFigures
+
+log = logging.getLogger("relay.status")
 
 PUBLISH_SECONDS = 1.0
-LIFE_SECONDS = 5
-"""A worker that has said nothing for so long is counted no more."""
-
 CACHED_SECONDS = 0.5
 ESTIMATE_SECONDS = 60.0
-PATIENCE_SECONDS = 0.5
-"""For one exchange with the cache."""
 
-_WORKERS = "{relay:status}:workers"
-_Undecodable = (msgspec.DecodeError, UnicodeDecodeError)
-
-
-class WorkerFigures(Struct, frozen=True):
-    """What one worker says of itself. Times are Unix seconds."""
-
-    connections: int
-    subscriptions: int
-    events_stored: int  # since it started
-    events_per_second: float
-    position: int  # the last change it has applied
-    started_at: float
+listeners: list[Callable[[WorkerFigures], None]] = []
+"""Called once a second in each worker with its figures; they must return at once."""
 
 
 class RelayFigures(Struct, frozen=True):
@@ -58,23 +44,6 @@ class RelayFigures(Struct, frozen=True):
     workers: int
     uptime_seconds: int
     whole: bool  # False: of the asked process alone, because the cache is away
-
-
-class Rate:
-    """How fast a total grows: per second, over the last few seconds."""
-
-    def __init__(self, window_seconds: float = 5.0) -> None:
-        self._window = window_seconds
-        self._samples: deque[tuple[float, int]] = deque()
-
-    def add(self, now: float, total: int) -> float:
-        """Note the total at `now` (seconds of any steady clock) and return the rate."""
-        samples = self._samples
-        samples.append((now, total))
-        while len(samples) > 2 and samples[1][0] <= now - self._window:
-            samples.popleft()
-        first, before = samples[0]
-        return (total - before) / (now - first) if now > first else 0.0
 
 
 def summed(
@@ -97,8 +66,8 @@ def summed(
 class Status:
     """The figures of one process, and through the cache those of all.
 
-    `own` says what this process counts now; its rate is filled in here. `estimate` asks the database how many
-    events there are (raises Failed). With an empty `cache_url` nothing is exchanged.
+    `own` says what this process counts now; what moves with time is filled in here. `estimate` asks the database how
+    many events there are (raises Failed). With an empty `cache_url` nothing is exchanged.
     """
 
     def __init__(
@@ -108,9 +77,8 @@ class Status:
         self._own = own
         self._estimate = estimate
         self._name = f"{instance}:{os.getpid()}:{secrets.token_hex(3)}"
-        self._cache = _client(cache_url) if cache_url else None
-        self._rate = Rate()
-        self._events_per_second = 0.0
+        self._cache = async_client(cache_url) if cache_url else None
+        self._sampler = Sampler()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[RelayFigures] | None = None
@@ -130,7 +98,7 @@ class Status:
         if tasks := [task for task in (self._task, self._reading) if task is not None]:
             await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
         if self._cache is not None:
-            await self._exchange(lambda pipe: pipe.srem(_WORKERS, self._name).delete(_key(self._name)))
+            await self._exchange(lambda pipe: pipe.srem(WORKERS, self._name).delete(key(self._name)))
             with contextlib.suppress(RedisError, OSError):
                 await self._cache.aclose()
 
@@ -142,22 +110,33 @@ class Status:
             self._reading = asyncio.get_running_loop().create_task(self._gather(), name="relay status read")
         return await asyncio.shield(self._reading)
 
-    def _mine(self) -> WorkerFigures:
-        return msgspec.structs.replace(self._own(), events_per_second=self._events_per_second)
+    def mine(self) -> WorkerFigures:
+        """The figures of this process now; what moves is that of the last second."""
+        return self._sampler.filled(self._own())
 
     async def _publish(self) -> None:
         while not self._stopping.is_set():
-            self._events_per_second = self._rate.add(time.monotonic(), self._own().events_stored)
-            await self._show(msgspec.json.encode(self._mine()))
+            self._sampler.sample(time.monotonic(), self._own(), time.process_time())
+            figures = self.mine()
+            self._tell(figures)
+            await self._show(msgspec.json.encode(figures))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     await self._stopping.wait()
 
+    def _tell(self, figures: WorkerFigures) -> None:
+        for listener in listeners:
+            try:
+                listener(figures)
+            except Exception:
+                self.failures += 1
+                log.exception("the figures of this process could not be shown")
+
     async def _show(self, text: bytes) -> None:
-        await self._exchange(lambda pipe: pipe.sadd(_WORKERS, self._name).set(_key(self._name), text, ex=LIFE_SECONDS))
+        await self._exchange(lambda pipe: pipe.sadd(WORKERS, self._name).set(key(self._name), text, ex=LIFE_SECONDS))
 
     async def _gather(self) -> RelayFigures:
-        mine = self._mine()
+        mine = self.mine()
         others = await self._others()
         events = await self._known_events(mine.position)
         self._read = summed([mine, *(others or ())], time.time(), events, whole=others is not None)
@@ -166,19 +145,19 @@ class Status:
 
     async def _others(self) -> list[WorkerFigures] | None:
         """What the other workers published, None when the cache is away."""
-        found = await self._exchange(lambda pipe: pipe.smembers(_WORKERS))
+        found = await self._exchange(lambda pipe: pipe.smembers(WORKERS))
         if found is None:
             return None
         names = sorted({name.decode() for name in found[0]} - {self._name})
         if not names:
             return []
-        values = await self._exchange(lambda pipe: pipe.mget([_key(name) for name in names]))
+        values = await self._exchange(lambda pipe: pipe.mget([key(name) for name in names]))
         if values is None:
             return None
         gone = [name for name, value in zip(names, values[0], strict=True) if value is None]
         if gone:
-            await self._exchange(lambda pipe: pipe.srem(_WORKERS, *gone))
-        return [figures for value in values[0] if value is not None and (figures := _decoded(value)) is not None]
+            await self._exchange(lambda pipe: pipe.srem(WORKERS, *gone))
+        return [figures for value in values[0] if value is not None and (figures := decoded(value)) is not None]
 
     async def _exchange(self, commands: Callable[[Any], Any]) -> list[Any] | None:
         """Run commands in one round trip; None, counted, when the cache does not answer in time."""
@@ -204,23 +183,4 @@ class Status:
         return events + max(0, position - then)
 
 
-def _client(url: str) -> Any:
-    return redis.asyncio.from_url(
-        url,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=4,
-    )
-
-
-def _key(name: str) -> str:
-    return f"{{relay:status}}:{name}"
-
-
-def _decoded(value: bytes) -> WorkerFigures | None:
-    """Another worker may be of another version: what cannot be read is left out."""
-    try:
-        return msgspec.json.decode(value, type=WorkerFigures)
-    except _Undecodable:
-        return None
+__all__ = ["Rate", "RelayFigures", "Status", "WorkerFigures", "listeners", "summed"]

@@ -74,6 +74,11 @@ class Reads:
         return len(self._channels)
 
     @property
+    def busy(self) -> int:
+        """Connections on which a query is under way."""
+        return sum(1 for channel in self._channels if len(channel))
+
+    @property
     def waiting(self) -> int:
         """Queries that wait for a place in a pipeline."""
         return len(self._queue)

@@ -99,6 +99,21 @@ class Writer:
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def queued_bytes(self) -> int:
+        """JSON text that waits."""
+        return self._queued_bytes
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a connection to write with."""
+        return self._channel is not None and not self._channel.closed.done()
+
+    @property
+    def busy(self) -> bool:
+        """True while a transaction is under way."""
+        return self._channel is not None and len(self._channel) > 0
+
     def start(self) -> None:
         """Begin to write; needs a running loop."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="relay writer")

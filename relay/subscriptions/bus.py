@@ -60,6 +60,7 @@ class Bus:
         self.received = 0
         self.dropped = 0
         self.failures = 0
+        self.reconnects = 0
         self.up = True
         self._on_batch = on_batch
         self._on_ephemeral = on_ephemeral
@@ -173,6 +174,7 @@ class Bus:
             return
         self.up = up
         if up:
+            self.reconnects += 1
             log.warning("the bus is back")
         else:
             log.warning(

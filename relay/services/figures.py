@@ -1,0 +1,123 @@
+"""The board: what all workers of all instances said within the last five seconds, read by whoever wants to know.
+
+Each worker writes its `WorkerFigures` once a second under a key of the cache that lives for five seconds. Read it
+with `read_figures` in a loop, with `read_figures_now` in a synchronous view, a command or a job. Rule: a cache that
+is away is no error: nobody is on the board then, and `whole` is False.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+import redis
+import redis.asyncio
+from msgspec import Struct
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from relay.services.worker_figures import NOTHING, WorkerFigures, total
+
+LIFE_SECONDS = 5
+"""A worker that has said nothing for so long is counted no more."""
+
+PATIENCE_SECONDS = 0.5
+"""For one exchange with the cache."""
+
+WORKERS = "{relay:status}:workers"
+"""The set of the names of workers."""
+
+
+class Board(Struct, frozen=True):
+    """`workers`: each by itself, by instance and number; `total`: their sum (`relay.services.worker_figures.total`).
+
+    `whole` is False when the cache did not answer; `workers` is empty then.
+    """
+
+    workers: Sequence[WorkerFigures]
+    total: WorkerFigures
+    whole: bool = True
+
+    @property
+    def instances(self) -> list[str]:
+        """Their names, in order."""
+        return sorted({worker.instance for worker in self.workers})
+
+
+EMPTY = Board((), NOTHING, whole=False)
+
+
+def board(workers: Iterable[WorkerFigures]) -> Board:
+    """The board with these workers on it."""
+    found = sorted(workers, key=lambda worker: (worker.instance, len(worker.worker), worker.worker, worker.pid))
+    return Board(found, total(found))
+
+
+def key(name: str) -> str:
+    """Where a worker's figures stand."""
+    return f"{{relay:status}}:{name}"
+
+
+def decoded(value: bytes) -> WorkerFigures | None:
+    """A worker's figures; it may be of another version: what cannot be read is left out."""
+    try:
+        return msgspec.json.decode(value, type=WorkerFigures)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+async def read_figures(cache_url: str) -> Board:
+    """The board now, in a loop: two round trips on a connection of its own. Never raises because of the cache.
+
+    `cache_url` is CACHE_URL (`relay.conf.config().cache_url`).
+    """
+    if not cache_url:
+        return EMPTY
+    client = async_client(cache_url)
+    try:
+        names = await client.smembers(WORKERS)
+        return _read(await client.mget([key(name.decode()) for name in names]) if names else [])
+    except (RedisError, OSError, TimeoutError):
+        return EMPTY
+    finally:
+        await client.aclose()
+
+
+def read_figures_now(cache_url: str) -> Board:
+    """The board now, in a thread: 0.3 ms on a connection that is kept. Never raises because of the cache."""
+    if not cache_url:
+        return EMPTY
+    client = _client(cache_url)
+    try:
+        names = client.smembers(WORKERS)
+        return _read(client.mget([key(name.decode()) for name in names]) if names else [])
+    except (RedisError, OSError, TimeoutError):
+        return EMPTY
+
+
+def _read(values: Iterable[bytes | None]) -> Board:
+    return board(figures for value in values if value is not None and (figures := decoded(value)) is not None)
+
+
+def async_client(url: str) -> Any:
+    """A client that gives up soon: figures are not worth waiting for."""
+    return redis.asyncio.from_url(
+        url,
+        socket_timeout=PATIENCE_SECONDS,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=AsyncRetry(NoBackoff(), 0),
+        max_connections=4,
+    )
+
+
+@cache
+def _client(url: str) -> Any:
+    return redis.from_url(
+        url,
+        socket_timeout=PATIENCE_SECONDS,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # the connection may have been idle for long
+        max_connections=8,
+    )

@@ -1,0 +1,121 @@
+"""From totals to what moves: rates, the last minute, lag in seconds, the processor. Sampled once a second.
+
+Rule: everything here is arithmetic over samples that are handed in; no clock, no I/O.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from relay.services.worker_figures import HistogramFigures, LayerRate, WorkerFigures
+
+RECENT_SECONDS = 60.0
+
+
+class Rate:
+    """How fast a total grows: per second, over the last few seconds."""
+
+    def __init__(self, window_seconds: float = 5.0) -> None:
+        self._window = window_seconds
+        self._samples: deque[tuple[float, float]] = deque()
+
+    def add(self, now: float, total: float) -> float:
+        """Note the total at `now` (seconds of any steady clock) and return the rate."""
+        samples = self._samples
+        samples.append((now, total))
+        while len(samples) > 2 and samples[1][0] <= now - self._window:
+            samples.popleft()
+        first, before = samples[0]
+        return (total - before) / (now - first) if now > first else 0.0
+
+
+class Recent:
+    """What a histogram counted in the last minute."""
+
+    def __init__(self, window_seconds: float = RECENT_SECONDS) -> None:
+        self._window = window_seconds
+        self._samples: deque[tuple[float, HistogramFigures]] = deque()
+
+    def add(self, now: float, figures: HistogramFigures) -> HistogramFigures:
+        """Note the histogram at `now` and return what came within the window before."""
+        samples = self._samples
+        samples.append((now, figures))
+        while len(samples) > 2 and samples[1][0] <= now - self._window:
+            samples.popleft()
+        return figures.minus(samples[0][1])
+
+
+class Lag:
+    """Since when the oldest change that is known and not applied is known, to within the time between two samples."""
+
+    def __init__(self) -> None:
+        self._known: deque[tuple[float, int]] = deque()
+
+    def add(self, now: float, newest: int, position: int) -> float:
+        """Note at `now` that `newest` is known and `position` applied; returns the lag in seconds."""
+        known = self._known
+        if not known or newest > known[-1][1]:
+            known.append((now, newest))
+        while known and known[0][1] <= position:
+            known.popleft()
+        return now - known[0][0] if known else 0.0
+
+
+class Moving(Struct, frozen=True):
+    """What `Sampler` fills in; the fields of `WorkerFigures` of the same names."""
+
+    events_per_second: float = 0.0
+    queries_per_second: float = 0.0
+    cpu_percent: float = 0.0
+    busiest_percent: float = 0.0
+    lag_seconds: float = 0.0
+    layers: dict[str, LayerRate] = {}
+    recent: dict[str, HistogramFigures] = {}
+
+
+class Sampler:
+    """Follows the figures of one worker."""
+
+    def __init__(self) -> None:
+        self.latest = Moving()
+        self._events, self._queries, self._cpu = Rate(), Rate(), Rate()
+        self._lag = Lag()
+        self._layers: dict[str, tuple[Rate, Rate]] = {}
+        self._recent: dict[str, Recent] = {}
+
+    def sample(self, now: float, figures: WorkerFigures, cpu_seconds: float) -> None:
+        """Note the totals of the worker at `now` (a steady clock), with the processor time it has used so far."""
+        cpu = round(100.0 * self._cpu.add(now, cpu_seconds), 1)
+        self.latest = Moving(
+            events_per_second=self._events.add(now, figures.events_stored),
+            queries_per_second=self._queries.add(now, figures.counts.get("queries", 0)),
+            cpu_percent=cpu,
+            busiest_percent=cpu,
+            lag_seconds=round(self._lag.add(now, figures.position + figures.lag, figures.position), 3),
+            layers=self._layer_rates(now, figures),
+            recent={
+                name: self._recent.setdefault(name, Recent()).add(now, histogram)
+                for name, histogram in figures.histograms.items()
+            },
+        )
+
+    def filled(self, figures: WorkerFigures) -> WorkerFigures:
+        """The figures with what was found at the last sample."""
+        moving = self.latest
+        return replace(figures, **{name: getattr(moving, name) for name in _FILLED})
+
+    def _layer_rates(self, now: float, figures: WorkerFigures) -> dict[str, LayerRate]:
+        rates: dict[str, LayerRate] = {}
+        for layer in sorted({cache.layer for cache in figures.caches}):
+            hits, lookups = self._layers.setdefault(layer, (Rate(RECENT_SECONDS), Rate(RECENT_SECONDS)))
+            caches = [cache for cache in figures.caches if cache.layer == layer]
+            rates[layer] = LayerRate(
+                hits.add(now, sum(cache.hits for cache in caches)),
+                lookups.add(now, sum(cache.hits + cache.misses for cache in caches)),
+            )
+        return rates
+
+
+_FILLED: Sequence[str] = Moving.__struct_fields__

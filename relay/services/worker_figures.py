@@ -1,0 +1,250 @@
+"""What one worker says of itself once a second, and how the words of many become one.
+
+Rule: summing is pure, knows no order, and takes figures of another version as they are: what one
+worker does not know counts nothing, and a count that this version has no name for is summed all the same.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from relay.caching.registry import CacheFigures, Layer
+
+Value = TypeVar("Value")
+Counts = dict[str, int]
+
+
+class HistogramFigures(Struct, frozen=True):
+    """`counts[i]` values fell between the bounds before and at `i`, the last ones above all. `sum` is of the values."""
+
+    bounds: list[float]
+    counts: list[int]
+    sum: float
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
+
+    def minus(self, earlier: "HistogramFigures") -> "HistogramFigures":
+        """What came after an earlier reading of the same worker; this one itself when that had other buckets."""
+        if self.bounds != earlier.bounds:
+            return self
+        counts = [max(0, a - b) for a, b in zip(self.counts, earlier.counts, strict=True)]
+        return HistogramFigures(self.bounds, counts, max(0.0, self.sum - earlier.sum))
+
+    def quantile(self, share: float) -> float | None:
+        """The value that `share` (0 to 1) of all are below, taken evenly within its bucket as Prometheus does.
+
+        None without values; the highest bound when it is above all.
+        """
+        rank = share * self.count
+        if not self.count:
+            return None
+        upto = list(accumulate(self.counts))
+        place = bisect_left(upto, rank)
+        if place >= len(self.bounds):
+            return self.bounds[-1]
+        low = self.bounds[place - 1] if place else 0.0
+        before = upto[place - 1] if place else 0
+        inside = self.counts[place]
+        return low + (self.bounds[place] - low) * ((rank - before) / inside if inside else 0.0)
+
+
+class PoolFigures(Struct, frozen=True):
+    """Connections to the database that are in use and idle, and how many wait for one."""
+
+    in_use: int = 0
+    idle: int = 0
+    waiting: int = 0
+
+
+class LayerRate(Struct, frozen=True):
+    """What a layer of the caches was asked in the last minute, per second."""
+
+    hits_per_second: float = 0.0
+    lookups_per_second: float = 0.0
+
+    @property
+    def percent(self) -> float | None:
+        """The hit rate, None when nothing was asked."""
+        return 100.0 * self.hits_per_second / self.lookups_per_second if self.lookups_per_second else None
+
+
+class WorkerFigures(Struct, frozen=True):
+    """What one worker says of itself, or the sum of several. Times are Unix seconds, sizes bytes.
+
+    counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
+        events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
+        intake_dropped, write_batches, write_failures (events), read_failures, connections_opened, bytes_in, bytes_out,
+        handshakes_refused, status_failures.
+    by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code).
+    histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
+    recent: the same of the last minute.
+    pools: `read` and `write`. layers: by "L1", "L2", ... of the last minute.
+    memory: by type: rss, ring, write_queue, caches.
+
+    In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds, busiest_percent and `at` are
+    the highest, started_at the lowest; up means up everywhere; instance, worker, version and pid are those that all
+    have in common, else empty.
+    """
+
+    connections: int
+    subscriptions: int
+    events_stored: int  # since it started
+    events_per_second: float
+    position: int  # the last change it has applied
+    started_at: float
+    instance: str = ""
+    worker: str = ""  # its number in its instance
+    version: str = ""
+    pid: int = 0
+    at: float = 0.0  # when this was said
+    queries_per_second: float = 0.0
+    cpu_percent: float = 0.0  # of one core
+    busiest_percent: float = 0.0  # cpu_percent of the busiest worker
+    lag: int = 0  # changes known to exist and not applied
+    lag_seconds: float = 0.0  # since when the oldest of them is known
+    ready: bool = True
+    bus_up: bool = True
+    database_up: bool = True
+    ring_changes: int = 0
+    write_queue: int = 0  # events
+    memory: Counts = field(default_factory=dict)
+    pools: dict[str, PoolFigures] = field(default_factory=dict)
+    caches: list[CacheFigures] = field(default_factory=list)
+    layers: dict[str, LayerRate] = field(default_factory=dict)
+    counts: Counts = field(default_factory=dict)
+    by_label: dict[str, Counts] = field(default_factory=dict)
+    histograms: dict[str, HistogramFigures] = field(default_factory=dict)
+    recent: dict[str, HistogramFigures] = field(default_factory=dict)
+
+
+NOTHING = WorkerFigures(0, 0, 0, 0.0, 0, 0.0)
+"""The sum of no worker at all."""
+
+
+def total(workers: Iterable[WorkerFigures]) -> WorkerFigures:
+    """The sum of workers in whatever order, NOTHING of none."""
+    parts = list(workers)
+    if not parts:
+        return NOTHING
+    return WorkerFigures(
+        **{name: sum(getattr(part, name) for part in parts) for name in _ADDED},
+        **{name: max(getattr(part, name) for part in parts) for name in _HIGHEST},
+        **{name: all(getattr(part, name) for part in parts) for name in _EVERYWHERE},
+        instance=_common([part.instance for part in parts], ""),
+        worker=_common([part.worker for part in parts], ""),
+        version=_common([part.version for part in parts], ""),
+        pid=_common([part.pid for part in parts], 0),
+        started_at=min(part.started_at for part in parts),
+        memory=added(part.memory for part in parts),
+        counts=added(part.counts for part in parts),
+        by_label=_joined([part.by_label for part in parts], added),
+        pools=_joined([part.pools for part in parts], _pools),
+        layers=_joined([part.layers for part in parts], _layers),
+        histograms=_joined([part.histograms for part in parts], _histograms),
+        recent=_joined([part.recent for part in parts], _histograms),
+        caches=_caches(cache for part in parts for cache in part.caches),
+    )
+
+
+_ADDED = (
+    "connections",
+    "subscriptions",
+    "events_stored",
+    "events_per_second",
+    "queries_per_second",
+    "cpu_percent",
+    "ring_changes",
+    "write_queue",
+)
+_HIGHEST = ("position", "lag", "lag_seconds", "busiest_percent", "at")
+_EVERYWHERE = ("ready", "bus_up", "database_up")
+
+
+def added(tables: Iterable[Mapping[str, int]]) -> Counts:
+    """Tables of counts as one."""
+    out: Counts = {}
+    for table in tables:
+        for name, number in table.items():
+            out[name] = out.get(name, 0) + number
+    return out
+
+
+def _common(values: Sequence[Value], none: Value) -> Value:
+    return values[0] if all(value == values[0] for value in values) else none
+
+
+def _joined(tables: Iterable[Mapping[str, Value]], join: Callable[[list[Value]], Value]) -> dict[str, Value]:
+    found: dict[str, list[Value]] = {}
+    for table in tables:
+        for name, value in table.items():
+            found.setdefault(name, []).append(value)
+    return {name: join(values) for name, values in sorted(found.items())}
+
+
+def _pools(parts: list[PoolFigures]) -> PoolFigures:
+    return PoolFigures(
+        sum(part.in_use for part in parts), sum(part.idle for part in parts), sum(part.waiting for part in parts)
+    )
+
+
+def _layers(parts: list[LayerRate]) -> LayerRate:
+    return LayerRate(sum(part.hits_per_second for part in parts), sum(part.lookups_per_second for part in parts))
+
+
+def _histograms(parts: list[HistogramFigures]) -> HistogramFigures:
+    """Those with the same buckets; another version may have others: then the buckets that most values were put in."""
+    groups: dict[tuple[float, ...], list[HistogramFigures]] = {}
+    for part in parts:
+        groups.setdefault(tuple(part.bounds), []).append(part)
+    sums = [
+        HistogramFigures(
+            list(bounds),
+            [sum(counts) for counts in zip(*(part.counts for part in group), strict=True)],
+            sum(part.sum for part in group),
+        )
+        for bounds, group in groups.items()
+    ]
+    return max(sums, key=lambda figures: (figures.count, figures.bounds))
+
+
+def _caches(parts: Iterable[CacheFigures]) -> list[CacheFigures]:
+    found: dict[tuple[str, str], list[CacheFigures]] = {}
+    for part in parts:
+        found.setdefault((part.layer, part.name), []).append(part)
+    return [_cache(group) for _, group in sorted(found.items())]
+
+
+def _cache(parts: list[CacheFigures]) -> CacheFigures:
+    # Below L1 all look at the same entries: they are not there once for each worker.
+    size = sum if parts[0].layer == Layer.L1 else max
+    return CacheFigures(
+        name=parts[0].name,
+        layer=parts[0].layer,
+        size=size(part.size for part in parts),
+        bytes=size(part.bytes for part in parts),
+        hits=sum(part.hits for part in parts),
+        misses=sum(part.misses for part in parts),
+        errors=sum(part.errors for part in parts),
+        evictions=added(part.evictions for part in parts),
+    )
+
+
+def counted_only(figures: WorkerFigures) -> WorkerFigures:
+    """What stays of a worker that is gone: its totals, and nothing of what was true at a moment."""
+    return replace(
+        NOTHING,
+        events_stored=figures.events_stored,
+        position=figures.position,
+        started_at=figures.started_at,
+        counts=figures.counts,
+        by_label=figures.by_label,
+        histograms=figures.histograms,
+        caches=[replace(cache, size=0, bytes=0) for cache in figures.caches],
+    )

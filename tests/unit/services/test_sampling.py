@@ -1,0 +1,47 @@
+"""Rates, the last minute and the lag, from samples with times of their own."""
+
+from msgspec.structs import replace
+
+from relay.caching.registry import CacheFigures
+from relay.services.sampling import Lag, Recent, Sampler
+from relay.services.worker_figures import NOTHING, HistogramFigures
+
+
+def test_who_is_up_to_date_has_no_lag() -> None:
+    assert Lag().add(10.0, newest=5, position=5) == 0.0
+
+
+def test_the_lag_is_as_old_as_the_oldest_change_that_is_missing() -> None:
+    lag = Lag()
+    lag.add(10.0, newest=5, position=4)
+    lag.add(11.0, newest=6, position=4)
+
+    assert lag.add(13.0, newest=7, position=4) == 3.0
+
+
+def test_who_moves_on_is_only_as_late_as_what_is_still_missing() -> None:
+    lag = Lag()
+    for second in range(100):
+        lag.add(float(second), newest=10 * second + 10, position=10 * second)
+
+    assert lag.add(100.0, newest=1_010, position=1_000) == 0.0
+
+
+def test_the_last_minute_forgets_what_was_before() -> None:
+    recent = Recent(window_seconds=60.0)
+    for second in range(100):
+        found = recent.add(float(second), HistogramFigures([1.0], [second, 0], float(second)))
+
+    assert found.counts == [60, 0]
+
+
+def test_a_sampler_fills_in_what_moves() -> None:
+    sampler = Sampler()
+    for second in range(11):
+        cache = CacheFigures("events", "L1", 1, 1, hits=3 * second, misses=second, errors=0, evictions={})
+        figures = replace(NOTHING, events_stored=10 * second, counts={"queries": 4 * second}, caches=[cache])
+        sampler.sample(float(second), figures, cpu_seconds=second / 2)
+    filled = sampler.filled(figures)
+
+    assert (filled.events_per_second, filled.queries_per_second, filled.cpu_percent) == (10.0, 4.0, 50.0)
+    assert filled.layers["L1"].percent == 75.0
