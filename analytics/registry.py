@@ -1,0 +1,43 @@
+"""Every materialized view, its SQL file, its unique index, and how often it is refreshed."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A materialized view. `sql/<name>.sql` makes it together with `unique_index`, without which it could not be
+    refreshed while people read it. `cadence_seconds` is the schedule's default; operators change it in the admin."""
+
+    name: str
+    title: str
+    cadence_seconds: int
+    timeout_seconds: int = 60
+
+    @property
+    def unique_index(self) -> str:
+        return f"{self.name}_one"
+
+    @property
+    def sql_file(self) -> str:
+        return f"{self.name}.sql"
+
+    @property
+    def job(self) -> str:
+        """The name of its entry in the schedule, and of its runs."""
+        return f"refresh-{self.name}"
+
+
+VIEWS: Final = (
+    View("popular_events", "Popular events", 300),
+    View("trending_hashtags", "Trending hashtags", 300),
+    View("active_authors", "Most active authors", 900),
+    View("events_by_kind_and_hour", "Events by kind and hour", 300),
+    View("store_growth", "Growth of the store", 300),
+    View("reported_targets", "Reports by target", 300),
+)
+
+
+def view_named(name: str) -> View:
+    """Raises KeyError for a name that is not registered."""
+    return {view.name: view for view in VIEWS}[name]
