@@ -8,34 +8,38 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from relay.changes.change import Added, Change
+from relay.changes.row import Row
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import visible
 
 _AFTER_EVERY_ID = "g"  # ids are hex digits
 
+Found = StoredEvent | Row
+"""What stands in an answer: the whole event, or as much of it as answers need."""
 
-def newest_first(event: StoredEvent) -> tuple[int, str]:
+
+def newest_first(event: Found) -> tuple[int, str]:
     """The order of every answer: created_at descending, ties by the lowest id (01-F13)."""
     return -event.created_at, event.id
 
 
 class Page(Struct, frozen=True):
-    """Rows newest first. `complete` is True when no stored match lies below the last row."""
+    """Rows newest first, of kinds that may be served. `complete`: no stored match lies below the last row."""
 
-    rows: Sequence[StoredEvent]
+    rows: Sequence[Found]
     complete: bool
 
 
 class Overlaid(Struct, frozen=True):
     """Rows at the new position; `short` is True when rows below the old last one must be fetched."""
 
-    rows: Sequence[StoredEvent]
+    rows: Sequence[Found]
     complete: bool
     short: bool
 
 
-def cut(rows: Sequence[StoredEvent], flt: Filter) -> Sequence[StoredEvent]:
+def cut(rows: Sequence[Found], flt: Filter) -> Sequence[Found]:
     """The first rows that the filter's limit leaves.
 
     A client's limit is exact; the relay's own cap takes the whole boundary second, up to twice the cap (01-F18).
@@ -63,7 +67,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
             last[change.event.id] = change.event
         else:
             last[change.event_id] = None  # type: ignore[union-attr]
-    rows = [row for row in page.rows if row.id not in last and visible(row, now)]
+    rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
     bound = _end_of_knowledge(page, flt)
     for event in last.values():
         if event is None or not visible(event, now) or not flt.matches(event):
@@ -88,7 +92,7 @@ def _end_of_knowledge(page: Page, flt: Filter) -> tuple[int, str] | None:
     return (-last.created_at, _AFTER_EVERY_ID) if whole else newest_first(last)
 
 
-def _second_was_cut(page: Page, flt: Filter, kept: Sequence[StoredEvent]) -> bool:
+def _second_was_cut(page: Page, flt: Filter, kept: Sequence[Found]) -> bool:
     """True when the page ended inside a second that is now the boundary second and has room for more of it."""
     full = flt.capped and len(page.rows) >= 2 * flt.limit
     return full and len(kept) < 2 * flt.limit and kept[-1].created_at <= page.rows[-1].created_at

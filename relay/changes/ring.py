@@ -4,12 +4,12 @@ Rule: the ring holds every change of (floor, position] exactly once; what it can
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from relay.changes.change import Added, Batch, Change
 from relay.protocol.event import StoredEvent
 
-ENTRY_OVERHEAD_BYTES = 400
+ENTRY_OVERHEAD_BYTES = 900
 """What a change costs in memory beside its JSON text: objects, tag keys and index entries, measured on CPython 3.11."""
 
 
@@ -31,8 +31,12 @@ class Ring:
         self.bytes = 0
         self.evicted = 0
         self._max_bytes = max_bytes
+        self.newest_removal = 0
+        """The number of the last removal that was applied; 0 before the first."""
         self._changes: deque[Change] = deque()
         self._events: dict[str, StoredEvent] = {}
+        self._touched: dict[str | int, int] = {}
+        self._removed: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -49,9 +53,16 @@ class Ring:
             self._changes.append(change)
             self.bytes += size_bytes(change)
             if type(change) is Added:
-                self._events[change.event.id] = change.event
+                event, seq = change.event, change.seq
+                self._events[event.id] = event
+                touched = self._touched
+                touched[event.pubkey] = touched[event.kind] = touched[event.id] = seq
+                for key in event.tag_keys:
+                    touched[key] = seq
             else:
-                self._events.pop(change.event_id, None)  # type: ignore[union-attr]
+                gone = change.event_id  # type: ignore[union-attr]
+                self._events.pop(gone, None)
+                self._removed[gone] = self.newest_removal = change.seq
         self.position = max(self.position, batch.last)
         while self.bytes > self._max_bytes:
             self._evict()
@@ -62,8 +73,17 @@ class Ring:
         self.bytes -= size_bytes(oldest)
         self.floor = oldest.seq
         self.evicted += 1
-        if type(oldest) is Added and self._events.get(oldest.event.id) is oldest.event:
-            del self._events[oldest.event.id]
+        if type(oldest) is not Added:
+            if self._removed.get(oldest.event_id) == oldest.seq:  # type: ignore[union-attr]
+                del self._removed[oldest.event_id]  # type: ignore[union-attr]
+            return
+        event, seq, touched = oldest.event, oldest.seq, self._touched
+        if self._events.get(event.id) is event:
+            del self._events[event.id]
+        keys: tuple[str | int, ...] = (event.pubkey, event.kind, event.id, *event.tag_keys)
+        for key in keys:
+            if touched.get(key) == seq:
+                del touched[key]
 
     def since(self, position: int) -> list[Change]:
         """The changes after `position`, oldest first; empty when `position` is at or ahead of the ring's.
@@ -79,6 +99,21 @@ class Ring:
             found.append(change)
         found.reverse()
         return found
+
+    def touched(self, keys: Iterable[str | int], position: int) -> bool:
+        """False if no event with any of `keys` was added after `position`, which must not lie below `floor`.
+
+        A key is an event's id, author, kind, or letter and value of a tag.
+        """
+        last = self._touched.get
+        for key in keys:  # noqa: SIM110 - the hot path: a generator costs more than the loop
+            if last(key, 0) > position:
+                return True
+        return False
+
+    def removed(self, event_id: str, position: int) -> bool:
+        """True if the event was removed after `position`, which must not lie below `floor`."""
+        return self._removed.get(event_id, 0) > position
 
     def event(self, event_id: str) -> StoredEvent | None:
         """An event that was added lately and not removed since; None says nothing about older ones."""

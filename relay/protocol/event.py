@@ -97,7 +97,9 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     def of(cls, event: Event) -> "StoredEvent":
         """Never raises: a malformed expiration, which `shape` refuses, would count as none."""
         tags = event.tags
-        return cls(event.id, event.pubkey, event.created_at, event.kind, _expires_at(tags), _tag_keys(tags), event.json)
+        # A copy: what orjson returns keeps the 4 KB that it was written into, and the ring keeps thousands of them.
+        text = bytes(memoryview(event.json))
+        return cls(event.id, event.pubkey, event.created_at, event.kind, _expires_at(tags), _tag_keys(tags), text)
 
     @classmethod
     def from_json(cls, raw: bytes) -> "StoredEvent":

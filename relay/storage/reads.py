@@ -14,6 +14,7 @@ from functools import partial
 import psycopg
 from msgspec import Struct
 
+from relay.changes.row import created_at_of, id_of
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Broken, Channel, Parameter, Request, Row, integer
@@ -30,10 +31,6 @@ MAX_WAITING = 10_000
 
 HUNG_SECONDS = 2.0
 """A query that PostgreSQL should have ended so long ago hangs: its connection is given up."""
-
-_ID = slice(len(b'{"id":"'), len(b'{"id":"') + 64)
-_CREATED_AT = len(b'{"id":"","pubkey":"","created_at":') + 128
-"""Where id and time stand in a stored text, which is written in a fixed order (relay.protocol.event)."""
 
 
 class Result(Struct, frozen=True, gc=False):
@@ -94,7 +91,7 @@ class Reads:
         asked = query_statement(asking, int(time.time()))
         ((position, *found),) = await self.fetch(asked.text, asked.parameters)
         pages = [_page(texts.split(b"\n"), flt) for texts, flt in zip(found, asking, strict=True) if texts is not None]
-        return Result(integer(position), pages[0] if len(pages) == 1 else _merged(pages))
+        return Result(integer(position), pages[0] if len(pages) == 1 else merged(pages))
 
     async def fetch(self, text: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
         """Run one statement with numbered parameters; rows of binary values. Raises Failed as `query` does."""
@@ -192,14 +189,10 @@ def _hand_over(source: "asyncio.Future[list[Row]]", target: "asyncio.Future[list
     source.add_done_callback(settle)
 
 
-def _created_at(text: bytes) -> int:
-    return int(text[_CREATED_AT : text.index(b",", _CREATED_AT)])
-
-
-def _merged(pages: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+def merged(pages: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
     """The union of pages in one order, each event once (01-F14)."""
-    texts = {text[_ID]: text for page in pages for text in page}
-    return sorted(texts.values(), key=lambda text: (-_created_at(text), text[_ID]))
+    texts = {id_of(text): text for page in pages for text in page}
+    return sorted(texts.values(), key=lambda text: (-created_at_of(text), id_of(text)))
 
 
 def _page(texts: list[bytes], flt: Filter) -> list[bytes]:
@@ -207,7 +200,7 @@ def _page(texts: list[bytes], flt: Filter) -> list[bytes]:
     if len(texts) <= flt.limit:
         return texts
     end = flt.limit
-    boundary = _created_at(texts[end - 1])
-    while end < len(texts) and _created_at(texts[end]) == boundary:
+    boundary = created_at_of(texts[end - 1])
+    while end < len(texts) and created_at_of(texts[end]) == boundary:
         end += 1
     return texts[:end]

@@ -1,0 +1,46 @@
+"""As much of a stored event as answers need, read from its text without decoding the whole of it.
+
+Rule: the text was written by `Event.json`, whose keys come in one order (relay.protocol.event).
+"""
+
+from msgspec import Struct
+
+from relay.protocol.event import StoredEvent
+
+_ID = slice(len(b'{"id":"'), len(b'{"id":"') + 64)
+_CREATED_AT = len(b'{"id":"","pubkey":"","created_at":') + 128
+_KIND = len(b',"kind":')
+
+
+def id_of(text: bytes) -> bytes:
+    """The 64 hex digits of the id in a stored text."""
+    return text[_ID]
+
+
+def created_at_of(text: bytes) -> int:
+    """The time in a stored text, seconds since 1970."""
+    return int(text[_CREATED_AT : text.index(b",", _CREATED_AT)])
+
+
+class Row(Struct, frozen=True, gc=False):
+    """One event of an answer. `expires_at` in seconds since 1970."""
+
+    id: str
+    created_at: int
+    kind: int
+    expires_at: int | None
+    json: bytes
+
+    @classmethod
+    def of(cls, text: bytes) -> "Row":
+        """From a stored text. Raises ValueError for any other."""
+        end = text.index(b",", _CREATED_AT)
+        kind_at = end + _KIND
+        expires_at = StoredEvent.from_json(text).expires_at if b'"expiration"' in text else None
+        return cls(
+            text[_ID].decode("ascii"),
+            int(text[_CREATED_AT:end]),
+            int(text[kind_at : text.index(b",", kind_at)]),
+            expires_at,
+            text,
+        )

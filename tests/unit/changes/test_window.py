@@ -1,0 +1,118 @@
+"""The newest events in memory answer as the oracle does, or not at all."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.changes.change import Added, Removed
+from relay.changes.overlay import newest_first
+from relay.changes.window import ENTRY_OVERHEAD_BYTES, MAX_SCAN, Window
+from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.limits import Limits
+from tests import strategies
+from tests.events import NOW
+from tests.oracle import naive_query, naive_visible
+from tests.unit.changes.orders import History, histories, note, stored
+
+MAX_LIMIT = 3
+DEFAULT_LIMIT = 2
+LIMITS = Limits(max_limit=MAX_LIMIT, default_limit=DEFAULT_LIMIT)
+Json = Mapping[str, Any]
+
+
+def parse(wanted: Json) -> Filter:
+    return parse_filter(wanted, LIMITS)
+
+
+def ids(events: Sequence[Any]) -> list[str]:
+    return [event["id"] if isinstance(event, Mapping) else event.id for event in events]
+
+
+def below(history: History, window: Window, position: int) -> list[Any]:
+    """What a reader finds below the floor at `position`, newest first, expired events included."""
+    rows = sorted((stored(dict(event)) for event in history.state(position)), key=newest_first)
+    shown = [row for row in rows if naive_visible({**history.pool[row.id], "tags": []}, NOW)]
+    return [row for row in shown if window.floor is None or newest_first(row) > window.floor]
+
+
+class Filling:
+    """A window that is filled in pieces, each read at one position and taken in at a later one."""
+
+    def __init__(self, history: History, max_bytes: int) -> None:
+        self.history = history
+        self.window = Window(max_bytes)
+
+    def fill(self, read_at: int, position: int, count: int) -> None:
+        self.window.settle()
+        if self.window.complete or self.window.evicted:
+            return
+        rows = below(self.history, self.window, read_at)
+        since = self.history.changes[read_at:position]
+        self.window.extend(rows[:count], len(rows) <= count, since)
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> None:
+    history = data.draw(histories())
+    events_kept = data.draw(st.integers(1, 20))
+    filling = Filling(history, events_kept * (ENTRY_OVERHEAD_BYTES + 350))
+    for position in range(len(history.changes) + 1):
+        if position:
+            filling.window.apply([history.changes[position - 1]])
+        if data.draw(st.booleans()):
+            filling.fill(data.draw(st.integers(max(0, position - 3), position)), position, data.draw(st.integers(1, 5)))
+        wanted = data.draw(strategies.filters(sorted(history.pool), max_limit=MAX_LIMIT))
+        now = data.draw(st.integers(NOW - 1, NOW + 1))
+        found = filling.window.find(parse(wanted), now)
+        if found is not None:
+            assert ids(found) == ids(naive_query(history.state(position), [wanted], now, MAX_LIMIT, DEFAULT_LIMIT))
+
+
+@given(histories(), st.data())
+def test_a_window_with_room_for_the_whole_store_answers_everything(history: History, data: st.DataObject) -> None:
+    filling = Filling(history, 10**9)
+    filling.fill(0, 0, 10)
+    filling.window.apply(history.changes)
+    wanted = data.draw(strategies.filters(sorted(history.pool), max_limit=MAX_LIMIT))
+    found = filling.window.find(parse(wanted), NOW)
+    assert found is not None
+    assert ids(found) == ids(naive_query(history.state(len(history.changes)), [wanted], NOW, MAX_LIMIT, DEFAULT_LIMIT))
+
+
+def test_a_window_that_was_not_filled_knows_nothing() -> None:
+    window = Window(10**6)
+    window.apply([Added(1, note(1))])
+    assert window.find(parse({"kinds": [1]}), NOW) is None
+
+
+def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
+    window = Window(100 * (ENTRY_OVERHEAD_BYTES + 300))
+    window.extend([], True, [])
+    window.apply([Added(number, note(number, created_at=NOW + number)) for number in range(1, 1_001)])
+    window.settle()
+    assert window.bytes <= 100 * (ENTRY_OVERHEAD_BYTES + 300)
+    assert not window.complete
+    newest = window.find(parse({"limit": 2}), NOW)
+    assert newest is not None
+    assert [event.created_at for event in newest] == [NOW + 1_000, NOW + 999]
+
+
+def test_a_window_that_lost_everything_holds_no_bytes() -> None:
+    window = Window(10**6)
+    window.extend([], True, [])
+    events = [note(number) for number in range(50)]
+    window.apply([Added(number, event) for number, event in enumerate(events, 1)])
+    window.apply([Removed(number, event.id) for number, event in enumerate(events, 51)])
+    assert window.find(parse({}), NOW) == []
+    assert window.bytes == len(window) == 0
+
+
+def test_a_question_that_would_look_at_too_many_events_is_left_to_others() -> None:
+    window = Window(10**9)
+    window.extend([], True, [])
+    window.apply([Added(number, note(number, created_at=NOW - number)) for number in range(1, MAX_SCAN + 2)])
+    assert window.find(parse({"kinds": [7, 9_735]}), NOW) is None
+    assert window.find(parse({"kinds": [7]}), NOW) == []
