@@ -1,0 +1,133 @@
+"""Where L2 is, read from one URL: one server, a Sentinel's master, or a Cluster.
+
+    redis://[user:password@]host[:port][/db]              also valkey://, rediss:// and valkeys:// (TLS)
+    unix://[user:password@]/path/to.socket[?db=0]
+    redis+sentinel://[user:password@]h1:p1,h2:p2/master-name[/db][?sentinel_username=…&sentinel_password=…]
+    redis+cluster://[user:password@]h1:p1,h2:p2,…
+With TLS, `?ssl_ca_certs=FILE` names the authority and `?ssl_cert_reqs=none` trusts anybody.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+PORT = 6379
+SENTINEL_PORT = 26379
+SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
+
+
+class Topology(StrEnum):
+    """How the servers stand to each other."""
+
+    ONE = "one"
+    SENTINEL = "sentinel"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A host and port; port 0: the Unix socket at the path `host`."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What the URL says. `places`: the server, the Sentinels, or some servers of the Cluster."""
+
+    topology: Topology
+    places: tuple[Place, ...]
+    username: str = ""
+    password: str = field(default="", repr=False)
+    database: int = 0
+    master_name: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=False)
+    tls: ssl.SSLContext | None = None
+
+    def greeting(self) -> list[tuple[bytes | int | str, ...]]:
+        """The commands that open a connection to a server that keeps data; none to a Sentinel."""
+        commands = _login(self.username, self.password)
+        if self.database:
+            commands.append((b"SELECT", self.database))
+        return commands
+
+    def sentinel_greeting(self) -> list[tuple[bytes | int | str, ...]]:
+        """The commands that open a connection to a Sentinel."""
+        return _login(self.sentinel_username, self.sentinel_password)
+
+
+def _login(username: str, password: str) -> list[tuple[bytes | int | str, ...]]:
+    if not password:
+        return []
+    return [(b"AUTH", username, password)] if username else [(b"AUTH", password)]
+
+
+def parse(url: str) -> Address:
+    """Read the URL; raises ValueError that says what is wrong with it and shows no password."""
+    split = urlsplit(url)
+    base, _, kind = split.scheme.partition("+")
+    options = dict(parse_qsl(split.query))
+    credentials, _, hosts = split.netloc.rpartition("@")
+    username, _, password = (unquote(part) for part in credentials.partition(":"))
+    username, password = options.get("username", username), options.get("password", password)
+    if split.scheme == "unix":
+        place = Place(unquote(split.path), 0)
+        if not place.host:
+            raise ValueError("a unix:// address needs the path of a socket")
+        return Address(Topology.ONE, (place,), username, password, _number(options.get("db", "0")))
+    if base not in SCHEMES or kind not in {"", "sentinel", "cluster"}:
+        raise ValueError(f"{split.scheme or 'nothing'}:// is no address of Valkey or Redis")
+    topology = Topology(kind or "one")
+    port = SENTINEL_PORT if topology is Topology.SENTINEL else PORT
+    places = tuple(_place(host, port) for host in hosts.split(",") if host)
+    if not places or (topology is Topology.ONE and len(places) > 1):
+        raise ValueError("the address names no server" if not places else "several servers are a +cluster or +sentinel")
+    master, database = _path(topology, split.path.strip("/"), options)
+    return Address(
+        topology, places, username, password, database, master,
+        options.get("sentinel_username", ""), options.get("sentinel_password", ""),
+        _tls(options) if SCHEMES[base] else None,
+    )  # fmt: skip
+
+
+def _path(topology: Topology, path: str, options: Mapping[str, str]) -> tuple[str, int]:
+    """The name of the master and the number of the database."""
+    if topology is Topology.SENTINEL:
+        master, _, number = path.partition("/")
+        if not master:
+            raise ValueError("a +sentinel address needs the master's name: redis+sentinel://host/master-name")
+        return unquote(master), _number(number or options.get("db", "0"))
+    database = _number(path or options.get("db", "0"))
+    if topology is Topology.CLUSTER and database:
+        raise ValueError("a Cluster has database 0 only")
+    return "", database
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"the number of a database is a whole number, not {text!r}")
+    return int(text)
+
+
+def _place(text: str, port: int) -> Place:
+    host, colon, number = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, number = text, str(port)
+    if not number.isdecimal() or not 0 < int(number) < 65536 or not host:
+        raise ValueError(f"{text!r} is no host and port")
+    return Place(host.strip("[]"), int(number))
+
+
+def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    if options.get("ssl_cert_reqs") == "none":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

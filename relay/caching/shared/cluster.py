@@ -1,0 +1,174 @@
+"""Which line leads to a key in a Cluster: each master has its slots, and says so when one has moved.
+
+Rule: the map is a hint and the servers are the truth. MOVED and ASK are followed to masters we have a line to; anything
+else is an absence that makes us read the map again, at most twice a second.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+import hiredis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+
+from relay.caching.shared.address import Place
+from relay.caching.shared.connection import Away, OnReply, Reply, pack
+from relay.caching.shared.line import TROUBLES, Line, Opening
+
+MAX_REDIRECTS = 3
+PAUSE_SECONDS = 0.5
+QUIET_SECONDS = 10.0
+ASKING = pack((b"ASKING",))
+logger = logging.getLogger(__name__)
+
+
+class Cluster:
+    """The masters of a Cluster and their slots."""
+
+    def __init__(self, opening: Opening, on_change: Callable[[bool], None]) -> None:
+        self._opening = opening
+        self._on_change = on_change
+        self._lines: dict[Place, Line] = {}
+        self._slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._trouble = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*self._stopping, *[line.stop() for line in self._lines.values()])
+
+    def number(self, key: bytes) -> int:
+        line = self._slots[key_slot(key)]
+        return line.number if line is not None else 0
+
+    def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
+        by_slot: dict[int, list[int]] = {}
+        for place, key in enumerate(keys):
+            by_slot.setdefault(key_slot(key), []).append(place)
+        return list(by_slot.values())
+
+    def lines(self) -> list[Line]:
+        return list(self._lines.values())
+
+    @property
+    def is_up(self) -> bool:
+        return None not in self._slots and all(line.is_up for line in self._lines.values())
+
+    def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
+        self._send(key_slot(key), packed, on_reply, 0)
+
+    def _send(self, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
+        def answered(reply: Reply) -> None:
+            if type(reply) is hiredis.ReplyError:
+                self._refused(reply, slot, packed, on_reply, redirects)
+            else:
+                if type(reply) is Away:
+                    self._trouble.set()
+                on_reply(reply)
+
+        line = self._slots[slot]
+        if line is None:
+            self._fail(on_reply, "no master of this slot is known")
+        else:
+            line.send(packed, answered)
+
+    def _fail(self, on_reply: OnReply, reason: str) -> None:
+        self._trouble.set()
+        self._opening.counters.failures += 1
+        asyncio.get_running_loop().call_soon(on_reply, Away(reason))
+
+    def _refused(self, error: hiredis.ReplyError, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
+        """Follow MOVED and ASK; any other error is the caller's."""
+        word, _, rest = str(error).partition(" ")
+        if word not in {"MOVED", "ASK"}:
+            on_reply(error)
+            return
+        host, _, port = rest.partition(" ")[2].rpartition(":")
+        line = self._lines.get(Place(host, int(port))) if port.isdecimal() else None
+        self._trouble.set()
+        if line is None or redirects >= MAX_REDIRECTS:
+            self._fail(on_reply, f"the slot has moved to {host}:{port}")
+        elif word == "ASK":
+            line.send(ASKING, lambda _: None)
+            line.send(packed, on_reply)
+        else:
+            self._slots[slot] = line
+            self._send(slot, packed, on_reply, redirects + 1)
+
+    async def _run(self) -> None:
+        while True:
+            self._trouble.clear()
+            try:
+                await self._read_map()
+            except Exception:
+                logger.exception("the map of the Cluster was not read")
+            await asyncio.sleep(PAUSE_SECONDS)
+            if self.is_up:
+                await self._quiet()
+
+    async def _quiet(self) -> None:
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                await self._trouble.wait()
+        except TimeoutError:
+            pass
+
+    async def _read_map(self) -> None:
+        """Take the map of the first server that stands in a Cluster that is well, else of any that answers."""
+        places = list(self._lines)
+        random.shuffle(places)
+        doubtful: list[tuple[int, int, Place]] = []
+        for place in dict.fromkeys([*places, *self._opening.address.places]):
+            try:
+                info, slots = await self._opening.ask(place, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
+            except TROUBLES:
+                continue
+            found = _ranges(slots, place)
+            if b"cluster_state:ok" in info:
+                self._apply(found)
+                return
+            doubtful = doubtful or found
+        if doubtful:
+            self._apply(doubtful)
+
+    def _apply(self, ranges: list[tuple[int, int, Place]]) -> None:
+        slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        wanted = {place for _, _, place in ranges}
+        for place in wanted - self._lines.keys():
+            self._lines[place] = self._new_line(place)
+        for first, last, place in ranges:
+            slots[first : last + 1] = [self._lines[place]] * (last + 1 - first)
+        self._slots = slots
+        for place in self._lines.keys() - wanted:
+            task = asyncio.get_running_loop().create_task(self._lines.pop(place).stop())
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+    def _new_line(self, place: Place) -> Line:
+        async def find() -> Place:
+            return place
+
+        line = Line(self._opening, find, self._changed)
+        line.start()
+        return line
+
+    def _changed(self, is_up: bool) -> None:
+        if not is_up:
+            self._trouble.set()
+        self._on_change(is_up)
+
+
+def _ranges(reply: Reply, asked: Place) -> list[tuple[int, int, Place]]:
+    """First and last slot and master of each entry of CLUSTER SLOTS; a master without an address is the one asked."""
+    found = []
+    for first, last, master, *_ in reply:
+        host = (master[0] or b"").decode()
+        found.append((first, last, Place(asked.host if host in {"", "?"} else host, master[1])))
+    return found

@@ -1,0 +1,221 @@
+"""One connection: commands out in one write a turn of the loop, replies in their order.
+
+Rule: a command is answered within the patience or the connection is over, and with it every command that waits on it.
+The patience is counted in turns of our own loop, in eight parts: if the loop stood still itself the answers may lie
+in the socket, and a turn that comes late is still one turn only, with a read behind it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import hiredis
+
+from relay.caching.shared.address import Place
+
+Part = bytes | int | str
+"""A word of a command."""
+Reply = Any
+"""What the server says: bytes, int, None or a list of these; an exception: Away, or the server's hiredis.ReplyError."""
+OnReply = Callable[[Reply], None]
+pack = cast(Callable[[tuple[Part, ...]], bytes], hiredis.pack_command)
+"""A command as it is sent. (The package's own type allows one word only.)"""
+
+MAX_WAITING = 10_000
+"""Commands that wait for their answer."""
+MAX_UNSENT_BYTES = 8 * 2**20
+"""Commands that wait to be written, counted twice: those of this turn, and what the socket has not taken."""
+PARTS = 8
+PASSING = ("LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
+"""Errors of a server that cannot serve now: for us it is away."""
+_NOTHING: Final = object()
+
+
+class Away(Exception):
+    """the shared cache is away"""
+
+
+class Full(Away):
+    """too much waits for the shared cache"""
+
+
+@dataclass(slots=True, eq=False)
+class Counters:
+    """Totals from the start: of a command each, but `timeouts` (servers found slow) and `reconnects`."""
+
+    commands: int = 0
+    failures: int = 0
+    timeouts: int = 0
+    reconnects: int = 0
+    dropped: int = 0
+
+
+class Connection(asyncio.Protocol):
+    """`closed` is done, with the reason, when the connection is over."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience_seconds: float, counters: Counters) -> None:
+        self.closed: asyncio.Future[str] = loop.create_future()
+        self.is_open = True
+        self._loop = loop
+        self._part_seconds = patience_seconds / PARTS
+        self._counters = counters
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[OnReply] = deque()
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._is_stuck = False
+        self._sent = 0
+        self._marks: deque[int] = deque(maxlen=PARTS)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, packed: bytes, on_reply: OnReply) -> None:
+        """Send a command; `on_reply` is called once, in a later turn of the loop."""
+        if (
+            not self.is_open
+            or self._is_stuck
+            or len(self._waiting) >= MAX_WAITING
+            or self._out_bytes + len(packed) > MAX_UNSENT_BYTES
+        ):
+            self._refuse(on_reply)
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+            if self._timer is None:
+                self._timer = self._loop.call_later(self._part_seconds, self._part_over)
+        self._waiting.append(on_reply)
+        self._out.append(packed)
+        self._out_bytes += len(packed)
+        self._sent += 1
+
+    def call(self, *parts: Part) -> "asyncio.Future[Reply]":
+        """Send a command; its answer, or what went wrong, is in the future."""
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self.send(pack(parts), lambda reply: settle(future, reply))
+        return future
+
+    def _refuse(self, on_reply: OnReply) -> None:
+        self._counters.failures += 1
+        if self.is_open:
+            self._counters.dropped += 1
+        reply = Full("too much waits for the shared cache") if self.is_open else Away(self.closed.result())
+        self._loop.call_soon(on_reply, reply)
+
+    def _flush(self) -> None:
+        out = self._out
+        if out and self._transport is not None:
+            self._counters.commands += len(out)
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        self._out = []
+        self._out_bytes = 0
+
+    def _part_over(self) -> None:
+        # Looked at in the next phase of the turn, so that the timer of the next part cannot fire before a read.
+        self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self.is_open:
+            return
+        if not self._waiting:
+            self._marks.clear()
+            return
+        self._marks.append(self._sent)
+        if len(self._marks) == PARTS and self._sent - len(self._waiting) < self._marks[0]:
+            self._counters.timeouts += 1
+            self.close("a command was not answered in time")
+            return
+        self._timer = self._loop.call_later(self._part_seconds, self._part_over)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
+
+    def pause_writing(self) -> None:
+        self._is_stuck = True
+
+    def resume_writing(self) -> None:
+        self._is_stuck = False
+
+    def data_received(self, data: bytes) -> None:
+        reader, waiting = self._reader, self._waiting
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not _NOTHING:
+                if not waiting:
+                    if self.is_open:
+                        self.close("a reply to no command")
+                    return
+                on_reply = waiting.popleft()
+                if type(reply) is hiredis.ReplyError:
+                    reply = self._judge(reply)
+                try:
+                    on_reply(reply)
+                except Exception as error:  # the replies behind it belong to others
+                    self._report(error)
+        except hiredis.ProtocolError as error:
+            self.close(f"not the protocol of Valkey: {error}")
+
+    def _judge(self, error: hiredis.ReplyError) -> Exception:
+        """An error of a server that cannot serve now is an absence."""
+        text = str(error)
+        if not text.startswith(PASSING):
+            return error
+        self._counters.failures += 1
+        if text.startswith("READONLY "):  # it was our master, and is a replica now
+            self._loop.call_soon(self.close, text)
+        return Away(text)
+
+    def _report(self, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a reply of the shared cache was not taken", "exception": error})
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close(f"the connection is lost: {exc}" if exc else "the server closed the connection")
+
+    def close(self, reason: str) -> None:
+        """End the connection; everything that waits on it gets Away, now."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self.closed.set_result(reason)
+        if self._transport is not None:
+            self._transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._out = []
+        waiting, self._waiting = self._waiting, deque()
+        self._counters.failures += len(waiting)
+        for on_reply in waiting:
+            try:
+                on_reply(Away(reason))
+            except Exception as error:
+                self._report(error)
+
+
+def settle(future: "asyncio.Future[Reply]", reply: Reply) -> None:
+    """Put a reply into a future that may be given up already."""
+    if future.done():
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)
+
+
+async def connect(
+    place: Place, tls: Any, patience_seconds: float, counters: Counters, limit_seconds: float = 1.0
+) -> Connection:
+    """Open a connection; raises OSError or TimeoutError."""
+    loop = asyncio.get_running_loop()
+
+    def make() -> Connection:
+        return Connection(loop, patience_seconds, counters)
+
+    async with asyncio.timeout(limit_seconds):
+        if place.port == 0:
+            _, connection = await loop.create_unix_connection(make, place.host)
+        else:
+            _, connection = await loop.create_connection(make, place.host, place.port, ssl=tls)
+    return connection

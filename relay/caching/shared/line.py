@@ -1,0 +1,177 @@
+"""The line to one server: its connection, and the breaker that passes the server by while it is slow or gone.
+
+Rule: with the connection over, calls fail at once; one probe a second looks whether the server answers again.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import hiredis
+
+from relay.caching.shared.address import Address, Place
+from relay.caching.shared.connection import Away, Connection, Counters, OnReply, Part, Reply, connect, pack, settle
+
+PROBE_SECONDS = 1.0
+TROUBLES = (OSError, TimeoutError, Away, hiredis.HiredisError)
+"""What may happen on the way to a server."""
+logger = logging.getLogger(__name__)
+_numbers = itertools.count(1)
+
+
+class Opening:
+    """How connections are opened here: login, patience, counters."""
+
+    __slots__ = ("address", "counters", "patience_seconds")
+
+    def __init__(self, address: Address, patience_seconds: float, counters: Counters) -> None:
+        self.address = address
+        self.patience_seconds = patience_seconds
+        self.counters = counters
+
+    async def master(self, place: Place) -> Connection:
+        """A connection to a master; raises one of TROUBLES, Away if it is none."""
+        connection = await self._open(place)
+        try:
+            greeting = [connection.call(*parts) for parts in self.address.greeting()]
+            role = connection.call(b"ROLE")
+            await all_of([*greeting, role])
+            if role.result()[0] != b"master":
+                raise Away(f"{place} is no master")
+        except BaseException:
+            connection.close("not greeted")
+            raise
+        return connection
+
+    async def ask(self, place: Place, *commands: tuple[Part, ...], sentinel: bool = False) -> list[Reply]:
+        """The answers of any server, over a connection made for them; raises one of TROUBLES."""
+        address = self.address
+        connection = await self._open(place)
+        try:
+            greeting = address.sentinel_greeting() if sentinel else address.greeting()
+            answers = [connection.call(*parts) for parts in (*greeting, *commands)]
+            await all_of(answers)
+            return [answer.result() for answer in answers[len(greeting) :]]
+        finally:
+            connection.close("asked")
+
+    async def _open(self, place: Place) -> Connection:
+        return await connect(place, self.address.tls, self.patience_seconds, self.counters)
+
+
+async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:
+    """Wait for all of them; raises the first thing that went wrong."""
+    for answer in await asyncio.gather(*answers, return_exceptions=True):
+        if isinstance(answer, BaseException):
+            raise answer
+
+
+class Line:
+    """Keeps one connection to the server that `find` names. `on_change(True)` is called when it is up, `(False)` when
+    it was lost or could not be made.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        find: Callable[[], Awaitable[Place]],
+        on_change: Callable[[bool], None],
+        look_again_seconds: float | None = None,
+    ) -> None:
+        self.place: Place | None = None
+        self._opening = opening
+        self._find = find
+        self._on_change = on_change
+        self._look_again_seconds = look_again_seconds
+        self._connection: Connection | None = None
+        self._number = 0
+        self._reason = "not connected yet"
+        self._made = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to connect; needs a running loop and does not wait."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Give the server up; whoever waits gets Away."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def is_up(self) -> bool:
+        return self._connection is not None and self._connection.is_open
+
+    @property
+    def number(self) -> int:
+        """The number of the connection, never used twice in a process; 0 while there is none."""
+        return self._number if self.is_up else 0
+
+    def send(self, packed: bytes, on_reply: OnReply) -> None:
+        """Send a command, or say at once, in the next turn of the loop, that the server is away."""
+        connection = self._connection
+        if connection is None:
+            self._opening.counters.failures += 1
+            asyncio.get_running_loop().call_soon(on_reply, Away(self._reason))
+        else:
+            connection.send(packed, on_reply)
+
+    def call(self, *parts: Part) -> "asyncio.Future[Reply]":
+        """Send a command; its answer, or what went wrong, is in the future."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.send(pack(parts), lambda reply: settle(future, reply))
+        return future
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                await self._serve()
+            except TROUBLES as error:
+                self._lost(str(error) or type(error).__name__)
+            except Exception:
+                logger.exception("the line to the shared cache failed")
+                self._lost("internal")
+            pause = PROBE_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311  processes need not probe together
+            await asyncio.sleep(max(0.0, started + pause - loop.time()))
+
+    async def _serve(self) -> None:
+        """Connect, and stay until the connection is over."""
+        place = await self._find()
+        connection = await self._opening.master(place)
+        try:
+            self._found(place, connection)
+            await self._stay(place, connection)
+        finally:
+            connection.close("given up")
+            self._connection = None
+        self._lost(connection.closed.result())
+
+    async def _stay(self, place: Place, connection: Connection) -> None:
+        while connection.is_open:
+            await asyncio.wait([connection.closed], timeout=self._look_again_seconds)
+            if connection.is_open and await self._moved(place):
+                connection.close(f"{place} is no longer the master")
+
+    async def _moved(self, place: Place) -> bool:
+        try:
+            return await self._find() != place
+        except TROUBLES:
+            return False  # nobody says otherwise
+
+    def _found(self, place: Place, connection: Connection) -> None:
+        self._opening.counters.reconnects += 1 if self._made else 0
+        self._made += 1
+        self.place, self._connection, self._number = place, connection, next(_numbers)
+        logger.info("the shared cache at %s answers", place)
+        self._on_change(True)
+
+    def _lost(self, reason: str) -> None:
+        if reason != self._reason:
+            logger.warning("the shared cache is passed by: %s", reason)
+        self._reason = reason
+        self._on_change(False)

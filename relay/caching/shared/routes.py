@@ -1,0 +1,89 @@
+"""Which line leads to a key where one server holds all of them: named by the URL, or by the Sentinels."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from relay.caching.shared.address import Place, Topology
+from relay.caching.shared.connection import Away, OnReply
+from relay.caching.shared.line import TROUBLES, Line, Opening
+
+SENTINEL_LOOK_SECONDS = 1.0
+
+
+class Routes(Protocol):
+    """The lines to the masters, and who serves which key."""
+
+    def start(self) -> None:
+        """Begin to connect, without waiting."""
+
+    async def stop(self) -> None:
+        """Give all lines up."""
+
+    def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
+        """Send a packed command to the master of the key."""
+
+    def number(self, key: bytes) -> int:
+        """The number of the connection that serves the key; 0 while there is none."""
+
+    def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
+        """Which of the keys may stand in one command, by their places in the list."""
+
+    def lines(self) -> list[Line]:
+        """The line of each master."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether every key has a master that answers."""
+
+
+class One:
+    """All keys on one server."""
+
+    def __init__(self, opening: Opening, on_change: Callable[[bool], None]) -> None:
+        self._opening = opening
+        self._places = list(opening.address.places)
+        if opening.address.topology is Topology.SENTINEL:
+            # A master that was cut off from its Sentinels goes on answering: so they are asked again and again.
+            self._line = Line(opening, self._ask_sentinels, on_change, SENTINEL_LOOK_SECONDS)
+        else:
+            self._line = Line(opening, self._only_place, on_change)
+
+    async def _only_place(self) -> Place:
+        return self._places[0]
+
+    async def _ask_sentinels(self) -> Place:
+        """The master by the first Sentinel that knows it, which is asked first the next time; raises Away."""
+        name = self._opening.address.master_name
+        for sentinel in list(self._places):
+            try:
+                command = (b"SENTINEL", b"get-master-addr-by-name", name)
+                (reply,) = await self._opening.ask(sentinel, command, sentinel=True)
+            except TROUBLES:
+                continue
+            if reply:
+                self._places.remove(sentinel)
+                self._places.insert(0, sentinel)
+                return Place(reply[0].decode(), int(reply[1]))
+        raise Away(f"no Sentinel knows a master named {name}")
+
+    def start(self) -> None:
+        self._line.start()
+
+    async def stop(self) -> None:
+        await self._line.stop()
+
+    def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
+        self._line.send(packed, on_reply)
+
+    def number(self, key: bytes) -> int:
+        return self._line.number
+
+    def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
+        return [list(range(len(keys)))] if keys else []
+
+    def lines(self) -> list[Line]:
+        return [self._line]
+
+    @property
+    def is_up(self) -> bool:
+        return self._line.is_up
