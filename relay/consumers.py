@@ -13,6 +13,7 @@ from typing import Any
 
 from channels.consumer import AsyncConsumer
 
+from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services import runtime
 from relay.services.conversation import Conversation
@@ -105,6 +106,7 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
         except Failed as error:
             refusal = error.message
         if refusal is not None:
+            counters.connections_refused += 1
             await _refuse(scope, send, refusal)
             return
         await send({"type": "websocket.accept"})

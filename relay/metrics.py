@@ -44,6 +44,10 @@ class Counters:
     outbox_closures: int = 0
     internal_errors: int = 0
 
+    def refused(self, reply: bytes) -> None:
+        """Count a message that is answered with just this frame."""
+        self.refusals[reply[2 : reply.index(b'"', 2)].decode()] += 1
+
     def totals(self) -> dict[str, int]:
         """Every plain count, by name."""
         return {name: getattr(self, name) for name in _PLAIN}

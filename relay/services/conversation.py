@@ -6,11 +6,12 @@ CLOSE leaves nothing open.
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 from functools import partial
 
 from relay.conf import Config
-from relay.metrics import counters
+from relay.metrics import counters, query_answered
 from relay.protocol.errors import Failed, Invalid, RelayError
 from relay.protocol.messages import (
     CloseMessage,
@@ -57,6 +58,7 @@ class Open:
 
     subscription: Subscription
     task: "asyncio.Task[None] | None" = None
+    since: float = field(default_factory=time.perf_counter)
 
 
 @dataclass(slots=True, eq=False)
@@ -92,20 +94,25 @@ class Conversation:
             if type(message) is EventMessage:
                 self._publish(message)
             elif type(message) is ReqMessage:
+                counters.reqs += 1
                 self._subscribe(message)
             elif type(message) is CloseMessage:
+                counters.closes += 1
                 self._close(message.subscription_id)
         except Refused as refused:
+            counters.refused(refused.reply)
             self.outbox.put(refused.reply)
         except Exception:
             counters.internal_errors += 1
             log.exception("a message could not be handled")
+            counters.refusals["NOTICE"] += 1
             self.outbox.put(notice(Failed("internal").text))
 
     def receive_binary(self, frame: bytes) -> None:
         """A binary frame is not a message of the protocol (01-E21)."""
         if not self._ended:
             counters.messages += 1
+            counters.refusals["NOTICE"] += 1
             self.outbox.put(notice(Invalid("binary messages are not understood").text))
 
     def _publish(self, message: EventMessage) -> None:
@@ -147,6 +154,7 @@ class Conversation:
         try:
             replaced = self._subscriptions.open(subscription_id, opened)
         except RelayError as error:
+            counters.subscriptions_ended += 1
             self.outbox.put(closed(subscription_id, error.text))
             return
         if replaced is not None:
@@ -167,7 +175,7 @@ class Conversation:
             else:
                 await self._queries.acquire()
             try:
-                await self._services.subscriber.answer(subscription_id, opened.subscription)
+                source = await self._services.subscriber.answer(subscription_id, opened.subscription)
             finally:
                 self._queries.release()
         except RelayError as error:
@@ -180,6 +188,8 @@ class Conversation:
             self._fail(subscription_id, opened, Failed("internal"))
         else:
             opened.task = None
+            counters.queries_answered += 1
+            query_answered("req", source, time.perf_counter() - opened.since)
 
     async def _turn(self, settling: Settling | None) -> None:
         """Wait for the events before this query, and for its turn among the connection's queries."""
@@ -190,6 +200,7 @@ class Conversation:
 
     def _fail(self, subscription_id: str, opened: Open, error: RelayError) -> None:
         counters.queries_failed += 1
+        query_answered("req", "none", time.perf_counter() - opened.since)
         opened.task = None
         if self._subscriptions.holds(subscription_id, opened):
             self._subscriptions.close(subscription_id)
@@ -238,5 +249,6 @@ class Conversation:
 
     def _say_closed(self, text: str) -> None:
         for subscription_id in self._subscriptions:
+            counters.subscriptions_ended += 1
             self.outbox.put(closed(subscription_id, text))
         self.outbox.flush()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from relay.changes.ring import Ring
-from relay.metrics import counters
+from relay.metrics import counters, ok_latency
 from relay.policies.admission import Context, first_objection
 from relay.protocol import kinds
 from relay.protocol.errors import Duplicate, Failed, Invalid, RelayError
@@ -40,6 +40,7 @@ class Publisher:
     def publish(self, event: Event, answer: Answer) -> bool:
         """Admit an event; True if `answer` will be called later, False if it was called already."""
         counters.events_received += 1
+        since = time.perf_counter()
         try:
             stored = self.admit(event)
             if stored is None:
@@ -55,7 +56,7 @@ class Publisher:
             place = address(event)
             self._writer.submit(
                 Entry(stored, place[2] if place else None),
-                lambda entry, outcome: answer(entry.event.id, _answer(entry.event.id, outcome)),
+                lambda entry, outcome: answer(entry.event.id, _answer(entry.event.id, outcome, since)),
             )
         except RelayError as error:
             counters.rejections[error.prefix] += 1
@@ -81,7 +82,8 @@ class Publisher:
         return StoredEvent.of(event)
 
 
-def _answer(event_id: str, outcome: Outcome) -> bytes:
+def _answer(event_id: str, outcome: Outcome, since: float) -> bytes:
+    ok_latency.observe(time.perf_counter() - since)
     if outcome is Outcome.STORED:
         counters.events_stored += 1
         return b'["OK","%b",true,""]' % event_id.encode()

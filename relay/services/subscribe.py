@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from relay.changes.change import Added
+from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.protocol.messages import eose
 from relay.storage.log import LogPruned, changes_after
@@ -32,9 +33,10 @@ class Subscriber:
         self._hub = hub
         self._reads = reads
 
-    async def answer(self, subscription_id: str, subscription: Subscription) -> None:
+    async def answer(self, subscription_id: str, subscription: Subscription) -> str:
         """Send the stored events and EOSE, then release the subscription.
 
+        Returns which layer had the stored events, one of relay.metrics.SOURCES.
         Raises Failed or TimeoutError when the query or the client takes too long. Cancelling it is safe at any point.
         """
         result = await self._reads.query(subscription.filters)
@@ -47,10 +49,11 @@ class Subscriber:
             except OutOfReach:
                 position = await self._from_log(subscription, position)
             else:
-                return
+                return "none"
 
     async def _send(self, subscription: Subscription, texts: Sequence[bytes]) -> None:
         outbox, head = subscription.outbox, subscription.head
+        counters.stored_sent += len(texts)
         waiting = 0
         for start in range(0, len(texts), CHUNK_EVENTS):
             waiting += outbox.put_all([head + text + b"]" for text in texts[start : start + CHUNK_EVENTS]])
@@ -72,6 +75,7 @@ class Subscriber:
             return position
         for change in batch.changes:
             if type(change) is Added and self._hub.wants(subscription, change.event):
+                self._hub.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         await self._room(subscription)
         return batch.last

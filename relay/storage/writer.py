@@ -14,6 +14,7 @@ from functools import partial
 import psycopg
 from msgspec import Struct
 
+from relay import metrics
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
@@ -250,6 +251,7 @@ class Writer:
                 log.warning("events are stored again")
             self.batches += 1
             self.events += len(entries)
+            metrics.batch_events.observe(len(entries))
             self.largest_batch = max(self.largest_batch, len(entries))
             return _written(entries, row)
         raise AssertionError("unreachable")

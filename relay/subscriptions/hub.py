@@ -102,6 +102,7 @@ class Hub:
         """
         for change in self.intake.ring.since(position):
             if type(change) is Added and self.wants(subscription, change.event):
+                self.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         subscription.position = max(position, self.position)
 
