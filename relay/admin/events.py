@@ -10,8 +10,20 @@ from django.utils.safestring import SafeString
 
 from relay.admin.filters import KindFilter, TimeFilter, time_range
 from relay.admin.readonly import ReadOnlyAdmin
+from relay.admin.responses import address_of, author_name, response_links
 from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
-from relay.admin.showing import block, event_link, isolated, kind_name, search_link, short, text, when
+from relay.admin.showing import (
+    block,
+    event_link,
+    hex_and_name,
+    isolated,
+    kind_name,
+    search_link,
+    short,
+    text,
+    when,
+    with_visible_formatting,
+)
 from relay.models import Event
 from relay.storage.browse import Events
 
@@ -26,9 +38,19 @@ class EventAdmin(ReadOnlyAdmin[Event]):
     list_display = ("created", "kind_named", "author", "excerpt")
     list_filter = (KindFilter, TimeFilter)
     search_fields = ("id",)
-    search_help_text = "Id or author (hex), kind:1, t:bitcoin"
+    search_help_text = "Id, author, npub, note, nevent, naddr, kind:1, t:bitcoin"
     sortable_by = ("created",)
-    fields = ("id", "author_full", "created", "kind_named", "expires", "content", "tag_table", "pretty_json")
+    fields = (
+        "id_named",
+        "author_full",
+        "created",
+        "kind_named",
+        "expires",
+        "responses",
+        "content",
+        "tag_table",
+        "pretty_json",
+    )
     readonly_fields = fields
 
     def get_search_results(self, request: HttpRequest, queryset: Events, search_term: str) -> tuple[Events, bool]:
@@ -55,9 +77,24 @@ class EventAdmin(ReadOnlyAdmin[Event]):
             '<span class="relay-hex">{}</span>', search_link(f"author:{event.pubkey}", short(event.pubkey))
         )
 
+    @admin.display(description="id")
+    def id_named(self, event: Event) -> SafeString:
+        return hex_and_name(event.id, "note")
+
     @admin.display(description="author")
     def author_full(self, event: Event) -> SafeString:
-        return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{event.pubkey}", event.pubkey))
+        name = author_name(event.pubkey)
+        return format_html(
+            '{}<span class="relay-hex">{}</span><br>{}',
+            format_html("<strong>{}</strong><br>", isolated(name, 80)) if name else "",
+            search_link(f"author:{event.pubkey}", event.pubkey),
+            hex_and_name(event.pubkey, "npub", only_name=True),
+        )
+
+    @admin.display(description="replies and reactions")
+    def responses(self, event: Event) -> SafeString:
+        """How many events name this one, each kind a link to them; the newest 1,000 are looked at."""
+        return response_links(event.id, address_of(event, _decoded(event)["tags"]))
 
     @admin.display(description="expires (UTC)")
     def expires(self, event: Event) -> str:
@@ -83,7 +120,7 @@ class EventAdmin(ReadOnlyAdmin[Event]):
 
     @admin.display(description="JSON")
     def pretty_json(self, event: Event) -> SafeString:
-        return block(json.dumps(_decoded(event), indent=2, ensure_ascii=False))
+        return block(with_visible_formatting(json.dumps(_decoded(event), indent=2, ensure_ascii=False)))
 
 
 def _decoded(event: Event) -> dict[str, Any]:

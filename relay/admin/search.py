@@ -1,9 +1,12 @@
 """What an operator may type to find events: exact, and always the walk of one index.
 
 64 hex digits              an event's id, or an author's key
-id:...  author:...         the one or the other alone
+npub1...  nprofile1...     an author
+note1...  nevent1...       an event
+naddr1...                  the newest version of a replaceable or addressable event
+id:...  author:...         the one or the other alone, in any of these forms
 kind:1                     a kind
-t:bitcoin  t:"two words"   a single-letter tag with this value; one at most
+t:bitcoin  t:"two words"   a single-letter tag with this value; one at most. p:npub1..., e:note1...
 since:2026-01-31  until:2026-01-31T12:00  until:1767225600
                            a day, a time (UTC) or Unix seconds; both ends belong to the range
 """
@@ -13,7 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 
 from relay.models import Event
-from relay.storage.browse import Events, with_tag
+from relay.protocol import nip19
+from relay.storage.browse import Events, newest_version, with_tag
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 _TERM = re.compile(r'([^\s:"]+):"([^"]*)"|(\S+)')
@@ -34,6 +38,7 @@ class Search:
     since: int | None = None
     until: int | None = None
     tag: str | None = None
+    address: tuple[str, int, str] | None = None  # author, kind and identifier
 
     def within(self, since: int | None, until: int | None) -> "Search":
         """This search, of a range of time that is no wider than the given one."""
@@ -48,6 +53,8 @@ def parse_search(text: str) -> Search:
     for name, quoted, plain in _TERM.findall(text):
         if name:
             _take(search, name, quoted)
+        elif nip19.is_name(plain):
+            _take_name(search, plain)
         elif ":" in plain:
             _take(search, *plain.split(":", 1))
         else:
@@ -55,11 +62,29 @@ def parse_search(text: str) -> Search:
     return search
 
 
+def _take_name(search: Search, text: str) -> None:
+    name = named(text)
+    if name.id is not None:
+        search.id = name.id
+    elif name.author is not None and name.identifier is not None:
+        search.address = name.author, kind_number(str(name.kind)), name.identifier
+    else:
+        search.author = name.author
+
+
+def named(text: str) -> nip19.Name:
+    """What a NIP-19 name names. Raises BadSearch."""
+    try:
+        return nip19.decode(text)
+    except nip19.NotAName as error:
+        raise BadSearch(str(error)) from None
+
+
 def _take(search: Search, name: str, value: str) -> None:
     if name == "id":
-        search.id = hex_key(value)
+        search.id = _plain_key(value, "id")
     elif name in ("author", "pubkey"):
-        search.author = hex_key(value)
+        search.author = _plain_key(value, "author")
     elif name == "kind":
         search.kind = kind_number(value)
     elif name == "since":
@@ -69,7 +94,27 @@ def _take(search: Search, name: str, value: str) -> None:
     else:
         if search.tag is not None:
             raise BadSearch("Only one tag can be searched for at a time.")
-        search.tag = tag_of(name, value)
+        search.tag = tag_of(name, _tag_value(value))
+
+
+def _plain_key(text: str, part: str) -> str:
+    """The id or author (`part`) that a name or 64 hex digits give. Raises BadSearch."""
+    if not nip19.is_name(text):
+        return hex_key(text)
+    key = getattr(named(text), part)
+    if key is None:
+        raise BadSearch(f"That name gives no {part}.")
+    return str(key)
+
+
+def _tag_value(value: str) -> str:
+    """As it stands in a tag: events and authors in hex, whichever way they were written."""
+    if not nip19.is_name(value):
+        return value
+    name = named(value)
+    if name.identifier is not None:
+        return f"{name.kind}:{name.author}:{name.identifier}"
+    return str(name.id or name.author)
 
 
 def tag_of(letter: str, value: str) -> str:
@@ -85,7 +130,10 @@ def hex_key(text: str) -> str:
     """An id or a public key as 64 lower-case hex digits. Raises BadSearch."""
     key = text.lower()
     if not HEX_KEY.fullmatch(key):
-        raise BadSearch(f"“{text[:80]}” is not an id or a public key of 64 hex digits. Content cannot be searched.")
+        raise BadSearch(
+            f"“{text[:80]}” is not an id or a public key of 64 hex digits, nor an npub, note, nprofile, nevent "
+            "or naddr. Content cannot be searched."
+        )
     return key
 
 
@@ -115,8 +163,10 @@ def matching(events: Events, search: Search) -> Events:
         # Asked beforehand, because no single index answers "id or author" in order.
         is_id = Event.objects.filter(id=search.key).exists()
         events = events.filter(id=search.key) if is_id else events.filter(pubkey=search.key)
-    named = {"id": search.id, "pubkey": search.author, "kind": search.kind}
-    events = events.filter(**{field: value for field, value in named.items() if value is not None})
+    if search.address is not None:
+        events = events.filter(id=newest_version(*search.address) or "")
+    fields = {"id": search.id, "pubkey": search.author, "kind": search.kind}
+    events = events.filter(**{field: value for field, value in fields.items() if value is not None})
     events = between(events, search.since, search.until)
     return events if search.tag is None else with_tag(events, search.tag, search.since, search.until)
 

@@ -1,11 +1,15 @@
 """How events look in the admin. Rule: what clients sent is text: escaped, isolated, and cut to a bearable length."""
 
+import json
+import unicodedata
 from datetime import UTC, datetime
 
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
+
+from relay.protocol import nip19
 
 KIND_NAMES = {
     0: "Profile",
@@ -30,8 +34,8 @@ _VISIBLE_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) no
 
 
 def text(value: str, longest: int) -> str:
-    """At most `longest` characters, control characters as their pictures."""
-    shown = value[:longest].translate(_VISIBLE_CONTROLS)
+    """At most `longest` characters, control characters as their pictures, half a surrogate pair as `?`."""
+    shown = value[:longest].translate(_VISIBLE_CONTROLS).encode("utf-8", "replace").decode()
     return f"{shown}…" if len(value) > longest else shown
 
 
@@ -68,6 +72,21 @@ def search_link(term: str, label: str) -> SafeString:
     """A link to the events that a search finds."""
     url = f"{reverse('admin:relay_event_changelist')}?{urlencode({'q': term})}"
     return format_html('<a class="relay-link" href="{}"><bdi>{}</bdi></a>', url, label)
+
+
+def hex_and_name(key: str, form: str, *, only_name: bool = False) -> SafeString:
+    """An id or key in hex and as people copy it: `form` is note or npub."""
+    name = format_html('<span class="relay-hex">{}</span>', nip19.encode(form, bytes.fromhex(key)))
+    return name if only_name else format_html('<span class="relay-hex">{}</span><br>{}', key, name)
+
+
+def with_visible_formatting(json_text: str) -> str:
+    """JSON with its invisible characters (direction, zero width) written as escapes: the same value, nothing hidden."""
+    return "".join(_escaped(char) if unicodedata.category(char) == "Cf" else char for char in json_text)
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1]
 
 
 def short(hex_key: str) -> str:

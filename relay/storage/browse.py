@@ -3,19 +3,22 @@
 Rule: nothing here counts a table or reads it whole. Runs on Django's connection, which serves people, not clients.
 """
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import Model, QuerySet
 from psycopg.errors import QueryCanceled
 
-from relay.models import Event, tag_key
+from relay.models import Event, Tag, packed_value, tag_key
 from relay.protocol.errors import Failed
 
 Row = TypeVar("Row", bound=Model)
 Events: TypeAlias = "QuerySet[Event, Event]"
 
 PATIENCE_SECONDS = 5.0
+RESPONSES_LOOKED_AT = 1_000
 ORDER_OF_TAGS = ["-relay_tag.created_at", "relay_tag.event_id"]
 
 
@@ -34,6 +37,45 @@ def with_tag(events: Events, letter_and_value: str, since: int | None = None, un
     is_oldest_first = events.query.order_by[:1] == ("created_at",)
     order = ["relay_tag.created_at", "-relay_tag.event_id"] if is_oldest_first else ORDER_OF_TAGS
     return events.extra(tables=["relay_tag"], where=where, params=params, order_by=order)  # noqa: S610 - constant text
+
+
+def newest_version(author: str, kind: int, identifier: str) -> str | None:
+    """The id of the newest version of a replaceable or addressable event, None when there never was one.
+
+    `author` is hex, `identifier` the value of the `d` tag, empty for replaceable events. One look-up by primary key.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT event_id FROM relay_head WHERE pubkey = %s AND kind = %s AND d = %s",
+            [bytes.fromhex(author), kind, packed_value(identifier)],
+        )
+        row = cursor.fetchone()
+    return None if row is None else bytes(row[0]).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """What events name an event: how many of each kind, among the newest `looked_at`. `is_all`: there are no more."""
+
+    by_kind: dict[int, int]
+    looked_at: int
+    is_all: bool
+
+
+def responses(event_id: str, address: str = "", most: int = RESPONSES_LOOKED_AT) -> Responses:
+    """Who answered, liked or repeated an event: those with an `e` tag of it, or an `a` tag of its address.
+
+    Raises Failed when the database takes too long. Reads at most `most` rows of each tag's index.
+    """
+    keys = [f"e:{event_id}", *([f"a:{address}"] if address else [])]
+    found: dict[str, int] = {}
+    is_all = True
+    for key in keys:
+        rows = rows_in_time(Tag.objects.filter(key=key).order_by("-created_at", "event")[:most])
+        is_all = is_all and len(rows) < most
+        found |= {row.event: row.kind for row in rows}
+    by_kind = Counter(found.values())
+    return Responses(dict(by_kind.most_common()), len(found), is_all)
 
 
 def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = PATIENCE_SECONDS) -> list[Row]:

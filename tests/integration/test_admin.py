@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from relay.admin import paging
 from relay.models import Event
+from relay.protocol.nip19 import encode
 from relay.storage import browse
 from tests.events import pubkey_of, secret, unsigned_event
 from tests.integration.storage.conftest import database  # noqa: F401
@@ -24,13 +25,17 @@ pytestmark = pytest.mark.django_db
 EVENTS = 20_000
 FIRST = 1_700_000_000
 AUTHORS = [pubkey_of(secret(number)) for number in range(1, 21)]
-HOSTILE = "<script>alert(1)</script>\x00 \u202eturned"
+HOSTILE = "<script>alert(1)</script>\x00 \u202eturned \u200bwide"
 LIST = "/admin/relay/event/"
+RESPONDED = 41
+"""The number of the event that others respond to."""
 
 
 def event_at(number: int) -> dict[str, Any]:
     """One event a second; every tenth a reaction, one tag that many have and one that few have."""
     tags = [["t", "common"], ["r", f"https://site.example/{number % 500}"], ["title", "not", "indexed"]]
+    if number > EVENTS - 1_500:
+        tags.append(["e", event_at(RESPONDED)["id"]])
     return unsigned_event(
         pubkey=AUTHORS[number % len(AUTHORS)],
         kind=7 if number % 10 == 0 else 1,
@@ -40,10 +45,20 @@ def event_at(number: int) -> dict[str, Any]:
     )
 
 
+PROFILE = unsigned_event(pubkey=AUTHORS[3], kind=0, content=json.dumps({"name": "<i>Ann\ud800"}), created_at=FIRST - 2)
+ARTICLE = unsigned_event(
+    pubkey=AUTHORS[3], kind=30_023, content="an article", tags=[["d", "a d"]], created_at=FIRST - 1
+)
+NPUB = encode("npub", bytes.fromhex(AUTHORS[3]))
+NEVENT = encode("nevent", b"\x00\x20" + bytes.fromhex(event_at(77)["id"]))
+NADDR = encode("naddr", b"\x00\x03a d\x02\x20" + bytes.fromhex(AUTHORS[3]) + b"\x03\x04" + (30_023).to_bytes(4, "big"))
+
+
 async def _store() -> None:
     scribe = Scribe(queue_events=EVENTS)
     scribe.writer.start()
     await scribe.write_entries([entry(event_at(number)) for number in range(EVENTS)])
+    await scribe.write_entries([entry(event) for event in (PROFILE, ARTICLE)])
     await scribe.writer.stop(5)
 
 
@@ -101,6 +116,10 @@ SEARCHES = [
     {"o": "1"},
     {"q": AUTHORS[3]},
     {"q": event_at(77)["id"]},
+    {"q": NPUB},
+    {"q": NEVENT},
+    {"q": NADDR},
+    {"q": f"p:{NPUB}"},
     {"q": "kind:7"},
     {"q": f"author:{AUTHORS[3]} kind:1"},
     {"q": "t:common"},
@@ -158,7 +177,7 @@ def test_the_newest_are_on_top_and_older_ones_a_page_further(operator: Client) -
 
 
 def test_the_order_can_be_turned_round(operator: Client) -> None:
-    assert contents(page(operator, LIST, o="1"))[:2] == ["note 0", "note 1"]
+    assert contents(page(operator, LIST, o="1"))[1:4] == ["an article", "note 0", "note 1"]
 
 
 def test_the_last_page_has_no_next_one(operator: Client) -> None:
@@ -181,6 +200,8 @@ def test_turning_pages_has_an_end_that_says_what_to_do(operator: Client) -> None
         ({"q": event_at(77)["id"]}, 77),
         ({"q": f"id:{event_at(77)['id']}"}, 77),
         ({"q": AUTHORS[3]}, EVENTS - 20 + 3),
+        ({"q": NEVENT}, 77),
+        ({"q": f"{NPUB} kind:1"}, EVENTS - 20 + 3),
         ({"q": "kind:7"}, EVENTS - 10),
         ({"kind": "7"}, EVENTS - 10),
         ({"q": "t:common", "o": "1"}, 0),
@@ -226,11 +247,33 @@ def test_a_search_that_takes_too_long_is_given_up_with_a_message(
     assert "took too long" in page(operator, LIST)
 
 
+def test_an_address_is_its_newest_version(operator: Client) -> None:
+    assert contents(page(operator, LIST, q=NADDR)) == ["an article"]
+
+
+def test_an_event_page_counts_the_newest_responses_and_reads_no_more(operator: Client) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        html = page(operator, f"{LIST}{event_at(RESPONDED)['id']}/change/")
+
+    assert [node for _, nodes in plans(captured) for node in nodes if node[0] == "Seq Scan" or node[2] > 1_000] == []
+    assert re.search(r"Reactions</th><td><a [^>]*><bdi>100</bdi>", html)
+    assert re.search(r"Reposts</th><td>0</td>", html)
+    assert "Among the newest 1,000 that name it; there are more." in html
+
+
+def test_an_author_has_its_names(operator: Client) -> None:
+    html = page(operator, f"{LIST}{event_at(3)['id']}/change/")
+
+    assert '<bdi class="relay-text">&lt;i&gt;Ann?</bdi>' in html
+    assert NPUB in html
+
+
 def test_an_event_page_shows_hostile_text_as_text(operator: Client) -> None:
     html = page(operator, f"{LIST}{event_at(EVENTS - 1)['id']}/change/")
 
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;␀" in html
+    assert "\\u202eturned \\u200bwide" in html
     assert 'href="/admin/relay/event/?q=t%3A%22common%22"' in html
     assert f"author%3A{AUTHORS[(EVENTS - 1) % 20]}" in html
     assert '<input type="submit" value="Save"' not in html

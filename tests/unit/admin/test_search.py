@@ -3,8 +3,13 @@
 import pytest
 
 from relay.admin.search import BadSearch, Search, moment, parse_search
+from relay.protocol.nip19 import encode
 
 KEY = "ab" * 32
+NPUB = encode("npub", bytes.fromhex(KEY))
+NOTE = encode("note", bytes.fromhex(KEY))
+NEVENT = encode("nevent", b"\x00\x20" + bytes.fromhex(KEY))
+NADDR = encode("naddr", b"\x00\x03a d\x02\x20" + bytes.fromhex(KEY) + b"\x03\x04" + (30_023).to_bytes(4, "big"))
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,16 @@ KEY = "ab" * 32
         (f"id:{KEY}", Search(id=KEY)),
         (f"author:{KEY} kind:30023", Search(author=KEY, kind=30_023)),
         (f"pubkey:{KEY}", Search(author=KEY)),
+        (NPUB, Search(author=KEY)),
+        (f"nostr:{NPUB} kind:1", Search(author=KEY, kind=1)),
+        (NOTE, Search(id=KEY)),
+        (NEVENT, Search(id=KEY)),
+        (NADDR, Search(address=(KEY, 30_023, "a d"))),
+        (f"author:{NPUB}", Search(author=KEY)),
+        (f"id:{NEVENT}", Search(id=KEY)),
+        (f"p:{NPUB}", Search(tag=f"p{KEY}")),
+        (f"e:{NOTE}", Search(tag=f"e{KEY}")),
+        (f"a:{NADDR}", Search(tag=f"a30023:{KEY}:a d")),
         ("t:bitcoin kind:1", Search(tag="tbitcoin", kind=1)),
         ('t:"two words" since:10', Search(tag="ttwo words", since=10)),
         ("a:30023:abc:d", Search(tag="a30023:abc:d")),
@@ -30,7 +45,12 @@ def test_terms_are_understood(text: str, search: Search) -> None:
     "text, hint",
     [
         ("hello", "64 hex digits"),
-        ("npub1abc", "64 hex digits"),
+        ("npub1abc", "does not belong there"),
+        (f"{NPUB[:-1]}q", "checksum"),
+        (f"id:{NPUB}", "gives no id"),
+        (f"author:{NOTE}", "gives no author"),
+        (encode("nsec", bytes(32)), "secret key"),
+        (encode("naddr", b"\x00\x00\x02\x20" + bytes(32) + b"\x03\x04\x00\x01\x00\x00"), "0 to 65535"),
         ("id:abc", "64 hex digits"),
         ("kind:-1", "0 to 65535"),
         ("kind:70000", "0 to 65535"),

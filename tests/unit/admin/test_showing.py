@@ -1,6 +1,8 @@
 """How hostile text looks in the admin."""
 
-from relay.admin.showing import isolated, kind_name, short, text, when
+import json
+
+from relay.admin.showing import isolated, kind_name, short, text, when, with_visible_formatting
 
 
 def test_markup_is_escaped_and_isolated() -> None:
@@ -27,3 +29,14 @@ def test_a_kind_has_its_number_and_its_name_if_it_has_one() -> None:
 
 def test_a_key_is_told_by_its_ends() -> None:
     assert short("0123456789abcdef" * 4) == "01234567…cdef"
+
+
+def test_half_a_surrogate_pair_can_be_sent_to_a_browser() -> None:
+    assert text("a\ud800b", 100) == "a?b"
+
+
+def test_json_hides_nothing_and_keeps_its_value() -> None:
+    shown = with_visible_formatting(json.dumps({"content": "a\u202eb\u200bc\U000e0001"}, ensure_ascii=False))
+
+    assert shown == '{"content": "a\\u202eb\\u200bc\\udb40\\udc01"}'
+    assert json.loads(shown) == {"content": "a\u202eb\u200bc\U000e0001"}

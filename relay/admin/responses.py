@@ -1,0 +1,55 @@
+"""What others made of an event, for its page: counts that cost the same however famous it is."""
+
+import json
+from collections.abc import Sequence
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from relay.admin.showing import kind_name, search_link
+from relay.models import Event
+from relay.protocol.errors import Failed
+from relay.protocol.kinds import METADATA, is_addressable, is_replaceable
+from relay.storage import browse
+
+WELL_KNOWN = {1: "Replies and mentions", 7: "Reactions", 6: "Reposts", 9735: "Zaps", 1984: "Reports"}
+"""Kinds that are named even when there are none."""
+
+
+def address_of(event: Event, tags: Sequence[Sequence[str]]) -> str:
+    """What an `a` tag says to mean the newest version of this event, empty for events that have no versions."""
+    if is_addressable(event.kind):
+        identifier = next((tag[1] for tag in tags if tag[:1] == ["d"] and len(tag) > 1), "")
+        return f"{event.kind}:{event.pubkey}:{identifier}"
+    return f"{event.kind}:{event.pubkey}:" if is_replaceable(event.kind) else ""
+
+
+def response_links(event_id: str, address: str) -> SafeString:
+    """The number of events of each kind that name this one, each a link to the list of them."""
+    try:
+        found = browse.responses(event_id, address)
+    except Failed:
+        return format_html("<p>Counting took too long.</p>")
+    kinds = {**dict.fromkeys(WELL_KNOWN, 0), **found.by_kind}
+    tag = f'a:"{address}"' if address and '"' not in address else f"e:{event_id}"
+    rows = format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", (_row(tag, *pair) for pair in kinds.items()))
+    more = "" if found.is_all else f"Among the newest {found.looked_at:,} that name it; there are more."
+    return format_html('<table class="relay-tags"><tbody>{}</tbody></table>{}', rows, more)
+
+
+def _row(tag: str, kind: int, count: int) -> tuple[str, str]:
+    shown = f"{count:,}"
+    return WELL_KNOWN.get(kind) or kind_name(kind), search_link(f"{tag} kind:{kind}", shown) if count else shown
+
+
+def author_name(pubkey: str) -> str:
+    """What an author calls itself in its profile (kind 0), empty when it has none: a claim, and hostile text."""
+    profile_id = browse.newest_version(pubkey, METADATA, "")
+    profile = Event.objects.filter(id=profile_id).first() if profile_id else None
+    try:
+        claimed = json.loads(json.loads(profile.json)["content"]) if profile else {}
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(claimed, dict):
+        return ""
+    return next((name for key in ("display_name", "name") if isinstance(name := claimed.get(key), str) and name), "")
