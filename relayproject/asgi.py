@@ -14,6 +14,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relayproject.settings")
 django_application = get_asgi_application()
 
+from django.conf import settings  # noqa: E402
+
 from relayproject.runtime.presence import require_database  # noqa: E402  needs the settings
 from relayproject.runtime.refusal import Refusal  # noqa: E402
 
@@ -24,12 +26,14 @@ if not os.environ.get("RELAY_SUPERVISED"):
         sys.exit(str(refusal))
 
 
-from relay.consumers import RelayConsumer  # noqa: E402  needs the apps
+from analytics.exposition_store import leave_figures  # noqa: E402  needs the apps
+from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import runtime  # noqa: E402
 from relay.views.doors import PublicDoors  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
+leave_figures(settings.PROMETHEUS_MULTIPROC_DIR, settings.RELAY_WORKER)
 
 
 async def websocket(scope: Any, receive: Any, send: Any) -> None:

@@ -88,7 +88,7 @@ def _keys(settings: Any) -> Iterator[Problem]:
 
 
 def _networks(settings: Any) -> Iterator[Problem]:
-    for name in ("RELAY_TRUSTED_PROXIES", "RELAY_IP_LIMIT_EXEMPT"):
+    for name in ("RELAY_TRUSTED_PROXIES", "RELAY_IP_LIMIT_EXEMPT", "RELAY_METRICS_ALLOW"):
         for word in getattr(settings, name):
             try:
                 ip_network(word, strict=False)

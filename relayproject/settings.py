@@ -104,6 +104,11 @@ RELAY_HEARTBEAT_SECONDS = env.seconds(
     "RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0
 )  # silence after which a worker is replaced
 
+# -- Who may read /metrics ----------------------------------------------------------------------------
+RELAY_METRICS_TOKEN = env.text("RELAY_METRICS_TOKEN")
+RELAY_METRICS_ALLOW = env.words("RELAY_METRICS_ALLOW", ("127.0.0.0/8", "::1/128"))
+PROMETHEUS_MULTIPROC_DIR = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")  # made by `serve` for its processes
+
 # -- Writing, ring and log ----------------------------------------------------------------------------
 RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # events of one transaction
 RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # events that wait in one worker
@@ -147,6 +152,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "relay.views.security.SecurityHeaders",
     "relay.views.static.StaticFiles",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -154,6 +160,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "analytics.exposition_http.HttpMetrics",
     "axes.middleware.AxesMiddleware",  # the last: it answers for a sign-in that was refused
 ]
 
@@ -232,10 +239,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {
-    "sweep-expired-events": {"task": "relay.tasks.sweep_expired", "schedule": RELAY_SWEEP_SECONDS},
-    "prune-change-log": {"task": "relay.tasks.prune_change_log", "schedule": 300.0},
-    "prune-sign-ins": {"task": "relay.tasks.prune_sign_ins", "schedule": 3_600.0},
+CELERY_RESULT_EXPIRES = None  # nothing is kept, so nothing is cleaned up
+JOBS = {  # name: task, seconds, what it does; analytics/schedule.py brings them into the schedule, and the views' own
+    "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Takes expired events away"),
+    "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops old parts of the log of changes"),
+    "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Forgets old sign-ins and sessions"),
 }
 
 # -- Logging ------------------------------------------------------------------------------------------

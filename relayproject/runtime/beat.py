@@ -13,9 +13,11 @@ import time
 import psycopg
 
 from relayproject.celery import app
+from relayproject.runtime import metrics_folder
 from relayproject.runtime.preparation import BEAT_LOCK
 
 LOOK_SECONDS = 2.0
+SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 
 def wait_for_turn(connection: "psycopg.Connection[tuple[bool]]") -> None:
@@ -47,6 +49,8 @@ def watch(connection: "psycopg.Connection[tuple[bool]]") -> None:
 def main() -> None:
     from django.conf import settings
 
+    metrics_folder.count_as("beat")
+
     try:
         connection = psycopg.connect(
             settings.DATABASE_URL, autocommit=True, connect_timeout=3, keepalives_idle=10, keepalives_count=3
@@ -55,7 +59,7 @@ def main() -> None:
     except psycopg.Error as error:
         sys.exit(f"beat: the database does not answer: {error}")
     threading.Thread(target=watch, args=(connection,), daemon=True).start()
-    app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler="celery.beat:Scheduler").run()
+    app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler=SCHEDULER).run()
 
 
 if __name__ == "__main__":

@@ -9,12 +9,17 @@ import warnings
 from celery.platforms import SecurityWarning
 
 from relayproject.celery import app
+from relayproject.runtime import metrics_folder
 
 CONCURRENCY = 2
 
 
 def main() -> None:
     warnings.simplefilter("ignore", SecurityWarning)  # about root: no job is unpickled, no job runs a stranger's code
+    metrics_folder.count_as("jobs")
+    from analytics.exposition_tasks import watch_tasks
+
+    watch_tasks()
     worker = app.Worker(
         pool="threads",
         concurrency=CONCURRENCY,

@@ -13,10 +13,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from relayproject import env, settings
 from relayproject.rules import problems
+from relayproject.runtime import metrics_folder
 from relayproject.runtime.child import PROJECT, Child, say
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.processes import end_soon, ended, spawn
@@ -115,6 +118,7 @@ class Supervisor:
         environment = {**os.environ, **self._services.addresses}
         environment["RELAY_SUPERVISED"] = "1"
         environment["RELAY_DATA_DIR"] = str(self._folder.path)
+        environment[metrics_folder.VARIABLE] = str(metrics_folder.make(self._folder.path))
         if not env.text("SECRET_KEY"):
             environment["SECRET_KEY"] = self._folder.secret_key()
         return environment
@@ -148,6 +152,7 @@ class Supervisor:
                     {**environment, "RELAY_WORKER": str(number)},
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_death=self._give_up_when_hopeless,
+                    on_end=partial(self._forget, environment, f"worker-{number}"),
                 )
             )
         await self._unless_stopped(self._all_ready())
@@ -171,9 +176,20 @@ class Supervisor:
 
     def _start_jobs(self, environment: dict[str, str]) -> None:
         if "worker" in self._roles:
-            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment))
+            self._keep(
+                Child(
+                    "Celery worker",
+                    "relayproject.runtime.jobs",
+                    environment,
+                    on_end=partial(self._forget, environment, "jobs"),
+                )
+            )
         if "beat" in self._roles:
             self._keep(Child("beat", "relayproject.runtime.beat", environment))
+
+    @staticmethod
+    def _forget(environment: dict[str, str], place: str) -> None:
+        metrics_folder.forget(Path(environment[metrics_folder.VARIABLE]), place)
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)

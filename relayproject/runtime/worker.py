@@ -16,6 +16,7 @@ import uvicorn
 from relay.transport.http_protocol import RelayHTTPProtocol
 from relay.transport.listener import listening_socket
 from relay.transport.picows_protocol import PicowsProtocol
+from relayproject.runtime import metrics_folder
 from relayproject.runtime.heartbeat import Heartbeat
 
 BACKLOG = 2_048
@@ -78,6 +79,7 @@ def configuration() -> uvicorn.Config:
 def main() -> None:
     from relayproject import settings
 
+    metrics_folder.count_as(f"worker-{settings.RELAY_WORKER}")
     server = Server(configuration())
     if "RELAY_HEARTBEAT_FD" in os.environ:
         server.heartbeat = Heartbeat(int(os.environ["RELAY_HEARTBEAT_FD"]))

@@ -1,0 +1,1 @@
+"""HTTP answers of the analytics: one module for each."""
