@@ -178,7 +178,7 @@ class Across:
 
 
 def lock_key(key: bytes) -> bytes:
-    """The key of the lock of a value, in the value's own slot."""
+    """The key of the lock of a value, in the value's own slot; the key has a hash tag, or no brace at all."""
     start = key.find(b"{")
     if start >= 0 and key.find(b"}", start) > start + 1:
         return b"lock:" + key

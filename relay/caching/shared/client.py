@@ -23,8 +23,8 @@ SCAN_COUNT = 500
 class Shared:
     """L2 at the URL (the forms stand in `address`); raises ValueError for a wrong one.
 
-    `on_connected` are called, without arguments, whenever a connection was newly made: the server behind it may be
-    another one than before, or an empty one.
+    `on_connected` are called, without arguments and in the next turn, whenever a connection was newly made: the server
+    behind it may be another one than before, or an empty one.
     """
 
     def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
@@ -60,7 +60,7 @@ class Shared:
     def _changed(self, is_up: bool) -> None:
         if is_up:
             for callback in list(self.on_connected):
-                callback()
+                asyncio.get_running_loop().call_soon(callback)
 
     def send(self, key: bytes, parts: tuple[Part, ...], on_reply: OnReply) -> None:
         """Send a command to the server of the key, with the least cost; several of one turn leave in one write.

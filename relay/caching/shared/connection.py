@@ -144,9 +144,8 @@ class Connection(asyncio.Protocol):
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
-                if not waiting:
-                    if self.is_open:
-                        self.close("a reply to no command")
+                if not waiting:  # which is so, too, when a callback has closed the connection
+                    self.close("a reply to no command")
                     return
                 on_reply = waiting.popleft()
                 if type(reply) is hiredis.ReplyError:
@@ -185,9 +184,10 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._out = []
-        waiting, self._waiting = self._waiting, deque()
+        waiting = self._waiting
         self._counters.failures += len(waiting)
-        for on_reply in waiting:
+        while waiting:
+            on_reply = waiting.popleft()
             try:
                 on_reply(Away(reason))
             except Exception as error:

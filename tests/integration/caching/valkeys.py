@@ -1,0 +1,219 @@
+"""Real servers for the shared cache: one, a master with a replica and a Sentinel, a Cluster of three and three."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from relayproject.runtime.processes import end, spawn
+from relayproject.runtime.valkey import EmbeddedValkey, binary
+
+STEPS = ((signal.SIGKILL, 5.0),)
+NODE_TIMEOUT_MILLISECONDS = 1_000
+REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+
+
+async def until(condition: Callable[[], object], seconds: float = 15.0) -> float:
+    """Wait until it is true; returns after how many seconds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, "it did not come true"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - start
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """The same where no loop runs; a server that does not answer yet is no failure."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except RedisError:
+            pass
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Node:
+    """A server on a TCP port of its own, with its options."""
+
+    def __init__(self, folder: Path, port: int, *options: str) -> None:
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}"
+        self.admin: Redis = Redis(port=port, socket_timeout=5, protocol=2)
+        self._folder = folder / str(port)
+        self._folder.mkdir(parents=True)
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, *words: str | int) -> Any:
+        """The answer to a command that an administrator gives."""
+        return self.admin.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            command = [str(binary()), *self._options, "--port", str(self.port), "--save", "", "--daemonize", "no"]
+            self._process = spawn(command, output=log, folder=self._folder)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            end(self._process, STEPS)
+        self.admin.close()
+
+    def wait(self) -> None:
+        wait_until(self.admin.ping)
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="relay-valkeys-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def one_server() -> Iterator[EmbeddedValkey]:
+    """The server as `serve` starts it; it can be stopped and started again at the same address."""
+    with folder() as path:
+        server = EmbeddedValkey(path, path / "valkey.log")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop(hasty=True)
+
+
+@contextmanager
+def nodes(path: Path, ports: list[int], *options: str) -> Iterator[list[Node]]:
+    started = [Node(path, port, *options) for port in ports]
+    try:
+        for node in started:
+            node.start()
+        for node in started:
+            node.wait()
+        yield started
+    finally:
+        for node in started:
+            node.kill()
+
+
+class Guarded:
+    """A master, its replica and a Sentinel that watches them."""
+
+    def __init__(self, master: Node, replica: Node, sentinel: Node) -> None:
+        self.master, self.replica, self.sentinel = master, replica, sentinel
+        self.url = f"redis+sentinel://127.0.0.1:{free_ports(1)[0]},127.0.0.1:{sentinel.port}/main"
+
+
+@contextmanager
+def guarded() -> Iterator[Guarded]:
+    first, second, watcher = free_ports(3)
+    with folder() as path, nodes(path, [first, second], *REPLICATION) as (master, replica):
+        replica.run("REPLICAOF", "127.0.0.1", first)
+        wait_until(lambda: follows(replica))
+        configuration = path / "sentinel.conf"
+        configuration.write_text(
+            f"sentinel monitor main 127.0.0.1 {first} 1\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
+        )
+        with nodes(path, [watcher], str(configuration), "--sentinel") as (sentinel,):
+            wait_until(lambda: sentinel.run("SENTINEL", "REPLICAS", "main"))
+            yield Guarded(master, replica, sentinel)
+
+
+class ClusterOfSix:
+    """Masters are the first three; replica n + 3 follows master n."""
+
+    def __init__(self, members: list[Node]) -> None:
+        self.masters, self.replicas = members[:3], members[3:]
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in members)
+
+    def master_of(self, slot: int) -> Node:
+        """Who serves the slot, by the first master that answers."""
+        for node in [*self.masters, *self.replicas]:
+            try:
+                for first, last, master, *_ in node.run("CLUSTER", "SLOTS"):
+                    if first <= slot <= last:
+                        return next(one for one in [*self.masters, *self.replicas] if one.port == master[1])
+            except RedisError:
+                continue
+        raise AssertionError("nobody serves the slot")
+
+
+@contextmanager
+def cluster() -> Iterator[ClusterOfSix]:
+    """Slots in thirds; the others go on serving while a master is away."""
+    ports = free_ports(12)
+    with folder() as path:
+        members = [
+            Node(
+                path, port, "--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout",
+                str(NODE_TIMEOUT_MILLISECONDS), "--cluster-require-full-coverage", "no", *REPLICATION,
+            )
+            for port, bus in zip(ports[:6], ports[6:], strict=True)
+        ]  # fmt: skip
+        try:
+            _join(members, ports[6:])
+            yield ClusterOfSix(members)
+        finally:
+            for node in members:
+                node.kill()
+
+
+def _join(members: list[Node], buses: list[int]) -> None:
+    for node in members:
+        node.start()
+    bounds = [0, 5461, 10923, 16384]
+    for number, node in enumerate(members):
+        node.wait()
+        node.run("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        if number < 3:
+            node.run("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+        for other, bus in list(zip(members, buses, strict=True))[:number]:
+            node.run("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+    for node in members:
+        wait_until(partial(_says, node, "cluster_known_nodes", "6"))
+    for master, replica in zip(members[:3], members[3:], strict=True):
+        name = master.run("CLUSTER", "MYID")
+        wait_until(partial(replica.run, "CLUSTER", "REPLICATE", name))
+    for node in members:
+        wait_until(partial(_says, node, "cluster_state", "ok"))
+    for node in members[3:]:
+        wait_until(partial(follows, node))
+
+
+def follows(node: Node) -> bool:
+    """Whether a replica has its master's data."""
+    replication: Any = node.admin.info("replication")
+    return bool(replication["role"] == "slave" and replication["master_link_status"] == "up")
+
+
+def _says(node: Node, name: str, value: str) -> bool:
+    """Whether CLUSTER INFO says so."""
+    return f"{name}:{value}" in node.run("CLUSTER", "INFO").decode().split()

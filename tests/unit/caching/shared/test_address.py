@@ -1,0 +1,67 @@
+"""One URL says where the shared cache is."""
+
+import pytest
+
+from relay.caching.shared.address import Place, Topology, parse
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+def test_one_server_with_login_and_database(scheme: str) -> None:
+    address = parse(f"{scheme}://us%40er:p%2Fw@cache.example:7000/3")
+    assert address.topology is Topology.ONE
+    assert address.places == (Place("cache.example", 7000),)
+    assert address.greeting() == [(b"AUTH", "us@er", "p/w"), (b"SELECT", 3)]
+
+
+def test_a_password_alone() -> None:
+    assert parse("redis://:secret@h").greeting() == [(b"AUTH", "secret")]
+
+
+def test_the_port_is_the_usual_one_if_none_is_named() -> None:
+    assert parse("redis://h").places == (Place("h", 6379),)
+
+
+def test_an_address_of_ipv6() -> None:
+    assert parse("redis://[::1]:7000").places == (Place("::1", 7000),)
+    assert parse("redis://[::1]").places == (Place("::1", 6379),)
+
+
+def test_a_unix_socket() -> None:
+    address = parse("unix:///run/valkey.sock?db=2&password=secret")
+    assert address.places == (Place("/run/valkey.sock", 0),)
+    assert address.greeting() == [(b"AUTH", "secret"), (b"SELECT", 2)]
+
+
+def test_the_master_of_sentinels() -> None:
+    address = parse("redis+sentinel://:secret@h1:1,h2/main/4?sentinel_password=other")
+    assert address.topology is Topology.SENTINEL
+    assert address.places == (Place("h1", 1), Place("h2", 26379))
+    assert (address.master_name, address.database) == ("main", 4)
+    assert address.sentinel_greeting() == [(b"AUTH", "other")]
+
+
+def test_a_cluster() -> None:
+    address = parse("valkey+cluster://h1:7000,h2:7001,h3")
+    assert address.topology is Topology.CLUSTER
+    assert address.places == (Place("h1", 7000), Place("h2", 7001), Place("h3", 6379))
+
+
+def test_tls() -> None:
+    assert parse("redis://h").tls is None
+    assert parse("rediss+cluster://h").tls is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "h:6379", "http://h", "redis+ring://h", "redis://", "redis://h1,h2", "redis://h:no", "redis://h:70000",
+        "redis://h/x", "unix://", "redis+sentinel://h", "redis+cluster://h/1", "redis+cluster://",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError):
+        parse(url)
+
+
+def test_no_password_is_shown() -> None:
+    assert "secret" not in repr(parse("redis+sentinel://:secret@h/m?sentinel_password=secret"))
