@@ -201,7 +201,6 @@ class Minute(models.Model):
     subscriptions = models.FloatField(null=True)
     events_per_second = models.FloatField(null=True)
     queries_per_second = models.FloatField(null=True)
-    deliveries_per_second = models.FloatField(null=True)
     query_p95_seconds = models.FloatField(null=True)
     ok_p95_seconds = models.FloatField(null=True)
     position_lag_seconds = models.FloatField(null=True)

@@ -13,6 +13,8 @@ Rank: people, then people by way of engaging added up, then the newer, then the 
 
 from typing import Final
 
+from relay.protocol.visibility import NEVER_SERVED_KINDS
+
 DAY_SECONDS: Final = 86_400
 
 WINDOW_SECONDS: Final = 7 * DAY_SECONDS
@@ -33,6 +35,23 @@ MOST_REPORTED: Final = 500
 HOURS_SECONDS: Final = 30 * DAY_SECONDS
 REPORT_SECONDS: Final = 30 * DAY_SECONDS
 GROWTH_SECONDS: Final = 400 * DAY_SECONDS
+
+NEVER_SERVED: Final = tuple(sorted(NEVER_SERVED_KINDS))
+"""Their authors are not shown: who writes private messages is private as well. They are counted by kind and hour."""
+
+REACTION: Final = 7
+REPOSTS: Final = (6, 16)
+NOTE: Final = 1
+ZAP: Final = 9735
+REPORT: Final = 1984
+TAGGED_KINDS: Final = (20, 21, 22, 1111, 30023)
+"""Pictures, videos, comments and articles: beside notes, the kinds whose hashtags count."""
+
+READ_KINDS: Final = (NOTE, REACTION, *REPOSTS, ZAP, REPORT, *TAGGED_KINDS)
+"""Kinds whose text the roll-up looks into."""
+
+READ_BYTES: Final = 32_768
+"""A longer text is counted and not looked into: a page of the roll-up stays small whatever people publish."""
 
 AHEAD_SECONDS: Final = DAY_SECONDS
 """Events dated further ahead are left out, or they would stay in the roll-up until their time has come."""

@@ -15,7 +15,7 @@ DOWN = f"""
 DROP MATERIALIZED VIEW IF EXISTS {", ".join(VIEWS)};
 DROP TABLE IF EXISTS analytics_cursor, analytics_recent, analytics_kind_hour, analytics_author_day, analytics_growth,
     analytics_report;
-DROP FUNCTION IF EXISTS analytics_now;
+DROP FUNCTION IF EXISTS analytics_now, analytics_mean;
 """
 
 
@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
                     (name, models.FloatField(null=True))
                     for name in (
                         "workers", "connections", "subscriptions", "events_per_second", "queries_per_second",
-                        "deliveries_per_second", "query_p95_seconds", "ok_p95_seconds", "position_lag_seconds", "pool_used",
+                        "query_p95_seconds", "ok_p95_seconds", "position_lag_seconds", "pool_used",
                         "pool_waiting", "cpu_percent", "memory_bytes", "jobs_waiting",
                     )
                 ),

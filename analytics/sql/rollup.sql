@@ -6,6 +6,10 @@ LANGUAGE sql STABLE AS $$
     SELECT coalesce(nullif(current_setting('analytics.now', true), '')::bigint, extract(epoch FROM now())::bigint)
 $$;
 
+-- The mean of `n` samples and one more; what is not known counts nothing.
+CREATE FUNCTION analytics_mean(n integer, mean float, sample float) RETURNS float
+LANGUAGE sql IMMUTABLE AS $$ SELECT coalesce((mean * n + sample) / (n + 1), sample, mean) $$;
+
 -- How far the roll-up has come. `position`: the last change of the log that is in it; it moves in the transaction that
 -- writes the rows. `scan_*`: set while the roll-up is made anew from the tables: the row of relay_event_newest that was
 -- read last. Epoch 0 is no epoch, so that the first run begins with a scan.

@@ -68,6 +68,13 @@ def migrate() -> int:
     return len(missing)
 
 
+def install_schedule() -> int:
+    """Give the schedule the jobs that it lacks; what an operator changed stays. Returns how many entries changed."""
+    from analytics.schedule import install
+
+    return install()
+
+
 def create_first_administrator() -> str | None:
     """Create the administrator when there is no user at all; returns the generated password, or None."""
     from django.contrib.auth.models import User

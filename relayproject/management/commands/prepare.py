@@ -40,6 +40,7 @@ class Command(BaseCommand):
     def _prepare(self) -> None:
         with preparation.alone():
             applied = preparation.migrate()
+            preparation.install_schedule()
             password = preparation.create_first_administrator()
         if applied:
             self.stderr.write(f"prepare: {applied} migrations applied")
