@@ -17,6 +17,7 @@ GOOD: dict[str, Any] = {
     "RELAY_SELF": "",
     "RELAY_TRUSTED_PROXIES": ("10.0.0.0/8", "::1"),
     "RELAY_IP_LIMIT_EXEMPT": (),
+    "RELAY_METRICS_ALLOW": ("127.0.0.1",),
 }
 
 
