@@ -30,6 +30,8 @@ class Config:
     write_queue: int
     read_connections: int
     ring_bytes: int
+    window_bytes: int  # 0: no window
+    cache_layers: str  # "none", "l1", "l1+l2"
     url: str  # ws:// or wss://, as clients reach the relay
     cache_url: str  # "": no cache
     instance: str  # this machine's name among those that serve the relay
@@ -54,6 +56,8 @@ def config() -> Config:
         write_queue=settings.RELAY_WRITE_QUEUE,
         read_connections=settings.RELAY_READ_CONNECTIONS,
         ring_bytes=settings.RELAY_RING_BYTES,
+        window_bytes=settings.RELAY_WINDOW_BYTES,
+        cache_layers=settings.RELAY_CACHE_LAYERS,
         url=settings.RELAY_URL,
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,

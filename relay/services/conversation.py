@@ -165,6 +165,13 @@ class Conversation:
         if self._pending:
             settling = Settling(set(self._pending))
             self._settling.append(settling)
+        elif self._services.subscriber.begin(
+            subscription_id, opened.subscription, _Asked(self, subscription_id, opened)
+        ):
+            return
+        self._ask(subscription_id, opened, settling)
+
+    def _ask(self, subscription_id: str, opened: Open, settling: Settling | None) -> None:
         opened.task = asyncio.get_running_loop().create_task(self._answer(subscription_id, opened, settling))
 
     async def _answer(self, subscription_id: str, opened: Open, settling: Settling | None) -> None:
@@ -188,8 +195,7 @@ class Conversation:
             self._fail(subscription_id, opened, Failed("internal"))
         else:
             opened.task = None
-            counters.queries_answered += 1
-            query_answered("req", source, time.perf_counter() - opened.since)
+            _answered(opened, source)
 
     async def _turn(self, settling: Settling | None) -> None:
         """Wait for the events before this query, and for its turn among the connection's queries."""
@@ -252,3 +258,25 @@ class Conversation:
             counters.subscriptions_ended += 1
             self.outbox.put(closed(subscription_id, text))
         self.outbox.flush()
+
+
+def _answered(opened: Open, source: str) -> None:
+    counters.queries_answered += 1
+    query_answered("req", source, time.perf_counter() - opened.since)
+
+
+class _Asked:
+    """A REQ that waits to be answered from memory."""
+
+    __slots__ = ("_conversation", "_opened", "_subscription_id")
+
+    def __init__(self, conversation: Conversation, subscription_id: str, opened: Open) -> None:
+        self._conversation = conversation
+        self._subscription_id = subscription_id
+        self._opened = opened
+
+    def answered(self, source: str) -> None:
+        _answered(self._opened, source)
+
+    def elsewhere(self) -> None:
+        self._conversation._ask(self._subscription_id, self._opened, None)

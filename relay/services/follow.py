@@ -6,9 +6,9 @@ once a second, so that a lost last message is found as well; while the bus is do
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from relay.changes.change import Batch
+from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.metrics import counters
 from relay.protocol.errors import Failed
@@ -26,10 +26,18 @@ SUSPECT_SECONDS = 5.0
 
 
 class Follower:
-    """Applies batches from wherever they come. `on_lost` is called when the place in the order is lost for good."""
+    """Applies batches from wherever they come. `on_changes` gets what was applied,
+    before clients do; `on_lost` is called when the place in the order is lost for good."""
 
     def __init__(
-        self, intake: Intake, hub: Hub, reads: Reads, bus_is_up: Callable[[], bool], on_lost: Callable[[str], None]
+        self,
+        intake: Intake,
+        hub: Hub,
+        reads: Reads,
+        *,
+        bus_is_up: Callable[[], bool],
+        on_changes: Callable[[Sequence[Change]], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         self.newest = intake.ring.position
         self.database_up = False
@@ -38,6 +46,7 @@ class Follower:
         self._hub = hub
         self._reads = reads
         self._bus_is_up = bus_is_up
+        self._on_changes = on_changes
         self._on_lost = on_lost
         self._suspect_until = 0.0
         self._hole = asyncio.Event()
@@ -69,6 +78,7 @@ class Follower:
         self.newest = max(self.newest, batch.last)
         changes = self._intake.offer(batch)
         if changes:
+            self._on_changes(changes)
             self._hub.deliver(changes)
         if self._intake.hole:
             self._hole.set()

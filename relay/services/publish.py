@@ -15,7 +15,7 @@ from relay.protocol.event import Event, StoredEvent, address
 from relay.protocol.limits import Limits
 from relay.protocol.messages import ok
 from relay.storage.batch import Entry
-from relay.storage.writer import Outcome, Writer
+from relay.storage.writer import Announce, Outcome, Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
 
@@ -30,7 +30,11 @@ _FAILED = Failed("the event could not be stored, try again").text
 class Publisher:
     """Admits events and hands them to the writer, or, ephemeral ones, to whoever listens."""
 
-    def __init__(self, limits: Limits, ring: Callable[[], Ring], writer: Writer, hub: Hub, bus: Bus) -> None:
+    def __init__(
+        self, limits: Limits, ring: Callable[[], Ring], writer: Writer, hub: Hub, bus: Bus, *, announce: Announce
+    ) -> None:
+        """`announce` as the writer has it: an event that is known here was perhaps not announced where it came from."""
+        self._announce = announce
         self._limits = limits
         self._ring = ring
         self._writer = writer
@@ -45,8 +49,7 @@ class Publisher:
             stored = self.admit(event)
             if stored is None:
                 counters.events_duplicate += 1
-                answer(event.id, ok(event.id, True, _KNOWN))
-                return False
+                return self._known(event.id, answer)
             if kinds.is_ephemeral(event.kind):
                 counters.events_ephemeral += 1
                 self._hub.deliver_ephemeral(stored)
@@ -63,6 +66,18 @@ class Publisher:
             answer(event.id, ok(event.id, False, error.text))
             return False
         return True
+
+    def _known(self, event_id: str, answer: Answer) -> bool:
+        """Answer that the event is stored, once every process can know it; True if that comes later."""
+        told = False
+
+        def tell() -> None:
+            nonlocal told
+            told = True
+            answer(event_id, ok(event_id, True, _KNOWN))
+
+        self._announce(self._ring().position, tell)
+        return not told
 
     def admit(self, event: Event) -> StoredEvent | None:
         """The event as it will be stored, or None if just this event is stored already.

@@ -9,8 +9,12 @@ import ipaddress
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 
-from relay.changes.change import Batch
+from relay.caching.answers import Answers
+from relay.caching.barrier import Barrier
+from relay.caching.shared import Shared
+from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
 from relay.conf import Config, config
@@ -23,7 +27,7 @@ from relay.services.publish import Publisher
 from relay.services.status import Status
 from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
-from relay.storage.log import heartbeat
+from relay.storage.log import PAGE_CHANGES, LogPruned, changes_after, heartbeat
 from relay.storage.reads import Reads
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
@@ -31,6 +35,9 @@ from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher, Wire
 
 log = logging.getLogger("relay.runtime")
+
+WARM_CHANGES = 5_000
+"""So far back a ring reaches at the start, read from the log."""
 
 START_SECONDS = 30.0
 """How long a start waits for the database before it gives up."""
@@ -49,15 +56,37 @@ class Relay:
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.hub = Hub(self.intake)
         self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral)
-        self.follower = Follower(self.intake, self.hub, self.reads, lambda: self.bus.up, self._lost)
+        self.shared = Shared(conf.cache_url) if conf.cache_url else None
+        self.barrier = Barrier(self.shared, self.reads, lambda: self.follower.epoch)
+        self.answers: Answers | None = None
+        if conf.cache_layers != "none":
+            self.answers = Answers(
+                self.reads,
+                lambda: self.intake.ring,
+                self.barrier,
+                shared=self.shared if conf.cache_layers == "l1+l2" else None,
+                epoch=lambda: self.follower.epoch,
+                window_bytes=conf.window_bytes,
+            )
+        self.follower = Follower(
+            self.intake,
+            self.hub,
+            self.reads,
+            bus_is_up=lambda: self.bus.up,
+            on_changes=self._applied,
+            on_lost=self._lost,
+        )
         self.writer = Writer(
             self._committed,
+            self.barrier.announce,
             batch_events=conf.write_batch,
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
         )
-        publisher = Publisher(conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus)
-        subscriber = Subscriber(self.hub, self.reads)
+        publisher = Publisher(
+            conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus, announce=self.barrier.announce
+        )
+        subscriber = Subscriber(self.hub, self.reads, self.answers, self.barrier)
         self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
         self.status = Status(conf.cache_url, conf.instance, lambda: measure(self), lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None
@@ -65,7 +94,12 @@ class Relay:
     async def start(self) -> None:
         """Find the place in the order and begin. Raises Failed when the database does not answer in time."""
         await self.reads.open()
+        if self.shared is not None:
+            await self.shared.start()
         await self._begin()
+        self.barrier.start()
+        if self.answers is not None:
+            self.answers.start()
         self.bus.start()
         self.writer.start()
         self.status.start()
@@ -81,8 +115,24 @@ class Relay:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.1)
-        self.intake.restart(Ring(now.position, self.config.ring_bytes))
+        self.intake.restart(await self._ring_to(now.position))
         self.follower.start(now)
+        self.barrier.begin_anew()
+        if self.answers is not None:
+            self.answers.clear()
+
+    async def _ring_to(self, position: int) -> Ring:
+        """A ring that holds the last changes before `position`, so that what other processes keep in L2 can be used."""
+        ring = Ring(max(0, position - WARM_CHANGES), self.config.ring_bytes)
+        try:
+            while ring.position < position:
+                batch = await changes_after(self.reads, ring.position, min(PAGE_CHANGES, position - ring.position))
+                if batch is None:
+                    break
+                ring.append(batch)
+        except (Failed, LogPruned):
+            pass
+        return ring if ring.position >= position else Ring(position, self.config.ring_bytes)
 
     async def stop(self) -> None:
         """Say goodbye to every client, write what is queued, and end; takes at most the drain time and a second."""
@@ -92,6 +142,11 @@ class Relay:
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
         await self.bus.stop()
+        if self.answers is not None:
+            await self.answers.stop()
+        await self.barrier.stop()
+        if self.shared is not None:
+            await self.shared.stop()
         await self.reads.close()
 
     def farewell(self, text: str, code: int) -> None:
@@ -105,6 +160,12 @@ class Relay:
     def _committed(self, batch: Batch) -> None:
         self.follower.apply(batch)
         self.bus.publish(batch)
+        if self.answers is not None:
+            self.answers.published(batch)
+
+    def _applied(self, changes: Sequence[Change]) -> None:
+        if self.answers is not None:
+            self.answers.apply(changes)
 
     def _lost(self, why: str) -> None:
         """What clients were promised can no longer be kept: have them connect again, and begin anew."""

@@ -7,7 +7,10 @@ came after S is sent from the ring (or the log), and from there on it is live. N
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
+from relay.caching.answers import Answers
+from relay.caching.barrier import Barrier
 from relay.changes.change import Added
 from relay.metrics import counters
 from relay.protocol.errors import Failed
@@ -26,12 +29,38 @@ SLOW_READER_SECONDS = 30.0
 """A client that does not take a piece within this time loses its query."""
 
 
+class Asked(Protocol):
+    """Whoever waits for the answer to a REQ."""
+
+    def answered(self, source: str) -> None:
+        """Everything was sent; `source` is one of relay.metrics.SOURCES."""
+
+    def elsewhere(self) -> None:
+        """The answer is not in memory after all."""
+
+
 class Subscriber:
     """Answers subscriptions of one process."""
 
-    def __init__(self, hub: Hub, reads: Reads) -> None:
+    def __init__(self, hub: Hub, reads: Reads, answers: Answers | None, barrier: Barrier) -> None:
+        """Without `answers` PostgreSQL is asked each time."""
         self._hub = hub
         self._reads = reads
+        self._answers = answers
+        self._barrier = barrier
+
+    def begin(self, subscription_id: str, subscription: Subscription, asked: "Asked") -> bool:
+        """Answer from memory, without a task, if what is asked is there.
+
+        True: `asked` will be told in a later turn, if the subscription is still open then. False: use `answer`.
+        """
+        if self._answers is None:
+            return False
+        texts = self._answers.known(subscription.filters)
+        if texts is None:
+            return False
+        self._barrier.join(_FromMemory(self._hub, self._answers, subscription_id, subscription, asked, texts).allowed)
+        return True
 
     async def answer(self, subscription_id: str, subscription: Subscription) -> str:
         """Send the stored events and EOSE, then release the subscription.
@@ -39,17 +68,21 @@ class Subscriber:
         Returns which layer had the stored events, one of relay.metrics.SOURCES.
         Raises Failed or TimeoutError when the query or the client takes too long. Cancelling it is safe at any point.
         """
-        result = await self._reads.query(subscription.filters)
-        await self._send(subscription, result.events)
+        if self._answers is None:
+            result = await self._reads.query(subscription.filters)
+            position, texts, source = result.position, result.events, "none"
+        else:
+            answer = await self._answers.fetch(subscription.filters)
+            position, texts, source = answer.position, answer.texts, answer.source
+        await self._send(subscription, texts)
         subscription.outbox.put(eose(subscription_id))
-        position = result.position
         while True:
             try:
                 self._hub.release(subscription, position)
             except OutOfReach:
                 position = await self._from_log(subscription, position)
             else:
-                return "none"
+                return source
 
     async def _send(self, subscription: Subscription, texts: Sequence[bytes]) -> None:
         outbox, head = subscription.outbox, subscription.head
@@ -79,3 +112,64 @@ class Subscriber:
                 subscription.outbox.put(subscription.frame(change.event.json))
         await self._room(subscription)
         return batch.last
+
+
+class _FromMemory:
+    """A REQ whose answer was in memory at `position`, until it is known that it may be sent."""
+
+    __slots__ = ("answers", "asked", "hub", "position", "subscription", "subscription_id", "texts")
+
+    def __init__(  # noqa: PLR0917 - made in one place, on the hot path
+        self,
+        hub: Hub,
+        answers: Answers,
+        subscription_id: str,
+        subscription: Subscription,
+        asked: Asked,
+        texts: Sequence[bytes],
+    ) -> None:
+        self.hub = hub
+        self.answers = answers
+        self.subscription_id = subscription_id
+        self.subscription = subscription
+        self.asked = asked
+        self.texts = texts
+        self.position = hub.position
+
+    def allowed(self, number: int | None) -> None:
+        """It may be sent when everything acknowledged before the REQ, which is up to `number`, was applied here."""
+        if self.subscription.closed:
+            return
+        position = self.hub.position
+        if number is None:
+            self.asked.elsewhere()
+        elif position < number:
+            self.answers.when(number, self.look_again)
+        elif position == self.position:
+            self.give(self.texts)
+        else:
+            self.look_again(True)
+
+    def look_again(self, come: bool) -> None:
+        """The process has come further, or it takes too long."""
+        if self.subscription.closed:
+            return
+        texts = self.answers.known(self.subscription.filters) if come else None
+        if texts is None:
+            self.asked.elsewhere()
+        else:
+            self.give(texts)
+
+    def give(self, texts: Sequence[bytes]) -> None:
+        """Send the answer, EOSE, and let the subscription be live, in one step of the loop."""
+        subscription = self.subscription
+        outbox, head = subscription.outbox, subscription.head
+        if outbox.backlog_bytes > CHUNK_BYTES or sum(map(len, texts)) > CHUNK_BYTES:
+            self.asked.elsewhere()  # it has to wait for the client to read
+            return
+        counters.stored_sent += len(texts)
+        frames = [head + text + b"]" for text in texts]
+        frames.append(eose(self.subscription_id))
+        outbox.put_all(frames)
+        self.hub.release(subscription, self.hub.position)
+        self.asked.answered("l1")

@@ -19,7 +19,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Broken, Channel, Parameter, Request, Row, integer
 from relay.storage.database import WALKS_ALONE, connect
-from relay.storage.filter_sql import asks, query_statement
+from relay.storage.filter_sql import asks, query_statement, rows_wanted
 
 log = logging.getLogger("relay.reads")
 
@@ -40,6 +40,13 @@ class Result(Struct, frozen=True, gc=False):
     events: Sequence[bytes]
 
 
+class Part(Struct, frozen=True, gc=False):
+    """What answers one filter, newest first. `complete` is True when no stored match lies below the last text."""
+
+    texts: Sequence[bytes]
+    complete: bool
+
+
 class Reads:
     """The read side of one process: some connections, each with a pipeline."""
 
@@ -47,7 +54,7 @@ class Reads:
         self.queries = 0
         self.failures = 0
         self._connections = connections
-        self._query_seconds = query_seconds
+        self.query_seconds = query_seconds
         self._channels: list[Channel] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._queue: deque[tuple[bytes, Sequence[Parameter], asyncio.Future[list[Row]]]] = deque()
@@ -86,17 +93,27 @@ class Reads:
         Raises Failed "query timed out" when the time budget is used up (01-S11) and Failed for a database that
         cannot answer.
         """
+        position, parts = await self.parts([flt for flt in filters if asks(flt)])
+        return Result(position, parts[0].texts if len(parts) == 1 else merged([part.texts for part in parts]))
+
+    async def parts(self, filters: Sequence[Filter]) -> tuple[int, list[Part]]:
+        """The position, and what is stored at it for each of `filters`, all of which ask for something.
+
+        Raises Failed as `query` does.
+        """
         self.queries += 1
-        asking = [flt for flt in filters if asks(flt)]
-        asked = query_statement(asking, int(time.time()))
+        asked = query_statement(filters, int(time.time()))
         ((position, *found),) = await self.fetch(asked.text, asked.parameters)
-        pages = [_page(texts.split(b"\n"), flt) for texts, flt in zip(found, asking, strict=True) if texts is not None]
-        return Result(integer(position), pages[0] if len(pages) == 1 else merged(pages))
+        parts = [
+            _NOTHING if texts is None else _part(texts.split(b"\n"), flt)
+            for texts, flt in zip(found, filters, strict=True)
+        ]
+        return integer(position), parts
 
     async def fetch(self, text: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
         """Run one statement with numbered parameters; rows of binary values. Raises Failed as `query` does."""
         try:
-            async with asyncio.timeout(self._query_seconds):
+            async with asyncio.timeout(self.query_seconds):
                 return await self._submit(text.encode(), parameters)
         except (psycopg.errors.QueryCanceled, TimeoutError) as error:
             self.failures += 1
@@ -127,7 +144,7 @@ class Reads:
     def _sent(self, channel: Channel, request: Request, future: "asyncio.Future[list[Row]]") -> None:
         if future.cancelled() and channel.holds(request):
             # Whoever asked is gone; PostgreSQL's own time limit must end the query soon, or the connection hangs.
-            wait = self._query_seconds + HUNG_SECONDS
+            wait = self.query_seconds + HUNG_SECONDS
             asyncio.get_running_loop().call_later(wait, self._give_up, channel, request)
 
     def _drain(self, channel: Channel) -> None:
@@ -148,7 +165,7 @@ class Reads:
         while True:
             try:
                 channel = Channel(
-                    await connect(application="relay read", statement_seconds=self._query_seconds, **WALKS_ALONE)
+                    await connect(application="relay read", statement_seconds=self.query_seconds, **WALKS_ALONE)
                 )
             except (psycopg.Error, OSError):
                 await asyncio.sleep(pause)
@@ -195,12 +212,16 @@ def merged(pages: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
     return sorted(texts.values(), key=lambda text: (-created_at_of(text), id_of(text)))
 
 
-def _page(texts: list[bytes], flt: Filter) -> list[bytes]:
+_NOTHING = Part((), True)
+
+
+def _part(texts: list[bytes], flt: Filter) -> Part:
     """Cut as `relay.changes.overlay.cut` does: the relay's own cap takes the whole boundary second (01-F18)."""
+    everything = len(texts) < rows_wanted(flt)
     if len(texts) <= flt.limit:
-        return texts
+        return Part(texts, everything)
     end = flt.limit
     boundary = created_at_of(texts[end - 1])
     while end < len(texts) and created_at_of(texts[end]) == boundary:
         end += 1
-    return texts[:end]
+    return Part(texts[:end], everything and end == len(texts))

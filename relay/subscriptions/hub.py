@@ -35,7 +35,7 @@ class Question:
 class Subscription:
     """One open subscription. `head` is the start of its frames, `position` the last change it needs no more."""
 
-    __slots__ = ("filters", "head", "outbox", "position", "question")
+    __slots__ = ("closed", "filters", "head", "outbox", "position", "question")
 
     question: Question
 
@@ -44,6 +44,7 @@ class Subscription:
         self.head = head
         self.filters = filters
         self.position = HELD
+        self.closed = False
 
     def frame(self, text: bytes) -> bytes:
         """The frame that carries an event's JSON text to this subscription."""
@@ -85,6 +86,7 @@ class Hub:
 
     def close(self, subscription: Subscription) -> None:
         """Take a subscription out; to be called once for each that was opened."""
+        subscription.closed = True
         self._index.remove(subscription, subscription.filters)
         self.subscriptions -= 1
         subscription.question.askers -= 1

@@ -29,7 +29,8 @@ async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     async with AsyncExitStack() as started:
 
         async def start(**settings: Any) -> Relay:
-            relay = Relay(replace(config(), read_connections=2, drain_seconds=2.0, **settings))
+            chosen = {"read_connections": 2, "drain_seconds": 2.0, "cache_layers": "none", **settings}
+            relay = Relay(replace(config(), **chosen))
             await relay.start()
             started.push_async_callback(relay.stop)
             await wait_until_answering(relay.reads)

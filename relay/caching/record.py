@@ -1,0 +1,77 @@
+"""How copies stand in the shared cache: under a key that names version, epoch and filter, in a form that shows damage.
+
+Rule: what is read back is what was written by this version for this filter in this epoch, or nothing.
+"""
+
+import struct
+import zlib
+from hashlib import blake2b
+
+import orjson
+from msgspec import Struct
+
+from relay.protocol.filters import Filter
+
+VERSION = 1
+_HEAD = struct.Struct("<2sB?QI16s")
+_MAGIC = b"nr"
+
+
+class Foreign(ValueError):
+    """the value is damaged, of another version, or of another filter"""
+
+
+class Record(Struct, frozen=True, gc=False):
+    """The texts of an answer at a position."""
+
+    position: int
+    complete: bool
+    texts: list[bytes]
+
+
+def canonical(flt: Filter) -> bytes:
+    """The same bytes for filters that mean the same: order and doubles in lists do not matter."""
+    return orjson.dumps(
+        [
+            None if flt.ids is None else sorted(flt.ids),
+            None if flt.authors is None else sorted(flt.authors),
+            None if flt.kinds is None else sorted(flt.kinds),
+            flt.since,
+            flt.until,
+            flt.limit,
+            flt.capped,
+            [[letter, sorted(keys)] for letter, keys in flt.tags],
+        ]
+    )
+
+
+def result_key(epoch: int, digest: bytes) -> bytes:
+    """The key of a filter's answer; the braces keep it in one slot with its lock."""
+    return b"relay:%d:r:{%d:%b}" % (VERSION, epoch, digest.hex().encode())
+
+
+def event_key(epoch: int, event_id: str) -> bytes:
+    """The key of an event; the first digit of the id is the tag, so that a cluster's slots are few for many."""
+    return f"relay:{VERSION}:e:{{{epoch}:{event_id[:1]}}}:{event_id}".encode()
+
+
+def digest(flt: Filter) -> bytes:
+    """16 bytes that stand for a filter."""
+    return blake2b(canonical(flt), digest_size=16).digest()
+
+
+def pack(owner: bytes, record: Record) -> bytes:
+    """The value of a record; `owner` is the 16 bytes of what it belongs to."""
+    body = b"\n".join(record.texts)
+    return _HEAD.pack(_MAGIC, VERSION, record.complete, record.position, zlib.crc32(body), owner) + body
+
+
+def unpack(owner: bytes, value: bytes) -> Record:
+    """The record in a value. Raises Foreign for anything that `pack` did not write for this owner."""
+    if len(value) < _HEAD.size:
+        raise Foreign("too short")
+    magic, version, complete, position, checksum, written_for = _HEAD.unpack_from(value)
+    body = value[_HEAD.size :]
+    if magic != _MAGIC or version != VERSION or written_for != owner or zlib.crc32(body) != checksum:
+        raise Foreign("not ours")
+    return Record(position, complete, body.split(b"\n") if body else [])
