@@ -114,6 +114,8 @@ RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # 
 RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # events that wait in one worker
 RELAY_READ_CONNECTIONS = env.integer("RELAY_READ_CONNECTIONS", 4, low=1, high=100)  # of one worker
 RELAY_RING_BYTES = env.integer("RELAY_RING_BYTES", 67_108_864, low=1_048_576)
+RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # of the newest events, in one worker
+RELAY_CACHE_LAYERS = env.choice("RELAY_CACHE_LAYERS", "l1+l2", ("none", "l1", "l1+l2"))
 RELAY_LOG_KEEP = env.integer("RELAY_LOG_KEEP", 5_000_000, low=1_000_000)  # changes
 RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # how often expired events go
 
