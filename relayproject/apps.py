@@ -8,4 +8,7 @@ class ProjectConfig(AppConfig):
     verbose_name = "Relay project"
 
     def ready(self) -> None:
-        from relayproject import checks  # noqa: F401  registers the checks
+        from relayproject import (
+            celery,  # noqa: F401  pages send jobs with its settings
+            checks,  # noqa: F401  registers the checks
+        )

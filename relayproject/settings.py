@@ -275,6 +275,9 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}relay/icon.svg"}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
+    "DASHBOARD_CALLBACK": "analytics.dashboard.page.dashboard",
+    "SIDEBAR": {"navigation": "analytics.admin.navigation.sections"},
+    "SCRIPTS": [f"{STATIC_URL}analytics/keyboard.js"],
     "COLORS": {
         "primary": {  # the green of the relay's page, from pale to dark
             "50": "#effaf6",

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("admin/dashboard/", include("analytics.dashboard.urls")),
     path("admin/", admin.site.urls),
     path("", include("analytics.urls")),
     path("", include("relay.urls")),

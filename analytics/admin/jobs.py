@@ -1,0 +1,166 @@
+"""The schedule, as operators see and change it: django-celery-beat's entries, with the last run of each."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from celery import current_app
+from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    PeriodicTasks,
+    SolarSchedule,
+)
+from kombu.exceptions import OperationalError
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from analytics.dashboard.wording import latency
+from analytics.models import JobRun
+from relay.admin.looks import ModelAdmin
+from relay.admin.showing import isolated
+
+if TYPE_CHECKING:
+    from django.forms import ModelForm, Select
+
+    _Form = ModelForm[PeriodicTask]
+    _Select = Select
+else:
+    _Form = PeriodicTaskForm
+
+    class _Select(UnfoldAdminSelectWidget, TaskSelectWidget):
+        pass
+
+
+for _model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
+    admin.site.unregister(_model)
+
+
+class JobForm(_Form):
+    """django-celery-beat's form, with fields that look right here."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["regtask"].widget = _Select()
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+
+
+def run_now(entry: PeriodicTask) -> None:
+    """Send the job to whichever Celery worker is free. Raises kombu's OperationalError without a broker."""
+    current_app.send_task(
+        entry.task,
+        args=json.loads(entry.args),
+        kwargs=json.loads(entry.kwargs),
+        queue=entry.queue or None,
+        headers={"periodic_task_name": entry.name},
+    )
+
+
+@admin.register(PeriodicTask)
+class JobAdmin(ModelAdmin[PeriodicTask]):
+    """Jobs by name. What is switched off here stays off: no new version switches it on."""
+
+    form = JobForm
+    list_display = ("name", "enabled", "scheduler", "outcome", "ran", "took", "wrong")
+    list_filter = ("enabled",)
+    search_fields = ("name", "task")
+    ordering = ("name",)
+    list_per_page = 100
+    list_fullwidth = True
+    actions = ("run_selected", "switch_on", "switch_off")
+    fieldsets = (
+        (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
+        ("Schedule", {"fields": ("interval", "crontab", "start_time", "one_off", "last_run_at")}),
+        ("Arguments", {"fields": ("args", "kwargs"), "classes": ("collapse",)}),
+        ("Sending", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
+    )
+    readonly_fields = ("last_run_at",)
+
+    class Media:
+        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[PeriodicTask, PeriodicTask]":
+        last = JobRun.objects.filter(job=OuterRef("name")).order_by("-started_at", "-id")
+        found = {
+            name: Subquery(last.values(name)[:1]) for name in ("outcome", "started_at", "duration_seconds", "error")
+        }
+        entries = super().get_queryset(request).select_related("interval", "crontab", "solar", "clocked")
+        annotated: QuerySet[PeriodicTask, PeriodicTask] = entries.annotate(
+            **{f"run_{name}": value for name, value in found.items()}
+        )
+        return annotated
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return self.has_change_permission(request)
+
+    @admin.action(description="Run now", permissions=["run"])
+    def run_selected(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
+        sent = 0
+        try:
+            for entry in entries:
+                run_now(entry)
+                self.log_change(request, entry, "Asked for a run.")
+                sent += 1
+        except OperationalError:
+            messages.error(request, f"The broker of the jobs does not answer: {sent} of {len(entries)} were asked for.")
+        else:
+            messages.success(request, f"{sent} asked for: what comes of it will be in the runs.")
+
+    @admin.action(description="Switch on", permissions=["change"])
+    def switch_on(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
+        self._switch(request, entries, True)
+
+    @admin.action(description="Switch off", permissions=["change"])
+    def switch_off(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
+        self._switch(request, entries, False)
+
+    def _switch(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]", enabled: bool) -> None:
+        changed = list(entries.exclude(enabled=enabled))
+        PeriodicTask.objects.filter(pk__in=[entry.pk for entry in changed]).update(enabled=enabled)
+        PeriodicTasks.update_changed()
+        for entry in changed:
+            self.log_change(request, entry, "Switched on." if enabled else "Switched off.")
+        messages.success(request, f"{len(changed)} switched {'on' if enabled else 'off'}.")
+
+    @admin.display(description="last run")
+    def outcome(self, entry: Any) -> SafeString | str:
+        if entry.run_outcome is None:
+            return "has not run"
+        url = f"{reverse('admin:analytics_jobrun_changelist')}?{urlencode({'job': entry.name})}"
+        return format_html('<a class="relay-link" href="{}">{}</a>', url, entry.run_outcome)
+
+    @admin.display(description="when")
+    def ran(self, entry: Any) -> str:
+        return f"{timesince(entry.run_started_at, depth=1)} ago" if entry.run_started_at else ""
+
+    @admin.display(description="took")
+    def took(self, entry: Any) -> str:
+        return latency(entry.run_duration_seconds) if entry.run_outcome else ""
+
+    @admin.display(description="error")
+    def wrong(self, entry: Any) -> SafeString:
+        return isolated(entry.run_error or "", 200)
+
+
+@admin.register(IntervalSchedule)
+class IntervalAdmin(ModelAdmin[IntervalSchedule]):
+    """Every so often."""
+
+    list_display = ("__str__", "every", "period")
+
+
+@admin.register(CrontabSchedule)
+class CrontabAdmin(ModelAdmin[CrontabSchedule]):
+    """At times of the clock (UTC)."""
+
+    list_display = ("__str__", "human_readable")
+    fields = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")

@@ -1,0 +1,104 @@
+"""Popular events: what many different people engaged with in the last seven days."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from analytics.admin.viewing import ViewAdmin
+from analytics.dashboard.summary import contents
+from analytics.models import PopularEvent
+from relay.admin.showing import event_link, isolated, kind_name, search_link, short, when
+
+EXCERPT_CHARACTERS = 160
+PERIODS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
+DAY_SECONDS = 86_400
+
+
+class KindFilter(admin.SimpleListFilter):
+    """Popular events of one kind; those kinds that there are."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        kinds = PopularEvent.objects.order_by("kind").values_list("kind", flat=True).distinct()
+        return [(str(kind), kind_name(kind)) for kind in kinds]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        chosen = self.value()
+        return queryset.filter(kind=int(chosen)) if chosen and chosen.isdecimal() and len(chosen) < 6 else queryset
+
+
+class PeriodFilter(admin.SimpleListFilter):
+    """By when the event was created."""
+
+    title = "created in"
+    parameter_name = "days"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return PERIODS.items()
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        chosen = self.value()
+        if chosen not in PERIODS:
+            return queryset
+        return queryset.filter(created_at__gt=int(time.time()) - int(chosen) * DAY_SECONDS)
+
+
+class PopularChangeList(ChangeList):
+    """Reads the texts of a page's events in one statement."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        texts = contents([row.event_id for row in self.result_list])
+        for row in self.result_list:
+            row.content = texts.get(row.event_id)
+
+
+@admin.register(PopularEvent)
+class PopularEventAdmin(ViewAdmin[PopularEvent]):
+    """Ranked by how many people engaged. The texts are those of strangers."""
+
+    view = "popular_events"
+    list_display = (
+        "rank",
+        "text",
+        "author",
+        "people",
+        "reactions",
+        "reposts",
+        "replies",
+        "zaps",
+        "created",
+        "kind_named",
+    )
+    list_filter = (KindFilter, PeriodFilter)
+    ordering = ("rank",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PopularChangeList
+
+    @admin.display(description="event")
+    def text(self, row: Any) -> SafeString:
+        if row.content is None:
+            return format_html('<span class="relay-hex">{}</span> (gone)', short(row.event_id))
+        shown = " ".join(row.content[: 4 * EXCERPT_CHARACTERS].split())
+        return event_link(row.event_id, isolated(shown, EXCERPT_CHARACTERS) if shown else short(row.event_id))
+
+    @admin.display(description="author")
+    def author(self, row: PopularEvent) -> SafeString:
+        return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{row.pubkey}", short(row.pubkey)))
+
+    @admin.display(description="created (UTC)", ordering="created_at")
+    def created(self, row: PopularEvent) -> str:
+        return when(row.created_at)
+
+    @admin.display(description="kind", ordering="kind")
+    def kind_named(self, row: PopularEvent) -> str:
+        return kind_name(row.kind)

@@ -1,0 +1,64 @@
+"""The log of runs: what each job did, how long it took, and what went wrong."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django_celery_beat.models import PeriodicTask
+
+from analytics.dashboard.wording import count, latency
+from analytics.models import JobRun
+from relay.admin.looks import ModelAdmin
+from relay.admin.showing import isolated
+
+
+class JobFilter(admin.SimpleListFilter):
+    """Runs of one entry of the schedule. The log itself is not read for its names."""
+
+    title = "job"
+    parameter_name = "job"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(name, name) for name in PeriodicTask.objects.order_by("name").values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(job=self.value()) if self.value() else queryset
+
+
+@admin.register(JobRun)
+class JobRunAdmin(ModelAdmin[JobRun]):
+    """Newest first, read-only."""
+
+    list_display = ("started_at", "job", "outcome", "took", "counted", "wrong", "instance")
+    list_display_links = None
+    list_filter = (JobFilter, "outcome")
+    list_per_page = 50
+    list_fullwidth = True
+    show_full_result_count = False
+    actions = None
+
+    class Media:
+        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="took", ordering="duration_seconds")
+    def took(self, run: JobRun) -> str:
+        return latency(run.duration_seconds)
+
+    @admin.display(description="rows")
+    def counted(self, run: JobRun) -> str:
+        return count(run.rows)
+
+    @admin.display(description="error")
+    def wrong(self, run: JobRun) -> SafeString:
+        return isolated(run.error, 300)

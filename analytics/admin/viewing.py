@@ -1,0 +1,78 @@
+"""What all lists over materialized views have in common: read-only, dated, and refreshed on request."""
+
+from typing import Any, TypeVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django_celery_beat.models import PeriodicTask
+from kombu.exceptions import OperationalError
+
+from analytics.models import JobRun
+from analytics.registry import View, view_named
+from analytics.schedule import send
+from relay.admin.looks import ModelAdmin
+from relay.admin.trail import note
+
+M = TypeVar("M", bound=Model)
+
+
+class ViewAdmin(ModelAdmin[M]):
+    """A list over the view named `view`: nothing to change, and a button that has it refreshed."""
+
+    view: str
+    actions = None
+    list_display_links = None
+    list_per_page = 50
+    list_fullwidth = True
+    show_full_result_count = False
+    list_before_template = "admin/analytics/refreshed.html"
+
+    class Media:
+        css = {"all": ["relay/admin.css", "analytics/dashboard.css"]}  # noqa: RUF012
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_refresh_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change the schedule may run a job of it."""
+        return request.user.has_perm("django_celery_beat.change_periodictask")
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path("refresh/", self.admin_site.admin_view(self.refresh), name=f"refresh_{self.view}")
+        return [own, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        refreshed = {
+            "run": JobRun.objects.filter(job=self._view.job).exclude(outcome=JobRun.Outcome.SKIPPED).first(),
+            "entry": PeriodicTask.objects.filter(name=self._view.job).select_related("interval", "crontab").first(),
+            "url": reverse(f"admin:refresh_{self.view}") if self.has_refresh_permission(request) else "",
+        }
+        return super().changelist_view(request, {**(extra_context or {}), "refreshed": refreshed})
+
+    def refresh(self, request: HttpRequest) -> HttpResponse:
+        """POST: have the view refreshed by whichever Celery worker is free, and go back to the list."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_refresh_permission(request):
+            raise PermissionDenied
+        try:
+            send(self._view.job)
+        except OperationalError:
+            messages.error(request, "The broker of the jobs does not answer: nothing was asked for.")
+        else:
+            note(request, self._view.title, "Asked for a refresh.")
+            messages.success(request, "A refresh was asked for: load this list again in a moment.")
+        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
+
+    @property
+    def _view(self) -> View:
+        return view_named(self.view)

@@ -1,0 +1,98 @@
+"""The other views: hashtags, authors, reports, and how the store grows."""
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from analytics.admin.viewing import ViewAdmin
+from analytics.dashboard.wording import count, signed, size
+from analytics.models import ActiveAuthor, ReportedTarget, StoreGrowth, TrendingHashtag
+from relay.admin.responses import author_name
+from relay.admin.showing import event_link, isolated, search_link, short, text, when
+
+
+@admin.register(TrendingHashtag)
+class TrendingHashtagAdmin(ViewAdmin[TrendingHashtag]):
+    """By how many people used them in the last 24 hours."""
+
+    view = "trending_hashtags"
+    list_display = ("rank", "tag", "authors", "authors_before", "events")
+
+    @admin.display(description="hashtag")
+    def tag(self, row: TrendingHashtag) -> SafeString:
+        if '"' in row.hashtag:
+            return isolated(row.hashtag, 100)
+        return search_link(f't:"{row.hashtag}"', text(row.hashtag, 100))
+
+
+@admin.register(ActiveAuthor)
+class ActiveAuthorAdmin(ViewAdmin[ActiveAuthor]):
+    """By events of today and the six days before."""
+
+    view = "active_authors"
+    list_display = ("rank", "author", "name", "events", "days")
+
+    @admin.display(description="author")
+    def author(self, row: ActiveAuthor) -> SafeString:
+        return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{row.pubkey}", short(row.pubkey)))
+
+    @admin.display(description="calls itself")
+    def name(self, row: ActiveAuthor) -> SafeString:
+        return isolated(author_name(row.pubkey), 60)
+
+
+@admin.register(ReportedTarget)
+class ReportedTargetAdmin(ViewAdmin[ReportedTarget]):
+    """What people reported in the last 30 days."""
+
+    view = "reported_targets"
+    list_display = ("what", "target_type", "reporters", "reports", "why", "first", "last")
+    list_filter = ("target_type",)
+
+    @admin.display(description="target")
+    def what(self, row: ReportedTarget) -> SafeString:
+        if row.target_type == "event":
+            return event_link(row.target, short(row.target))
+        if row.target_type == "pubkey":
+            return search_link(f"author:{row.target}", short(row.target))
+        return format_html('<span class="relay-hex" title="{}">{}</span>', row.target, short(row.target))
+
+    @admin.display(description="reasons")
+    def why(self, row: ReportedTarget) -> SafeString:
+        return isolated(", ".join(f"{reason or 'none'} {number}" for reason, number in row.reasons.items()), 200)
+
+    @admin.display(description="first (UTC)", ordering="first_at")
+    def first(self, row: ReportedTarget) -> str:
+        return when(row.first_at)
+
+    @admin.display(description="last (UTC)", ordering="last_at")
+    def last(self, row: ReportedTarget) -> str:
+        return when(row.last_at)
+
+
+@admin.register(StoreGrowth)
+class StoreGrowthAdmin(ViewAdmin[StoreGrowth]):
+    """What each hour added and took away."""
+
+    view = "store_growth"
+    list_display = ("begin", "stored", "change", "text_added", "disk")
+
+    @admin.display(description="hour (UTC)", ordering="hour")
+    def begin(self, row: StoreGrowth) -> str:
+        return when(row.hour)
+
+    @admin.display(description="events at its end")
+    def stored(self, row: StoreGrowth) -> str:
+        return count(row.events)
+
+    @admin.display(description="added and removed")
+    def change(self, row: StoreGrowth) -> str:
+        return f"{signed(row.added)}, {signed(-row.removed)}"
+
+    @admin.display(description="JSON added")
+    def text_added(self, row: StoreGrowth) -> str:
+        return size(row.bytes_added)
+
+    @admin.display(description="tables and indexes")
+    def disk(self, row: StoreGrowth) -> str:
+        return size(row.store_bytes)

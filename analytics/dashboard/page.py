@@ -1,0 +1,101 @@
+"""The first page of the admin, and the two addresses that its script asks."""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+
+from analytics.dashboard import charts, reading
+from analytics.dashboard.live import CARDS, Live, Row, live
+from analytics.dashboard.reading import Job
+from analytics.dashboard.summary import popular, top_kinds
+from analytics.dashboard.wording import count, duration, latency
+from analytics.history import jobs_waiting
+
+PERMISSION = "analytics.view_minute"
+"""Who may see the dashboard; other operators see the list of what they may."""
+
+
+def may_see(request: HttpRequest) -> bool:
+    """Whether the operator of `request` may see the dashboard."""
+    return admin.site.has_permission(request) and request.user.has_perm(PERMISSION)
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """django-unfold's DASHBOARD_CALLBACK: what the template of the first page shows."""
+    if not may_see(request):
+        return context
+    now = live_now()
+    cards = [
+        {"figure": card, "value": now.figures.get(card.name, "–"), "note": now.figures.get(card.note, "")}
+        for card in CARDS
+    ]
+    return context | {
+        "title": "Dashboard",
+        "dashboard": {
+            "live": now,
+            "level": "bad" if now.faults else "good",
+            "cards": cards,
+            "tables": now.tables,
+            "charts": charts.CHARTS,
+            "periods": charts.PERIODS.values(),
+            "popular": popular(10),
+            "kinds": top_kinds(10),
+        },
+    }
+
+
+def live_now() -> Live:
+    """What happens now, with the last runs of the jobs."""
+    now = live(reading.board_now(), jobs_waiting(), charts.newest(), time.time())
+    now.tables["jobs"] = job_rows(reading.jobs(), timezone.now())
+    return now
+
+
+def job_rows(jobs: Iterable[Job], now: datetime) -> list[Row]:
+    """The schedule with the last run of each entry, as texts."""
+    return [_job_row(job, now) for job in jobs]
+
+
+def _job_row(job: Job, now: datetime) -> Row:
+    run = job.run
+    if run is None:
+        return Row(job.entry.name, [job.entry.name, "has not run", "", "", ""])
+    ago = f"{duration((now - run.started_at).total_seconds())} ago"
+    cells = [job.entry.name, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
+    return Row(job.entry.name, cells, "bad" if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
+
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def for_operators(view: View) -> View:
+    """403 as JSON for whoever may not see the dashboard: a script cannot follow a redirect to the sign-in page."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest) -> HttpResponse:
+        response = view(request) if may_see(request) else JsonResponse({"error": "sign in"}, status=403)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    return guarded
+
+
+@for_operators
+def figures(_request: HttpRequest) -> HttpResponse:
+    """200 with `analytics.dashboard.live.Live` as JSON."""
+    return JsonResponse(live_now().as_json())
+
+
+@for_operators
+def past(request: HttpRequest) -> HttpResponse:
+    """200 with the series of `?period=` hour, day or month; 404 for another."""
+    period = charts.PERIODS.get(request.GET.get("period", "hour"))
+    if period is None:
+        return JsonResponse({"error": "no such period"}, status=404)
+    return JsonResponse(charts.series(period, timezone.now()))

@@ -1,0 +1,61 @@
+"""Short lists of the first page: popular notes and the kinds of the last day. An empty view gives an empty list."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Sum
+
+from analytics.models import EventsByKindAndHour, PopularEvent
+from relay.admin.showing import kind_name
+from relay.models import Event
+
+DAY_SECONDS = 86_400
+OTHER_KINDS = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A popular note; `content` is hostile text, empty when the note is gone."""
+
+    row: PopularEvent
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Events of a kind, and their share of the most frequent kind's in percent."""
+
+    name: str
+    events: int
+    share: int
+
+
+def contents(ids: Sequence[str]) -> dict[str, str]:
+    """The content of stored events by id; those that are gone are missing."""
+    return {event.id: str(json.loads(event.json)["content"]) for event in Event.objects.filter(id__in=ids)}
+
+
+def popular(most: int) -> list[Note]:
+    """The most popular notes with their texts."""
+    rows = list(PopularEvent.objects.order_by("rank")[:most])
+    texts = contents([row.event_id for row in rows])
+    return [Note(row, texts.get(row.event_id, "")) for row in rows]
+
+
+def top_kinds(most: int) -> list[Kind]:
+    """The kinds of which most events were created in the last 24 hours."""
+    since = int(time.time()) - DAY_SECONDS
+    found = (
+        EventsByKindAndHour.objects.filter(hour__gt=since)
+        .values_list("kind")
+        .annotate(total=Sum("events"))
+        .order_by("-total", "kind")[:most]
+    )
+    counted = [(int(kind), int(total)) for kind, total in found]
+    highest = max((total for _, total in counted), default=1)
+    return [
+        Kind("all others" if kind == OTHER_KINDS else kind_name(kind), total, round(100 * total / highest))
+        for kind, total in counted
+    ]

@@ -1,0 +1,67 @@
+// The charts of the history: what the server has as series, drawn by Chart.js, which django-unfold brings along.
+
+const COLOURS = ["--color-primary-500", "--chart-2", "--chart-3", "--chart-4"];
+const OWN = { "--chart-2": "#d97706", "--chart-3": "#3b82f6", "--chart-4": "#a855f7" };
+const TIMEOUT_MS = 10_000;
+
+const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+function colour(name) {
+  return OWN[name] ?? getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function options() {
+  const isDark = document.documentElement.classList.contains("dark");
+  const ink = isDark ? "#9ca3af" : "#6b7280";
+  const line = isDark ? "rgb(255 255 255 / 8%)" : "rgb(0 0 0 / 7%)";
+  return {
+    animation: false,
+    maintainAspectRatio: false,
+    interaction: { mode: "index", intersect: false },
+    elements: { point: { radius: 0, hitRadius: 8 }, line: { borderWidth: 1.75, tension: 0 } },
+    plugins: {
+      legend: { position: "bottom", align: "start", labels: { color: ink, boxWidth: 10, boxHeight: 2, padding: 10, font: { size: 11 } } },
+      tooltip: { callbacks: { label: (item) => `${item.dataset.label}: ${number.format(item.parsed.y)}` } },
+    },
+    scales: {
+      x: { grid: { display: false }, ticks: { color: ink, maxTicksLimit: 5, maxRotation: 0, font: { size: 10 } } },
+      y: { beginAtZero: true, grid: { color: line }, border: { display: false }, ticks: { color: ink, maxTicksLimit: 5, font: { size: 10 }, callback: (value) => short.format(value) } },
+    },
+  };
+}
+
+function datasets(lines) {
+  return lines.map(({ label, values }, place) => ({ label, data: values, borderColor: colour(COLOURS[place]), backgroundColor: colour(COLOURS[place]) }));
+}
+
+/** A lone point has no line: then points are drawn. */
+function pointRadius(values) {
+  return values.filter((value) => value !== null).length < 3 ? 2.5 : 0;
+}
+
+function described(canvas, lines) {
+  const parts = lines.map(({ label, values }) => {
+    const known = values.filter((value) => value !== null);
+    return known.length ? `${label}: now ${number.format(known.at(-1))}, highest ${number.format(Math.max(...known))}` : `${label}: nothing known`;
+  });
+  canvas.setAttribute("aria-label", `${canvas.closest("figure").querySelector("figcaption").textContent.trim()}. ${parts.join("; ")}`);
+}
+
+function draw(canvas, labels, lines) {
+  const data = { labels, datasets: datasets(lines).map((set) => ({ ...set, pointRadius: pointRadius(set.data) })) };
+  window.Chart.getChart(canvas)?.destroy();
+  new window.Chart(canvas, { type: "line", data, options: options() });
+  described(canvas, lines);
+}
+
+/** Fetch the series of a period and draw every canvas that names one of its charts. Throws when there is no answer. */
+export async function drawHistory(url, period) {
+  const answer = await fetch(`${url}?period=${period}`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  const { labels, charts } = await answer.json();
+  for (const canvas of document.querySelectorAll("canvas[data-chart]")) {
+    if (charts[canvas.dataset.chart]) draw(canvas, labels, charts[canvas.dataset.chart]);
+  }
+  return Object.values(charts).some((lines) => lines.some(({ values }) => values.some((value) => value !== null)));
+}

@@ -1,0 +1,21 @@
+"""Hostile text in templates: the same rules as in lists (relay.admin.showing)."""
+
+from django import template
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.simple_tag
+def excerpt(content: str, longest: int) -> SafeString:
+    """At most `longest` characters of an event's content on one line, escaped and isolated."""
+    from relay.admin.showing import isolated  # late: django-unfold reads template libraries while it is imported
+
+    shown = " ".join(content[: 4 * longest].split())
+    return isolated(shown, longest) if shown else isolated("(no text)", longest)
+
+
+@register.filter
+def words(listed: str) -> list[str]:
+    """The parts of a text between its commas."""
+    return listed.split(",")
