@@ -30,6 +30,7 @@ SMALL = {
     "RELAY_WRITE_SECONDS": "0.5",
     "RELAY_PING_SECONDS": "0.5",
     "RELAY_SWEEP_SECONDS": "1",
+    "RELAY_CACHE_LAYERS": "none",  # what is locked or slow in the database is to be met
 }
 
 OpenClients = Callable[..., Awaitable[list[Client]]]
