@@ -1,0 +1,94 @@
+"""From the figures of workers to Prometheus's families."""
+
+from msgspec.structs import replace
+from prometheus_client.core import Metric
+
+from analytics.exposition import METRICS, Seen, families
+from relay.caching.registry import CacheFigures
+from relay.services.worker_figures import NOTHING, HistogramFigures, LayerRate, PoolFigures, WorkerFigures, total
+
+
+def exposed(*workers: WorkerFigures) -> dict[str, Metric]:
+    return {family.name: family for family in families(Seen(workers, total(workers)))}
+
+
+def values(family: Metric) -> dict[tuple[str, ...], float]:
+    return {tuple(sample.labels.values()): sample.value for sample in family.samples}
+
+
+def test_every_metric_is_there_even_when_nothing_was_counted() -> None:
+    assert len(exposed()) == len(METRICS)
+
+
+def test_no_name_is_given_twice() -> None:
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_messages_are_told_apart_by_kind_and_none_is_counted_twice() -> None:
+    counts = {"messages": 20, "events_received": 7, "reqs": 5, "closes": 3, "events_stored": 4, "events_duplicate": 1}
+    worker = replace(
+        NOTHING,
+        counts=counts | {"queries_answered": 4, "queries_failed": 1, "deliveries": 9, "stored_sent": 30},
+        by_label={"rejections": {"invalid": 2}, "refusals": {"OK": 2, "NOTICE": 3, "CLOSED": 1}},
+    )
+    seen = values(exposed(worker)["nostr_websocket_messages"])
+
+    assert seen == {
+        ("in", "EVENT"): 9,
+        ("in", "REQ"): 5,
+        ("in", "CLOSE"): 3,
+        ("in", "other"): 3,
+        ("out", "EVENT"): 39,
+        ("out", "OK"): 9,
+        ("out", "EOSE"): 4,
+        ("out", "CLOSED"): 2,
+        ("out", "NOTICE"): 3,
+    }
+
+
+def test_an_event_of_a_wrong_shape_is_received_and_rejected() -> None:
+    seen = exposed(replace(NOTHING, by_label={"refusals": {"OK": 2}}))
+
+    assert values(seen["nostr_events_received"]) == {(): 2}
+    assert values(seen["nostr_events_rejected"])[("invalid",)] == 2
+
+
+def test_buckets_of_a_histogram_are_cumulative_and_end_at_infinity() -> None:
+    worker = replace(NOTHING, histograms={"query/req/l1": HistogramFigures([0.5, 1.0], [2, 3, 4], 6.0)})
+    samples = exposed(worker)["nostr_query_latency_seconds"].samples
+    buckets = {sample.labels["le"]: sample.value for sample in samples if sample.name.endswith("_bucket")}
+
+    assert buckets == {"0.5": 2, "1.0": 5, "+Inf": 9}
+    assert {sample.labels["cache_hit"] for sample in samples} == {"l1"}
+
+
+def test_the_hit_rate_of_a_layer_is_that_of_all_look_ups_and_not_a_mean_of_rates() -> None:
+    busy = replace(NOTHING, layers={"L1": LayerRate(900.0, 1_000.0)})
+    idle = replace(NOTHING, layers={"L1": LayerRate(0.0, 10.0)})
+
+    assert round(values(exposed(busy, idle)["nostr_cache_hit_rate"])[("L1",)], 1) == 89.1
+
+
+def test_a_layer_that_nobody_asked_shows_no_hit_rate() -> None:
+    assert exposed(replace(NOTHING, layers={"L2": LayerRate()}))["nostr_cache_hit_rate"].samples == []
+
+
+def test_caches_and_pools_show_their_labels() -> None:
+    cache = CacheFigures("events", "L1", size=5, bytes=50, hits=3, misses=1, errors=0, evictions={"size": 2})
+    seen = exposed(replace(NOTHING, caches=[cache], pools={"read": PoolFigures(1, 3, 2)}))
+
+    assert values(seen["nostr_cache_evictions"]) == {("L1", "events", "size"): 2}
+    assert values(seen["nostr_db_connections"])[("read", "waiting")] == 2
+
+
+def test_the_processor_is_that_of_the_busiest_worker_and_up_means_everywhere() -> None:
+    seen = exposed(replace(NOTHING, busiest_percent=90.0), replace(NOTHING, busiest_percent=10.0, bus_up=False))
+
+    assert values(seen["nostr_cpu_utilization_percent"]) == {(): 90.0}
+    assert values(seen["relay_bus_up"]) == {(): 0}
+
+
+def test_workers_are_counted_by_version() -> None:
+    old, new = replace(NOTHING, version="1"), replace(NOTHING, version="2")
+
+    assert values(exposed(old, new, new)["nostr_workers"]) == {("1",): 1, ("2",): 2}
