@@ -14,6 +14,7 @@ from redis import Redis
 
 from relay.caching.shared import Away, Full, Reply, Script, Shared
 from relay.caching.shared import connection as connections
+from relay.caching.shared import line as lines
 from relayproject.runtime.valkey import EmbeddedValkey
 from tests.integration.caching.valkeys import (
     REPLICATION,
@@ -41,6 +42,12 @@ def admin(server: EmbeddedValkey) -> Iterator[Redis]:
     with Redis(unix_socket_path=str(server.socket), protocol=2) as one:
         one.flushall()
         yield one
+
+
+@pytest.fixture(autouse=True)
+def frequent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the tests need not wait a second each time."""
+    monkeypatch.setattr(lines, "PROBE_SECONDS", 0.1)
 
 
 @asynccontextmanager

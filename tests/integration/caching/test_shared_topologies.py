@@ -41,10 +41,10 @@ def six() -> Iterator[ClusterOfSix]:
 
 async def test_the_master_that_the_sentinel_names_is_used_before_and_after_a_failover() -> None:
     with guarded() as servers:
-        async with started(servers.url) as shared:
+        async with started(servers.url, 10.0) as shared:
             before = shared.connection_number(b"a")
             assert await shared.call(b"a", b"SET", b"a", b"1") == b"OK"
-            assert await shared.call(b"a", b"WAIT", 1, 500) == 1
+            assert await shared.call(b"a", b"WAIT", 1, 8_000) == 1
             servers.master.kill()
             await until(lambda: not shared.up)
             assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
