@@ -8,10 +8,10 @@ from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -24,7 +24,7 @@ from django_celery_beat.models import (
 from kombu.exceptions import OperationalError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from analytics.dashboard.wording import latency
+from analytics.dashboard.wording import duration, latency
 from analytics.models import JobRun
 from relay.admin.looks import ModelAdmin
 from relay.admin.showing import isolated
@@ -70,7 +70,7 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
     """Jobs by name. What is switched off here stays off: no new version switches it on."""
 
     form = JobForm
-    list_display = ("name", "enabled", "scheduler", "outcome", "ran", "took", "wrong")
+    list_display = ("name", "enabled", "schedule", "outcome", "ran", "took", "wrong")
     list_filter = ("enabled",)
     search_fields = ("name", "task")
     ordering = ("name",)
@@ -131,6 +131,13 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
             self.log_change(request, entry, "Switched on." if enabled else "Switched off.")
         messages.success(request, f"{len(changed)} switched {'on' if enabled else 'off'}.")
 
+    @admin.display(description="schedule")
+    def schedule(self, entry: PeriodicTask) -> str:
+        interval = entry.interval
+        if interval is None:
+            return str(entry.scheduler)
+        return f"every {duration(interval.schedule.run_every.total_seconds())}"
+
     @admin.display(description="last run")
     def outcome(self, entry: Any) -> SafeString | str:
         if entry.run_outcome is None:
@@ -140,7 +147,9 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
 
     @admin.display(description="when")
     def ran(self, entry: Any) -> str:
-        return f"{timesince(entry.run_started_at, depth=1)} ago" if entry.run_started_at else ""
+        if entry.run_started_at is None:
+            return ""
+        return f"{duration((timezone.now() - entry.run_started_at).total_seconds())} ago"
 
     @admin.display(description="took")
     def took(self, entry: Any) -> str:

@@ -70,7 +70,10 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
         for model, model_admin in admin.site._registry.items()
         if model_admin.has_module_permission(request) and model_admin.has_view_permission(request)
     }
-    first: dict[str, Any] = {"title": "", "items": [{"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}]}
+    first: dict[str, Any] = {
+        "title": "",
+        "items": [{"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}],
+    }
     found = [first]
     for title, entries in SECTIONS:
         items = [

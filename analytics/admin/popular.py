@@ -10,10 +10,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analytics.admin.viewing import ViewAdmin
+from analytics.admin.viewing import NamedChangeList, ViewAdmin
 from analytics.dashboard.summary import contents
 from analytics.models import PopularEvent
-from relay.admin.showing import event_link, isolated, kind_name, search_link, short, when
+from relay.admin.showing import event_link, isolated, kind_name, search_link, short, text, when
 
 EXCERPT_CHARACTERS = 160
 PERIODS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
@@ -51,7 +51,7 @@ class PeriodFilter(admin.SimpleListFilter):
         return queryset.filter(created_at__gt=int(time.time()) - int(chosen) * DAY_SECONDS)
 
 
-class PopularChangeList(ChangeList):
+class PopularChangeList(NamedChangeList):
     """Reads the texts of a page's events in one statement."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -68,7 +68,7 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
     view = "popular_events"
     list_display = (
         "rank",
-        "text",
+        "said",
         "author",
         "people",
         "reactions",
@@ -85,14 +85,16 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
         return PopularChangeList
 
     @admin.display(description="event")
-    def text(self, row: Any) -> SafeString:
+    def said(self, row: Any) -> SafeString:
         if row.content is None:
             return format_html('<span class="relay-hex">{}</span> (gone)', short(row.event_id))
         shown = " ".join(row.content[: 4 * EXCERPT_CHARACTERS].split())
         return event_link(row.event_id, isolated(shown, EXCERPT_CHARACTERS) if shown else short(row.event_id))
 
     @admin.display(description="author")
-    def author(self, row: PopularEvent) -> SafeString:
+    def author(self, row: Any) -> SafeString:
+        if row.name:
+            return search_link(f"author:{row.pubkey}", text(row.name, 40))
         return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{row.pubkey}", short(row.pubkey)))
 
     @admin.display(description="created (UTC)", ordering="created_at")

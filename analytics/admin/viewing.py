@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 from django.contrib import messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -14,9 +15,20 @@ from analytics.models import JobRun
 from analytics.registry import View, view_named
 from analytics.schedule import send
 from relay.admin.looks import ModelAdmin
+from relay.admin.responses import author_names
 from relay.admin.trail import note
 
 M = TypeVar("M", bound=Model)
+
+
+class NamedChangeList(ChangeList):
+    """Reads what the authors of a page call themselves in one statement: `row.name`, empty without a profile."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        names = author_names({row.pubkey for row in self.result_list})
+        for row in self.result_list:
+            row.name = names.get(row.pubkey, "")
 
 
 class ViewAdmin(ModelAdmin[M]):

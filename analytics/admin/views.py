@@ -1,13 +1,16 @@
 """The other views: hashtags, authors, reports, and how the store grows."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analytics.admin.viewing import ViewAdmin
+from analytics.admin.viewing import NamedChangeList, ViewAdmin
 from analytics.dashboard.wording import count, signed, size
 from analytics.models import ActiveAuthor, ReportedTarget, StoreGrowth, TrendingHashtag
-from relay.admin.responses import author_name
 from relay.admin.showing import event_link, isolated, search_link, short, text, when
 
 
@@ -30,15 +33,18 @@ class ActiveAuthorAdmin(ViewAdmin[ActiveAuthor]):
     """By events of today and the six days before."""
 
     view = "active_authors"
-    list_display = ("rank", "author", "name", "events", "days")
+    list_display = ("rank", "author", "calls_itself", "events", "days")
 
     @admin.display(description="author")
     def author(self, row: ActiveAuthor) -> SafeString:
         return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{row.pubkey}", short(row.pubkey)))
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return NamedChangeList
+
     @admin.display(description="calls itself")
-    def name(self, row: ActiveAuthor) -> SafeString:
-        return isolated(author_name(row.pubkey), 60)
+    def calls_itself(self, row: Any) -> SafeString:
+        return isolated(row.name, 60)
 
 
 @admin.register(ReportedTarget)

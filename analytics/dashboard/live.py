@@ -79,7 +79,7 @@ def live(board: Board, waiting_jobs: int | None, newest: Minute | None, now: flo
         "queue": count(waiting_jobs),
         "queue_note": "the broker does not answer" if waiting_jobs is None else "in Celery's queue",
         "workers": count(len(board.workers) if board.whole else None),
-        "load": f"{count(len(board.instances))} instances, CPU {percent(everything.cpu_percent)}"
+        "load": f"{_many(len(board.instances), 'instance')}, CPU {percent(everything.cpu_percent)}"
         if board.workers
         else "",
     }
@@ -93,7 +93,7 @@ def _moving(all_: WorkerFigures) -> dict[str, str]:
     in_use = sum(pool.in_use for pool in pools)
     return {
         "connections": count(all_.connections),
-        "subscriptions": f"{count(all_.subscriptions)} subscriptions",
+        "subscriptions": _many(all_.subscriptions, "subscription"),
         "events_per_second": rate(all_.events_per_second),
         "stored": f"{count(all_.events_stored)} since the start",
         "queries_per_second": rate(all_.queries_per_second),
@@ -106,10 +106,14 @@ def _moving(all_: WorkerFigures) -> dict[str, str]:
         "pool": f"{in_use} of {in_use + sum(pool.idle for pool in pools)}",
         "pool_waiting": f"{sum(pool.waiting for pool in pools)} waiting",
         "lag": latency(all_.lag_seconds) if all_.lag_seconds else "0 ms",
-        "lag_changes": f"{count(all_.lag)} changes",
+        "lag_changes": _many(all_.lag, "change"),
         "position": count(all_.position),
-        "ring": f"{count(all_.ring_changes)} changes in memory",
+        "ring": "changes since the first day",
     }
+
+
+def _many(number: int, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def _merged(histograms: dict[str, HistogramFigures], prefix: str) -> HistogramFigures | None:

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from relay.admin.filters import KindFilter, TimeFilter, time_range
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.admin.responses import address_of, author_name, response_links
+from relay.admin.responses import address_of, author_names, response_links
 from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
 from relay.admin.showing import (
     block,
@@ -83,7 +83,7 @@ class EventAdmin(ReadOnlyAdmin[Event]):
 
     @admin.display(description="author")
     def author_full(self, event: Event) -> SafeString:
-        name = author_name(event.pubkey)
+        name = author_names([event.pubkey]).get(event.pubkey, "")
         return format_html(
             '{}<span class="relay-hex">{}</span><br>{}',
             format_html("<strong>{}</strong><br>", isolated(name, 80)) if name else "",

@@ -1,7 +1,7 @@
 """What others made of an event, for its page: counts that cost the same however famous it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -42,12 +42,15 @@ def _row(tag: str, kind: int, count: int) -> tuple[str, str]:
     return WELL_KNOWN.get(kind) or kind_name(kind), search_link(f"{tag} kind:{kind}", shown) if count else shown
 
 
-def author_name(pubkey: str) -> str:
-    """What an author calls itself in its profile (kind 0), empty when it has none: a claim, and hostile text."""
-    profile_id = browse.newest_version(pubkey, METADATA, "")
-    profile = Event.objects.filter(id=profile_id).first() if profile_id else None
+def author_names(pubkeys: Iterable[str]) -> dict[str, str]:
+    """What authors call themselves in their profiles (kind 0): claims, and hostile text. Those without are missing."""
+    profiles = browse.newest_versions(pubkeys, METADATA)
+    return {pubkey: name for pubkey, text in profiles.items() if (name := _claimed_name(text))}
+
+
+def _claimed_name(profile: str) -> str:
     try:
-        claimed = json.loads(json.loads(profile.json)["content"]) if profile else {}
+        claimed = json.loads(json.loads(profile)["content"])
     except (ValueError, RecursionError):
         return ""
     if not isinstance(claimed, dict):

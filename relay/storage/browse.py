@@ -4,6 +4,7 @@ Rule: nothing here counts a table or reads it whole. Runs on Django's connection
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -51,6 +52,17 @@ def newest_version(author: str, kind: int, identifier: str) -> str | None:
         )
         row = cursor.fetchone()
     return None if row is None else bytes(row[0]).hex()
+
+
+def newest_versions(authors: Iterable[str], kind: int) -> dict[str, str]:
+    """The JSON of the newest event of a replaceable kind by author (hex); authors without one are missing."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT h.pubkey, e.json FROM relay_head AS h JOIN relay_event AS e ON e.id = h.event_id "
+            "WHERE h.pubkey = ANY (%s) AND h.kind = %s AND h.d = %s",
+            [[bytes.fromhex(author) for author in authors], kind, packed_value("")],
+        )
+        return {bytes(author).hex(): text for author, text in cursor.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,162 @@
+"""What the first page says of the workers: plain texts, and what an operator should look at."""
+
+import pytest
+
+from analytics.dashboard import wording
+from analytics.dashboard.live import CARDS, Live, live
+from analytics.models import Minute
+from relay.caching.registry import CacheFigures
+from relay.services.figures import EMPTY, Board, board
+from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
+
+NOW = 1_700_000_000.0
+
+
+def worker(number: int = 1, **fields: object) -> WorkerFigures:
+    given = {
+        "connections": 10,
+        "subscriptions": 20,
+        "events_stored": 500,
+        "events_per_second": 2.5,
+        "position": 1_000 + number,
+        "started_at": NOW - 3_725,
+        "instance": "relay-1",
+        "worker": str(number),
+        "version": "1.2",
+        "pid": 100 + number,
+    }
+    return WorkerFigures(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def shown(*workers: WorkerFigures, waiting: int | None = 0, newest: Minute | None = None) -> Live:
+    return live(board(workers), waiting, newest, NOW)
+
+
+def test_figures_are_those_of_all_workers() -> None:
+    found = shown(worker(1), worker(2, connections=5)).figures
+
+    assert (found["connections"], found["events_per_second"], found["position"]) == ("15", "5.0", "1,002")
+    assert found["workers"] == "2"
+
+
+def test_every_card_has_its_figure_and_its_note() -> None:
+    found = shown(worker(), newest=Minute(events=7, position=900, store_bytes=5)).figures
+
+    assert {card.name for card in CARDS} | {card.note for card in CARDS} <= found.keys()
+
+
+def test_p95_is_that_of_all_queries_however_they_were_answered() -> None:
+    recent = {
+        "query/req/none": HistogramFigures([0.1, 1.0], [90, 10, 0], 1.0),
+        "query/req/l1": HistogramFigures([0.1, 1.0], [0, 100, 0], 1.0),
+        "ok": HistogramFigures([0.1, 1.0], [1, 0, 0], 0.1),
+    }
+    found = shown(worker(recent=recent)).figures
+
+    assert found["query_p95"] == "918 ms"
+    assert found["query_count"] == "200 in the last minute"
+
+
+def test_a_question_that_any_layer_answers_is_a_hit() -> None:
+    layers = {"L1": LayerRate(60.0, 100.0), "L2": LayerRate(30.0, 40.0)}
+
+    assert shown(worker(layers=layers)).figures["hit_rate"] == "90.0 %"
+    assert shown(worker(layers=layers)).figures["hit_rate_by_layer"] == "L1 60.0 %, L2 75.0 %"
+
+
+def test_layers_have_a_line_each() -> None:
+    caches = [CacheFigures("events", "L1", 5, 2_000, 1, 1, 0, {}), CacheFigures("feeds", "L1", 2, 1_000, 1, 1, 0, {})]
+    (row,) = shown(worker(caches=caches, layers={"L1": LayerRate(1.0, 2.0)})).tables["layers"]
+
+    assert row.cells == ["L1", "50.0 %", "2.0", "7", "3 KB"]
+
+
+def test_the_store_is_that_of_the_last_minute_moved_on_by_what_was_committed_since() -> None:
+    newest = Minute(events=5_000, position=990, store_bytes=3_000_000)
+
+    assert shown(worker(), newest=newest).figures["events"] == "5,011"
+    assert shown(newest=newest).figures["events"] == "5,000"
+
+
+def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
+    (row,) = shown(worker(memory={"rss": 100_000_000})).tables["workers"]
+
+    assert row.key == "relay-1/1/101"
+    assert row.cells == [
+        "relay-1", "1", "101", "1.2", "1 h 2 min", "10", "2.5", "0", "0 %", "100.0 MB", "well",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fields, problem",
+    [
+        ({"database_up": False}, "no database"),
+        ({"bus_up": False}, "no bus"),
+        ({"ready": False}, "not ready"),
+        ({"lag": 9, "lag_seconds": 6.0}, "behind"),
+    ],
+)
+def test_what_is_wrong_with_a_worker_is_said(fields: dict[str, object], problem: str) -> None:
+    found = shown(worker(1), worker(2, **fields))
+
+    assert found.faults == [f"Worker 2 of relay-1: {problem}."]
+    assert [row.level for row in found.tables["workers"]] == ["", "bad"]
+
+
+def test_those_who_wait_for_a_connection_in_vain_are_said() -> None:
+    pools = {"read": PoolFigures(8, 0, 6), "write": PoolFigures(1, 0, 0)}
+
+    assert shown(worker(pools=pools)).faults == ["6 wait for a connection to the database (read)."]
+
+
+def test_all_is_well_when_it_is() -> None:
+    assert shown(worker()).said == "All is well."
+
+
+def test_without_the_cache_the_page_says_so() -> None:
+    alone = board([worker()])
+    found = live(Board(alone.workers, alone.total, whole=False), None, None, NOW)
+
+    assert found.faults == ["The cache does not answer: the figures are those of the worker that was asked, alone."]
+    assert (found.figures["workers"], found.figures["connections"]) == ("–", "10")
+    assert live(EMPTY, None, None, NOW).as_json()["level"] == "bad"
+
+
+def test_without_a_worker_the_page_says_so() -> None:
+    found = shown(waiting=None)
+
+    assert found.faults == [
+        "No worker has said anything in the last five seconds.",
+        "The broker of the jobs does not answer.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "said, meant",
+    [
+        (wording.count(None), "–"),
+        (wording.count(1_234_567), "1,234,567"),
+        (wording.count(12_345_678), "12.3 M"),
+        (wording.rate(0), "0"),
+        (wording.rate(0.25), "0.2"),
+        (wording.rate(1_234.5), "1,234"),
+        (wording.percent(0), "0 %"),
+        (wording.percent(99.94), "99.9 %"),
+        (wording.percent(100), "100 %"),
+        (wording.latency(0.0042), "4.2 ms"),
+        (wording.latency(0.42), "420 ms"),
+        (wording.latency(2.5), "2.50 s"),
+        (wording.duration(0.2), "0 s"),
+        (wording.duration(59), "59 s"),
+        (wording.duration(3_600), "1 h"),
+        (wording.duration(90_061), "1 d 1 h"),
+        (wording.duration(86_400 + 59), "1 d"),
+        (wording.size(999), "999 B"),
+        (wording.size(1_000), "1 KB"),
+        (wording.size(2_340_000), "2.3 MB"),
+        (wording.signed(0), "±0"),
+        (wording.signed(-1_200), "-1,200"),
+    ],
+)
+def test_numbers_are_written_as_people_read_them(said: str, meant: str) -> None:
+    assert said == meant
