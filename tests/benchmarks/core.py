@@ -2,15 +2,17 @@
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import orjson
 from coincurve import PublicKeyXOnly
+from prometheus_client import Histogram as PrometheusHistogram
 
 from relay.changes.change import Added
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
+from relay.metrics import SECONDS_BOUNDS, Histogram
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
@@ -203,7 +205,22 @@ def deliver() -> Figure:
     return paired("deliver to 200 subscribers", ours, "joins of three bytes objects", bare)
 
 
+def count() -> Figure:
+    """A latency into its bucket, as each query and each OK costs, against prometheus_client's histogram."""
+    seconds = [random.Random(1).expovariate(100) for _ in range(100_000)]
+    histogram = Histogram(SECONDS_BOUNDS)
+    theirs = PrometheusHistogram("benchmark_seconds", "of this benchmark", buckets=SECONDS_BOUNDS, registry=None)
+
+    def fill(observe: Callable[[float], None]) -> int:
+        for value in seconds:
+            observe(value)
+        return len(seconds)
+
+    return paired("count a latency", lambda: fill(histogram.observe), "prometheus_client", lambda: fill(theirs.observe))
+
+
 FIGURES = {
+    "count": count,
     "parse": parse,
     "id": check_id,
     "verify": verify,
