@@ -74,6 +74,7 @@ class Status:
         self, cache_url: str, instance: str, own: Callable[[], WorkerFigures], estimate: Callable[[], Awaitable[int]]
     ) -> None:
         self.failures = 0
+        self._complained = False
         self._own = own
         self._estimate = estimate
         self._name = f"{instance}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -128,9 +129,11 @@ class Status:
         for listener in listeners:
             try:
                 listener(figures)
-            except Exception:
+            except Exception as error:
                 self.failures += 1
-                log.exception("the figures of this process could not be shown")
+                if not self._complained:  # once, not once a second
+                    self._complained = True
+                    log.warning("the figures of this process cannot be shown: %r", error)
 
     async def _show(self, text: bytes) -> None:
         await self._exchange(lambda pipe: pipe.sadd(WORKERS, self._name).set(key(self._name), text, ex=LIFE_SECONDS))

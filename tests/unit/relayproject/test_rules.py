@@ -43,6 +43,7 @@ def test_good_settings_have_no_problem() -> None:
         ({"RELAY_PUBKEY": "npub1"}, "relay.E005"),
         ({"RELAY_SELF": "A" * 64}, "relay.E005"),
         ({"RELAY_TRUSTED_PROXIES": ("proxy",)}, "relay.E006"),
+        ({"RELAY_METRICS_ALLOW": ("everyone",)}, "relay.E006"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_check(changed: dict[str, Any], id: str) -> None:
