@@ -167,6 +167,7 @@ class Line:
         self._opening.counters.reconnects += 1 if self._made else 0
         self._made += 1
         self.place, self._connection, self._number = place, connection, next(_numbers)
+        self._reason = ""  # so that the next loss is logged, whatever its reason
         logger.info("the shared cache at %s answers", place)
         self._on_change(True)
 
