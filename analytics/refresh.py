@@ -76,5 +76,6 @@ def _refresh(view: View, run: runlog.Run) -> int:
         if allowed.role is not None:
             cursor.execute(f"SET LOCAL ROLE {allowed.role}")
         cursor.execute(f"REFRESH MATERIALIZED VIEW CONCURRENTLY {name}")
+        cursor.execute("SET LOCAL ROLE NONE")  # the transaction may be part of another one
         cursor.execute(f"SELECT count(*) FROM {name}")  # noqa: S608  a name of the registry
         return int(cursor.fetchone()[0])

@@ -30,7 +30,7 @@ class Ledger:
 
     def clear(self) -> None:
         self.tables.clear()
-        self.tables.connection.execute(f"TRUNCATE {', '.join(ROLLED_UP)}".encode())
+        self.tables.connection.execute(f"TRUNCATE {', '.join(ROLLED_UP)}, analytics_job_run, analytics_minute".encode())
         self.tables.connection.execute(
             "UPDATE analytics_cursor SET epoch = 0, position = 0, events = 0, scan_created_at = NULL, scan_id = NULL"
         )

@@ -1,0 +1,128 @@
+"""`GET /api/popular`: the popular events as JSON, for clients that want a page of what people talk about.
+
+Rule: a request costs the database nothing most of the time: an answer is kept for some seconds by each process, for
+the few questions there are, and clients and proxies are told how long they may keep theirs.
+"""
+
+import hashlib
+import threading
+import time
+from typing import Any, Final, TypeVar
+
+import msgspec
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+
+from analytics.popular import PERIODS, Popular, popular, refreshed_at
+from analytics.popularity import POPULAR_KINDS
+from relay.views.information import CORS, preflight
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+MAX_AGE_SECONDS: Final = 60
+KEPT_SECONDS: Final = 10.0
+"""An answer is not made more often than this; an event that was removed may be in it so long."""
+
+Question = tuple[int, str, int]
+Response = TypeVar("Response", bound=HttpResponseBase)
+
+
+class BadQuestion(ValueError):
+    """A parameter that cannot be used; the text says which and what it may be."""
+
+
+class Answers:
+    """The last answer to each question. Bounded by the questions there are: kinds, periods and limits."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Question, tuple[float, bytes, str]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, question: Question) -> tuple[bytes, str]:
+        """Body and ETag, at most KEPT_SECONDS old. Raises OperationalError."""
+        with self._lock:  # whoever comes while one asks the database waits for that answer
+            made_at, body, etag = self._kept.get(question, (float("-inf"), b"", ""))
+            if time.monotonic() - made_at > KEPT_SECONDS:
+                body = _body(question)
+                etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+                self._kept[question] = (time.monotonic(), body, etag)
+            return body, etag
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._kept.clear()
+
+
+answers = Answers()
+"""Those of this process."""
+
+
+def popular_events(request: HttpRequest) -> HttpResponseBase:
+    """200 with the events, 304 for who has them; 400 names a wrong parameter; 503 while the database is away.
+
+    Parameters: `kind` (1), `period` (hour, day, week: how old a note may be; week), `limit` (1 to 100; 20).
+    """
+    if request.method == "OPTIONS":
+        return preflight()
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "OPTIONS"])
+    try:
+        body, etag = answers.get(question(request.GET.dict()))
+    except BadQuestion as error:
+        return _told(400, str(error))
+    except OperationalError:
+        return _told(503, "the database does not answer; try again later")
+    fresh = HttpResponse(body, content_type="application/json")
+    response = get_conditional_response(request, etag=etag, response=fresh) or fresh
+    response["ETag"] = etag
+    response["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
+    return _for_all(response)
+
+
+def question(given: dict[str, str]) -> Question:
+    """The parameters, checked. Raises BadQuestion."""
+    unknown = sorted(given.keys() - {"kind", "period", "limit"})
+    if unknown:
+        raise BadQuestion(f"{unknown[0][:50]!r} is no parameter: there are kind, period and limit")
+    kind = _number("kind", given.get("kind", str(POPULAR_KINDS[0])))
+    if kind not in POPULAR_KINDS:
+        raise BadQuestion(f"kind must be one of {', '.join(map(str, POPULAR_KINDS))}")
+    period = given.get("period", "week")
+    if period not in PERIODS:
+        raise BadQuestion(f"period must be one of {', '.join(PERIODS)}")
+    limit = _number("limit", given.get("limit", str(DEFAULT_LIMIT)))
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadQuestion(f"limit must be from 1 to {MAX_LIMIT}")
+    return kind, period, limit
+
+
+def _number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise BadQuestion(f"{name} must be a whole number")
+    return int(text)
+
+
+def _body(asked: Question) -> bytes:
+    kind, period, limit = asked
+    events = [_shown(one) for one in popular(kind, period, limit)]
+    return msgspec.json.encode({"kind": kind, "period": period, "refreshed_at": refreshed_at(), "events": events})
+
+
+def _shown(one: Popular) -> dict[str, Any]:
+    counts = {name: getattr(one, name) for name in ("rank", "people", "reactions", "reposts", "replies", "zaps")}
+    return {**counts, "event": msgspec.Raw(one.json.encode())}
+
+
+def _told(status: int, problem: str) -> HttpResponse:
+    response = HttpResponse(msgspec.json.encode({"error": problem}), status=status, content_type="application/json")
+    response["Cache-Control"] = "no-store"
+    return _for_all(response)
+
+
+def _for_all(response: Response) -> Response:
+    for name, value in CORS.items():
+        response[name] = value
+    return response
