@@ -42,6 +42,9 @@ log = logging.getLogger("relay.answers")
 LATE_SECONDS = 0.025
 """How long an answer from memory waits for a change that is known to exist, before PostgreSQL is asked."""
 
+MAX_AT_ONCE = 256
+"""Changes that are worked into the window in one turn of the loop: some milliseconds at most."""
+
 FILL_EVENTS = 500
 FILL_PAUSE_SECONDS = 0.005
 SWEEP_SECONDS = 5.0
@@ -97,6 +100,8 @@ class Answers:
         self._worth_events = Worth()
         self._late: list[_Late] = []
         self._has_window = window_bytes > 0
+        self._filling = False
+        self._wake_window = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -104,7 +109,8 @@ class Answers:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._sweep(), name="relay caches")]
         if self._has_window:
-            self._tasks.append(loop.create_task(self._fill(), name="relay window"))
+            self._wake_window.set()
+            self._tasks.append(loop.create_task(self._keep_window(), name="relay window"))
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -125,8 +131,6 @@ class Answers:
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take in changes that the ring has just taken in."""
-        if self._has_window:
-            self.window.apply(changes)
         for change in changes:
             if type(change) is Removed:
                 self.events.removed(change.event_id)
@@ -154,7 +158,7 @@ class Answers:
 
     def _known(self, flt: Filter, now: int) -> Texts | None:
         if self._has_window:
-            events = self.window.find(flt, now)
+            events = self.window.find(flt, now) if self._window_is_at_hand() else None
             if events is not None:
                 self.window_counters.hits += 1
                 return [event.json for event in events]
@@ -178,6 +182,17 @@ class Answers:
             self.feeds_counters.misses += 1
         return None
 
+    def _window_is_at_hand(self) -> bool:
+        """True if the window stands where the ring does; a few changes are worked in now, many in the background."""
+        window, ring = self.window, self._ring()
+        if window.position == ring.position:
+            return True
+        if self._filling or ring.position - window.position > MAX_AT_ONCE or window.position < ring.floor:
+            self._wake_window.set()
+            return False
+        window.apply(ring.since(window.position), ring.position)
+        return True
+
     @staticmethod
     def _at_hand(pages: Memory[Filter, Page], flt: Filter, ring: Ring, now: int) -> Page | None:
         page = pages.get(flt)
@@ -192,7 +207,9 @@ class Answers:
         ring = self._ring()
         rows: list[Row | StoredEvent] = []
         for event_id in flt.ids or ():
-            event = ring.event(event_id) or self.window.event(event_id)
+            event = ring.event(event_id)
+            if event is None and self.window.position == ring.position:
+                event = self.window.event(event_id)
             if event is not None:
                 if visible(event, now) and flt.matches(event):
                     rows.append(event)
@@ -373,18 +390,48 @@ class Answers:
                 memory.sweep(now)
             self.events.sweep(now)
 
-    async def _fill(self) -> None:
-        """Fill the window from the newest event downwards, a little at a time."""
-        window = self.window
-        while not (window.complete or window.full):
-            floor = window.floor
+    async def _keep_window(self) -> None:
+        """Fill the window from the newest event downwards, and bring it forward whenever somebody asks."""
+        while True:
+            await self._wake_window.wait()
+            self._wake_window.clear()
+            self._filling = True
             try:
-                position, events = await events_below(self._reads, floor, FILL_EVENTS)
+                await self._catch_up()
+                await self._fill()
             except Failed:
                 await asyncio.sleep(1)
-                continue
-            if await self._has_come(position) and window.floor == floor and position >= self._ring().floor:
-                window.extend(events, len(events) < FILL_EVENTS, self._ring().since(position))
+                self._wake_window.set()
+            finally:
+                self._filling = False
+
+    async def _catch_up(self) -> None:
+        """Work in what has come, a little at a time; begin anew if the ring has lost some of it."""
+        window = self.window
+        while (ring := self._ring()).position != window.position:
+            if window.position < ring.floor:
+                window.clear()
+                return
+            changes = ring.since(window.position)
+            for start in range(0, len(changes), MAX_AT_ONCE):
+                part = changes[start : start + MAX_AT_ONCE]
+                window.apply(part, part[-1].seq)
+                await asyncio.sleep(0)
+                if self._ring() is not ring:
+                    window.clear()
+                    return
+
+    async def _fill(self) -> None:
+        window = self.window
+        while not (window.complete or window.full):
+            position, events = await events_below(self._reads, window.floor, FILL_EVENTS)
+            if await self._has_come(position):
+                ring = self._ring()
+                if position < ring.floor or -1 < window.position < ring.floor:
+                    window.clear()
+                    continue
+                begin = position if window.position < 0 else min(position, window.position)
+                window.extend(events, len(events) < FILL_EVENTS, ring.since(begin), ring.position)
             await asyncio.sleep(FILL_PAUSE_SECONDS)
 
 

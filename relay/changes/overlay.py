@@ -4,6 +4,7 @@ Rule: the outcome equals the query asked at P, or it says what it does not know.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +18,9 @@ _AFTER_EVERY_ID = "g"  # ids are hex digits
 
 Found = StoredEvent | Row
 """What stands in an answer: the whole event, or as much of it as answers need."""
+
+
+F = TypeVar("F", StoredEvent, Row, Found)
 
 
 def newest_first(event: Found) -> tuple[int, str]:
@@ -39,7 +43,7 @@ class Overlaid(Struct, frozen=True):
     short: bool
 
 
-def cut(rows: Sequence[Found], flt: Filter) -> Sequence[Found]:
+def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
     """The first rows that the filter's limit leaves.
 
     A client's limit is exact; the relay's own cap takes the whole boundary second, up to twice the cap (01-F18).

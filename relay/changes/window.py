@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
+from typing import Any, TypeVar
+
+from msgspec import structs
 
 from relay.changes.change import Added, Change
-from relay.changes.overlay import newest_first
+from relay.changes.overlay import cut, newest_first
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import NEVER_SERVED_KINDS
@@ -19,20 +22,30 @@ from relay.protocol.visibility import NEVER_SERVED_KINDS
 ENTRY_OVERHEAD_BYTES = 1_400
 """What an event costs beside its JSON text: the object, its tag keys, and five places; measured on CPython 3.11."""
 
-MAX_PENDING = 4_096
-"""Changes that wait for the next question; more are worked in at once."""
-
 MAX_SCAN = 6_000
 """Events that one question looks at before it is left to PostgreSQL: about a millisecond."""
+
+FIRST_PIECE = 128
+"""Events of the first piece of a place that is looked at; each next one is twice as long."""
+
+SORT_COST = 0.25
+"""What walking over one event costs against sorting it in."""
+
+SAMPLE = 64
+"""Of so many authors it is counted how much they write."""
+
+FEW = 8
+"""So few events are put into a place one by one."""
 
 MAX_GATHERED = 1_500
 """Events of several places that are sorted for one answer."""
 
+K = TypeVar("K")
 _created_at = attrgetter("created_at")
 
 
 class Window:
-    """Holds at most `max_bytes`. It knows nothing until it was opened and filled from above."""
+    """Holds at most `max_bytes`. It knows nothing until it was filled from above, and nothing after `position`."""
 
     def __init__(self, max_bytes: int) -> None:
         self.bytes = 0
@@ -41,11 +54,15 @@ class Window:
         """True when the store holds nothing below the floor."""
         self.floor: tuple[int, str] | None = None
         """The place of the last event that is known; None before the first, when nothing is known."""
+        self.position = -1
+        """The last change that was worked in; below it the floor says what is known."""
         self._max_bytes = max_bytes
-        self._pending: list[Change] = []
         self._events: dict[str, StoredEvent] = {}
         self._all: list[StoredEvent] = []
-        self._places: dict[str | int, list[StoredEvent]] = {}
+        # Apart from each other: a tag's letter and value may read like an author.
+        self._authors: dict[str, list[StoredEvent]] = {}
+        self._kinds: dict[int, list[StoredEvent]] = {}
+        self._tags: dict[str, list[StoredEvent]] = {}
 
     def __len__(self) -> int:
         return len(self._events)
@@ -60,55 +77,48 @@ class Window:
         self.bytes = 0
         self.complete = False
         self.floor = None
-        self._pending.clear()
+        self.position = -1
         self._events.clear()
         self._all.clear()
-        self._places.clear()
+        self._authors.clear()
+        self._kinds.clear()
+        self._tags.clear()
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Take changes in, in their order. They are worked in when somebody asks, or when many wait."""
-        self._pending += changes
-        if len(self._pending) > MAX_PENDING:
-            self.settle()
-
-    def extend(self, events: Sequence[StoredEvent], complete: bool, changes: Iterable[Change]) -> None:
-        """Take in what lies next below the floor, newest first, and the `changes` that came since it was read.
-
-        `complete` is True when nothing lies below the last one.
+    def apply(self, changes: Iterable[Change], position: int) -> None:
+        """Work in changes, in their order, the last of which is `position`. To do so twice does no harm: what
+        came later comes again as well.
         """
-        self.settle()
-        for event in events:
-            self._insert(event)
-        if events:
-            self.floor = newest_first(events[-1])
-        self.complete = complete
-        self._work_in(changes)
-
-    def settle(self) -> None:
-        """Work in what waits."""
-        if self._pending:
-            pending, self._pending = self._pending, []
-            self._work_in(pending)
-
-    def _work_in(self, changes: Iterable[Change]) -> None:
-        """To work in a change twice does no harm: what came later comes again as well."""
+        fresh: dict[str, StoredEvent] = {}
         for change in changes:
             if type(change) is Added:
-                if self.complete or (self.floor is not None and newest_first(change.event) <= self.floor):
-                    self._insert(change.event)
-            else:
+                event = change.event
+                if self.complete or (self.floor is not None and newest_first(event) <= self.floor):
+                    fresh[event.id] = event
+            elif fresh.pop(change.event_id, None) is None:  # type: ignore[union-attr]
                 self._remove(change.event_id)  # type: ignore[union-attr]
+        self._insert(fresh.values())
+        self.position = position
         if self.bytes > self._max_bytes:
             self._shrink()
 
+    def extend(self, events: Sequence[StoredEvent], complete: bool, changes: Iterable[Change], position: int) -> None:
+        """Take in what lies next below the floor, newest first, and the `changes` since it was read, to `position`.
+
+        `complete` is True when nothing lies below the last one. Everything up to `position` must have been worked in
+        above the floor.
+        """
+        self._insert(events)
+        if events:
+            self.floor = newest_first(events[-1])
+        self.complete = complete
+        self.apply(changes, position)
+
     def event(self, event_id: str) -> StoredEvent | None:
         """An event that is here; None says nothing about those below the floor."""
-        self.settle()
         return self._events.get(event_id)
 
-    def find(self, flt: Filter, now: int) -> list[StoredEvent] | None:
+    def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
         """What answers `flt` at `now` (Unix seconds), newest first; None if that is not known here."""
-        self.settle()
         if flt.limit <= 0 or flt.matches_nothing:
             return []
         if self.floor is None and not self.complete:
@@ -120,15 +130,15 @@ class Window:
             return None
         found: list[StoredEvent] = []
         try:
-            whole = self._collect(flt, now, candidates, found)
+            whole = _collect(candidates[1], now, candidates[0], found)
         except TooMany:
             return None
-        return found if whole or self._knows_down_to(flt.since) else None
+        return cut(found, flt) if whole or self._knows_down_to(flt.since) else None
 
     def _knows_down_to(self, since: int | None) -> bool:
         return self.complete or (since is not None and self.floor is not None and since > -self.floor[0])
 
-    def _by_ids(self, flt: Filter, now: int) -> list[StoredEvent] | None:
+    def _by_ids(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
         events = self._events
         ids = flt.ids or ()
         found = [event for event in map(events.get, ids) if event is not None]
@@ -136,70 +146,49 @@ class Window:
             return None
         found.sort(key=newest_first)
         kept: list[StoredEvent] = []
-        self._collect(flt, now, found, kept)
-        return kept
+        _collect(flt, now, [found], kept)
+        return cut(kept, flt)
 
-    def _collect(self, flt: Filter, now: int, candidates: Iterable[StoredEvent], found: list[StoredEvent]) -> bool:
-        """Put what belongs to the answer into `found`; True if nothing further down can belong to it (01-F18)."""
-        authors, kinds, limit = flt.authors, flt.kinds, flt.limit
-        exact = flt.matches if flt.tags or flt.ids is not None or flt.since is not None else None
-        boundary = -1
-        for event in candidates:
-            if authors is not None and event.pubkey not in authors:
-                continue
-            if kinds is not None and event.kind not in kinds:
-                continue
-            if exact is not None and not exact(event):
-                if flt.since is not None and event.created_at < flt.since:
-                    return True
-                continue
-            if event.expires_at is not None and event.expires_at <= now:
-                continue
-            if len(found) >= limit and (event.created_at != boundary or len(found) >= 2 * limit):
-                return True
-            found.append(event)
-            if len(found) == limit:
-                if not flt.capped:
-                    return True
-                boundary = event.created_at
-        return len(found) >= 2 * limit
-
-    def _candidates(self, flt: Filter) -> Iterator[StoredEvent] | list[StoredEvent] | None:
-        """All events that may match, newest first from `until` on; None when they are too many to look at."""
-        until = flt.until
+    def _candidates(self, flt: Filter) -> tuple[Iterable[list[StoredEvent]], Filter] | None:
+        """Events newest first from `until` on, in pieces, and what is left to be looked at; None for too many."""
+        until, authors, kinds = flt.until, flt.authors, flt.kinds
         if flt.tags:
-            return self._of(min((keys for _, keys in flt.tags), key=len), until)
-        authors = flt.authors
+            fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
+            pieces = _together(self._tags, fewest, until)
+            left = flt if len(flt.tags) > 1 else _without(flt, tags=())
+            return None if pieces is None else (pieces, left)
         if authors is not None:
-            gathered = self._of(authors, until)
-            return gathered if gathered is not None else _newest(self._all, until, MAX_SCAN)
-        if flt.kinds is not None and len(flt.kinds) == 1:
-            return _newest(self._places.get(next(iter(flt.kinds)), []), until)
-        return _newest(self._all, until, MAX_SCAN)
+            if len(authors) == 1 or not self._is_frequent(authors, flt.limit):
+                pieces = _together(self._authors, authors, until)
+                return None if pieces is None else (pieces, _without(flt, authors=None))
+        elif kinds is not None and len(kinds) == 1:
+            return _pieces(self._kinds.get(next(iter(kinds)), []), until), _without(flt, kinds=None)
+        return _pieces(self._all, until, MAX_SCAN), flt
 
-    def _of(self, keys: Collection[str], until: int | None) -> Iterator[StoredEvent] | list[StoredEvent] | None:
-        """The events of some places together, newest first; None when they are more than can be sorted at once."""
-        places = [place for place in map(self._places.get, keys) if place is not None]
-        if len(places) < 2:
-            return _newest(places[0], until) if places else []
-        if sum(map(len, places)) > MAX_GATHERED:
-            return None
-        unique = {event.id: event for place in places for event in place if until is None or event.created_at <= until}
-        return sorted(unique.values(), key=newest_first)
+    def _is_frequent(self, authors: Collection[str], limit: int) -> bool:
+        """True if walking all events until `limit` are found is cheaper than sorting those of the authors."""
+        sample = list(islice(authors, SAMPLE))
+        theirs = sum([len(place) for place in map(self._authors.get, sample) if place is not None])
+        theirs = theirs * len(authors) // len(sample)
+        return theirs > MAX_GATHERED or theirs * theirs > SORT_COST * limit * len(self._all)
 
-    def _insert(self, event: StoredEvent) -> None:
-        if event.id in self._events or event.kind in NEVER_SERVED_KINDS:
-            return
-        self._events[event.id] = event
-        self.bytes += ENTRY_OVERHEAD_BYTES + len(event.json)
-        _put(self._all, event)
-        places = self._places
-        for key in _keys(event):
-            place = places.get(key)
-            if place is None:
-                places[key] = [event]
-            else:
-                _put(place, event)
+    def _insert(self, events: Iterable[StoredEvent]) -> None:
+        known = self._events
+        fresh = [event for event in events if event.id not in known and event.kind not in NEVER_SERVED_KINDS]
+        authors: dict[str, list[StoredEvent]] = {}
+        kinds: dict[int, list[StoredEvent]] = {}
+        tags: dict[str, list[StoredEvent]] = {}
+        for event in fresh:
+            known[event.id] = event
+            self.bytes += ENTRY_OVERHEAD_BYTES + len(event.json)
+            authors.setdefault(event.pubkey, []).append(event)
+            kinds.setdefault(event.kind, []).append(event)
+            for key in event.tag_keys:
+                tags.setdefault(key, []).append(event)
+        _put_all(self._all, fresh)
+        _put_each(self._authors, authors)
+        _put_each(self._kinds, kinds)
+        _put_each(self._tags, tags)
 
     def _remove(self, event_id: str) -> None:
         event = self._events.pop(event_id, None)
@@ -207,11 +196,10 @@ class Window:
             return
         self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
         _take(self._all, event)
-        for key in _keys(event):
-            place = self._places[key]
-            _take(place, event)
-            if not place:
-                del self._places[key]
+        _take_from(self._authors, event.pubkey, event)
+        _take_from(self._kinds, event.kind, event)
+        for key in event.tag_keys:
+            _take_from(self._tags, key, event)
 
     def _shrink(self) -> None:
         """Let the oldest go, some more than needed, so that it is not done for each event."""
@@ -221,54 +209,133 @@ class Window:
                 break
             self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
             count += 1
-        gone = Counter[str | int]()
-        for event in self._all[:count]:
-            del self._events[event.id]
-            gone.update(_keys(event))
+        gone = self._all[:count]
         del self._all[:count]
-        for key, number in gone.items():  # each place has its oldest first, as the whole has
-            place = self._places[key]
-            if len(place) == number:
-                del self._places[key]
-            else:
-                del place[:number]
+        for event in gone:
+            del self._events[event.id]
+        _cut_off(self._authors, Counter([event.pubkey for event in gone]))
+        _cut_off(self._kinds, Counter([event.kind for event in gone]))
+        _cut_off(self._tags, Counter([key for event in gone for key in event.tag_keys]))
         self.evicted += count
         self.complete = False
         self.floor = newest_first(self._all[0]) if self._all else None
-
-
-def _keys(event: StoredEvent) -> tuple[str | int, ...]:
-    """The places of an event: its author, its kind, its tags."""
-    return event.pubkey, event.kind, *event.tag_keys
 
 
 class TooMany(LookupError):
     """More events would have to be looked at than one question may."""
 
 
-def _newest(place: list[StoredEvent], until: int | None, most: int | None = None) -> Iterator[StoredEvent]:
-    """The events of a place from `until` on, newest first; with `most`, TooMany is raised in place of one more."""
-    begin = len(place) if until is None else bisect_right(place, until, key=_created_at)
-    walk = map(place.__getitem__, range(begin - 1, -1, -1))
-    return walk if most is None else _up_to(walk, most)
-
-
-def _up_to(walk: Iterator[StoredEvent], most: int) -> Iterator[StoredEvent]:
-    yield from islice(walk, most)
-    if next(walk, None) is not None:
+def _pieces(place: list[StoredEvent], until: int | None, most: int | None = None) -> Iterator[list[StoredEvent]]:
+    """The events of a place from `until` on, newest first, in growing pieces; TooMany in place of more than `most`."""
+    end = len(place) if until is None else bisect_right(place, until, key=_created_at)
+    least = 0 if most is None else max(0, end - most)
+    size = FIRST_PIECE
+    while end > least:
+        begin = max(least, end - size)
+        yield place[begin:end][::-1]
+        end, size = begin, size * 2
+    if end:
         raise TooMany
 
 
-def _put(place: list[StoredEvent], event: StoredEvent) -> None:
-    """Oldest first; of one second the highest id first: the order of answers backwards."""
+def _together(
+    places: dict[str, list[StoredEvent]], keys: Collection[str], until: int | None
+) -> Iterable[list[StoredEvent]] | None:
+    """The events of some places, newest first; None when they are more than can be sorted at once."""
+    found = [place for place in map(places.get, keys) if place is not None]
+    if len(found) < 2:
+        return _pieces(found[0], until) if found else ()
+    if sum(map(len, found)) > MAX_GATHERED:
+        return None
+    unique = {event.id: event for place in found for event in place if until is None or event.created_at <= until}
+    return [sorted(unique.values(), key=newest_first)]
+
+
+def _without(flt: Filter, **changes: Any) -> Filter:
+    return structs.replace(flt, **changes)
+
+
+def _collect(flt: Filter, now: int, pieces: Iterable[list[StoredEvent]], found: list[StoredEvent]) -> bool:
+    """Put what matches into `found` until the answer is whole; True if nothing further down belongs to it (01-F18).
+
+    The pieces begin at `until`. A comprehension for each condition: a loop with all of them costs three times as much.
+    """
+    authors, kinds, since = flt.authors, flt.kinds, flt.since
+    exact = flt.matches if flt.tags or flt.ids is not None else None
+    wanted = flt.limit
+    for piece in pieces:
+        rows = piece if since is None else [event for event in piece if event.created_at >= since]
+        if authors is not None:
+            rows = [event for event in rows if event.pubkey in authors]
+        if kinds is not None:
+            rows = [event for event in rows if event.kind in kinds]
+        if exact is not None:
+            rows = [event for event in rows if exact(event)]
+        found += [event for event in rows if event.expires_at is None or event.expires_at > now]
+        if len(found) >= wanted and (
+            not flt.capped or len(found) >= 2 * wanted or found[-1].created_at != found[wanted - 1].created_at
+        ):
+            return True
+        if since is not None and piece and piece[-1].created_at < since:
+            return True
+    return False
+
+
+def _put_each(places: dict[K, list[StoredEvent]], fresh: dict[K, list[StoredEvent]]) -> None:
+    for key, events in fresh.items():
+        place = places.get(key)
+        if place is None:
+            events.sort(key=newest_first, reverse=True)
+            places[key] = events
+        else:
+            _put_all(place, events)
+
+
+def _take_from(places: dict[K, list[StoredEvent]], key: K, event: StoredEvent) -> None:
+    place = places[key]
+    _take(place, event)
+    if not place:
+        del places[key]
+
+
+def _cut_off(places: dict[K, list[StoredEvent]], numbers: Counter[K]) -> None:
+    """Take so many of the oldest from each place: those of the whole are those of each."""
+    for key, number in numbers.items():
+        place = places[key]
+        if len(place) == number:
+            del places[key]
+        else:
+            del place[:number]
+
+
+def _put_all(place: list[StoredEvent], events: list[StoredEvent]) -> None:
+    """Put events where they belong; many in one pass, because each single one moves all that stand behind it.
+
+    A place has the oldest first, of one second the highest id: the order of answers backwards.
+    """
+    if len(events) <= FEW:
+        for event in events:
+            place.insert(_position(place, event, 0), event)
+        return
+    merged: list[StoredEvent] = []
+    begin = 0
+    for event in sorted(events, key=newest_first, reverse=True):
+        end = _position(place, event, begin)
+        merged += place[begin:end]
+        merged.append(event)
+        begin = end
+    merged += place[begin:]
+    place[:] = merged
+
+
+def _position(place: list[StoredEvent], event: StoredEvent, begin: int) -> int:
     second = event.created_at
     if not place or place[-1].created_at < second:
-        place.append(event)
-        return
-    at = bisect_right(place, second, key=_created_at)
+        return len(place)
+    at = bisect_right(place, second, begin, key=_created_at)
     while at and place[at - 1].created_at == second and place[at - 1].id < event.id:
         at -= 1
-    place.insert(at, event)
+    return at
 
 
 def _take(place: list[StoredEvent], event: StoredEvent) -> None:

@@ -45,12 +45,11 @@ class Filling:
         self.window = Window(max_bytes)
 
     def fill(self, read_at: int, position: int, count: int) -> None:
-        self.window.settle()
         if self.window.complete or self.window.evicted:
             return
         rows = below(self.history, self.window, read_at)
         since = self.history.changes[read_at:position]
-        self.window.extend(rows[:count], len(rows) <= count, since)
+        self.window.extend(rows[:count], len(rows) <= count, since, position)
 
 
 @given(st.data())
@@ -61,7 +60,7 @@ def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> No
     filling = Filling(history, events_kept * (ENTRY_OVERHEAD_BYTES + 350))
     for position in range(len(history.changes) + 1):
         if position:
-            filling.window.apply([history.changes[position - 1]])
+            filling.window.apply([history.changes[position - 1]], position)
         if data.draw(st.booleans()):
             filling.fill(data.draw(st.integers(max(0, position - 3), position)), position, data.draw(st.integers(1, 5)))
         wanted = data.draw(strategies.filters(sorted(history.pool), max_limit=MAX_LIMIT))
@@ -75,7 +74,7 @@ def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> No
 def test_a_window_with_room_for_the_whole_store_answers_everything(history: History, data: st.DataObject) -> None:
     filling = Filling(history, 10**9)
     filling.fill(0, 0, 10)
-    filling.window.apply(history.changes)
+    filling.window.apply(history.changes, len(history.changes))
     wanted = data.draw(strategies.filters(sorted(history.pool), max_limit=MAX_LIMIT))
     found = filling.window.find(parse(wanted), NOW)
     assert found is not None
@@ -84,15 +83,14 @@ def test_a_window_with_room_for_the_whole_store_answers_everything(history: Hist
 
 def test_a_window_that_was_not_filled_knows_nothing() -> None:
     window = Window(10**6)
-    window.apply([Added(1, note(1))])
+    window.apply([Added(1, note(1))], 1)
     assert window.find(parse({"kinds": [1]}), NOW) is None
 
 
 def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
     window = Window(100 * (ENTRY_OVERHEAD_BYTES + 300))
-    window.extend([], True, [])
-    window.apply([Added(number, note(number, created_at=NOW + number)) for number in range(1, 1_001)])
-    window.settle()
+    window.extend([], True, [], 0)
+    window.apply([Added(number, note(number, created_at=NOW + number)) for number in range(1, 1_001)], 1_000)
     assert window.bytes <= 100 * (ENTRY_OVERHEAD_BYTES + 300)
     assert not window.complete
     newest = window.find(parse({"limit": 2}), NOW)
@@ -102,17 +100,19 @@ def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
 
 def test_a_window_that_lost_everything_holds_no_bytes() -> None:
     window = Window(10**6)
-    window.extend([], True, [])
+    window.extend([], True, [], 0)
     events = [note(number) for number in range(50)]
-    window.apply([Added(number, event) for number, event in enumerate(events, 1)])
-    window.apply([Removed(number, event.id) for number, event in enumerate(events, 51)])
+    window.apply([Added(number, event) for number, event in enumerate(events, 1)], 50)
+    window.apply([Removed(number, event.id) for number, event in enumerate(events, 51)], 100)
     assert window.find(parse({}), NOW) == []
     assert window.bytes == len(window) == 0
 
 
 def test_a_question_that_would_look_at_too_many_events_is_left_to_others() -> None:
     window = Window(10**9)
-    window.extend([], True, [])
-    window.apply([Added(number, note(number, created_at=NOW - number)) for number in range(1, MAX_SCAN + 2)])
+    window.extend([], True, [], 0)
+    window.apply(
+        [Added(number, note(number, created_at=NOW - number)) for number in range(1, MAX_SCAN + 2)], MAX_SCAN + 1
+    )
     assert window.find(parse({"kinds": [7, 9_735]}), NOW) is None
     assert window.find(parse({"kinds": [7]}), NOW) == []
