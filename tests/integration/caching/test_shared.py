@@ -19,7 +19,6 @@ from relayproject.runtime.valkey import EmbeddedValkey
 from tests.integration.caching.valkeys import (
     REPLICATION,
     folder,
-    follows,
     free_ports,
     nodes,
     one_server,

@@ -89,6 +89,24 @@ async def test_when_the_first_fails_another_fetches(instances: list[Instance]) -
     assert second.across.led == 1
 
 
+async def test_a_value_that_came_between_the_look_and_the_lock_is_not_fetched_again(instances: list[Instance]) -> None:
+    first, second, _ = instances
+    leading = asyncio.create_task(first.ask())
+    await until(lambda: first.fetched)
+    looks = 0
+
+    async def look_too_early() -> bytes | None:
+        nonlocal looks
+        looks += 1
+        found = await second.read()
+        first.let_go.set()
+        await leading
+        return found
+
+    assert await second.across.fetch(KEY, look_too_early, second.fetch) == b"value"
+    assert (looks, second.fetched) == (2, 0)
+
+
 async def test_nobody_waits_longer_than_the_limit(instances: list[Instance], server: EmbeddedValkey) -> None:
     first, second, _ = instances
     hurried = Instance(second.shared, wait_seconds=0.05)
