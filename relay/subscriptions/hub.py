@@ -21,15 +21,20 @@ HELD = 2**63
 
 
 class Question:
-    """What one or more subscriptions ask alike, and the answer for the event that is looked at."""
+    """What one or more live subscriptions ask alike: looked at once for each event."""
 
-    __slots__ = ("askers", "event", "filters", "matches")
+    __slots__ = ("askers", "filters")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         self.filters = filters
-        self.askers = 0
-        self.event: StoredEvent | None = None
-        self.matches = False
+        self.askers: dict[Subscription, None] = {}
+
+    def matches(self, event: StoredEvent) -> bool:
+        """True if any of its filters matches."""
+        for flt in self.filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
+            if flt.matches(event):
+                return True
+        return False
 
 
 class Subscription:
@@ -37,14 +42,13 @@ class Subscription:
 
     __slots__ = ("closed", "filters", "head", "outbox", "position", "question")
 
-    question: Question
-
     def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter]) -> None:
         self.outbox = outbox
         self.head = head
         self.filters = filters
         self.position = HELD
         self.closed = False
+        self.question: Question | None = None
 
     def frame(self, text: bytes) -> bytes:
         """The frame that carries an event's JSON text to this subscription."""
@@ -59,14 +63,19 @@ class Subscription:
 
 
 class Hub:
-    """Registers subscriptions and hands them what changes."""
+    """Registers subscriptions and hands them what changes.
+
+    A subscription comes into the index with the first change after its release: until then the ring has what it will
+    be sent, and most clients that ask once have closed it again by then.
+    """
 
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
         self.deliveries = 0
         self.subscriptions = 0
-        self._index: FilterIndex[Subscription] = FilterIndex()
+        self._index: FilterIndex[Question] = FilterIndex()
         self._questions: dict[tuple[Filter, ...], Question] = {}
+        self._released: dict[Subscription, None] = {}
 
     @property
     def position(self) -> int:
@@ -74,24 +83,33 @@ class Hub:
         return self.intake.ring.position
 
     def open(self, subscription: Subscription) -> None:
-        """Register a subscription, held until `release`."""
-        filters = tuple(subscription.filters)
-        question = self._questions.get(filters)
-        if question is None:
-            question = self._questions[filters] = Question(filters)
-        question.askers += 1
-        subscription.question = question
-        self._index.add(subscription, subscription.filters)
+        """Take a subscription in, held until `release`."""
         self.subscriptions += 1
 
     def close(self, subscription: Subscription) -> None:
         """Take a subscription out; to be called once for each that was opened."""
         subscription.closed = True
-        self._index.remove(subscription, subscription.filters)
         self.subscriptions -= 1
-        subscription.question.askers -= 1
-        if not subscription.question.askers:
-            del self._questions[subscription.question.filters]
+        self._released.pop(subscription, None)
+        question = subscription.question
+        if question is not None:
+            subscription.question = None
+            del question.askers[subscription]
+            if not question.askers:
+                self._index.remove(question, question.filters)
+                del self._questions[question.filters]
+
+    def _register(self) -> None:
+        """Put the subscriptions that were released of late into the index."""
+        for subscription in self._released:
+            filters = tuple(subscription.filters)
+            question = self._questions.get(filters)
+            if question is None:
+                question = self._questions[filters] = Question(filters)
+                self._index.add(question, filters)
+            question.askers[subscription] = None
+            subscription.question = question
+        self._released.clear()
 
     def wants(self, subscription: Subscription, event: StoredEvent) -> bool:
         """True if the event may be sent to the subscription now: it matches and is visible (01-F19, X-1)."""
@@ -107,31 +125,35 @@ class Hub:
                 self.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         subscription.position = max(position, self.position)
+        if not subscription.closed:
+            self._released[subscription] = None
 
     def deliver(self, changes: Iterable[Change]) -> None:
         """Hand changes, newly applied and in order, to the subscriptions that they concern."""
         now = int(time.time())
+        if self._released:
+            self._register()
         for change in changes:
             if type(change) is Added and visible(change.event, now):
                 self._deliver(change.event, change.seq)
 
     def deliver_ephemeral(self, event: StoredEvent) -> None:
         """Hand on an event that has no place in the order (01-K04); held subscriptions do not get it."""
+        if self._released:
+            self._register()
         if visible(event, int(time.time())):
             self._deliver(event, HELD - 1)
 
     def _deliver(self, event: StoredEvent, seq: int) -> None:
         text = event.json + b"]"
         delivered = 0
-        for subscription in self._index.candidates(event):
-            if seq > subscription.position:
-                question = subscription.question
-                if question.event is not event:  # one answer serves all who ask the same
-                    question.event = event
-                    question.matches = subscription.matches(event)
-                if question.matches:
-                    subscription.outbox.put(subscription.head + text)
-                    delivered += 1
+        for question in self._index.candidates(event):
+            if question.matches(event):
+                # A copy: a client that is cut off during the delivery takes its subscriptions out at once.
+                for subscription in list(question.askers):
+                    if seq > subscription.position:
+                        subscription.outbox.put(subscription.head + text)
+                        delivered += 1
         self.deliveries += delivered
 
 
