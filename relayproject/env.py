@@ -90,6 +90,20 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def cache_address(name: str, default: str) -> str:
+    """The URL of the shared cache (relay.caching.shared.address): one server, Sentinel or Cluster; else a fault."""
+    from relay.caching.shared.address import parse
+
+    value = text(name, default)
+    try:
+        if value:
+            parse(value)
+    except ValueError as error:
+        faults.append(Fault(name, f"cannot be used: {error}"))
+        return default
+    return value
+
+
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
     """A URL with one of `schemes` and a host; anything else is noted as a fault and gives `default`."""
     from urllib.parse import urlsplit

@@ -36,7 +36,7 @@ def _running_services() -> dict[str, str]:
 _services = _running_services()
 DATABASE_URL = env.web_address("DATABASE_URL", "", ("postgresql", "postgres")) or _services.get("DATABASE_URL", "")
 REDIS_URL = env.web_address("REDIS_URL", "", ("redis", "rediss", "unix")) or _services.get("REDIS_URL", "")
-CACHE_URL = env.web_address("CACHE_URL", REDIS_URL, ("redis", "rediss", "unix"))
+CACHE_URL = env.cache_address("CACHE_URL", REDIS_URL)
 BUS_URL = env.web_address("BUS_URL", REDIS_URL, ("redis", "rediss", "unix"))
 BROKER_URL = env.web_address("BROKER_URL", REDIS_URL, ("redis", "rediss", "unix"))
 REPLICA_URLS = env.words("REPLICA_URLS")

@@ -10,14 +10,10 @@ from functools import cache
 from typing import Any
 
 import msgspec
-import redis
-import redis.asyncio
 from msgspec import Struct
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from relay.caching import library
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
 
 LIFE_SECONDS = 5
@@ -89,8 +85,8 @@ def read_figures_now(cache_url: str) -> Board:
     """The board now, in a thread: 0.3 ms on a connection that is kept. Never raises because of the cache."""
     if not cache_url:
         return EMPTY
-    client = _client(cache_url)
     try:
+        client = _client(cache_url)
         names = client.smembers(WORKERS)
         return _read(client.mget([key(name.decode()) for name in names]) if names else [])
     except (RedisError, OSError, TimeoutError):
@@ -103,21 +99,9 @@ def _read(values: Iterable[bytes | None]) -> Board:
 
 def async_client(url: str) -> Any:
     """A client that gives up soon: figures are not worth waiting for."""
-    return redis.asyncio.from_url(
-        url,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
-        retry=AsyncRetry(NoBackoff(), 0),
-        max_connections=4,
-    )
+    return library.async_client(url, PATIENCE_SECONDS)
 
 
 @cache
 def _client(url: str) -> Any:
-    return redis.from_url(
-        url,
-        socket_timeout=PATIENCE_SECONDS,
-        socket_connect_timeout=PATIENCE_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # the connection may have been idle for long
-        max_connections=8,
-    )
+    return library.client(url, PATIENCE_SECONDS)

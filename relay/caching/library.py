@@ -1,0 +1,69 @@
+"""redis-py's clients at the address of the shared cache: for figures, in loops and in threads, where a call may cost.
+
+Rule: one address serves everybody, whichever of its forms it has (relay.caching.shared.address).
+"""
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from relay.caching.shared.address import Address, Topology, parse
+
+
+def async_client(url: str, patience_seconds: float) -> Any:
+    """A client for a loop, which gives up after `patience_seconds`."""
+    address = parse(url)
+    limits = _limits(patience_seconds)
+    if address.topology is Topology.CLUSTER:
+        nodes = [AsyncClusterNode(place.host, place.port) for place in address.places]
+        return AsyncRedisCluster(startup_nodes=nodes, **_login(address), **limits)
+    retry = AsyncRetry(NoBackoff(), 0)
+    if address.topology is Topology.SENTINEL:
+        sentinel: Any = AsyncSentinel
+        return sentinel(_places(address), sentinel_kwargs=limits).master_for(
+            address.master_name, db=address.database, retry=retry, **_login(address), **limits
+        )
+    return redis.asyncio.from_url(_named(url), retry=retry, max_connections=4, **limits)
+
+
+def client(url: str, patience_seconds: float) -> Any:
+    """A client for threads, which gives up after `patience_seconds`; an idle connection is tried twice."""
+    address = parse(url)
+    limits = _limits(patience_seconds)
+    if address.topology is Topology.CLUSTER:
+        node: Any = ClusterNode
+        nodes = [node(place.host, place.port) for place in address.places]
+        return RedisCluster(startup_nodes=nodes, **_login(address), **limits)
+    retry = Retry(NoBackoff(), 1)
+    if address.topology is Topology.SENTINEL:
+        watch: Any = Sentinel
+        return watch(_places(address), sentinel_kwargs=limits).master_for(
+            address.master_name, db=address.database, retry=retry, **_login(address), **limits
+        )
+    return redis.from_url(_named(url), retry=retry, max_connections=8, **limits)
+
+
+def _named(url: str) -> str:
+    """The same address in the words that redis-py knows."""
+    return url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
+
+
+def _limits(patience_seconds: float) -> dict[str, Any]:
+    return {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds}
+
+
+def _login(address: Address) -> dict[str, Any]:
+    return {"username": address.username or None, "password": address.password or None}
+
+
+def _places(address: Address) -> list[tuple[str, int]]:
+    return [(place.host, place.port) for place in address.places]
