@@ -1,30 +1,26 @@
 """The page for people, as a visitor meets it."""
 
-import json
 import re
 import time
 from typing import Any
 
 import pytest
-import websockets
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.acceptance.relay_process import RelayProcess
-from tests.browser.conftest import Tab
+from tests.browser import conftest
+from tests.browser.conftest import PHONE, NewTab, Tab
 from tests.events import secret, sign_event
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>&amp;\u202e\x00"
 
 
-async def publish(relay: RelayProcess, *contents: str, kind: int = 1) -> list[dict[str, Any]]:
-    """Publish notes as another client does; returns the events."""
+async def publish(relay: RelayProcess, *contents: str) -> None:
+    """Publish notes as another client does."""
     now = int(time.time())
-    events = [sign_event(secret(7), content=content, kind=kind, created_at=now) for content in contents]
-    async with websockets.connect(relay.ws_url) as socket:
-        for event in events:
-            await socket.send(json.dumps(["EVENT", event]))
-            assert json.loads(await socket.recv())[2] is True
-    return events
+    await conftest.publish(relay, *[sign_event(secret(7), content=content, created_at=now) for content in contents])
 
 
 async def live(page: Page) -> None:
@@ -139,15 +135,14 @@ async def test_opened_by_another_name_it_follows_that_host(tab: Tab, relay: Rela
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_fits_a_phone(browser: Browser, relay: RelayProcess, scheme: Any) -> None:
+async def test_it_fits_a_phone(new_tab: NewTab, relay: RelayProcess, scheme: Any) -> None:
     await publish(relay, "a word of " + "very" * 100 + "long length")
-    context = await browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
-    tab = Tab(await context.new_page(), relay.http_url).watch()
+    tab = await new_tab(viewport=PHONE, color_scheme=scheme)
     await tab.open("/")
     await live(tab.page)
     await expect(tab.page.locator(".note").first).to_be_attached()
 
-    assert await tab.page.evaluate("document.documentElement.scrollWidth") == 360
+    assert await tab.width() == PHONE["width"]
     assert tab.faults == []
 
 
