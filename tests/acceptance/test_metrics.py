@@ -3,19 +3,28 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from analytics.exposition_store import seen as figures_in
+from relayproject.runtime.processes import living_in
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
 from tests.acceptance.prometheus_server import PrometheusServer
 from tests.acceptance.relay_process import RelayProcess, wait_for
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/operations/metrics.md"
+
+COUNTING = {
+    "RELAY_SWEEP_SECONDS": "1",
+    "RELAY_METRICS_TOKEN": "of the operators",
+    "RELAY_TRUSTED_PROXIES": "127.0.0.1",
+}
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -55,48 +64,78 @@ def test_the_names_on_a_running_relay_are_those_of_the_document(relay: RelayProc
     assert shown == documented
 
 
-def test_strangers_are_refused_and_a_token_or_a_listed_address_lets_in(start_relay: StartRelay) -> None:
-    relay = start_relay(
-        {
-            "RELAY_METRICS_TOKEN": "of the operators",
-            "RELAY_METRICS_ALLOW": "203.0.113.1",
-            "RELAY_TRUSTED_PROXIES": "127.0.0.1",
-        }
-    )
-
-    def answer(**headers: str) -> int:
-        return relay.get("/metrics", {name.replace("_", "-"): text for name, text in headers.items()})[0]
-
-    assert answer() == 403
-    assert answer(Authorization="Bearer of others") == 403
-    assert answer(Authorization="Bearer of the operators") == 200
-    assert answer(X_Forwarded_For="203.0.113.1") == 200
-    assert answer(X_Forwarded_For="203.0.113.1, 203.0.113.9") == 403
-
-
 def test_behind_an_unknown_proxy_nobody_comes_in_by_address(relay: RelayProcess) -> None:
     assert relay.get("/metrics", {"X-Forwarded-For": "127.0.0.1"})[0] == 403
 
 
-async def test_every_worker_answers_for_all_and_a_dead_ones_counts_stay(start_relay: StartRelay) -> None:
-    relay = start_relay({"RELAY_SWEEP_SECONDS": "1"}, workers=2)
-    await publish(relay, 12)
+@pytest.fixture(scope="module")
+def counting(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """A relay of two workers whose processes may be killed, with a job each second, behind a trusted proxy."""
+    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("counting") / "var", symlinks=True))
+    process = RelayProcess(folder, workers=2, settings=COUNTING)
+    try:
+        yield process.start()
+    finally:
+        process.destroy()
+
+
+def test_strangers_are_refused_and_the_token_or_an_allowed_address_lets_in(counting: RelayProcess) -> None:
+    def answer(address: str, authorization: str = "") -> int:
+        """To a client behind the trusted proxy, which this test is."""
+        return counting.get("/metrics", {"X-Forwarded-For": address, "Authorization": authorization})[0]
+
+    assert answer("203.0.113.9") == 403
+    assert answer("127.0.0.1, 203.0.113.9") == 403
+    assert answer("203.0.113.9", "Bearer of others") == 403
+    assert answer("203.0.113.9", "Bearer of the operators") == 200
+    assert answer("203.0.113.9, 127.0.0.2") == 200
+
+
+async def test_every_worker_answers_for_all(counting: RelayProcess) -> None:
     stored = "nostr_events_stored_total"
-    wait_for(lambda: value(relay, stored) == 12, "the figures of both workers on /metrics")
+    before = value(counting, stored)
+    await publish(counting, 12)
+    wait_for(lambda: value(counting, stored) >= before + 12, "the figures of both workers on /metrics")
 
-    assert {value(relay, stored) for _ in range(12)} == {12}  # each on a connection of its own: both answer
+    assert {value(counting, stored) for _ in range(12)} == {before + 12}  # each asks on a connection of its own
 
-    killed = relay.workers()[0]
+
+async def test_the_counts_of_a_killed_worker_stay_and_its_successor_goes_on(counting: RelayProcess) -> None:
+    stored = "nostr_events_stored_total"
+    before = value(counting, stored)
+    await publish(counting, 12)
+    wait_for(lambda: value(counting, stored) >= before + 12, "the figures of both workers on /metrics")
+
+    killed = counting.workers()[0]
     os.kill(killed, signal.SIGKILL)
-    seen = await asked_until_replaced(relay, killed, stored)
-    await publish(relay, 12)
-    wait_for(lambda: value(relay, stored) >= 24, "the counts of before and after")
+    seen = await asked_until_replaced(counting, killed, stored)
+    await publish(counting, 12)
+    wait_for(lambda: value(counting, stored) >= before + 24, "the counts of before and after")
 
-    assert seen == {12}  # never less, not for a moment
-    assert value(relay, stored) == 24
+    assert seen == {before + 12}  # never less, not for a moment
+    assert value(counting, stored) == before + 24
 
-    task = {"task": "relay.tasks.sweep_expired", "outcome": "success"}
-    wait_for(lambda: value(relay, "nostr_task_runs_total", **task) > 0, "a job on /metrics", 30.0)
+
+def test_the_metrics_tell_of_a_bus_that_hangs_and_of_its_return(counting: RelayProcess) -> None:
+    reconnects = "relay_bus_reconnects_total"
+    before = value(counting, reconnects)
+    (valkey,) = living_in(counting.data_dir, "valkey-server")
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        wait_for(lambda: value(counting, "relay_bus_up") == 0, "the bus being down on /metrics", 30.0)
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+
+    wait_for(lambda: value(counting, "relay_bus_up") == 1, "the bus being up again", 30.0)
+    assert value(counting, reconnects) > before
+
+
+def test_jobs_are_counted_by_name_and_outcome(counting: RelayProcess) -> None:
+    task = {"task": "relay.tasks.sweep_expired"}
+    wait_for(lambda: value(counting, "nostr_task_runs_total", **task, outcome="success") > 0, "a job", 30.0)
+
+    assert value(counting, "nostr_task_seconds_count", **task) > 0
+    assert value(counting, "nostr_task_last_success_timestamp_seconds", **task) > 0
 
 
 async def asked_until_replaced(relay: RelayProcess, killed: int, name: str) -> set[float]:
@@ -110,8 +149,8 @@ async def asked_until_replaced(relay: RelayProcess, killed: int, name: str) -> s
             except OSError:  # the connection was the dead one's
                 continue
             seen.add(found[name, frozenset()])
-            workers = sum(number for (each, _), number in found.items() if each == "nostr_workers")
-            if workers == 2 and len(relay.workers()) == 2 and killed not in relay.workers():
+            speaking = {worker.pid for worker in figures_in(relay.data_dir / "metrics").workers}
+            if len(speaking) == 2 and killed not in speaking:
                 return seen
 
 
