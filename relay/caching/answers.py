@@ -42,11 +42,14 @@ log = logging.getLogger("relay.answers")
 LATE_SECONDS = 0.025
 """How long an answer from memory waits for a change that is known to exist, before PostgreSQL is asked."""
 
-MAX_AT_ONCE = 256
-"""Changes that are worked into the window in one turn of the loop: some milliseconds at most."""
+MAX_AT_ONCE = 100
+"""Changes that are worked into the window in one turn of the loop: a millisecond or two."""
 
-FILL_EVENTS = 500
-FILL_PAUSE_SECONDS = 0.005
+REST_SECONDS = 0.003
+"""Between two such turns: whoever asks meanwhile is served."""
+
+FILL_EVENTS = 200
+FILL_PAUSE_SECONDS = 0.003
 SWEEP_SECONDS = 5.0
 COSTLY_ROWS = 500
 """A filter that may look at so many rows is fetched by one instance at a time."""
@@ -416,7 +419,7 @@ class Answers:
             for start in range(0, len(changes), MAX_AT_ONCE):
                 part = changes[start : start + MAX_AT_ONCE]
                 window.apply(part, part[-1].seq)
-                await asyncio.sleep(0)
+                await asyncio.sleep(REST_SECONDS)
                 if self._ring() is not ring:
                     window.clear()
                     return

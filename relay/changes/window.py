@@ -7,7 +7,7 @@ answered only when nothing below the floor could belong to the answer, otherwise
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -41,6 +41,7 @@ MAX_GATHERED = 1_500
 """Events of several places that are sorted for one answer."""
 
 K = TypeVar("K")
+T = TypeVar("T")
 _created_at = attrgetter("created_at")
 
 
@@ -59,8 +60,10 @@ class Window:
         self._max_bytes = max_bytes
         self._events: dict[str, StoredEvent] = {}
         self._all: list[StoredEvent] = []
+        self._all_authors: list[str] = []  # of `_all`, each author one object: a look at them touches no event
         # Apart from each other: a tag's letter and value may read like an author.
         self._authors: dict[str, list[StoredEvent]] = {}
+        self._names: dict[str, str] = {}
         self._kinds: dict[int, list[StoredEvent]] = {}
         self._tags: dict[str, list[StoredEvent]] = {}
 
@@ -80,7 +83,9 @@ class Window:
         self.position = -1
         self._events.clear()
         self._all.clear()
+        self._all_authors.clear()
         self._authors.clear()
+        self._names.clear()
         self._kinds.clear()
         self._tags.clear()
 
@@ -144,9 +149,11 @@ class Window:
         found = [event for event in map(events.get, ids) if event is not None]
         if len(found) < len(ids) and not self._knows_down_to(flt.since):
             return None
+        if flt.until is not None:
+            found = [event for event in found if event.created_at <= flt.until]
         found.sort(key=newest_first)
         kept: list[StoredEvent] = []
-        _collect(flt, now, [found], kept)
+        _collect(_without(flt, ids=None), now, [found], kept)
         return cut(kept, flt)
 
     def _candidates(self, flt: Filter) -> tuple[Iterable[list[StoredEvent]], Filter] | None:
@@ -163,7 +170,17 @@ class Window:
                 return None if pieces is None else (pieces, _without(flt, authors=None))
         elif kinds is not None and len(kinds) == 1:
             return _pieces(self._kinds.get(next(iter(kinds)), []), until), _without(flt, kinds=None)
+            return self._by_authors(authors, until), _without(flt, authors=None)
         return _pieces(self._all, until, MAX_SCAN), flt
+
+    def _by_authors(self, authors: Collection[str], until: int | None) -> Iterator[list[StoredEvent]]:
+        """The events of authors among all, newest first; the others are not touched, which costs more than the look."""
+        everything = self._all
+        for begin, end in _spans(self._all, until, MAX_SCAN):
+            theirs = map(authors.__contains__, self._all_authors[begin:end])
+            found = list(compress(range(begin, end), theirs))
+            found.reverse()
+            yield [everything[at] for at in found]
 
     def _is_frequent(self, authors: Collection[str], limit: int) -> bool:
         """True if walking all events until `limit` are found is cheaper than sorting those of the authors."""
@@ -185,8 +202,8 @@ class Window:
             kinds.setdefault(event.kind, []).append(event)
             for key in event.tag_keys:
                 tags.setdefault(key, []).append(event)
-        _put_all(self._all, fresh)
         _put_each(self._authors, authors)
+        _put_all(self._all, fresh, self._all_authors, self._names)
         _put_each(self._kinds, kinds)
         _put_each(self._tags, tags)
 
@@ -195,7 +212,7 @@ class Window:
         if event is None:
             return
         self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
-        _take(self._all, event)
+        del self._all_authors[_take(self._all, event)]
         _take_from(self._authors, event.pubkey, event)
         _take_from(self._kinds, event.kind, event)
         for key in event.tag_keys:
@@ -211,9 +228,12 @@ class Window:
             count += 1
         gone = self._all[:count]
         del self._all[:count]
+        del self._all_authors[:count]
         for event in gone:
             del self._events[event.id]
         _cut_off(self._authors, Counter([event.pubkey for event in gone]))
+        if len(self._names) > 2 * len(self._authors) + 1_000:
+            self._names = {name: self._names[name] for name in self._authors}
         _cut_off(self._kinds, Counter([event.kind for event in gone]))
         _cut_off(self._tags, Counter([key for event in gone for key in event.tag_keys]))
         self.evicted += count
@@ -227,12 +247,17 @@ class TooMany(LookupError):
 
 def _pieces(place: list[StoredEvent], until: int | None, most: int | None = None) -> Iterator[list[StoredEvent]]:
     """The events of a place from `until` on, newest first, in growing pieces; TooMany in place of more than `most`."""
+    for begin, end in _spans(place, until, most):
+        yield place[begin:end][::-1]
+
+
+def _spans(place: list[StoredEvent], until: int | None, most: int | None) -> Iterator[tuple[int, int]]:
     end = len(place) if until is None else bisect_right(place, until, key=_created_at)
     least = 0 if most is None else max(0, end - most)
     size = FIRST_PIECE
     while end > least:
         begin = max(least, end - size)
-        yield place[begin:end][::-1]
+        yield begin, end
         end, size = begin, size * 2
     if end:
         raise TooMany
@@ -261,7 +286,7 @@ def _collect(flt: Filter, now: int, pieces: Iterable[list[StoredEvent]], found: 
     The pieces begin at `until`. A comprehension for each condition: a loop with all of them costs three times as much.
     """
     authors, kinds, since = flt.authors, flt.kinds, flt.since
-    exact = flt.matches if flt.tags or flt.ids is not None else None
+    exact = flt.matches if flt.tags else None
     wanted = flt.limit
     for piece in pieces:
         rows = piece if since is None else [event for event in piece if event.created_at >= since]
@@ -308,24 +333,44 @@ def _cut_off(places: dict[K, list[StoredEvent]], numbers: Counter[K]) -> None:
             del place[:number]
 
 
-def _put_all(place: list[StoredEvent], events: list[StoredEvent]) -> None:
+def _put_all(
+    place: list[StoredEvent],
+    events: list[StoredEvent],
+    beside: list[str] | None = None,
+    names: dict[str, str] | None = None,
+) -> None:
     """Put events where they belong; many in one pass, because each single one moves all that stand behind it.
 
-    A place has the oldest first, of one second the highest id: the order of answers backwards.
+    A place has the oldest first, of one second the highest id: the order of answers backwards. `beside` gets the author
+    of each at the same place, the one object for each that `names` has.
     """
     if len(events) <= FEW:
         for event in events:
-            place.insert(_position(place, event, 0), event)
+            at = _position(place, event, 0)
+            place.insert(at, event)
+            if beside is not None and names is not None:
+                beside.insert(at, names.setdefault(event.pubkey, event.pubkey))
         return
-    merged: list[StoredEvent] = []
+    ordered = sorted(events, key=newest_first, reverse=True)
+    ends, begin = [], 0
+    for event in ordered:
+        begin = _position(place, event, begin)
+        ends.append(begin)
+    _weave(place, ends, ordered)
+    if beside is not None and names is not None:
+        _weave(beside, ends, [names.setdefault(event.pubkey, event.pubkey) for event in ordered])
+
+
+def _weave(into: list[T], ends: list[int], values: list[T]) -> None:
+    """Put each value before the element at its end, both in order."""
+    woven: list[T] = []
     begin = 0
-    for event in sorted(events, key=newest_first, reverse=True):
-        end = _position(place, event, begin)
-        merged += place[begin:end]
-        merged.append(event)
+    for end, value in zip(ends, values, strict=True):
+        woven += into[begin:end]
+        woven.append(value)
         begin = end
-    merged += place[begin:]
-    place[:] = merged
+    woven += into[begin:]
+    into[:] = woven
 
 
 def _position(place: list[StoredEvent], event: StoredEvent, begin: int) -> int:
@@ -338,8 +383,10 @@ def _position(place: list[StoredEvent], event: StoredEvent, begin: int) -> int:
     return at
 
 
-def _take(place: list[StoredEvent], event: StoredEvent) -> None:
+def _take(place: list[StoredEvent], event: StoredEvent) -> int:
+    """Take an event out; returns where it was."""
     at = bisect_left(place, event.created_at, key=_created_at)
     while place[at].id != event.id:
         at += 1
     del place[at]
+    return at
