@@ -19,6 +19,7 @@ from relay.caching.feeds import feed_of
 from relay.caching.flight import Across, Flights
 from relay.caching.memory import Memory
 from relay.caching.page import Page
+from relay.caching.profiles import PROFILE_KIND, Profiles
 from relay.caching.record import Record, digest, pack, result_key, unpack
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.caching.shared import Shared
@@ -83,6 +84,7 @@ class Answers:
     ) -> None:
         self.window = Window(window_bytes)
         self.events = Events(shared, epoch)
+        self.profiles = Profiles(shared, epoch)
         self.window_counters = registry.register(
             CacheCounters("window", Layer.L1, size=self.window.__len__, bytes=lambda: self.window.bytes)
         )
@@ -126,6 +128,7 @@ class Answers:
         self._results.clear()
         self._feeds.clear()
         self.events.clear()
+        self.profiles.clear()
         self.window.clear()
         if self._tasks:
             for task in self._tasks:
@@ -137,12 +140,15 @@ class Answers:
         for change in changes:
             if type(change) is Removed:
                 self.events.removed(change.event_id)
+            elif change.event.kind == PROFILE_KIND:  # type: ignore[union-attr]
+                self.profiles.apply(change)  # type: ignore[arg-type]
         if self._late:
             self._arrived()
 
     def published(self, batch: Batch) -> None:
         """This process has committed the batch."""
         self.events.published(batch)
+        self.profiles.published(batch)
 
     # -- From memory --------------------------------------------------------------------------------------------------
 
@@ -260,8 +266,7 @@ class Answers:
 
     async def _now(self, flt: Filter, source: str) -> Answer:
         """The answer from memory as of now, as the barrier wants it, or from the primary."""
-        number = await self._target()
-        if number is not None and await self._has_come(number):
+        if await self.caught_up():
             texts = self.known((flt,))
             if texts is not None:
                 return Answer(self._ring().position, texts, source)
@@ -364,7 +369,13 @@ class Answers:
         self._late.append(late)
         asyncio.get_running_loop().call_later(LATE_SECONDS, self._give_up, late)
 
-    async def _has_come(self, position: int) -> bool:
+    async def caught_up(self) -> bool:
+        """True once this process has come to all that was acknowledged before the call; False if that takes long."""
+        number = await self._target()
+        return number is not None and await self.has_come(number)
+
+    async def has_come(self, position: int) -> bool:
+        """True once the ring has come to `position`, False when it takes long."""
         if self._ring().position >= position:
             return True
         come: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -392,6 +403,7 @@ class Answers:
             for memory in (self._results, self._feeds, self._asked_feeds):
                 memory.sweep(now)
             self.events.sweep(now)
+            self.profiles.sweep(now)
 
     async def _keep_window(self) -> None:
         """Fill the window from the newest event downwards, and bring it forward whenever somebody asks."""
@@ -428,7 +440,7 @@ class Answers:
         window = self.window
         while not (window.complete or window.full):
             position, events = await events_below(self._reads, window.floor, FILL_EVENTS)
-            if await self._has_come(position):
+            if await self.has_come(position):
                 ring = self._ring()
                 if position < ring.floor or -1 < window.position < ring.floor:
                     window.clear()

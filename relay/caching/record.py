@@ -55,6 +55,11 @@ def event_key(epoch: int, event_id: str) -> bytes:
     return f"relay:{VERSION}:e:{{{epoch}:{event_id[:1]}}}:{event_id}".encode()
 
 
+def profile_key(epoch: int, pubkey: str) -> bytes:
+    """The key of an author's profile, in the slot of the events whose ids begin with the same digit."""
+    return f"relay:{VERSION}:p:{{{epoch}:{pubkey[:1]}}}:{pubkey}".encode()
+
+
 def digest(flt: Filter) -> bytes:
     """16 bytes that stand for a filter."""
     return blake2b(canonical(flt), digest_size=16).digest()

@@ -9,12 +9,18 @@ from relay.protocol.event import StoredEvent
 
 _ID = slice(len(b'{"id":"'), len(b'{"id":"') + 64)
 _CREATED_AT = len(b'{"id":"","pubkey":"","created_at":') + 128
+_PUBKEY = slice(len(b'{"id":"","pubkey":"') + 64, len(b'{"id":"","pubkey":"') + 128)
 _KIND = len(b',"kind":')
 
 
 def id_of(text: bytes) -> bytes:
     """The 64 hex digits of the id in a stored text."""
     return text[_ID]
+
+
+def pubkey_of(text: bytes) -> str:
+    """The author in a stored text, 64 hex digits."""
+    return text[_PUBKEY].decode("ascii")
 
 
 def created_at_of(text: bytes) -> int:

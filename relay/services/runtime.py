@@ -23,6 +23,7 @@ from relay.protocol.errors import Failed
 from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
 from relay.services.follow import Follower
 from relay.services.measure import measure
+from relay.services.profiles import ProfileReader
 from relay.services.publish import Publisher
 from relay.services.status import Status
 from relay.services.subscribe import Subscriber
@@ -68,6 +69,7 @@ class Relay:
                 epoch=lambda: self.follower.epoch,
                 window_bytes=conf.window_bytes,
             )
+        self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
         self.follower = Follower(
             self.intake,
             self.hub,

@@ -18,6 +18,7 @@ from django.http.response import HttpResponseBase
 from relay.views.figures import status
 from relay.views.front import front
 from relay.views.health import health, ready
+from relay.views.profiles import profiles
 from relay.views.security import secured
 
 log = logging.getLogger("relay.http")
@@ -31,6 +32,7 @@ PUBLIC: dict[str, View] = {
     "health": health,
     "ready": ready,
     "api/status": status,
+    "api/profiles": profiles,
 }
 """Path without the leading slash -> view. They take no body. relay.urls names the same, for servers without ASGI."""
 
