@@ -132,6 +132,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = ["relayproject.formats"]
 
 INSTALLED_APPS = [
     # Not daphne: as an app it loads Twisted into every process (0.3 s, 20 MB); our runserver is daphne's.

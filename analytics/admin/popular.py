@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from analytics.admin.viewing import NamedChangeList, ViewAdmin
 from analytics.dashboard.summary import contents
 from analytics.models import PopularEvent
-from relay.admin.showing import event_link, isolated, kind_name, search_link, short, text, when
+from relay.admin.showing import isolated, kind_name, search_link, short, text, when
 
 EXCERPT_CHARACTERS = 160
 PERIODS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
@@ -76,7 +77,6 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
         "replies",
         "zaps",
         "created",
-        "kind_named",
     )
     list_filter = (KindFilter, PeriodFilter)
     ordering = ("rank",)
@@ -89,7 +89,9 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
         if row.content is None:
             return format_html('<span class="relay-hex">{}</span> (gone)', short(row.event_id))
         shown = " ".join(row.content[: 4 * EXCERPT_CHARACTERS].split())
-        return event_link(row.event_id, isolated(shown, EXCERPT_CHARACTERS) if shown else short(row.event_id))
+        url = reverse("admin:relay_event_change", args=[row.event_id])
+        label = isolated(shown, EXCERPT_CHARACTERS) if shown else short(row.event_id)
+        return format_html('<a class="relay-link" href="{}">{}</a>', url, label)
 
     @admin.display(description="author")
     def author(self, row: Any) -> SafeString:
@@ -100,7 +102,3 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, row: PopularEvent) -> str:
         return when(row.created_at)
-
-    @admin.display(description="kind", ordering="kind")
-    def kind_named(self, row: PopularEvent) -> str:
-        return kind_name(row.kind)

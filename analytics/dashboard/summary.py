@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Sum
 
+from analytics.dashboard.wording import count
 from analytics.models import EventsByKindAndHour, PopularEvent
 from relay.admin.showing import kind_name
 from relay.models import Event
@@ -25,10 +26,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Events of a kind, and their share of the most frequent kind's in percent."""
+    """How many events of a kind there are, as a text, and their share of the most frequent kind's in percent."""
 
     name: str
-    events: int
+    events: str
     share: int
 
 
@@ -56,6 +57,6 @@ def top_kinds(most: int) -> list[Kind]:
     counted = [(int(kind), int(total)) for kind, total in found]
     highest = max((total for _, total in counted), default=1)
     return [
-        Kind("all others" if kind == OTHER_KINDS else kind_name(kind), total, round(100 * total / highest))
+        Kind("all others" if kind == OTHER_KINDS else kind_name(kind), count(total), round(100 * total / highest))
         for kind, total in counted
     ]
