@@ -65,10 +65,10 @@ def job_rows(jobs: Iterable[Job], now: datetime) -> list[Row]:
 def _job_row(job: Job, now: datetime) -> Row:
     run = job.run
     if run is None:
-        return Row(job.entry.name, [job.entry.name, "has not run", "", "", ""])
+        return Row(job.name, [job.name, "has not run", "", "", ""])
     ago = f"{duration((now - run.started_at).total_seconds())} ago"
-    cells = [job.entry.name, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
-    return Row(job.entry.name, cells, "bad" if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
+    cells = [job.name, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
+    return Row(job.name, cells, "bad" if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
 
 
 View = Callable[[HttpRequest], HttpResponse]

@@ -25,17 +25,14 @@ def board_now() -> Board:
 class Job:
     """An entry of the schedule and its last run, None when it never ran."""
 
-    entry: PeriodicTask
+    name: str
     run: JobRun | None
 
 
 def jobs() -> list[Job]:
     """Every entry of the schedule, by name: one look-up in the log for each, however long the log is."""
     last = JobRun.objects.filter(job=OuterRef("name")).order_by("-started_at", "-id").values("pk")[:1]
-    entries = list(
-        PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked")
-        .annotate(last_run=Subquery(last))
-        .order_by("name")
-    )
-    runs = JobRun.objects.in_bulk([entry.last_run for entry in entries if entry.last_run is not None])
-    return [Job(entry, runs.get(entry.last_run)) for entry in entries]
+    found = PeriodicTask.objects.order_by("name").values_list("name", Subquery(last))
+    entries = [(str(name), run) for name, run in found]
+    runs = JobRun.objects.in_bulk([run for _, run in entries if run is not None])
+    return [Job(name, runs.get(run)) for name, run in entries]
