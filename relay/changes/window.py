@@ -99,7 +99,9 @@ class Window:
                 event = change.event
                 if self.complete or (self.floor is not None and newest_first(event) <= self.floor):
                     fresh[event.id] = event
-            elif fresh.pop(change.event_id, None) is None:  # type: ignore[union-attr]
+            else:
+                # It may be in both: a page that was read after the addition brought it before the addition came by.
+                fresh.pop(change.event_id, None)  # type: ignore[union-attr]
                 self._remove(change.event_id)  # type: ignore[union-attr]
         self._insert(fresh.values())
         self.position = position
@@ -168,9 +170,9 @@ class Window:
             if len(authors) == 1 or not self._is_frequent(authors, flt.limit):
                 pieces = _together(self._authors, authors, until)
                 return None if pieces is None else (pieces, _without(flt, authors=None))
-        elif kinds is not None and len(kinds) == 1:
-            return _pieces(self._kinds.get(next(iter(kinds)), []), until), _without(flt, kinds=None)
             return self._by_authors(authors, until), _without(flt, authors=None)
+        if kinds is not None and len(kinds) == 1:
+            return _pieces(self._kinds.get(next(iter(kinds)), []), until), _without(flt, kinds=None)
         return _pieces(self._all, until, MAX_SCAN), flt
 
     def _by_authors(self, authors: Collection[str], until: int | None) -> Iterator[list[StoredEvent]]:

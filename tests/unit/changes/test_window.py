@@ -44,11 +44,12 @@ class Filling:
         self.history = history
         self.window = Window(max_bytes)
 
-    def fill(self, read_at: int, position: int, count: int) -> None:
+    def fill(self, read_at: int, position: int, count: int, known_from: int | None = None) -> None:
+        """`known_from`: the first change that is worked in, of those up to `read_at` as well; they do no harm."""
         if self.window.complete or self.window.evicted:
             return
         rows = below(self.history, self.window, read_at)
-        since = self.history.changes[read_at:position]
+        since = self.history.changes[read_at if known_from is None else known_from : position]
         self.window.extend(rows[:count], len(rows) <= count, since, position)
 
 
@@ -62,7 +63,9 @@ def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> No
         if position:
             filling.window.apply([history.changes[position - 1]], position)
         if data.draw(st.booleans()):
-            filling.fill(data.draw(st.integers(max(0, position - 3), position)), position, data.draw(st.integers(1, 5)))
+            read_at = data.draw(st.integers(max(0, position - 3), position))
+            known_from = data.draw(st.integers(max(0, read_at - 3), read_at))
+            filling.fill(read_at, position, data.draw(st.integers(1, 5)), known_from)
         wanted = data.draw(strategies.filters(sorted(history.pool), max_limit=MAX_LIMIT))
         now = data.draw(st.integers(NOW - 1, NOW + 1))
         found = filling.window.find(parse(wanted), now)
@@ -85,6 +88,12 @@ def test_a_window_that_was_not_filled_knows_nothing() -> None:
     window = Window(10**6)
     window.apply([Added(1, note(1))], 1)
     assert window.find(parse({"kinds": [1]}), NOW) is None
+
+
+def test_a_removal_counts_though_the_event_was_read_before_its_addition_was_worked_in() -> None:
+    window, event = Window(10**6), note(1)
+    window.extend([event], True, [Added(1, event), Removed(2, event.id)], 2)
+    assert window.find(parse({}), NOW) == []
 
 
 def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
