@@ -19,31 +19,46 @@ from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_b
 from analytics.runlog import Run, Skipped
 from analytics.statements import statement
 
+REST = 4.0
+"""How long a run rests after a page of the log, in times of what that page took: while people publish at full speed the
+machine is theirs, and the roll-up comes after."""
+
+SCAN_REST = 1.0
+"""The same after a page of the tables: nothing is refreshed before they are read."""
+
+HURRY = 1_000_000
+"""Changes that may wait; beyond them a run rests no more, or the log would be pruned before it was read."""
+
 PAGE = 1_000
 """Changes of one transaction: some milliseconds of locks on rows that nobody else writes, and some megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a run did. `changes`: of the log; `events`: read from the tables; `is_done`: nothing was left to do."""
+    """What a run did. `changes`: of the log; `events`: read from the tables; `is_done`: nothing was left to do.
+
+    `rest`: how long to rest after the last page, in times of what it took.
+    """
 
     changes: int = 0
     events: int = 0
     is_done: bool = False
+    rest: float = 0.0
 
     def plus(self, other: "Progress") -> "Progress":
-        """Both, `is_done` as the later one says."""
-        return Progress(self.changes + other.changes, self.events + other.events, other.is_done)
+        """Both; what the later one says of its end holds."""
+        return Progress(self.changes + other.changes, self.events + other.events, other.is_done, other.rest)
 
 
-def roll_up(seconds: float = 10.0, page: int = PAGE, run: Run | None = None) -> Progress:
+def roll_up(seconds: float = 10.0, page: int = PAGE, run: Run | None = None, *, rests: bool = True) -> Progress:
     """Take in what has happened until nothing is left, or for `seconds`. Raises Skipped while another one does."""
     deadline = time.monotonic() + seconds
     done = Progress()
-    while not done.is_done:
+    while not done.is_done and time.monotonic() < deadline:
+        begun = time.monotonic()
         done = done.plus(step(page, run))
-        if time.monotonic() > deadline:
-            break
+        if rests and not done.is_done:
+            time.sleep((time.monotonic() - begun) * done.rest)
     with connection.cursor() as cursor:
         cursor.execute(statement("weigh"), {"now": clock()})
     return done
@@ -64,7 +79,8 @@ def step(page: int = PAGE, run: Run | None = None) -> Progress:
             _begin_anew(cursor)
             return Progress()
         _follow(cursor, rows)
-        return Progress(changes=len(rows), is_done=len(rows) < page)
+        rest = REST if cursor.newest - cursor.position < HURRY else 0.0
+        return Progress(changes=len(rows), is_done=len(rows) < page, rest=rest)
 
 
 def clock() -> int:
@@ -139,4 +155,4 @@ def _scan(cursor: Cursor, limit: int) -> Progress:
         cursor.scan_to(begin - 1, b"")
     else:
         cursor.end_scan()
-    return Progress(events=len(rows))
+    return Progress(events=len(rows), rest=SCAN_REST)

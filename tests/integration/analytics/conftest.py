@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from pytest_django import DjangoDbBlocker
 
 from tests.integration.analytics.ledger import Ledger
 from tests.integration.storage.conftest import database  # noqa: F401  a fixture
@@ -11,12 +10,10 @@ from tests.integration.storage.scribe import Tables
 
 
 @pytest.fixture
-def ledger(database: Tables, django_db_blocker: DjangoDbBlocker) -> Iterator[Ledger]:  # noqa: F811
-    """The roll-up after a first run over an empty store, at `NOW`. Commits; empties its own tables, which is quicker
-    than to let Django empty all."""
-    with django_db_blocker.unblock():
-        made = Ledger(database)
-        made.clear()
-        yield made
-        made.clear()
-        made.close()
+def ledger(database: Tables, transactional_db: None) -> Iterator[Ledger]:  # noqa: F811
+    """The roll-up after a first run over an empty store, at `NOW`."""
+    made = Ledger(database)
+    made.clear()
+    yield made
+    made.clear()
+    made.close()

@@ -59,7 +59,7 @@ class Ledger:
 
     def follow(self, page: int = rollup.PAGE) -> rollup.Progress:
         """Roll up until nothing is left."""
-        return rollup.roll_up(60.0, page)
+        return rollup.roll_up(60.0, page, rests=False)
 
     def view(self, name: str) -> list[dict[str, Any]]:
         """Refresh a view; its rows, ids and keys in hex."""

@@ -11,6 +11,8 @@ from tests.events import NOW
 from tests.integration.analytics.ledger import Ledger
 from tests.integration.analytics.people import Json, note, reaction
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 @pytest.fixture
 def client() -> Iterator[Client]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from tests.events import NOW
 from tests.integration.analytics import naive
 from tests.integration.analytics.ledger import Ledger
 from tests.integration.analytics.people import Json, answer, note, person, reaction, report, repost, zap
+
+pytestmark = pytest.mark.django_db(transaction=True)
 
 AGES = st.sampled_from(
     [-60, 0, 1, 3_600, DAY_SECONDS - 1, DAY_SECONDS, DAY_SECONDS * 2, WINDOW_SECONDS - 1, WINDOW_SECONDS]

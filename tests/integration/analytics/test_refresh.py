@@ -21,6 +21,8 @@ from tests.events import NOW
 from tests.integration.analytics.ledger import Ledger
 from tests.integration.analytics.people import note, reaction
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 POPULAR = view_named("popular_events")
 
 SLOW_REFRESH = """

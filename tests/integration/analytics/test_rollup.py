@@ -13,6 +13,8 @@ from tests.events import NOW, unsigned_event
 from tests.integration.analytics.ledger import Ledger
 from tests.integration.analytics.people import note, person, reaction, report
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 HOUR = NOW // 3_600 * 3_600
 DAY = NOW // DAY_SECONDS * DAY_SECONDS
 
@@ -246,3 +248,19 @@ def test_the_roll_up_knows_how_old_its_connection_is_allowed_to_be(ledger: Ledge
     connection.close()
     rollup.roll_up()
     assert ledger.rows("SELECT position FROM analytics_cursor") == [{"position": 1}]
+
+
+def test_a_run_rests_between_pages_and_not_when_the_log_would_be_lost(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("analytics.rollup.time.sleep", naps.append)
+    ledger.publish(*week(5))
+    rollup.roll_up(60.0, 3)
+    assert len(naps) == 3
+    assert all(nap > 0 for nap in naps)
+    monkeypatch.setattr(rollup, "HURRY", 0)
+    naps.clear()
+    ledger.publish(*[note(7, NOW, content=str(n)) for n in range(4)])
+    rollup.roll_up(60.0, 2)
+    assert naps == [0.0, 0.0]
