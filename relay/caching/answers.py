@@ -86,7 +86,13 @@ class Answers:
         self.events = Events(shared, epoch)
         self.profiles = Profiles(shared, epoch)
         self.window_counters = registry.register(
-            CacheCounters("window", Layer.L1, size=self.window.__len__, bytes=lambda: self.window.bytes)
+            CacheCounters(
+                "window",
+                Layer.L1,
+                size=self.window.__len__,
+                bytes=lambda: self.window.bytes,
+                clear=self.clear_window,
+            )
         )
         self.feeds_counters = registry.register(CacheCounters("feeds", Layer.L1))
         self.results_counters = registry.register(CacheCounters("results", Layer.L1))
@@ -129,11 +135,17 @@ class Answers:
         self._feeds.clear()
         self.events.clear()
         self.profiles.clear()
+        self.clear_window()
+
+    def clear_window(self) -> int:
+        """Drop what the window holds, and fill it again; returns how many events went."""
+        count = len(self.window)
         self.window.clear()
-        if self._tasks:
+        if self._tasks:  # one that is filling it must not go on from where it was
             for task in self._tasks:
                 task.cancel()
             self.start()
+        return count
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take in changes that the ring has just taken in."""

@@ -36,7 +36,7 @@ class _Entry(Generic[V]):
 class Memory(Generic[K, V]):
     """Values by key. None is no value: `get` says it of what is not there.
 
-    `counters` gets this cache's size and bytes, and its evictions by reason: `size` and `bytes` (the bounds),
+    `counters` gets this cache's size, bytes and `clear`, and its evictions by reason: `size` and `bytes` (the bounds),
     `expired`, `changed` (dropped by somebody who knows), `cleared`. Hits and misses are counted by the caller. `clock`
     gives seconds that never go back.
     """
@@ -60,6 +60,7 @@ class Memory(Generic[K, V]):
         self._find = self._entries.get
         counters.size = self.__len__
         counters.bytes = lambda: self.bytes
+        counters.clear = self.clear
 
     def __len__(self) -> int:
         return len(self._entries)

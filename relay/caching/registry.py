@@ -25,7 +25,10 @@ def _nothing() -> int:
 
 @dataclass(slots=True, eq=False)
 class CacheCounters:
-    """What one cache counts. `size` (entries) and `bytes` are asked when somebody looks; 0 where nobody can know."""
+    """What one cache counts. `size` (entries) and `bytes` are asked when somebody looks; 0 where nobody can know.
+
+    `clear` empties it, as far as it is in this process, and returns how many entries went.
+    """
 
     name: str  # "events", "feeds", "results", "profiles"
     layer: Layer
@@ -35,6 +38,7 @@ class CacheCounters:
     evictions: Counter[str] = field(default_factory=Counter)  # by reason: size, bytes, expired, changed, cleared
     size: Callable[[], int] = _nothing
     bytes: Callable[[], int] = _nothing
+    clear: Callable[[], int] = _nothing
 
 
 class CacheFigures(Struct, frozen=True):
@@ -60,6 +64,10 @@ class Registry:
         """Take a cache in; one of the same name and layer takes the place of an earlier one."""
         self._caches[counters.name, counters.layer] = counters
         return counters
+
+    def clear(self, name: str | None = None) -> int:
+        """Empty the caches of this name (None: all) in this process; returns how many entries went."""
+        return sum(cache.clear() for cache in self if name is None or cache.name == name)
 
     def __iter__(self) -> Iterator[CacheCounters]:
         return iter([self._caches[key] for key in sorted(self._caches)])

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from relay.caching.answers import Answers
 from relay.caching.barrier import Barrier
+from relay.caching.clearing import Clearing
 from relay.caching.shared import Shared
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
@@ -59,6 +60,7 @@ class Relay:
         self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral)
         self.shared = Shared(conf.cache_url) if conf.cache_url else None
         self.barrier = Barrier(self.shared, self.reads, lambda: self.follower.epoch)
+        self.clearing = Clearing(self.shared) if self.shared is not None else None
         self.answers: Answers | None = None
         if conf.cache_layers != "none":
             self.answers = Answers(
@@ -102,6 +104,8 @@ class Relay:
         self.barrier.start()
         if self.answers is not None:
             self.answers.start()
+        if self.clearing is not None:
+            self.clearing.start()
         self.bus.start()
         self.writer.start()
         self.status.start()
@@ -144,6 +148,8 @@ class Relay:
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
         await self.bus.stop()
+        if self.clearing is not None:
+            await self.clearing.stop()
         if self.answers is not None:
             await self.answers.stop()
         await self.barrier.stop()
