@@ -13,7 +13,9 @@ from msgspec import Struct
 from relay.protocol.filters import Filter
 
 VERSION = 1
-_HEAD = struct.Struct("<2sB?QI16s")
+_HEAD = struct.Struct("<2sB?Q16s")
+_CHECKSUM = struct.Struct("<I")
+_BODY = _HEAD.size + _CHECKSUM.size
 _MAGIC = b"nr"
 
 
@@ -67,16 +69,23 @@ def digest(flt: Filter) -> bytes:
 
 def pack(owner: bytes, record: Record) -> bytes:
     """The value of a record; `owner` is the 16 bytes of what it belongs to."""
+    head = _HEAD.pack(_MAGIC, VERSION, record.complete, record.position, owner)
     body = b"\n".join(record.texts)
-    return _HEAD.pack(_MAGIC, VERSION, record.complete, record.position, zlib.crc32(body), owner) + body
+    return head + _CHECKSUM.pack(_checksum(head, body)) + body
+
+
+def _checksum(head: bytes, body: bytes) -> int:
+    """Of both: a position that is off by one bit is as wrong as a text."""
+    return zlib.crc32(body, zlib.crc32(head))
 
 
 def unpack(owner: bytes, value: bytes) -> Record:
     """The record in a value. Raises Foreign for anything that `pack` did not write for this owner."""
-    if len(value) < _HEAD.size:
+    if len(value) < _BODY:
         raise Foreign("too short")
-    magic, version, complete, position, checksum, written_for = _HEAD.unpack_from(value)
-    body = value[_HEAD.size :]
-    if magic != _MAGIC or version != VERSION or written_for != owner or zlib.crc32(body) != checksum:
+    head, body = value[: _HEAD.size], value[_BODY:]
+    magic, version, complete, position, written_for = _HEAD.unpack(head)
+    (checksum,) = _CHECKSUM.unpack_from(value, _HEAD.size)
+    if magic != _MAGIC or version != VERSION or written_for != owner or _checksum(head, body) != checksum:
         raise Foreign("not ours")
     return Record(position, complete, body.split(b"\n") if body else [])

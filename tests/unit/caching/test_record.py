@@ -1,0 +1,99 @@
+"""Values of the shared cache: what was written by us for this filter is read back, anything else is foreign."""
+
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from relay.caching.record import Foreign, Record, canonical, digest, event_key, pack, result_key, unpack
+from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.limits import Limits
+from tests import strategies
+from tests.unit.changes.orders import POOL, stored
+
+LIMITS = Limits(max_limit=10, default_limit=5)
+OWNER = b"sixteen bytes..."
+TEXTS = [stored(event).json for event in POOL[:20]]
+Json = dict[str, Any]
+
+records = st.builds(
+    Record, st.integers(0, 2**63 - 1), st.booleans(), st.lists(st.sampled_from(TEXTS), max_size=3, unique=True)
+)
+
+
+def parse(wanted: Json) -> Filter:
+    return parse_filter(wanted, LIMITS)
+
+
+def differently_written(wanted: Json) -> st.SearchStrategy[Json]:
+    """The same filter with its keys and lists in another order, and with doubles."""
+
+    def rewritten(value: Any) -> st.SearchStrategy[Any]:
+        if not isinstance(value, list):
+            return st.just(value)
+        doubles = st.lists(st.sampled_from(value), max_size=3) if value else st.just([])
+        return doubles.flatmap(lambda more: st.permutations([*value, *more]))
+
+    values = st.fixed_dictionaries({name: rewritten(value) for name, value in wanted.items()})
+    return st.tuples(values, st.permutations(list(wanted))).map(
+        lambda drawn: {name: drawn[0][name] for name in drawn[1]}
+    )
+
+
+@given(records)
+@example(Record(2**64 - 1, True, []))
+def test_what_was_packed_is_unpacked(record: Record) -> None:
+    assert unpack(OWNER, pack(OWNER, record)) == record
+
+
+@given(records, st.data())
+def test_a_value_with_any_bit_changed_is_foreign(record: Record, data: st.DataObject) -> None:
+    value = bytearray(pack(OWNER, record))
+    value[data.draw(st.integers(0, len(value) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(Foreign):
+        unpack(OWNER, bytes(value))
+
+
+@pytest.mark.parametrize("record", [Record(7, False, TEXTS[:1]), Record(0, True, [])])
+def test_a_value_with_any_byte_changed_cut_or_added_is_foreign(record: Record) -> None:
+    value = pack(OWNER, record)
+    changed = [value[:place] + bytes([value[place] ^ 0xFF]) + value[place + 1 :] for place in range(len(value))]
+    cut = [value[:end] for end in range(len(value))]
+    for damaged in (*changed, *cut, value + b"\n", value + value, b"\x00" * len(value)):
+        with pytest.raises(Foreign):
+            unpack(OWNER, damaged)
+
+
+@given(st.binary(max_size=80))
+def test_whatever_somebody_else_wrote_is_foreign(value: bytes) -> None:
+    with pytest.raises(Foreign):
+        unpack(OWNER, value)
+
+
+def test_the_value_of_another_filter_is_foreign() -> None:
+    with pytest.raises(Foreign):
+        unpack(OWNER[::-1], pack(OWNER, Record(7, True, TEXTS)))
+
+
+@given(st.data())
+def test_filters_that_mean_the_same_share_a_key(data: st.DataObject) -> None:
+    wanted = data.draw(strategies.filters([event["id"] for event in POOL[:5]]))
+    again = data.draw(differently_written(wanted))
+    assert canonical(parse(wanted)) == canonical(parse(again))
+    assert digest(parse(wanted)) == digest(parse(again))
+
+
+@given(strategies.filters(), strategies.filters())
+def test_filters_that_mean_different_things_have_different_keys(one: Json, other: Json) -> None:
+    assert (canonical(parse(one)) == canonical(parse(other))) == (parse(one) == parse(other))
+
+
+def test_keys_name_the_epoch_and_keep_together_what_belongs_together() -> None:
+    key = result_key(3, b"\xab" * 16)
+    assert key != result_key(4, b"\xab" * 16)
+    assert key.count(b"{") == key.count(b"}") == 1
+    ids = [POOL[0]["id"], POOL[0]["id"][:1] + "0" * 63]
+    tags = {event_key(3, event_id).split(b"{")[1].split(b"}")[0] for event_id in ids}
+    assert len(tags) == 1
+    assert event_key(3, ids[0]) != event_key(4, ids[0])
