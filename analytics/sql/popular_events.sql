@@ -3,7 +3,7 @@
 CREATE MATERIALIZED VIEW popular_events AS
 WITH clock AS (
     SELECT analytics_now() AS now, analytics_now() - $WINDOW_SECONDS AS begin
-), deed AS (
+), deed AS NOT MATERIALIZED ( -- read twice, rather than kept: it may be large
     SELECT r.target, r.actor, r.deed
     FROM analytics_recent AS r, clock
     WHERE r.target IS NOT NULL AND r.created_at > clock.begin AND r.created_at <= clock.now
