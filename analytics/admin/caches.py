@@ -1,13 +1,12 @@
 """Caches: what each holds, how often it had the answer, and a way to empty it."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
@@ -17,30 +16,9 @@ from analytics.dashboard.reading import board_now
 from analytics.dashboard.wording import count, percent, size
 from relay.admin.looks import ModelAdmin
 from relay.admin.trail import note
-from relay.caching.registry import CacheFigures
+from relay.caching.registry import CacheFigures, Layer
+from relay.services import caches
 from relay.services.figures import Board
-
-LAYERS = ("L1", "L2")
-"""Those that can be cleared; the third is the database."""
-
-
-class CannotClear(Exception):
-    """The cache of all did not take the order; the text says why."""
-
-
-def clear(name: str | None, layer: str | None) -> int:
-    """Have all instances empty the cache `name` (None: every one) of `layer` (None: every one).
-
-    Returns how many entries went, as far as that is known. Raises CannotClear.
-    """
-    try:
-        caches = importlib.import_module("relay.services.caches")
-    except ModuleNotFoundError:
-        raise CannotClear("this version has no caches that can be cleared") from None
-    try:
-        return int(caches.clear(name, layer))
-    except Exception as error:
-        raise CannotClear(str(error) or type(error).__name__) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +29,10 @@ class Line:
     layer: str
     where: str
     cells: Sequence[str]
+
+    @property
+    def can_be_cleared(self) -> bool:
+        return self.layer in caches.LAYERS and self.name in caches.NAMES
 
 
 def together(board: Board) -> list[Line]:
@@ -112,7 +94,7 @@ class CacheAdmin(ModelAdmin[Cache]):
             "board": board,
             "together": together(board),
             "apart": apart(board),
-            "layers": LAYERS,
+            "layers": caches.LAYERS,
             "may_clear": self.has_delete_permission(request),
             "chart": next(chart for chart in CHARTS if chart.name == "hits"),
             "periods": PERIODS.values(),
@@ -125,8 +107,8 @@ class CacheAdmin(ModelAdmin[Cache]):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
         name, layer = given.get("name") or None, given.get("layer") or None
-        if layer not in (None, *LAYERS):
-            layer = None
+        if layer not in (None, *caches.LAYERS) or name not in (None, *caches.NAMES):
+            raise Http404("There is no such cache.")
         if request.method == "POST":
             return self._cleared(request, name, layer)
         context = {"title": f"Clear {_what(name, layer)}?", "what": _what(name, layer), "name": name, "layer": layer}
@@ -135,17 +117,25 @@ class CacheAdmin(ModelAdmin[Cache]):
     def _cleared(self, request: HttpRequest, name: str | None, layer: str | None) -> HttpResponse:
         what = _what(name, layer)
         try:
-            gone = clear(name, layer)
-        except CannotClear as reason:
+            gone = caches.clear(name, layer)
+        except caches.CachesAway as reason:
             messages.error(request, f"Nothing was cleared: {reason}.")
         else:
-            note(request, what, f"Cleared {count(gone)} entries.")
-            messages.success(request, f"Cleared {what}: {count(gone)} entries.")
+            came_of_it = _came_of_it(layer, gone)
+            note(request, what, f"Cleared: {came_of_it}.")
+            messages.success(request, f"Cleared {what}: {came_of_it}.")
         return HttpResponseRedirect(reverse("admin:analytics_cache_changelist"))
 
     def _around(self, request: HttpRequest) -> dict[str, Any]:
         """What every page of the admin needs."""
         return {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+
+
+def _came_of_it(layer: str | None, gone: int) -> str:
+    """What is known of a clearing: the entries of the shared layer, and that the workers follow."""
+    parts = [] if layer == Layer.L1 else [f"{count(gone)} entries of L2"]
+    parts += [] if layer == Layer.L2 else ["each worker empties its L1 within a second or two"]
+    return ", ".join(parts)
 
 
 def _what(name: str | None, layer: str | None) -> str:

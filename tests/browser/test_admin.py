@@ -192,7 +192,6 @@ async def test_the_filters_open_by_keyboard_and_narrow_the_list(operator: Tab, p
 
 
 async def test_clearing_a_cache_is_asked_and_noted(operator: Tab) -> None:
-    pytest.importorskip("relay.services.caches")
     page = operator.page
     await operator.open("/admin/analytics/cache/")
     await drawn(page.locator("canvas[data-chart]"))

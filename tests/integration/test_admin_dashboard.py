@@ -126,7 +126,7 @@ def test_a_script_that_is_signed_out_is_told_so(client: Client, path: str) -> No
 
 
 def test_an_operator_without_the_permission_sees_the_lists_and_no_figures(client: Client) -> None:
-    user = User.objects.create(username="helper", is_staff=True)
+    user = User.objects.create(username="junior", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_event"))
     client.force_login(user)
 
@@ -172,18 +172,36 @@ def test_caches_are_told_together_and_by_worker(operator: Client, worker: Worker
 
 
 def test_clearing_is_asked_before(operator: Client, worker: WorkerFigures) -> None:
-    html = page(operator, f"{CACHES}clear/", name="<b>", layer="L1")
+    html = page(operator, f"{CACHES}clear/", name="events", layer="L1")
 
-    assert "Every instance empties the cache “&lt;b&gt;” of L1." in html
+    assert "Every instance empties the cache “events” of L1." in html
     assert noted() == []
 
 
-def test_a_cache_is_cleared_by_whoever_may_and_it_is_noted(operator: Client, client: Client, no_cache: None) -> None:
-    answer = operator.post(f"{CACHES}clear/", {"name": "events", "layer": "L1"}, follow=True)
+@pytest.mark.parametrize("layer, told", [("L1", "within a second"), ("L2", "entries of L2"), ("", "entries of L2")])
+def test_a_cache_is_cleared_and_it_is_noted(operator: Client, cache: "redis.Redis", layer: str, told: str) -> None:
+    html = operator.post(f"{CACHES}clear/", {"name": "events", "layer": layer}, follow=True).content.decode()
 
-    assert answer.status_code == 200
-    assert "clear" in answer.content.decode()
-    client.force_login(User.objects.create(username="helper", is_staff=True))
+    assert f"Cleared the cache “events” of {layer or 'every layer'}" in html
+    (entry,) = noted()
+    assert told in entry
+
+
+def test_with_the_cache_away_nothing_is_cleared_and_that_is_told(operator: Client, no_cache: None) -> None:
+    html = operator.post(f"{CACHES}clear/", {"layer": "L2"}, follow=True).content.decode()
+
+    assert "Nothing was cleared" in html
+    assert noted() == []
+
+
+@pytest.mark.parametrize("asked", [{"name": "<b>"}, {"layer": "L3"}])
+def test_what_is_no_cache_cannot_be_cleared(operator: Client, asked: dict[str, str]) -> None:
+    assert operator.post(f"{CACHES}clear/", asked).status_code == 404
+
+
+def test_clearing_takes_a_permission(client: Client) -> None:
+    client.force_login(User.objects.create(username="junior", is_staff=True))
+
     assert client.post(f"{CACHES}clear/", {"layer": "L1"}).status_code == 403
 
 
