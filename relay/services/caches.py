@@ -24,7 +24,9 @@ PATIENCE_SECONDS = 1.0
 LAYERS = (Layer.L1.value, Layer.L2.value)
 """Those that can be cleared; the third is the database."""
 
-__all__ = ["LAYERS", "NAMES", "CachesAway", "Warmed", "clear", "warm"]
+NO_CACHE = "there is no shared cache: CACHE_URL is not set, and no relay runs on this data folder"
+
+__all__ = ["LAYERS", "NAMES", "NO_CACHE", "CachesAway", "Warmed", "clear", "warm"]
 
 
 class CachesAway(Exception):
@@ -93,7 +95,7 @@ async def _shared() -> AsyncIterator[Shared]:
     """The shared cache, connected. Raises CachesAway when it does not answer, at the begin or within."""
     url = config().cache_url
     if not url:
-        raise CachesAway("there is no shared cache: CACHE_URL is not set, and no relay runs on this data folder")
+        raise CachesAway(NO_CACHE)
     shared = Shared(url, PATIENCE_SECONDS)
     await shared.start()
     try:
