@@ -57,9 +57,12 @@ class Report(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Text).decode
 
 
-def read(text: str) -> Text:
-    """From the stored text of an event, which is canonical."""
-    return _decode(text)
+def read(text: str) -> Text | None:
+    """From the stored text of an event; None for one that is not canonical, which must not hold the others up."""
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
 
 
 def deed(kind: int, pubkey: str, text: Text) -> Deed | None:

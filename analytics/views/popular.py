@@ -7,7 +7,7 @@ the few questions there are, and clients and proxies are told how long they may 
 import hashlib
 import threading
 import time
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from django.db import OperationalError
@@ -33,22 +33,41 @@ class BadQuestion(ValueError):
     """A parameter that cannot be used; the text says which and what it may be."""
 
 
+class Rows(NamedTuple):
+    """What the view held at `read_at` (monotonic), as JSON: when it was refreshed, and each event."""
+
+    read_at: float
+    refreshed_at: bytes
+    events: list[bytes]
+
+
 class Answers:
-    """The last answer to each question. Bounded by the questions there are: kinds, periods and limits."""
+    """What was last read for each kind and period, from which any limit is answered: a few pages at most."""
 
     def __init__(self) -> None:
-        self._kept: dict[Question, tuple[float, bytes, str]] = {}
+        self._kept: dict[tuple[int, str], Rows] = {}
         self._lock = threading.Lock()
 
     def get(self, question: Question) -> tuple[bytes, str]:
         """Body and ETag, at most KEPT_SECONDS old. Raises OperationalError."""
+        kind, period, limit = question
+        rows = self._rows(kind, period)
+        body = b'{"kind":%d,"period":"%b","refreshed_at":%b,"events":[%b]}' % (
+            kind,
+            period.encode(),
+            rows.refreshed_at,
+            b",".join(rows.events[:limit]),
+        )
+        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+    def _rows(self, kind: int, period: str) -> Rows:
         with self._lock:  # whoever comes while one asks the database waits for that answer
-            made_at, body, etag = self._kept.get(question, (float("-inf"), b"", ""))
-            if time.monotonic() - made_at > KEPT_SECONDS:
-                body = _body(question)
-                etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-                self._kept[question] = (time.monotonic(), body, etag)
-            return body, etag
+            rows = self._kept.get((kind, period))
+            if rows is None or time.monotonic() - rows.read_at > KEPT_SECONDS:
+                events = [msgspec.json.encode(_shown(one)) for one in popular(kind, period, MAX_LIMIT)]
+                rows = Rows(time.monotonic(), msgspec.json.encode(refreshed_at()), events)
+                self._kept[kind, period] = rows
+            return rows
 
     def clear(self) -> None:
         """Forget all."""
@@ -103,12 +122,6 @@ def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise BadQuestion(f"{name} must be a whole number")
     return int(text)
-
-
-def _body(asked: Question) -> bytes:
-    kind, period, limit = asked
-    events = [_shown(one) for one in popular(kind, period, limit)]
-    return msgspec.json.encode({"kind": kind, "period": period, "refreshed_at": refreshed_at(), "events": events})
 
 
 def _shown(one: Popular) -> dict[str, Any]:

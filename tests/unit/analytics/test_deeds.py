@@ -88,10 +88,16 @@ def test_a_report_names_its_targets_and_their_reasons() -> None:
 @given(events(signed=False))
 def test_whatever_an_event_holds_it_can_be_read(event: dict[str, Any]) -> None:
     text = read(json.dumps(event))
+    assert text is not None
     found = deed(event["kind"], event["pubkey"], text)
     assert found is None or len(found.target) == len(found.actor) == 64
     assert all(" " not in word for word in hashtags(event["kind"], text.tags))
     reports(text.tags)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"tags":[["e",1]]}', '{"tags":[],"content":"\\ud800"}'])
+def test_a_text_that_is_no_event_is_not_looked_into(text: str) -> None:
+    assert read(text) is None
 
 
 @given(st.lists(texts(8), max_size=6))
