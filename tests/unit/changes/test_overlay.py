@@ -8,8 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.changes.change import Added, Change, Removed
-from relay.changes.overlay import Overlaid, Page, cut, newest_first, overlay
-from relay.protocol.event import StoredEvent
+from relay.changes.overlay import Found, Overlaid, Page, cut, newest_first, overlay
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from tests import strategies
@@ -37,8 +36,8 @@ def page(events: Sequence[Json], wanted: Json, now: int = NOW) -> Page:
     return Page([stored(dict(row)) for row in rows], len(rows) == len(matching))
 
 
-def ids(rows: Sequence[StoredEvent | Mapping[str, Any]]) -> list[str]:
-    return [row.id if isinstance(row, StoredEvent) else row["id"] for row in rows]
+def ids(rows: Sequence[Found | Mapping[str, Any]]) -> list[str]:
+    return [row["id"] if isinstance(row, Mapping) else row.id for row in rows]
 
 
 def filters(history: History) -> st.SearchStrategy[Json]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.changes.intake import Intake
+from relay.changes.overlay import Found
 from relay.changes.ring import Ring
-from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.subscriptions.hub import HELD, Hub, OutOfReach, Subscription
 from relay.subscriptions.outbox import Outbox
@@ -159,5 +159,5 @@ def is_faithful(seen: Change, log: Log) -> bool:
     return isinstance(seen, Removed) and seen.event_id == committed.event.id and removal
 
 
-def row_ids(rows: Iterable[StoredEvent]) -> list[str]:
+def row_ids(rows: Iterable[Found]) -> list[str]:
     return [row.id for row in rows]
