@@ -33,7 +33,7 @@ EVENTS = [
     for number in range(28)
 ]
 
-covers = st.sampled_from(
+covers: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"kinds": [1]},
         {"authors": strategies.PUBKEYS[:1]},
@@ -45,7 +45,7 @@ covers = st.sampled_from(
         {"#e": THREADS[:1], "kinds": [0, 7]},
     ]
 )
-ends = st.fixed_dictionaries(
+ends: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "since": st.integers(NOW - 9, NOW + 1),
