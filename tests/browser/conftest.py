@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import websockets
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
 from tests.acceptance.relay_process import RelayProcess
 
@@ -26,8 +26,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESKTOP = {"width": 1280, "height": 860}
-PHONE = {"width": 360, "height": 740}
+DESKTOP: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 360, "height": 740}
 PATIENCE_MS = 15_000
 
 expect.set_options(timeout=PATIENCE_MS)
