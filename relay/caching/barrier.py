@@ -5,8 +5,9 @@ from a copy fetches it, one fetch for all that wait, and answers when its own pr
 
 Rule: the number that is handed out is never below one that was acknowledged before the asking, whatever becomes of the
 cache. Therefore:
-- The key is only ever raised, and made anew only from the primary's number under a token that a flush takes away: a
-  late writer cannot make an emptied cache say too little.
+- The key is only ever raised, and made anew only from the primary's number under a token that was put into it before
+  the primary was asked: whatever takes the key away takes the token too, so a late writer cannot make an emptied cache
+  say too little.
 - A server behind a new connection may be a replica that was promoted and lost the newest numbers: the primary is asked
   first, and what it says is the least from then on.
 - A writer that cannot store its number says so in the database and holds its OKs back until no process can be left that
@@ -16,10 +17,11 @@ cache. Therefore:
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Callable, Coroutine
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from hiredis import ReplyError
@@ -43,14 +45,33 @@ NOTE_SECONDS = 10
 RENEW_SECONDS = 3.0
 PROBE_SECONDS = 0.25
 RAISES = 3
-TOKEN_MILLISECONDS = 5_000
+TOKEN_SECONDS = 60
+"""A token that was forgotten in the key is swept away after so long."""
+
 KEEP_SECONDS = 30 * 86_400
+MAX_NUMBER = 2**53
+"""A score is a double: what lies beyond is no number of the order, and nobody acknowledges anything by it."""
 
 _MEMBER = b"newest"
+# A token is a member of the key itself, with the time as its score, made negative to tell it from a number.
+_PUT_TOKEN = Script(
+    b"""
+    if redis.call('type', KEYS[1]).ok ~= 'zset' then redis.call('del', KEYS[1]) end
+    redis.call('zremrangebyscore', KEYS[1], '(' .. (ARGV[2] + ARGV[3]), '(0')
+    redis.call('zadd', KEYS[1], ARGV[2], ARGV[1])
+    redis.call('expire', KEYS[1], ARGV[4])
+    return 1
+    """
+)
 _RAISE = Script(
-    b"if redis.call('get', KEYS[2]) ~= ARGV[1] then return 0 end "
-    b"if redis.call('type', KEYS[1]).ok ~= 'zset' then redis.call('del', KEYS[1]) end "
-    b"redis.call('zadd', KEYS[1], 'GT', ARGV[2], 'newest') redis.call('expire', KEYS[1], ARGV[3]) return 1"
+    b"""
+    if redis.call('type', KEYS[1]).ok ~= 'zset' or not redis.call('zscore', KEYS[1], ARGV[1]) then return 0 end
+    local known = tonumber(redis.call('zscore', KEYS[1], 'newest') or 0)
+    if not known or known > tonumber(ARGV[3]) then redis.call('del', KEYS[1]) return 0 end
+    redis.call('zadd', KEYS[1], 'GT', ARGV[2], 'newest')
+    redis.call('zrem', KEYS[1], ARGV[1])
+    return 1
+    """
 )
 
 Then = Callable[[int | None], None]
@@ -70,8 +91,7 @@ class Barrier:
         self._shared = shared
         self._reads = reads
         self._epoch = epoch
-        self._process = secrets.token_hex(8)
-        self._keys: tuple[int, bytes, bytes] = (-1, b"", b"")
+        self._key: tuple[int, bytes] = (-1, b"")
         self._waiting: list[Then] = []
         self._fetching = False
         self._used = -IDLE_SECONDS
@@ -119,7 +139,7 @@ class Barrier:
         if shared is None or now >= self._trusted_until:
             self._spawn(self._ask_primary(group), "relay barrier primary")
             return
-        key, _ = self._named()
+        key = self._named()
         if shared.connection_number(key) != self._connection:
             self._spawn(self._ask_primary(group), "relay barrier primary")
             return
@@ -134,7 +154,7 @@ class Barrier:
             number is not None
             and number >= self._least
             and monotonic() < self._trusted_until
-            and shared.connection_number(self._keys[1]) == self._connection
+            and shared.connection_number(self._key[1]) == self._connection
         ):
             self._least = number
             self._finish(group, number)
@@ -148,23 +168,32 @@ class Barrier:
         if self._waiting:
             self._fetch()
         for then in group:
-            then(number)
+            try:
+                then(number)
+            except Exception:
+                log.exception("an answer was not given")
 
     async def _ask_primary(self, group: list[Then]) -> None:
+        number: int | None = None
         try:
-            number: int | None = await self._look()
+            number = await self._look()
         except Failed:
-            number = None
-        self._finish(group, number)
+            pass
+        except Exception:
+            log.exception("the primary could not be asked for the newest number")
+        self._finish(group, number)  # whatever happened: who waits must be told, or all wait for ever
 
     async def _look(self) -> int:
         """Ask the primary; what it says holds for the connection that the cache was reached by before."""
-        begin = monotonic()
-        key, _ = self._named()
+        begin, least = monotonic(), self._least
+        key = self._named()
         connection = 0 if self._shared is None else self._shared.connection_number(key)
         self.asked_primary += 1
         said = await newest(self._reads)
-        self._least = max(self._least, said.position)
+        if key != self._named():  # of an epoch that is over
+            return said.position
+        # A number from before the question that the order has not come to is none of its own.
+        self._least = max(self._least, said.position) if said.position >= least else said.position
         self._connection = connection
         if not said.announced or connection == 0:
             self._trusted_until = 0.0
@@ -185,10 +214,9 @@ class Barrier:
             self._spawn(self._checked(number), "relay barrier check")
 
     async def _checked(self, number: int) -> None:
-        shared, (key, _) = self._shared, self._named()
-        with contextlib.suppress(Failed, Away, ReplyError):
-            if shared is not None and await self._look() < number:
-                self._least = 0
+        shared, key = self._shared, self._named()
+        with contextlib.suppress(Failed):
+            if shared is not None and await self._look() < number and key == self._named():
                 await shared.delete([key])
                 self._repair()
 
@@ -204,29 +232,33 @@ class Barrier:
         if self._holding is not None:
             self._hold(then)
             return
-        key, _ = self._named()
+        key = self._named()
         shared.send(
-            key, (b"ZADD", key, b"XX", b"GT", b"CH", position, _MEMBER), partial(self._announced, position, then)
+            key, (b"ZADD", key, b"XX", b"GT", b"CH", position, _MEMBER), partial(self._announced, key, position, then)
         )
 
-    def _announced(self, position: int, then: Callable[[], None], reply: Reply) -> None:
+    def _announced(self, key: bytes, position: int, then: Callable[[], None], reply: Reply) -> None:
         if reply == 1:
-            self._stored = max(self._stored, position)
+            self._is_stored(key, position)
             then()
         elif reply == 0 and self._shared is not None:  # somebody else's is higher, or there is none
-            key, _ = self._named()
-            self._shared.send(key, (b"ZSCORE", key, _MEMBER), partial(self._compared, position, then))
+            self._shared.send(key, (b"ZSCORE", key, _MEMBER), partial(self._compared, key, position, then))
         else:
-            self._compared(position, then, reply)
+            self._compared(key, position, then, reply)
 
-    def _compared(self, position: int, then: Callable[[], None], reply: Reply) -> None:
+    def _is_stored(self, key: bytes, position: int) -> None:
+        if key == self._named():  # numbers of another epoch mean nothing in this one
+            self._stored = max(self._stored, position)
+
+    def _compared(self, key: bytes, position: int, then: Callable[[], None], reply: Reply) -> None:
         number = _number(reply)
         if number is not None and number >= position:
-            self._stored = max(self._stored, position)
+            self._is_stored(key, position)
             then()
             return
         if self._holding is None:
             self._holding = []
+            self._free_from = self._free_until = 0.0  # at once: what was free before this is not now
             self._spawn(self._stand_apart(), "relay barrier apart")
         self._hold(then)
 
@@ -240,13 +272,13 @@ class Barrier:
 
     async def _stand_apart(self) -> None:
         """Until the cache can be told again: note it in the database, let OKs go once everybody must have read it."""
+        name = secrets.token_hex(8)  # another one each time: the end of this note must not take away the next one
         noted: float | None = None
-        self._free_from = self._free_until = 0.0
         while not await self._store():
             now = monotonic()
             if noted is None or now - noted > RENEW_SECONDS:
                 try:
-                    await stand_unannounced(self._reads, self._process, NOTE_SECONDS)
+                    await stand_unannounced(self._reads, name, NOTE_SECONDS)
                 except Failed:
                     await asyncio.sleep(BEAT_SECONDS)
                     continue
@@ -263,7 +295,7 @@ class Barrier:
         if noted is not None:
             log.warning("the cache is told again what was stored")
             with contextlib.suppress(Failed):  # it ends by itself
-                await stand_announced(self._reads, self._process)
+                await stand_announced(self._reads, name)
 
     def _let_go(self, held_next: list[Callable[[], None]] | None) -> None:
         held, self._holding = self._holding or [], held_next
@@ -284,14 +316,14 @@ class Barrier:
         shared = self._shared
         if shared is None:
             return None
-        key, token_key = self._named()
-        token = secrets.token_hex(8).encode()
+        key = self._named()
+        token = b"token " + secrets.token_hex(8).encode()
         try:
             for _ in range(RAISES):
-                await shared.call(token_key, b"SET", token_key, token, b"PX", TOKEN_MILLISECONDS)
+                await shared.run_script(_PUT_TOKEN, [key], [token, -int(time()), TOKEN_SECONDS, KEEP_SECONDS])
                 number = (await newest(self._reads)).position
-                if await shared.run_script(_RAISE, [key, token_key], [token, number, KEEP_SECONDS]) == 1:
-                    self._stored = max(self._stored, number)
+                if await shared.run_script(_RAISE, [key], [token, number, MAX_NUMBER]) == 1:
+                    self._is_stored(key, number)
                     return number
         except (Away, ReplyError, Failed):
             return None
@@ -307,13 +339,12 @@ class Barrier:
 
     # -- Both ---------------------------------------------------------------------------------------------------------
 
-    def _named(self) -> tuple[bytes, bytes]:
-        """The keys of this epoch: the newest number, and the token of whoever makes it."""
+    def _named(self) -> bytes:
+        """The key of this epoch."""
         epoch = self._epoch()
-        if self._keys[0] != epoch:
-            name = f"relay:1:{{barrier:{epoch}}}:".encode()
-            self._keys = (epoch, name + b"newest", name + b"token")
-        return self._keys[1], self._keys[2]
+        if self._key[0] != epoch:
+            self._key = (epoch, f"relay:1:{{barrier:{epoch}}}:newest".encode())
+        return self._key[1]
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -322,8 +353,9 @@ class Barrier:
 
 
 def _number(reply: Reply) -> int | None:
-    """The number in a reply, None for anything else: no key, another type, an absent server."""
+    """The number in a reply, None for anything else: no key, another type, an absent server, what counts no changes."""
     try:
-        return int(float(reply)) if isinstance(reply, bytes | str | float | int) else None
+        number = float(reply) if isinstance(reply, bytes | str | float | int) else math.nan
     except ValueError:
         return None
+    return int(number) if 0 <= number <= MAX_NUMBER else None
