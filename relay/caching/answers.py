@@ -33,7 +33,7 @@ from relay.changes.window import Window
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import visible
+from relay.protocol.visibility import NEVER_SERVED_KINDS, visible
 from relay.storage.filter_sql import MAX_WALKS, asks, rows_wanted
 from relay.storage.newest import events_below
 from relay.storage.reads import Reads, merged
@@ -240,7 +240,7 @@ class Answers:
                 self.events.l1.misses += 1
                 return None
             row = copy.row
-            if row is None or (row.expires_at is not None and row.expires_at <= now):
+            if row is None or row.kind in NEVER_SERVED_KINDS or (row.expires_at is not None and row.expires_at <= now):
                 continue
             if _ids_alone(flt) or flt.matches(StoredEvent.from_json(row.json)):
                 rows.append(row)
@@ -255,16 +255,19 @@ class Answers:
         asking = [flt for flt in filters if asks(flt)]
         if len(asking) == 1:
             return await (self._fetch(asking[0]) if asking[0].ids is None else self._fetch_ids(asking[0]))
+        ring = self._ring()
         position, parts = await self._reads.parts(asking)
         for flt, part in zip(asking, parts, strict=True):
-            self._keep(Page(flt, position, part.texts, part.complete))
+            self._keep(Page(flt, position, part.texts, part.complete), ring)
         return Answer(position, merged([part.texts for part in parts]))
 
     async def _fetch(self, flt: Filter) -> Answer:
         fetching = _Fetch(self, flt)
         answer = await self._flights.join(flt, fetching.run, self._reads.query_seconds)
+        if fetching.from_primary:
+            return answer
         # What somebody else began, or what L2 held, may be older than what was acknowledged before this call.
-        return answer if fetching.from_primary else await self._now(flt, "l2" if fetching.led else "l1")
+        return await self._now(flt, "l2" if fetching.led else "l1", answer if answer.source == "none" else None)
 
     async def _fetch_ids(self, flt: Filter) -> Answer:
         if self._shared is not None and self._shared.up and self._worth_events.ask():
@@ -276,9 +279,15 @@ class Answers:
                 return await self._now(flt, "l2")
         return await self._from_primary(flt)
 
-    async def _now(self, flt: Filter, source: str) -> Answer:
-        """The answer from memory as of now, as the barrier wants it, or from the primary."""
-        if await self.caught_up():
+    async def _now(self, flt: Filter, source: str, shared: Answer | None = None) -> Answer:
+        """The answer from memory as of now, as the barrier wants it, or from the primary.
+
+        `shared`: what PostgreSQL has just answered somebody else; it serves if it is new enough, however large it is.
+        """
+        number = await self._target()
+        if number is not None and shared is not None and shared.position >= number:
+            return shared
+        if number is not None and await self.has_come(number):
             texts = self.known((flt,))
             if texts is not None:
                 return Answer(self._ring().position, texts, source)
@@ -298,10 +307,11 @@ class Answers:
         return result
 
     async def _from_primary(self, flt: Filter) -> Answer:
+        ring = self._ring()
         position, (part,) = await self._reads.parts([flt])
         if flt.ids is None:
-            self._keep(Page(flt, position, part.texts, part.complete))
-        elif _ids_alone(flt) and len(flt.ids) <= flt.limit:
+            self._keep(Page(flt, position, part.texts, part.complete), ring)
+        elif _ids_alone(flt) and len(flt.ids) <= flt.limit and ring is self._ring():
             rows = {id_of(text).decode("ascii"): Row.of(text) for text in part.texts}
             for event_id in flt.ids:
                 self.events.keep(event_id, position, rows.get(event_id))
@@ -314,18 +324,22 @@ class Answers:
             if base is not None:
                 self._asked_feeds.put(base, True, 0)
             return await self._from_primary(flt)
+        ring = self._ring()
         position, (part,) = await self._reads.parts([base])
         feed = Page(base, position, part.texts, part.complete)
         texts = feed.answer(flt)
         if texts is None:
             self._asked_feeds.drop(base)
             return await self._from_primary(flt)
-        if feed.size_bytes <= MAX_PAGE_BYTES:
+        if feed.size_bytes <= MAX_PAGE_BYTES and ring is self._ring():
             self._feeds.put(base, feed, feed.size_bytes)
         return Answer(position, texts)
 
-    def _keep(self, page: Page) -> None:
-        if page.flt.ids is None and page.size_bytes <= MAX_PAGE_BYTES:
+    def _keep(self, page: Page, ring: Ring) -> None:
+        """Keep a page that was asked for when `ring` was this process's: after another beginning, which may be that of
+        an epoch, its position may mean something else.
+        """
+        if page.flt.ids is None and page.size_bytes <= MAX_PAGE_BYTES and ring is self._ring():
             self._results.put(page.flt, page, page.size_bytes)
 
     # -- The shared cache ---------------------------------------------------------------------------------------------
@@ -348,10 +362,10 @@ class Answers:
     async def read(self, flt: Filter) -> Page | None:
         """What L2 holds for a filter, kept in L1; None if that is nothing, too old for the ring, or not ours."""
         assert self._shared is not None
-        owner = digest(flt)
+        owner, before = digest(flt), self._ring()
         (value,) = await self._shared.get_many([result_key(self.epoch(), owner)])
         page = None
-        if value is not None:
+        if value is not None and self._ring() is before:
             try:
                 record = unpack(owner, value)
                 page = Page(flt, record.position, record.texts, record.complete)
@@ -362,7 +376,7 @@ class Answers:
             return None
         self.shared_counters.hits += 1
         page.shared_at = page.position
-        self._keep(page)
+        self._keep(page, before)
         return page
 
     @property
@@ -506,7 +520,7 @@ class _Fetch:
 
     async def _shared(self) -> Answer | None:
         page = await self._answers.read(self._flt)
-        return None if page is None else Answer(page.position, page.texts)
+        return None if page is None else Answer(page.position, page.texts, "l2")
 
     async def _primary(self) -> Answer:
         result = await self._answers.from_primary(self._flt)

@@ -14,6 +14,7 @@ from relay.caching.spread import ttl_seconds
 from relay.changes.change import Added, Batch, Removed
 from relay.changes.ring import Ring
 from relay.changes.row import Row
+from relay.protocol.visibility import NEVER_SERVED_KINDS
 
 _ABSENT_BYTES = 150
 _ENTRY_BYTES = 400
@@ -68,9 +69,11 @@ class Events:
         if self._shared is None or not ids:
             return 0
         found = 0
-        epoch = self._epoch()
+        epoch, before = self._epoch(), ring()
         values = await self._shared.get_many([event_key(epoch, event_id) for event_id in ids])
-        floor = ring().floor
+        if ring() is not before:  # another beginning: its numbers may mean something else
+            return 0
+        floor = before.floor
         for event_id, value in zip(ids, values, strict=True):
             if value is None:
                 self.l2.misses += 1
@@ -93,8 +96,9 @@ class Events:
         """Have L2 hold what this process has just committed, and no more what it took away."""
         if self._shared is None or not self._shared.up:
             return
-        added = [(c.event.id, c.event.expires_at, c.event.json) for c in batch.changes if type(c) is Added]
-        self._share(added, batch.last)
+        added = [change.event for change in batch.changes if type(change) is Added]
+        served = [(e.id, e.expires_at, e.json) for e in added if e.kind not in NEVER_SERVED_KINDS]
+        self._share(served, batch.last)
         gone = [c.event_id for c in batch.changes if type(c) is Removed]
         if gone:
             epoch = self._epoch()
