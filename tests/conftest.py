@@ -4,6 +4,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("relay", deadline=None)  # how long an example takes says something of the machine alone
+settings.load_profile("relay")
 
 _skipped: list[str] = []
 

@@ -69,7 +69,7 @@ def feed(base: Filter, rows: int) -> Page:
 
 
 @given(wanted_filters, st.integers(1, 30))
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_a_feed_answers_as_the_oracle_or_says_that_it_ends_too_early(wanted: Json, rows: int) -> None:
     flt = parse(wanted)
     base = feed_of(flt)
@@ -96,7 +96,7 @@ def test_a_feed_that_reaches_below_the_answer_gives_it(wanted: Json) -> None:
 
 
 @given(st.one_of(wanted_filters, strategies.filters([EVENTS[0]["id"]])))
-@settings(max_examples=500)
+@settings(max_examples=250)
 def test_what_a_filter_finds_lies_in_the_feed_that_covers_it(wanted: Json) -> None:
     base = feed_of(parse(wanted))
     if base is not None:

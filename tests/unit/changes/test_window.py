@@ -54,7 +54,7 @@ class Filling:
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> None:
     history = data.draw(histories())
     events_kept = data.draw(st.integers(1, 20))
