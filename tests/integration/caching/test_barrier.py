@@ -99,6 +99,10 @@ def stored(server: Node) -> float | None:
     return None if score is None else float(score)
 
 
+async def until_stored(server: Node, position: int) -> None:
+    await until(lambda: stored(server) == position)
+
+
 async def acknowledged(process: Process, tables: Tables) -> int:
     position = commit(tables)
     await process.announce(position)
@@ -317,7 +321,7 @@ async def test_each_time_that_the_cache_is_lost_the_oks_are_held_anew(
             assert time.monotonic() - begin > LEASE_SECONDS
             assert await reader.number() == position
             cable.mend()
-            await until(lambda at=position: stored(server) == at)
+            await until_stored(server, position)
 
 
 async def test_the_ok_of_an_event_that_another_process_stored_waits_as_well(

@@ -1,0 +1,145 @@
+"""What is stored, by the plainest of rules, and two relays that are asked and harmed beside it."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from django.db import connection
+
+from relay.conf import config
+from relay.protocol.limits import Limits
+from relay.services.runtime import Relay
+from relay.storage import retention
+from tests.integration.order.clients import Client
+from tests.oracle import naive_query
+
+Json = dict[str, Any]
+
+MAX_LIMIT = 8
+DEFAULT_LIMIT = 4
+_requests = itertools.count()
+
+
+def limits() -> Limits:
+    """Of the relays, so that answers are cut."""
+    return replace(config().limits, max_limit=MAX_LIMIT, default_limit=DEFAULT_LIMIT)
+
+
+def address(event: Json) -> tuple[Any, ...] | None:
+    """What only one event may stand at (01-K02, 01-K03)."""
+    kind = event["kind"]
+    if kind in {0, 3} or 10_000 <= kind < 20_000:
+        return event["pubkey"], kind
+    if 30_000 <= kind < 40_000:
+        values = [tag[1] if len(tag) > 1 else "" for tag in event["tags"] if tag[:1] == ["d"]]
+        return event["pubkey"], kind, values[0] if values else ""
+    return None
+
+
+def stored(events: Iterable[Json]) -> list[Json]:
+    """What is left of all events that were taken, in whatever order they came."""
+    kept: dict[Any, Json] = {}
+    for event in events:
+        key = address(event) or event["id"]
+        known = kept.get(key)
+        if known is None or (-event["created_at"], event["id"]) < (-known["created_at"], known["id"]):
+            kept[key] = event
+    return list(kept.values())
+
+
+def expected(events: Iterable[Json], filters: Sequence[Json], now: int) -> list[str]:
+    return [event["id"] for event in naive_query(stored(events), filters, now, MAX_LIMIT, DEFAULT_LIMIT)]
+
+
+async def publish(relay: Relay, events: Sequence[Json]) -> None:
+    """Publish on one connection and wait for each OK; what is outdated or expired may be refused as such."""
+    client = Client(relay)
+    try:
+        for event in events:
+            client.say("EVENT", event)
+        await client.until(lambda: len(client.messages) >= len(events), 20)
+        for _, _, accepted, text in client.messages:
+            assert accepted or text.startswith(("duplicate: have newer", "invalid: event expired")), client.messages
+    finally:
+        client.leave()
+
+
+async def ask(relay: Relay, filters: Sequence[Json]) -> tuple[list[str], set[int]]:
+    """The ids that come before EOSE, and the seconds between asking and answer."""
+    client, name = Client(relay), f"r{next(_requests)}"
+    begin = int(time.time())
+    try:
+        client.say("REQ", name, *filters)
+        await client.until(lambda: any(message[0] in {"EOSE", "CLOSED"} for message in client.messages), 20)
+        assert client.has_eose(name), client.messages[-1]
+        return client.stored(name), set(range(begin, int(time.time()) + 1))
+    finally:
+        client.leave()
+
+
+class Model:
+    """The relays, and all events that they have acknowledged."""
+
+    def __init__(self, relays: Sequence[Relay]) -> None:
+        self.relays = relays
+        self.taken: list[Json] = []
+        self.trace: list[str] = []
+
+    async def publish(self, place: int, events: Sequence[Json]) -> None:
+        self.trace.append(f"publish on {place}: {' '.join(_name(event) for event in events)}")
+        await publish(self.relays[place], events)
+        self.taken += events
+
+    async def check(self, filters: Sequence[Json], places: Iterable[int] = (0, 1)) -> None:
+        """Both relays must answer as the oracle does."""
+        await asyncio.gather(*[self._check(place, filters, []) for place in places])
+
+    async def race(self, place: int, events: Sequence[Json], filters: Sequence[Json]) -> None:
+        """Ask while events are on their way: each answer must be right for some of them."""
+        self.trace.append(f"race on {place}: {' '.join(_name(event) for event in events)}")
+        publishing = asyncio.ensure_future(publish(self.relays[place], events))
+        await asyncio.sleep(0)
+        await asyncio.gather(*[self._check(place, filters, events) for place in (0, 1)])
+        await publishing
+        self.taken += events
+
+    async def _check(self, place: int, filters: Sequence[Json], on_their_way: Sequence[Json]) -> None:
+        found, seconds = await ask(self.relays[place], filters)
+        possible = [
+            expected([*self.taken, *some], filters, now)
+            for count in range(len(on_their_way) + 1)
+            for some in itertools.combinations(on_their_way, count)
+            for now in seconds
+        ]
+        assert found in possible, self._complaint(place, filters, found, possible[0])
+
+    def _complaint(self, place: int, filters: Sequence[Json], found: list[str], right: list[str]) -> str:
+        names = [event_id[:6] for event_id in found]
+        return "\n".join(
+            [*self.trace[-30:], f"asked {place}: {filters}", f"got {names}", f"not {[i[:6] for i in right]}"]
+        )
+
+    async def sweep(self) -> None:
+        """What the job does: expired events leave the database."""
+        self.trace.append("sweep")
+        await asyncio.to_thread(_sweep)
+
+    def clear(self, place: int) -> None:
+        self.trace.append(f"clear {place}")
+        answers = self.relays[place].answers
+        assert answers is not None
+        answers.clear()
+
+
+def _sweep() -> None:
+    try:
+        retention.sweep_expired(int(time.time()))
+    finally:
+        connection.close()
+
+
+def _name(event: Json) -> str:
+    return f"{event['id'][:6]}(kind {event['kind']})"

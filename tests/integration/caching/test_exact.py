@@ -1,0 +1,273 @@
+"""A cache never changes an answer: two relays, random work, and a cache that is flushed, held up, damaged and stopped.
+
+Each answer, asked on either relay right after the OK, equals the oracle's. What happens is drawn from a seed, which a
+failure prints; TEST_CACHE_EXAMPLES sets how many seeds are tried, from TEST_CACHE_FIRST on.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from hypothesis import HealthCheck, given, settings
+
+from relay.services import follow
+from relay.services.runtime import Relay
+from tests import strategies
+from tests.events import NOW, sign_event
+from tests.integration.caching.cable import Cable
+from tests.integration.caching.model import MAX_LIMIT, Model, limits
+from tests.integration.caching.valkeys import Node, folder, free_ports, nodes, until
+from tests.integration.order.conftest import StartRelay
+from tests.integration.storage.scribe import Tables
+
+pytestmark = pytest.mark.django_db
+
+Json = dict[str, Any]
+
+FIRST = int(os.environ.get("TEST_CACHE_FIRST", "0"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("TEST_CACHE_EXAMPLES", "2")))
+STEPS = 60
+KINDS = [0, 1, 1, 1, 4, 7, 10_002, 30_023]
+THREADS = ["a" * 64, "b" * 64]
+
+SMALL = {"window_bytes": 40_000, "ring_bytes": 40_000}  # some twenty events, some thirty changes
+NO_WINDOW = {"window_bytes": 0, "ring_bytes": 60_000}
+PLENTY = {"window_bytes": 2**24, "ring_bytes": 2**24}
+SIZES = {"small": SMALL, "no window": NO_WINDOW, "plenty": PLENTY}
+
+FAVOURITES: list[list[Json]] = [
+    [{"kinds": [1]}],
+    [{"kinds": [1], "limit": 3}],
+    [{"kinds": [1], "until": NOW - 1, "limit": 5}],
+    [{"kinds": [7, 1], "since": NOW - 2}],
+    [{"authors": strategies.PUBKEYS[:1], "limit": 6}],
+    [{"authors": strategies.PUBKEYS[:1], "kinds": [0, 10_002]}],
+    [{"authors": strategies.PUBKEYS[:3], "kinds": [1], "limit": 4}],
+    [{"kinds": [0, 10_002, 30_023]}],
+    [{"#e": THREADS[:1]}],
+    [{"#e": THREADS[:1], "kinds": [1], "limit": 2}],
+    [{}],
+    [{"limit": 0}, {"kinds": [7]}],
+    [{"kinds": [1], "limit": 2}, {"authors": strategies.PUBKEYS[1:2]}],
+]
+
+
+def _drawn() -> list[list[Json]]:
+    """Filters of all sorts from the strategies, drawn once."""
+    found: list[list[Json]] = []
+
+    @settings(max_examples=150, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(strategies.filter_lists(max_size=3, max_limit=MAX_LIMIT))
+    def draw(filters: list[Json]) -> None:
+        found.append(filters)
+
+    draw()
+    return found
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[list[Json]]:
+    return _drawn()
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[Node, Node]]:
+    """A Valkey for the cache and one for the bus."""
+    with folder() as path, nodes(path, free_ports(2)) as (cache, bus):
+        yield cache, bus
+
+
+@pytest.fixture
+async def bus(
+    servers: tuple[Node, Node], start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Cable]:
+    """The cable through which all relays of this test reach their bus."""
+    async with Cable(servers[1].port) as cable:
+        layer: Callable[[], RedisPubSubChannelLayer] = lambda: RedisPubSubChannelLayer(hosts=[cable.url])  # noqa: E731
+        monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", layer)
+        yield cable
+
+
+class Chance(random.Random):
+    """What a seed makes happen."""
+
+    def __init__(self, seed: int, drawn: list[list[Json]]) -> None:
+        super().__init__(seed)
+        self.drawn = drawn
+        self.known: list[Json] = []
+
+    def event(self) -> Json:
+        """Few seconds, kinds, authors and threads; now and then one that expires soon, or one that is known."""
+        if self.known and self.random() < 0.05:
+            return self.choice(self.known)
+        kind = self.choice(KINDS)
+        tags = [["e", self.choice(THREADS)]] if self.random() < 0.4 else []
+        if kind == 30_023:
+            tags.append(["d", self.choice(["", "x"])])
+        if kind == 1 and self.random() < 0.15:
+            tags.append(["expiration", str(int(time.time()) + self.choice([1, 2, 3]))])
+        event = sign_event(
+            self.choice(strategies.AUTHORS), kind=kind, tags=tags, created_at=NOW - self.choice([0, 0, 1, 1, 2, 3, 8]),
+            content=str(self.random()),
+        )  # fmt: skip
+        self.known.append(event)
+        return event
+
+    def events(self, most: int) -> list[Json]:
+        unique = {event["id"]: event for event in [self.event() for _ in range(self.randint(1, most))]}
+        return list(unique.values())
+
+    def filters(self) -> list[Json]:
+        throw = self.random()
+        if throw < 0.15 and self.known:
+            return [{"ids": [event["id"] for event in self.choices(self.known, k=self.choice([1, 1, 3]))]}]
+        return self.choice(FAVOURITES if throw < 0.7 else self.drawn)
+
+
+class Harm:
+    """What happens to the cache."""
+
+    def __init__(self, server: Node, chance: Chance) -> None:
+        self._server = server
+        self._chance = chance
+        self._is_up = True
+        self.kinds = [self.flush, self.pause, self.damage, self.damage, self.damage, self.damage_barrier, self.stop]
+
+    def anything(self) -> str:
+        """Harm it, or start it again; returns what was done."""
+        if not self._is_up:
+            return self.start()
+        harm = self._chance.choice(self.kinds)
+        with contextlib.suppress(Exception):  # it may be held up already
+            return harm() or harm.__name__
+        return f"{harm.__name__} in vain"
+
+    def flush(self) -> str | None:
+        self._server.run("FLUSHALL")
+        return None
+
+    def pause(self) -> str | None:
+        self._server.admin.client_pause(self._chance.randint(20, 300))
+        return None
+
+    def damage(self) -> str:
+        """Overwrite some of the copies, in part or wholly; also with the value of another key."""
+        keys = [key.decode() for key in self._server.run("KEYS", "*") if b"barrier" not in key]
+        some = self._chance.sample(sorted(keys), min(len(keys), 6))
+        for key in some:
+            kind = self._chance.randrange(4)
+            if kind == 0:
+                self._server.admin.set(key, self._chance.randbytes(60))
+            elif kind == 1:
+                self._server.admin.setrange(key, self._chance.randrange(48), chr(self._chance.randrange(128)))
+            elif kind == 2:
+                self._server.run("HSET", key, "a", "b") if self._server.run("DEL", key) else None
+            else:
+                self._server.run("COPY", self._chance.choice(keys), key, "REPLACE")
+        return f"damage {len(some)}"
+
+    def damage_barrier(self) -> str:
+        """Another type, no number, or one that is far too high. (What can be said of a lower one: test_barrier.)"""
+        for key in self._server.run("KEYS", "*barrier*"):
+            match self._chance.choice(["type", "high", "infinite", "gone"]):
+                case "type":
+                    self._server.run("SET", key, "garbage")
+                case "high":
+                    self._server.run("ZADD", key, 10**12, "newest")
+                case "infinite":
+                    self._server.run("ZADD", key, "inf", "newest")
+                case _:
+                    self._server.run("DEL", key)
+        return "damage barrier"
+
+    def stop(self) -> str | None:
+        self._is_up = False
+        self._server.kill()
+        return None
+
+    def start(self) -> str:
+        self._is_up = True
+        self._server.start()
+        self._server.wait()
+        return "start"
+
+
+async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int]) -> list[Relay]:
+    relays = [await start_relay(cache_url=server.url, cache_layers="l1+l2", limits=limits(), **sizes) for _ in range(2)]
+    await until(lambda: all(relay.shared is not None and relay.shared.up for relay in relays))
+    return relays
+
+
+async def step(model: Model, chance: Chance, harm: Harm) -> None:
+    match chance.choices(
+        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait"], [12, 4, 5, 14, 7, 2, 2, 2]
+    )[0]:
+        case "publish":
+            await model.publish(chance.randrange(2), [chance.event()])
+        case "burst":
+            await asyncio.gather(*[model.publish(place, chance.events(12)) for place in (0, 1)])
+        case "race":
+            await model.race(chance.randrange(2), chance.events(3), chance.filters())
+        case "harm":
+            model.trace.append(harm.anything())
+        case "clear":
+            model.clear(chance.randrange(2))
+        case "sweep":
+            await model.sweep()
+        case "wait":
+            await asyncio.sleep(chance.choice([0.02, 0.3]))
+    await asyncio.gather(*[model.check(chance.filters()) for _ in range(3)])
+
+
+def layers_used(relays: list[Relay]) -> dict[str, int]:
+    found = [relay.answers for relay in relays if relay.answers is not None]
+    return {
+        "window": sum(answers.window_counters.hits for answers in found),
+        "results": sum(answers.results_counters.hits for answers in found),
+        "feeds": sum(answers.feeds_counters.hits for answers in found),
+        "events": sum(answers.events.l1.hits for answers in found),
+        "shared": sum(answers.shared_counters.hits + answers.events.l2.hits for answers in found),
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("sizes", SIZES)
+async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
+    start_relay: StartRelay, servers: tuple[Node, Node], bus: Cable, drawn: list[list[Json]],
+    tables: Tables, sizes: str, seed: int,
+) -> None:  # fmt: skip
+    chance = Chance(seed, drawn)
+    relays = await two_relays(start_relay, servers[0], SIZES[sizes])
+    model, harm = Model(relays), Harm(servers[0], chance)
+    failures = sum(relay.reads.failures for relay in relays)
+    for _ in range(STEPS):
+        await step(model, chance, harm)
+    used = layers_used(relays)
+    print(sizes, seed, used)
+    assert used["results"] > 0 or used["window"] > 0
+    assert sum(relay.reads.failures for relay in relays) == failures
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_each_answer_is_the_oracles_with_the_bus_cut(
+    start_relay: StartRelay, servers: tuple[Node, Node], bus: Cable, drawn: list[list[Json]],
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, seed: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 0.1)
+    chance = Chance(seed, drawn)
+    relays = await two_relays(start_relay, servers[0], SMALL)
+    model, harm = Model(relays), Harm(servers[0], chance)
+    for number in range(STEPS):
+        if number % 15 == 5:
+            bus.cut()
+            model.trace.append("bus cut")
+        elif number % 15 == 14:
+            bus.mend()
+            model.trace.append("bus mended")
+        await step(model, chance, harm)
