@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from relay.caching import library
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
@@ -21,6 +21,9 @@ LIFE_SECONDS = 5
 
 PATIENCE_SECONDS = 0.5
 """For one exchange with the cache."""
+
+AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What a cache that is away raises. The second, of a Cluster of which no server answers, is none of the first."""
 
 WORKERS = "{relay:status}:workers"
 """The set of the names of workers."""
@@ -75,7 +78,7 @@ async def read_figures(cache_url: str) -> Board:
     try:
         names = await client.smembers(WORKERS)
         return _read(await client.mget([key(name.decode()) for name in names]) if names else [])
-    except (RedisError, OSError, TimeoutError):
+    except AWAY:
         return EMPTY
     finally:
         await client.aclose()
@@ -89,7 +92,7 @@ def read_figures_now(cache_url: str) -> Board:
         client = _client(cache_url)
         names = client.smembers(WORKERS)
         return _read(client.mget([key(name.decode()) for name in names]) if names else [])
-    except (RedisError, OSError, TimeoutError):
+    except AWAY:
         return EMPTY
 
 

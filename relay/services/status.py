@@ -16,10 +16,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from redis.exceptions import RedisError
 
 from relay.protocol.errors import Failed
-from relay.services.figures import LIFE_SECONDS, PATIENCE_SECONDS, WORKERS, async_client, decoded, key
+from relay.services.figures import AWAY, LIFE_SECONDS, PATIENCE_SECONDS, WORKERS, async_client, decoded, key
 from relay.services.sampling import Rate, Sampler
 from relay.services.worker_figures import WorkerFigures
 
@@ -100,7 +99,7 @@ class Status:
             await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
         if self._cache is not None:
             await self._exchange(lambda pipe: pipe.srem(WORKERS, self._name).delete(key(self._name)))
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(*AWAY):
                 await self._cache.aclose()
 
     async def figures(self) -> RelayFigures:
@@ -170,7 +169,7 @@ class Status:
             async with asyncio.timeout(PATIENCE_SECONDS), self._cache.pipeline(transaction=False) as pipe:
                 commands(pipe)
                 return list(await pipe.execute())
-        except (RedisError, OSError, TimeoutError):
+        except AWAY:
             self.failures += 1
             return None
 
