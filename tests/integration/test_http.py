@@ -76,6 +76,16 @@ def _fresh_settings() -> Any:
     conf.config.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+async def _none_is_left_behind() -> AsyncIterator[None]:
+    """/ready starts a relay in the background, which may be there before the test has ended, or after."""
+    yield
+    for task in [task for task in asyncio.all_tasks() if task.get_name() == "relay start"]:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await runtime.stop()
+
+
 @pytest.fixture
 async def relay(tables: Any) -> AsyncIterator[runtime.Relay]:  # noqa: F811
     """The relay of this process."""
