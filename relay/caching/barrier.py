@@ -12,6 +12,9 @@ cache. Therefore:
   first, and what it says is the least from then on.
 - A writer that cannot store its number says so in the database and holds its OKs back until no process can be left that
   has not read it: each trusts the cache only for LEASE_SECONDS after the start of its last look at the database.
+- What is no number of the order is replaced. One that is too high costs time, never an answer. One that somebody else
+  set too low is noticed by whoever knows a higher one, which is all up to LEASE_SECONDS ago; what the next announcement
+  raises from there cannot be told from the truth: nobody else may write this key.
 """
 
 import asyncio

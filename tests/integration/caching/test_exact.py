@@ -110,7 +110,7 @@ class Chance(random.Random):
         tags = [["e", self.choice(THREADS)]] if self.random() < 0.4 else []
         if kind == 30_023:
             tags.append(["d", self.choice(["", "x"])])
-        if kind == 1 and self.random() < 0.15:
+        if kind == 1 and self.random() < 0.3:
             tags.append(["expiration", str(int(time.time()) + self.choice([1, 2, 3]))])
         event = sign_event(
             self.choice(strategies.AUTHORS), kind=kind, tags=tags, created_at=NOW - self.choice([0, 0, 1, 1, 2, 3, 8]),
@@ -221,7 +221,7 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
         case "sweep":
             await model.sweep()
         case "wait":
-            await asyncio.sleep(chance.choice([0.02, 0.3]))
+            await asyncio.sleep(chance.choice([0.02, 0.3, 0.7]))
     await asyncio.gather(*[model.check(chance.filters()) for _ in range(3)])
 
 
