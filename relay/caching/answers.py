@@ -166,6 +166,9 @@ class Answers:
 
     def known(self, filters: Sequence[Filter]) -> Texts | None:
         """The answer to a REQ as of the ring's position, None if it is not wholly in memory."""
+        ring = self._ring()
+        if ring.position < ring.whole_from:
+            return None
         now = int(time.time())
         if len(filters) == 1:
             return self._known(filters[0], now)
@@ -398,7 +401,8 @@ class Answers:
     async def caught_up(self) -> bool:
         """True once this process has come to all that was acknowledged before the call; False if that takes long."""
         number = await self._target()
-        return number is not None and await self.has_come(number)
+        ring = self._ring()
+        return number is not None and await self.has_come(max(number, ring.whole_from)) and ring is self._ring()
 
     async def has_come(self, position: int) -> bool:
         """True once the ring has come to `position`, False when it takes long."""

@@ -31,6 +31,10 @@ class Ring:
         self.bytes = 0
         self.evicted = 0
         self._max_bytes = max_bytes
+        self.whole_from = 0
+        """Below this position the state may lack an event that was removed later: the log tells of no event that is
+        gone when it is read. Set by whoever appends what was read there; no copy may be used before.
+        """
         self.newest_removal = 0
         """The number of the last removal that was applied; 0 before the first."""
         self._changes: deque[Change] = deque()

@@ -12,7 +12,7 @@ from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.metrics import counters
 from relay.protocol.errors import Failed
-from relay.storage.log import Heartbeat, LogPruned, changes_after, heartbeat
+from relay.storage.log import Heartbeat, LogPruned, changes_after, heartbeat, newest
 from relay.storage.reads import Reads
 from relay.subscriptions.hub import Hub
 
@@ -119,6 +119,8 @@ class Follower:
                 if batch is None:
                     return
                 counters.log_changes += len(batch.changes)
+                ring = self._intake.ring
+                ring.whole_from = max(ring.whole_from, (await newest(self._reads)).position)
                 self.apply(batch)
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)

@@ -29,7 +29,7 @@ from relay.services.publish import Publisher
 from relay.services.status import Status
 from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
-from relay.storage.log import PAGE_CHANGES, LogPruned, changes_after, heartbeat
+from relay.storage.log import PAGE_CHANGES, LogPruned, changes_after, heartbeat, newest
 from relay.storage.reads import Reads
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
@@ -135,6 +135,7 @@ class Relay:
                 batch = await changes_after(self.reads, ring.position, min(PAGE_CHANGES, position - ring.position))
                 if batch is None:
                     break
+                ring.whole_from = (await newest(self.reads)).position
                 ring.append(batch)
         except (Failed, LogPruned):
             pass
