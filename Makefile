@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_PINS := requirements.txt requirements-local.txt constraints.txt
 TEST_PINS := $(RUN_PINS) requirements-dev.txt
 
-.PHONY: run test check clean
+.PHONY: run test check lint clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run-installed
@@ -19,12 +19,15 @@ run: .venv/.run-installed
 test: .venv/.test-installed
 	@$(BIN)/python -m pytest
 
+# Side by side: the types take one core for a while, and most tests wait.
 check: .venv/.test-installed
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=recurse lint test
+
+lint: .venv/.test-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy relay analytics relayproject tests
 	$(BIN)/lint-imports --no-cache
-	@$(MAKE) --no-print-directory test
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles node_modules

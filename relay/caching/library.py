@@ -1,6 +1,6 @@
 """redis-py's clients at the address of the shared cache: for figures, in loops and in threads, where a call may cost.
 
-Rule: one address serves everybody, whichever of its forms it has (relay.caching.shared.address).
+Rule: one address serves everybody, whichever of its forms it has (relay.caching.address).
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from relay.caching.shared.address import Address, Topology, parse
+from relay.caching.address import Address, Topology, parse
 
 
 def async_client(url: str, patience_seconds: float) -> Any:

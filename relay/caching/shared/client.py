@@ -9,7 +9,7 @@ from functools import partial
 
 from hiredis import ReplyError
 
-from relay.caching.shared.address import Topology, parse
+from relay.caching.address import Topology, parse
 from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
 from relay.caching.shared.line import Line, Opening

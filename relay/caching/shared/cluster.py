@@ -10,11 +10,11 @@ import random
 from collections.abc import Callable, Sequence
 
 import hiredis
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from relay.caching.shared.address import Place
+from relay.caching.address import Place
 from relay.caching.shared.connection import Away, OnReply, Reply, pack
 from relay.caching.shared.line import TROUBLES, Line, Opening
+from relay.caching.shared.slots import SLOTS, key_slot
 
 MAX_REDIRECTS = 3
 PAUSE_SECONDS = 0.5
@@ -30,7 +30,7 @@ class Cluster:
         self._opening = opening
         self._on_change = on_change
         self._lines: dict[Place, Line] = {}
-        self._slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._slots: list[Line | None] = [None] * SLOTS
         self._trouble = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -139,7 +139,7 @@ class Cluster:
             self._apply(doubtful)
 
     def _apply(self, ranges: list[tuple[int, int, Place]]) -> None:
-        slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        slots: list[Line | None] = [None] * SLOTS
         wanted = {place for _, _, place in ranges}
         for place in wanted - self._lines.keys():
             self._lines[place] = self._new_line(place)

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from relay.caching.shared.address import Place
+from relay.caching.address import Place
 
 Part = bytes | int | str
 """A word of a command."""

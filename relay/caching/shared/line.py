@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import hiredis
 
-from relay.caching.shared.address import Address, Place
+from relay.caching.address import Address, Place
 from relay.caching.shared.connection import Away, Connection, Counters, OnReply, Part, Reply, connect, pack, settle
 
 PROBE_SECONDS = 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from relay.caching.shared.address import Place, Topology
+from relay.caching.address import Place, Topology
 from relay.caching.shared.connection import Away, OnReply
 from relay.caching.shared.line import TROUBLES, Line, Opening
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.caching.shared.address import Place, Topology, parse
+from relay.caching.address import Place, Topology, parse
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
