@@ -91,8 +91,8 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def cache_address(name: str, default: str) -> str:
-    """The URL of the shared cache (relay.caching.shared.address): one server, Sentinel or Cluster; else a fault."""
-    from relay.caching.shared.address import parse
+    """The URL of the shared cache (relay.caching.address): one server, Sentinel or Cluster; else a fault."""
+    from relay.caching.address import parse
 
     value = text(name, default)
     try:
