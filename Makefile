@@ -21,7 +21,7 @@ test: .venv/.test-installed
 
 # Side by side: the types take one core for a while, and most tests wait.
 check: .venv/.test-installed
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=recurse lint test
+	@$(MAKE) --no-print-directory --jobs 2 lint test
 
 lint: .venv/.test-installed
 	$(BIN)/ruff format --check .
