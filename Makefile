@@ -10,18 +10,26 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_PINS := requirements.txt requirements-local.txt constraints.txt
 TEST_PINS := $(RUN_PINS) requirements-dev.txt
 
-.PHONY: run test check lint clean
+UNITS := tests/unit tests/fuzz/test_parser.py
+
+.PHONY: run test test-units test-served check lint clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run-installed
 	@exec $(BIN)/python manage.py serve
 
+# Side by side: tests with servers mostly wait, the others and the types need a core.
 test: .venv/.test-installed
-	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs 2 test-served test-units
 
-# Side by side: the types take one core for a while, and most tests wait.
 check: .venv/.test-installed
-	@$(MAKE) --no-print-directory --jobs 2 lint test
+	@$(MAKE) --no-print-directory --jobs 2 test-served lint test-units
+
+test-units: .venv/.test-installed
+	@TEST_SERVICES=off $(BIN)/python -m pytest $(UNITS)
+
+test-served: .venv/.test-installed
+	@$(BIN)/python -m pytest $(UNITS:%=--ignore=%)
 
 lint: .venv/.test-installed
 	$(BIN)/ruff format --check .
