@@ -48,7 +48,7 @@ MAX_AT_ONCE = 100
 
 REST_SECONDS = 0.015
 """Between two such turns: after a burst of 20,000 events the window is worked forward in three seconds, with a tenth
-of the core, and what is delivered meanwhile does not feel it."""
+of the core."""
 
 FILL_EVENTS = 200
 FILL_PAUSE_SECONDS = 0.003
