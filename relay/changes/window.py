@@ -4,17 +4,27 @@ Rule: every event that may be served and stands at or above `floor` in the order
 answered only when nothing below the floor could belong to the answer, otherwise not at all.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import compress, islice
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import structs
 
 from relay.changes.change import Added, Change
 from relay.changes.overlay import cut, newest_first
+from relay.changes.places import (
+    MAX_GATHERED,
+    TooMany,
+    cut_off,
+    pieces,
+    put_all,
+    put_each,
+    spans,
+    take,
+    take_from,
+    together,
+)
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import NEVER_SERVED_KINDS
@@ -25,24 +35,11 @@ ENTRY_OVERHEAD_BYTES = 1_400
 MAX_SCAN = 6_000
 """Events that one question looks at before it is left to PostgreSQL: about a millisecond."""
 
-FIRST_PIECE = 128
-"""Events of the first piece of a place that is looked at; each next one is twice as long."""
-
 SORT_COST = 0.25
 """What walking over one event costs against sorting it in."""
 
 SAMPLE = 64
 """Of so many authors it is counted how much they write."""
-
-FEW = 8
-"""So few events are put into a place one by one."""
-
-MAX_GATHERED = 1_500
-"""Events of several places that are sorted for one answer."""
-
-K = TypeVar("K")
-T = TypeVar("T")
-_created_at = attrgetter("created_at")
 
 
 class Window:
@@ -163,22 +160,22 @@ class Window:
         until, authors, kinds = flt.until, flt.authors, flt.kinds
         if flt.tags:
             fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
-            pieces = _together(self._tags, fewest, until)
+            found = together(self._tags, fewest, until, MAX_SCAN)
             left = flt if len(flt.tags) > 1 else _without(flt, tags=())
-            return None if pieces is None else (pieces, left)
+            return None if found is None else (found, left)
         if authors is not None:
             if len(authors) == 1 or not self._is_frequent(authors, flt.limit):
-                pieces = _together(self._authors, authors, until)
-                return None if pieces is None else (pieces, _without(flt, authors=None))
+                found = together(self._authors, authors, until, MAX_SCAN)
+                return None if found is None else (found, _without(flt, authors=None))
             return self._by_authors(authors, until), _without(flt, authors=None)
         if kinds is not None and len(kinds) == 1:
-            return _pieces(self._kinds.get(next(iter(kinds)), []), until), _without(flt, kinds=None)
-        return _pieces(self._all, until, MAX_SCAN), flt
+            return pieces(self._kinds.get(next(iter(kinds)), []), until, MAX_SCAN), _without(flt, kinds=None)
+        return pieces(self._all, until, MAX_SCAN), flt
 
     def _by_authors(self, authors: Collection[str], until: int | None) -> Iterator[list[StoredEvent]]:
         """The events of authors among all, newest first; the others are not touched, which costs more than the look."""
         everything = self._all
-        for begin, end in _spans(self._all, until, MAX_SCAN):
+        for begin, end in spans(self._all, until, MAX_SCAN):
             theirs = map(authors.__contains__, self._all_authors[begin:end])
             found = list(compress(range(begin, end), theirs))
             found.reverse()
@@ -204,21 +201,21 @@ class Window:
             kinds.setdefault(event.kind, []).append(event)
             for key in event.tag_keys:
                 tags.setdefault(key, []).append(event)
-        _put_each(self._authors, authors)
-        _put_all(self._all, fresh, self._all_authors, self._names)
-        _put_each(self._kinds, kinds)
-        _put_each(self._tags, tags)
+        put_each(self._authors, authors)
+        put_all(self._all, fresh, self._all_authors, self._names)
+        put_each(self._kinds, kinds)
+        put_each(self._tags, tags)
 
     def _remove(self, event_id: str) -> None:
         event = self._events.pop(event_id, None)
         if event is None:
             return
         self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
-        del self._all_authors[_take(self._all, event)]
-        _take_from(self._authors, event.pubkey, event)
-        _take_from(self._kinds, event.kind, event)
+        del self._all_authors[take(self._all, event)]
+        take_from(self._authors, event.pubkey, event)
+        take_from(self._kinds, event.kind, event)
         for key in event.tag_keys:
-            _take_from(self._tags, key, event)
+            take_from(self._tags, key, event)
 
     def _shrink(self) -> None:
         """Let the oldest go, some more than needed, so that it is not done for each event."""
@@ -233,64 +230,29 @@ class Window:
         del self._all_authors[:count]
         for event in gone:
             del self._events[event.id]
-        _cut_off(self._authors, Counter([event.pubkey for event in gone]))
+        cut_off(self._authors, Counter([event.pubkey for event in gone]))
         if len(self._names) > 2 * len(self._authors) + 1_000:
             self._names = {name: self._names[name] for name in self._authors}
-        _cut_off(self._kinds, Counter([event.kind for event in gone]))
-        _cut_off(self._tags, Counter([key for event in gone for key in event.tag_keys]))
+        cut_off(self._kinds, Counter([event.kind for event in gone]))
+        cut_off(self._tags, Counter([key for event in gone for key in event.tag_keys]))
         self.evicted += count
         self.complete = False
         self.floor = newest_first(self._all[0]) if self._all else None
-
-
-class TooMany(LookupError):
-    """More events would have to be looked at than one question may."""
-
-
-def _pieces(place: list[StoredEvent], until: int | None, most: int | None = None) -> Iterator[list[StoredEvent]]:
-    """The events of a place from `until` on, newest first, in growing pieces; TooMany in place of more than `most`."""
-    for begin, end in _spans(place, until, most):
-        yield place[begin:end][::-1]
-
-
-def _spans(place: list[StoredEvent], until: int | None, most: int | None) -> Iterator[tuple[int, int]]:
-    end = len(place) if until is None else bisect_right(place, until, key=_created_at)
-    least = 0 if most is None else max(0, end - most)
-    size = FIRST_PIECE
-    while end > least:
-        begin = max(least, end - size)
-        yield begin, end
-        end, size = begin, size * 2
-    if end:
-        raise TooMany
-
-
-def _together(
-    places: dict[str, list[StoredEvent]], keys: Collection[str], until: int | None
-) -> Iterable[list[StoredEvent]] | None:
-    """The events of some places, newest first; None when they are more than can be sorted at once."""
-    found = [place for place in map(places.get, keys) if place is not None]
-    if len(found) < 2:
-        return _pieces(found[0], until) if found else ()
-    if sum(map(len, found)) > MAX_GATHERED:
-        return None
-    unique = {event.id: event for place in found for event in place if until is None or event.created_at <= until}
-    return [sorted(unique.values(), key=newest_first)]
 
 
 def _without(flt: Filter, **changes: Any) -> Filter:
     return structs.replace(flt, **changes)
 
 
-def _collect(flt: Filter, now: int, pieces: Iterable[list[StoredEvent]], found: list[StoredEvent]) -> bool:
+def _collect(flt: Filter, now: int, candidates: Iterable[list[StoredEvent]], found: list[StoredEvent]) -> bool:
     """Put what matches into `found` until the answer is whole; True if nothing further down belongs to it (01-F18).
 
-    The pieces begin at `until`. A comprehension for each condition: a loop with all of them costs three times as much.
+    They begin at `until`. A comprehension for each condition: a loop with all of them costs three times as much.
     """
     authors, kinds, since = flt.authors, flt.kinds, flt.since
     exact = flt.matches if flt.tags else None
     wanted = flt.limit
-    for piece in pieces:
+    for piece in candidates:
         rows = piece if since is None else [event for event in piece if event.created_at >= since]
         if authors is not None:
             rows = [event for event in rows if event.pubkey in authors]
@@ -306,89 +268,3 @@ def _collect(flt: Filter, now: int, pieces: Iterable[list[StoredEvent]], found: 
         if since is not None and piece and piece[-1].created_at < since:
             return True
     return False
-
-
-def _put_each(places: dict[K, list[StoredEvent]], fresh: dict[K, list[StoredEvent]]) -> None:
-    for key, events in fresh.items():
-        place = places.get(key)
-        if place is None:
-            events.sort(key=newest_first, reverse=True)
-            places[key] = events
-        else:
-            _put_all(place, events)
-
-
-def _take_from(places: dict[K, list[StoredEvent]], key: K, event: StoredEvent) -> None:
-    place = places[key]
-    _take(place, event)
-    if not place:
-        del places[key]
-
-
-def _cut_off(places: dict[K, list[StoredEvent]], numbers: Counter[K]) -> None:
-    """Take so many of the oldest from each place: those of the whole are those of each."""
-    for key, number in numbers.items():
-        place = places[key]
-        if len(place) == number:
-            del places[key]
-        else:
-            del place[:number]
-
-
-def _put_all(
-    place: list[StoredEvent],
-    events: list[StoredEvent],
-    beside: list[str] | None = None,
-    names: dict[str, str] | None = None,
-) -> None:
-    """Put events where they belong; many in one pass, because each single one moves all that stand behind it.
-
-    A place has the oldest first, of one second the highest id: the order of answers backwards. `beside` gets the author
-    of each at the same place, the one object for each that `names` has.
-    """
-    if len(events) <= FEW:
-        for event in events:
-            at = _position(place, event, 0)
-            place.insert(at, event)
-            if beside is not None and names is not None:
-                beside.insert(at, names.setdefault(event.pubkey, event.pubkey))
-        return
-    ordered = sorted(events, key=newest_first, reverse=True)
-    ends, begin = [], 0
-    for event in ordered:
-        begin = _position(place, event, begin)
-        ends.append(begin)
-    _weave(place, ends, ordered)
-    if beside is not None and names is not None:
-        _weave(beside, ends, [names.setdefault(event.pubkey, event.pubkey) for event in ordered])
-
-
-def _weave(into: list[T], ends: list[int], values: list[T]) -> None:
-    """Put each value before the element at its end, both in order."""
-    woven: list[T] = []
-    begin = 0
-    for end, value in zip(ends, values, strict=True):
-        woven += into[begin:end]
-        woven.append(value)
-        begin = end
-    woven += into[begin:]
-    into[:] = woven
-
-
-def _position(place: list[StoredEvent], event: StoredEvent, begin: int) -> int:
-    second = event.created_at
-    if not place or place[-1].created_at < second:
-        return len(place)
-    at = bisect_right(place, second, begin, key=_created_at)
-    while at and place[at - 1].created_at == second and place[at - 1].id < event.id:
-        at -= 1
-    return at
-
-
-def _take(place: list[StoredEvent], event: StoredEvent) -> int:
-    """Take an event out; returns where it was."""
-    at = bisect_left(place, event.created_at, key=_created_at)
-    while place[at].id != event.id:
-        at += 1
-    del place[at]
-    return at
