@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from relay.caching import barrier as rules
-from relay.caching.barrier import HOLD_SECONDS, LEASE_SECONDS, Barrier
+from relay.caching import newest_number
+from relay.caching.announcements import HOLD_SECONDS, LEASE_SECONDS
+from relay.caching.barrier import Barrier
 from relay.caching.shared import Shared
 from relay.caching.shared.client import PATIENCE_SECONDS
 from relay.storage.log import newest
@@ -229,9 +230,9 @@ async def test_who_makes_the_key_does_not_use_a_number_from_before_the_key_was_l
             await go_on.wait()
         return said
 
-    monkeypatch.setattr(rules, "newest", slowly)
-    making = asyncio.ensure_future(maker.barrier._raise())
-    await asked.wait()
+    monkeypatch.setattr(newest_number, "newest", slowly)
+    making = asyncio.ensure_future(maker.barrier._number.make())
+    await asyncio.wait_for(asked.wait(), 10)
     position = await acknowledged(writer, tables)
     server.run(*loss)
     seen: list[float | None] = []
@@ -293,11 +294,11 @@ async def test_a_writer_without_the_cache_holds_its_oks_until_every_reader_knows
         assert await reader.number() == position
         assert LEASE_SECONDS < took < HOLD_SECONDS + PATIENCE_SECONDS + SLOW_MACHINE_SECONDS
         # From now on everybody asks the primary, so nobody need be held.
-        held = writer.barrier.held
+        held = writer.barrier.announcements.held
         for _ in range(20):
             position = await acknowledged(writer, tables)
             assert await reader.number() == position
-        assert writer.barrier.held == held
+        assert writer.barrier.announcements.held == held
         cable.mend()
         await until(lambda: stored(server) == position)
         await until(lambda: not tables.rows("SELECT FROM relay_unannounced"))
@@ -341,7 +342,7 @@ async def test_the_ok_of_an_event_that_another_process_stored_waits_as_well(
         assert not repeater.messages
         await repeater.until(lambda: bool(repeater.messages))
         assert repeater.messages == [["OK", event["id"], True, "duplicate: already have this event"]]
-        assert there.barrier.held == 1
+        assert there.barrier.announcements.held == 1
         assert tables.rows("SELECT FROM relay_unannounced"), "everybody was told before"
 
 
