@@ -52,7 +52,7 @@ def spans(place: Place, until: int | None, most: int) -> Iterator[tuple[int, int
 
 
 def together(places: dict[str, Place], keys: Collection[str], until: int | None, most: int) -> Iterable[Place] | None:
-    """The events of some places, newest first, at most `most` of a single one; None when several are too many to sort."""
+    """The events of some places, newest first, at most `most` of a single one; None for too many to sort."""
     found = [place for place in map(places.get, keys) if place is not None]
     if len(found) < 2:
         return pieces(found[0], until, most) if found else ()

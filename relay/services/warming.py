@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from relay.caching.answers import MAX_PAGE_BYTES
+from relay.caching.pages import MAX_PAGE_BYTES
 from relay.caching.profiles import item as profile_item
 from relay.caching.record import Record, digest, event_key, pack, result_key
 from relay.caching.shared import Reply, Shared

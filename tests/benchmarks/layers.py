@@ -40,7 +40,7 @@ async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
                     "l1": lambda flt=flt: _now(answers.known, (flt,)),  # type: ignore[misc]
                     "l1 and barrier": lambda flt=flt: _behind_the_barrier(answers, flt),  # type: ignore[misc]
                     "l2": lambda flt=flt, ids=ids: (  # type: ignore[misc]
-                        answers.events.load(ids, lambda: relay.intake.ring) if ids else answers.read(flt)
+                        answers.events.load(ids, lambda: relay.intake.ring) if ids else answers.pages.read(flt)
                     ),
                     "l3": lambda flt=flt: relay.reads.parts([flt]),  # type: ignore[misc]
                 }

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from relay.caching.answers import MAX_PAGE_BYTES, costly
+from relay.caching.answers import costly
+from relay.caching.pages import MAX_PAGE_BYTES
 from relay.protocol.filters import parse_filter
 from relay.services.runtime import Relay
 from tests.events import NOW, secret, sign_event

@@ -1,0 +1,156 @@
+"""The window of a process: filled from PostgreSQL, worked forward from the ring when somebody asks.
+
+Rule: it answers only where the ring stands; until it does, somebody else answers, and publishing pays nothing for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from relay.caching.arrivals import Arrivals
+from relay.caching.registry import CacheCounters, Layer, registry
+from relay.changes.ring import Ring
+from relay.changes.window import Window
+from relay.protocol.errors import Failed
+from relay.protocol.event import StoredEvent
+from relay.protocol.filters import Filter
+from relay.storage.newest import events_below
+from relay.storage.reads import Reads
+
+log = logging.getLogger("relay.window")
+
+MAX_AT_ONCE = 100
+"""Changes that are worked in in one turn of the loop: a millisecond or two."""
+
+REST_SECONDS = 0.015
+"""Between two such turns: after a burst of 20,000 events the window is worked forward in three seconds, with a tenth
+of the core."""
+
+FILL_EVENTS = 200
+FILL_PAUSE_SECONDS = 0.003
+RETRY_SECONDS = 1.0
+BEHIND_SECONDS = 0.1
+"""Before another look when what was read lies ahead of what this process has applied."""
+
+
+class NewestWindow:
+    """`max_bytes` 0: there is none, and it never answers."""
+
+    def __init__(self, reads: Reads, ring: Callable[[], Ring], arrivals: Arrivals, max_bytes: int) -> None:
+        self.window = Window(max_bytes)
+        self.counters = registry.register(
+            CacheCounters(
+                "window", Layer.L1, size=self.window.__len__, bytes=lambda: self.window.bytes, clear=self.clear
+            )
+        )
+        self._reads = reads
+        self._ring = ring
+        self._arrivals = arrivals
+        self._exists = max_bytes > 0
+        self._filling = False
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to fill it; needs a running loop."""
+        if self._exists:
+            self._wanted.set()
+            self._task = asyncio.get_running_loop().create_task(self._keep(), name="relay window")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def clear(self) -> int:
+        """Drop what it holds, and fill it again; returns how many events went."""
+        count = len(self.window)
+        self.window.clear()
+        if self._task is not None:  # it must not go on from where it was
+            self._task.cancel()
+            self.start()
+        return count
+
+    def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
+        """What answers `flt` at the ring's position and at `now` (Unix seconds); None if it is not known here."""
+        if not self._exists:
+            return None
+        events = self.window.find(flt, now) if self._is_at_hand() else None
+        if events is None:
+            self.counters.misses += 1
+        else:
+            self.counters.hits += 1
+        return events
+
+    def event(self, event_id: str) -> StoredEvent | None:
+        """An event that is here as of the ring's position; None says nothing."""
+        return self.window.event(event_id) if self.window.position == self._ring().position else None
+
+    def _is_at_hand(self) -> bool:
+        """True if it stands where the ring does; a few changes are worked in now, many in the background."""
+        window, ring = self.window, self._ring()
+        if window.position == ring.position:
+            return True
+        if self._filling or ring.position - window.position > MAX_AT_ONCE or window.position < ring.floor:
+            self._wanted.set()
+            return False
+        window.apply(ring.since(window.position), ring.position)
+        self._count_evictions()
+        return True
+
+    def _count_evictions(self) -> None:
+        if self.window.evicted:
+            self.counters.evictions["bytes"] = self.window.evicted
+
+    async def _keep(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self._filling = True
+            try:
+                await self._catch_up()
+                await self._fill()
+            except Failed:
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wanted.set()
+            except Exception:
+                log.exception("the window could not be filled; it begins anew")
+                self.window.clear()
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wanted.set()
+            finally:
+                self._filling = False
+                self._count_evictions()
+
+    async def _catch_up(self) -> None:
+        """Work in what has come, a little at a time; begin anew if the ring has lost some of it."""
+        window = self.window
+        while (ring := self._ring()).position != window.position:
+            if window.position < ring.floor:
+                window.clear()
+                return
+            changes = ring.since(window.position)
+            for start in range(0, len(changes), MAX_AT_ONCE):
+                part = changes[start : start + MAX_AT_ONCE]
+                window.apply(part, part[-1].seq)
+                await asyncio.sleep(REST_SECONDS)
+                if self._ring() is not ring:
+                    window.clear()
+                    return
+
+    async def _fill(self) -> None:
+        """Fill it from its floor downwards."""
+        window = self.window
+        while not (window.complete or window.full):
+            position, events = await events_below(self._reads, window.floor, FILL_EVENTS)
+            if not await self._arrivals.has_come(position):
+                await asyncio.sleep(BEHIND_SECONDS)
+                continue
+            ring = self._ring()
+            if position < ring.floor or -1 < window.position < ring.floor:
+                window.clear()
+                continue
+            begin = position if window.position < 0 else min(position, window.position)
+            window.extend(events, len(events) < FILL_EVENTS, ring.since(begin), ring.position)
+            await asyncio.sleep(FILL_PAUSE_SECONDS)
