@@ -103,6 +103,7 @@ class Answers:
             elif change.event.kind == PROFILE_KIND:  # type: ignore[union-attr]
                 self.profiles.apply(change)  # type: ignore[arg-type]
         self._arrivals.look()
+        self.newest.look()
 
     def published(self, batch: Batch) -> None:
         """This process has committed the batch."""

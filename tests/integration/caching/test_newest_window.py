@@ -1,0 +1,24 @@
+"""The window of a process: changes that come one by one are in it before anybody asks."""
+
+import pytest
+
+from tests.events import secret, sign_event
+from tests.integration.caching.valkeys import until
+from tests.integration.order.clients import Client
+from tests.integration.order.conftest import StartRelay
+
+pytestmark = pytest.mark.django_db
+
+
+async def test_a_change_is_worked_in_without_a_question(start_relay: StartRelay) -> None:
+    relay = await start_relay(cache_layers="l1")
+    newest = relay.answers.newest
+    await until(lambda: newest.window.complete)
+    asked = newest.counters.hits + newest.counters.misses
+
+    client = Client(relay)
+    for number in range(3):
+        await client.publish(sign_event(secret(1), content=str(number)))
+
+    await until(lambda: newest.window.position == relay.hub.position and len(newest.window) == 3)
+    assert newest.counters.hits + newest.counters.misses == asked
