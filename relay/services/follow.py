@@ -1,7 +1,7 @@
 """Keeps this process at the head of the order, whatever the bus loses.
 
 A hole is seen at once; one that is still there after 20 ms is no straggler's, and the log is read. A heartbeat compares
-the newest number once a second, so that a lost last message is found as well; while the bus is down it looks more often.
+the newest number once a second, so that a lost last message is found as well, and more often while the bus is down.
 """
 
 import asyncio
