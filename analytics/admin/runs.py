@@ -10,7 +10,7 @@ from django_celery_beat.models import PeriodicTask
 
 from analytics.dashboard.wording import count, latency
 from analytics.models import JobRun
-from relay.admin.looks import ModelAdmin
+from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.showing import isolated
 
 
@@ -28,28 +28,12 @@ class JobFilter(admin.SimpleListFilter):
 
 
 @admin.register(JobRun)
-class JobRunAdmin(ModelAdmin[JobRun]):
+class JobRunAdmin(ReadOnlyAdmin[JobRun]):
     """Newest first, read-only."""
 
     list_display = ("started_at", "job", "outcome", "took", "counted", "wrong", "instance")
     list_display_links = None
     list_filter = (JobFilter, "outcome")
-    list_per_page = 50
-    list_fullwidth = True
-    show_full_result_count = False
-    actions = None
-
-    class Media:
-        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="took", ordering="duration_seconds")
     def took(self, run: JobRun) -> str:

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from analytics.models import JobRun
 from analytics.registry import View, view_named
 from analytics.schedule import send
-from relay.admin.looks import ModelAdmin
+from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.responses import author_names
 from relay.admin.trail import note
 
@@ -31,28 +31,15 @@ class NamedChangeList(ChangeList):
             row.name = names.get(row.pubkey, "")
 
 
-class ViewAdmin(ModelAdmin[M]):
+class ViewAdmin(ReadOnlyAdmin[M]):
     """A list over the view named `view`: nothing to change, and a button that has it refreshed."""
 
     view: str
-    actions = None
     list_display_links = None
-    list_per_page = 50
-    list_fullwidth = True
-    show_full_result_count = False
     list_before_template = "admin/analytics/refreshed.html"
 
     class Media:
-        css = {"all": ["relay/admin.css", "analytics/dashboard.css"]}  # noqa: RUF012
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        css = {"all": ["analytics/dashboard.css"]}  # noqa: RUF012
 
     def has_refresh_permission(self, request: HttpRequest) -> bool:
         """Whoever may change the schedule may run a job of it."""

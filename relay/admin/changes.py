@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.safestring import SafeString
 
-from relay.admin.readonly import ReadOnlyAdmin
+from relay.admin.readonly import StoreAdmin
 from relay.admin.showing import event_link
 from relay.models import Change
 
@@ -16,7 +16,7 @@ POSITION = re.compile(r"[0-9]{1,18}")
 
 
 @admin.register(Change)
-class ChangeAdmin(ReadOnlyAdmin[Change]):
+class ChangeAdmin(StoreAdmin[Change]):
     """What was added and removed, in the order in which it was committed."""
 
     list_display = ("position", "what", "of_event")

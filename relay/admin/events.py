@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from relay.admin.filters import KindFilter, TimeFilter, time_range
-from relay.admin.readonly import ReadOnlyAdmin
+from relay.admin.readonly import StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
 from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
 from relay.admin.showing import (
@@ -32,7 +32,7 @@ SHOWN_TAGS = 500
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin[Event]):
+class EventAdmin(StoreAdmin[Event]):
     """Read-only: an event is what its author signed."""
 
     list_display = ("created", "kind_named", "author", "excerpt")

@@ -1,4 +1,7 @@
-"""What all lists of the relay's own tables have in common: nothing can be changed, nothing is counted."""
+"""What lists have in common that nobody writes by hand, those of the relay's own tables among them.
+
+Rule: nothing can be added or changed, and of the relay's own tables nothing is counted or read whole.
+"""
 
 from typing import Any, TypeVar
 
@@ -13,16 +16,12 @@ from relay.admin.paging import NewestChangeList, NewestPaginator
 M = TypeVar("M", bound=Model)
 
 
-class ReadOnlyAdmin(ModelAdmin[M]):
-    """Lists and shows; adds, changes and deletes nothing."""
+class RecordAdmin(ModelAdmin[M]):
+    """Records that the software keeps: adds and changes nothing; who may delete them may do so."""
 
-    actions = None
-    paginator = NewestPaginator
-    show_full_result_count = False
-    show_facets = ShowFacets.NEVER
     list_per_page = 50
-    list_filter_submit = True
     list_fullwidth = True
+    show_full_result_count = False
 
     class Media:
         css = {"all": ["relay/admin.css"]}  # noqa: RUF012
@@ -33,8 +32,22 @@ class ReadOnlyAdmin(ModelAdmin[M]):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+
+class ReadOnlyAdmin(RecordAdmin[M]):
+    """Lists and shows; adds, changes and deletes nothing."""
+
+    actions = None
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class StoreAdmin(ReadOnlyAdmin[M]):
+    """The relay's own tables, which are large: a list is a walk of one index, a page at a time."""
+
+    paginator = NewestPaginator
+    show_facets = ShowFacets.NEVER
+    list_filter_submit = True
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return NewestChangeList

@@ -5,29 +5,18 @@ from typing import Any
 from axes.models import AccessAttempt, AccessLog
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from relay.admin.looks import ModelAdmin
+from relay.admin.readonly import ReadOnlyAdmin, RecordAdmin
 from relay.admin.showing import isolated
 
 
-class _SignIns(ModelAdmin[Any]):
+class _SignIns(RecordAdmin[Any]):
     """What a stranger sent to the sign-in page is text, and nobody edits it."""
 
     ordering = ("-attempt_time",)
-    list_per_page = 50
-    list_fullwidth = True
-    show_full_result_count = False
-
-    class Media:
-        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    search_fields = ("ip_address", "username")
+    search_help_text = "An address or a name"
 
     @admin.display(description="name", ordering="username")
     def name(self, record: Any) -> SafeString:
@@ -47,8 +36,6 @@ class FailedSignInAdmin(_SignIns):
     """Failures of the last minutes, by address. To end a lock-out, delete those of the address."""
 
     list_display = ("attempt_time", "address", "name", "failures_since_start", "is_locked_out", "browser")
-    search_fields = ("ip_address", "username")
-    search_help_text = "An address or a name"
     fields = ("attempt_time", "address", "name", "failures_since_start", "is_locked_out", "browser", "path_info")
     readonly_fields = fields
 
@@ -58,14 +45,9 @@ class FailedSignInAdmin(_SignIns):
 
 
 @admin.register(AccessLog)
-class SignInAdmin(_SignIns):
+class SignInAdmin(_SignIns, ReadOnlyAdmin[Any]):
     """Who signed in, from where. Kept 90 days."""
 
     list_display = ("attempt_time", "name", "address", "logout_time", "browser")
-    search_fields = ("ip_address", "username")
-    search_help_text = "An address or a name"
     fields = ("attempt_time", "name", "address", "logout_time", "browser")
     readonly_fields = fields
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

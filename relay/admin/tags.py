@@ -8,14 +8,14 @@ from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from relay.admin.readonly import ReadOnlyAdmin
+from relay.admin.readonly import StoreAdmin
 from relay.admin.search import HEX_KEY, BadSearch, tag_of
 from relay.admin.showing import event_link, isolated, kind_name, short, when
 from relay.models import Tag
 
 
 @admin.register(Tag)
-class TagAdmin(ReadOnlyAdmin[Tag]):
+class TagAdmin(StoreAdmin[Tag]):
     """In the order of the index: by tag, then newest first. A row has no page of its own: it leads to its event."""
 
     list_display = ("tag", "created", "kind_named", "of_event")

@@ -1,7 +1,5 @@
 """What operators did: Django's log of the admin's actions, which nobody can change here."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
@@ -10,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from relay.admin.looks import ModelAdmin
+from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.showing import isolated
 
 LONGEST_OBJECT = 200  # what Django's column holds
@@ -25,7 +23,7 @@ def note(request: HttpRequest, subject: str, what: str) -> None:
 
 
 @admin.register(LogEntry)
-class TrailAdmin(ModelAdmin[LogEntry]):
+class TrailAdmin(ReadOnlyAdmin[LogEntry]):
     """Every action of an operator, newest first."""
 
     list_display = ("action_time", "user", "action", "subject", "what")
@@ -33,27 +31,11 @@ class TrailAdmin(ModelAdmin[LogEntry]):
     list_filter = ("action_flag", "user")
     search_fields = ("object_repr", "user__username")
     search_help_text = "A name, or a part of what was changed"
-    date_hierarchy = None
-    list_per_page = 50
-    list_fullwidth = True
-    show_full_result_count = False
     fields = ("action_time", "user", "action", "subject", "what")
     readonly_fields = fields
 
-    class Media:
-        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
-
     def get_queryset(self, request: HttpRequest) -> "QuerySet[LogEntry, LogEntry]":
         return super().get_queryset(request).select_related("user", "content_type")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="action", ordering="action_flag")
     def action(self, entry: LogEntry) -> str:
