@@ -17,6 +17,7 @@ from relay.caching.shared.connection import Away, Connection, Counters, OnReply,
 PROBE_SECONDS = 1.0
 TROUBLES = (OSError, TimeoutError, Away, hiredis.HiredisError)
 """What may happen on the way to a server."""
+NOT_YET = "not connected yet"
 logger = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 
@@ -87,7 +88,7 @@ class Line:
         self._look_again_seconds = look_again_seconds
         self._connection: Connection | None = None
         self._number = 0
-        self._reason = "not connected yet"
+        self._reason = NOT_YET
         self._made = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -167,8 +168,11 @@ class Line:
         self._opening.counters.reconnects += 1 if self._made else 0
         self._made += 1
         self.place, self._connection, self._number = place, connection, next(_numbers)
+        if self._reason == NOT_YET:  # as at every start: nobody was told that it was away
+            logger.debug("the shared cache at %s answers", place)
+        else:
+            logger.info("the shared cache at %s answers again", place)
         self._reason = ""  # so that the next loss is logged, whatever its reason
-        logger.info("the shared cache at %s answers", place)
         self._on_change(True)
 
     def _lost(self, reason: str) -> None:

@@ -1,6 +1,7 @@
 """The shared cache on one real server: in order, bounded, passed by when it is slow or gone, and back by itself."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -219,6 +220,38 @@ async def test_a_killed_server_is_noticed_at_once_and_found_again(tmp_path: Path
             assert await shared.get_many([b"a"]) == [None]
             assert connected[0] != connected[1]
             assert shared.counters.reconnects == 1
+
+
+async def test_a_start_is_quiet_and_an_outage_is_told_when_it_begins_and_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, lines.logger.name)
+
+    def told() -> list[str]:
+        return [record.levelname for record in caplog.records if record.name == lines.logger.name]
+
+    with one_server() as server:
+        async with started(server.url, GENEROUS_SECONDS) as shared:
+            await until(lambda: shared.up)
+            assert told() == []
+            server.stop(hasty=True)
+            await until(lambda: told()[:1] == ["WARNING"])
+            server.start()
+            await until(lambda: shared.up)
+    assert told()[-1] == "INFO"
+    assert "answers again" in caplog.messages[-1]
+
+
+async def test_a_server_that_was_away_at_the_start_is_told_when_it_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, lines.logger.name)
+    (port,) = free_ports(1)
+    async with started(f"redis://127.0.0.1:{port}", GENEROUS_SECONDS) as shared:
+        await until(lambda: "passed by" in caplog.text)
+        with folder() as path, nodes(path, [port]):
+            await until(lambda: shared.up)
+    assert "answers again" in caplog.text
 
 
 async def test_who_waits_is_told_at_the_end(server: EmbeddedValkey) -> None:
