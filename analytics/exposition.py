@@ -142,6 +142,12 @@ def _bus_messages(seen: Seen) -> Samples:
     ]
 
 
+def _flights(seen: Seen) -> Samples:
+    for scope, prefix, outcomes in FLIGHTS:
+        for outcome in outcomes:
+            yield (scope, outcome), seen.total.counts.get(f"{prefix}_{outcome}", 0)
+
+
 def _pools(seen: Seen) -> Samples:
     for name, pool in seen.total.pools.items():
         yield (name, "in_use"), pool.in_use
@@ -190,6 +196,12 @@ def _histogram(name: str) -> Callable[[Seen], Histograms]:
 
 CACHE = ("layer", "cache")
 
+FLIGHTS = (
+    ("process", "flights", ("fetched", "joined")),
+    ("instances", "across", ("led", "waited", "alone")),
+)
+"""Scope, how the names of its counts begin, and how they end."""
+
 METRICS: tuple[Counted | Measured | Spread, ...] = (
     Spread(
         "nostr_query_latency_seconds",
@@ -234,6 +246,19 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("nostr_cache_evictions_total", "Entries dropped, by reason.", _evictions, (*CACHE, "reason")),
     Measured("nostr_cache_entries", "Entries held.", _cache("size"), CACHE),
     Measured("nostr_cache_bytes", "Bytes held.", _cache("bytes"), CACHE),
+    Counted("relay_flights_total", "Fetches that were shared, or not.", _flights, ("scope", "outcome")),
+    Counted("relay_barrier_fetches_total", "Newest numbers asked of the shared cache.", _count("barrier_fetches")),
+    Counted(
+        "relay_barrier_asked_primary_total", "Newest numbers asked of the database.", _count("barrier_asked_primary")
+    ),
+    Counted("relay_barrier_repairs_total", "Times that the key was made anew.", _count("barrier_repairs")),
+    Counted("relay_barrier_held_total", "OKs held back for the shared cache.", _count("barrier_held")),
+    Measured("relay_shared_cache_up", "1: every worker reaches all of it.", _one(lambda total: total.shared_up)),
+    Counted("relay_shared_cache_commands_total", "Commands sent.", _count("shared_commands")),
+    Counted("relay_shared_cache_failures_total", "Commands without an answer.", _count("shared_failures")),
+    Counted("relay_shared_cache_timeouts_total", "Connections given up as slow.", _count("shared_timeouts")),
+    Counted("relay_shared_cache_reconnects_total", "Connections made again.", _count("shared_reconnects")),
+    Counted("relay_shared_cache_dropped_total", "Commands refused: too many wait.", _count("shared_dropped")),
     Measured(
         "nostr_cpu_utilization_percent",
         "Processor time of the busiest worker, in percent of one core, over 5 s.",
@@ -255,4 +280,6 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("relay_bus_messages_total", "Messages of the bus.", _bus_messages, ("direction",)),
     Counted("relay_bus_dropped_total", "Messages of the bus that were dropped.", _count("bus_dropped")),
     Counted("relay_bus_failures_total", "Exchanges with the bus that failed.", _count("bus_failures")),
+    Counted("relay_intake_dropped_total", "Batches dropped behind a hole.", _count("intake_dropped")),
+    Counted("relay_status_failures_total", "Figures that could not be shown.", _count("status_failures")),
 )

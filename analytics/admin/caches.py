@@ -1,4 +1,4 @@
-"""Caches: what each holds, how often it had the answer, and a way to empty it."""
+"""Caches: what each holds, how often it had the answer, what is counted around them, and a way to empty them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from analytics.admin.cache_counts import told
 from analytics.admin.cache_model import Cache
 from analytics.dashboard.charts import CHARTS, PERIODS
 from analytics.dashboard.reading import board_now
@@ -94,6 +95,7 @@ class CacheAdmin(ModelAdmin[Cache]):
             "board": board,
             "together": together(board),
             "apart": apart(board),
+            "tables": told(board.total),
             "layers": caches.LAYERS,
             "may_clear": self.has_delete_permission(request),
             "chart": next(chart for chart in CHARTS if chart.name == "hits"),

@@ -167,6 +167,8 @@ def _problem(worker: WorkerFigures) -> str:
         return "no database"
     if not worker.bus_up:
         return "no bus"
+    if not worker.shared_up:
+        return "no shared cache"
     if not worker.ready:
         return "not ready"
     return "behind" if worker.lag_seconds > LAG_SECONDS else ""

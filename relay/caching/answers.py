@@ -68,13 +68,13 @@ class Answers:
         self.events = Events(shared, epoch)
         self.profiles = Profiles(shared, epoch)
         self.worth = Worth()
+        self.flights: Flights[Filter, Answer] = Flights()
+        self.flights_across = Across(shared) if shared is not None else None
         self._worth_events = Worth()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier
         self._shared = shared
-        self._flights: Flights[Filter, Answer] = Flights()
-        self._across = Across(shared) if shared is not None else None
         self._sweeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -181,7 +181,7 @@ class Answers:
 
     async def _fetch(self, flt: Filter) -> Answer:
         fetching = _Fetch(self, flt)
-        answer = await self._flights.join(flt, fetching.run, self._reads.query_seconds)
+        answer = await self.flights.join(flt, fetching.run, self._reads.query_seconds)
         if fetching.from_primary:
             return answer
         # What somebody else began, or what L2 held, may be older than what was acknowledged before this call.
@@ -265,7 +265,7 @@ class Answers:
     @property
     def across(self) -> Across | None:
         """Single flight over all instances; None when there is no L2 to agree through."""
-        return self._across if self._shared is not None and self._shared.up else None
+        return self.flights_across if self._shared is not None and self._shared.up else None
 
 
 class _Fetch:

@@ -5,11 +5,14 @@ Rule: looking costs microseconds and changes nothing.
 
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relay import metrics
+from relay.caching.flight import Flights
 from relay.caching.registry import registry
+from relay.caching.shared import Counters
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
 from relay.transport.counters import counters as transport
 
@@ -39,6 +42,7 @@ def measure(relay: "Relay") -> WorkerFigures:
         ready=relay.ready,
         bus_up=relay.bus.up,
         database_up=relay.follower.database_up,
+        shared_up=relay.shared is None or relay.shared.up,
         ring_changes=len(ring),
         write_queue=len(relay.writer),
         memory={
@@ -73,7 +77,11 @@ def _pools(relay: "Relay") -> dict[str, PoolFigures]:
 
 def _counts(relay: "Relay") -> Counts:
     bus = relay.bus
-    return metrics.counters.totals() | {
+    return {
+        **metrics.counters.totals(),
+        **_barrier(relay),
+        **_flights(relay),
+        **_shared(relay),
         "deliveries": relay.hub.deliveries,
         "bus_sent": bus.sent,
         "bus_received": bus.received,
@@ -89,6 +97,35 @@ def _counts(relay: "Relay") -> Counts:
         "handshakes_refused": transport.handshakes_refused,
         "status_failures": relay.status.failures,
     }
+
+
+def _barrier(relay: "Relay") -> Counts:
+    barrier = relay.barrier
+    return {
+        "barrier_fetches": barrier.fetches,
+        "barrier_asked_primary": barrier.asked_primary,
+        "barrier_repairs": barrier.repairs,
+        "barrier_held": barrier.announcements.held,
+    }
+
+
+def _flights(relay: "Relay") -> Counts:
+    answers = relay.answers
+    here: list[Flights[Any, Any]] = [relay.profiles.flights]
+    here += [answers.flights] if answers is not None else []
+    across = answers.flights_across if answers is not None else None
+    return {
+        "flights_fetched": sum(flights.fetched for flights in here),
+        "flights_joined": sum(flights.joined for flights in here),
+        "across_led": across.led if across is not None else 0,
+        "across_waited": across.waited if across is not None else 0,
+        "across_alone": across.alone if across is not None else 0,
+    }
+
+
+def _shared(relay: "Relay") -> Counts:
+    counted = relay.shared.counters if relay.shared is not None else Counters()
+    return {f"shared_{name}": number for name, number in asdict(counted).items()}
 
 
 def resident_bytes() -> int:

@@ -30,7 +30,7 @@ class ProfileReader:
         self._reads = reads
         self._answers = answers
         self._ring = ring
-        self._flights: Flights[frozenset[str], None] = Flights()
+        self.flights: Flights[frozenset[str], None] = Flights()
 
     async def newest(self, pubkeys: Sequence[str]) -> Found:
         """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one. Raises Failed, or TimeoutError."""
@@ -50,7 +50,7 @@ class ProfileReader:
             await answers.profiles.load(unknown, self._ring)
             found, unknown = self._look(answers, pubkeys)
         if unknown:
-            await self._flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
+            await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
             found, unknown = self._look(answers, pubkeys)
         return None if unknown else found
 

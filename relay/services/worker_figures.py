@@ -81,7 +81,9 @@ class WorkerFigures(Struct, frozen=True):
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
         intake_dropped, write_batches, write_failures (events), read_failures, connections_opened, bytes_in, bytes_out,
-        handshakes_refused, status_failures.
+        handshakes_refused, status_failures; barrier_fetches, barrier_asked_primary, barrier_repairs, barrier_held
+        (OKs); flights_fetched, flights_joined, across_led, across_waited, across_alone (relay.caching.flight); shared_
+        and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
     recent: the same of the last minute.
@@ -112,6 +114,7 @@ class WorkerFigures(Struct, frozen=True):
     ready: bool = True
     bus_up: bool = True
     database_up: bool = True
+    shared_up: bool = True  # the shared cache; of who has none as well
     ring_changes: int = 0
     write_queue: int = 0  # events
     memory: Counts = field(default_factory=dict)
@@ -164,7 +167,7 @@ _ADDED = (
     "write_queue",
 )
 _HIGHEST = ("position", "lag", "lag_seconds", "busiest_percent", "at")
-_EVERYWHERE = ("ready", "bus_up", "database_up")
+_EVERYWHERE = ("ready", "bus_up", "database_up", "shared_up")
 
 
 def added(tables: Iterable[Mapping[str, int]]) -> Counts:

@@ -116,18 +116,22 @@ async def test_the_counts_of_a_killed_worker_stay_and_its_successor_goes_on(coun
     assert value(counting, stored) == before + 24
 
 
-def test_the_metrics_tell_of_a_bus_that_hangs_and_of_its_return(counting: RelayProcess) -> None:
+def test_the_metrics_tell_of_a_server_of_bus_and_cache_that_hangs_and_of_its_return(counting: RelayProcess) -> None:
     reconnects = "relay_bus_reconnects_total"
     before = value(counting, reconnects)
     (valkey,) = living_in(counting.data_dir, "valkey-server")
     os.kill(valkey, signal.SIGSTOP)
     try:
         wait_for(lambda: value(counting, "relay_bus_up") == 0, "the bus being down on /metrics", 30.0)
+        wait_for(lambda: value(counting, "relay_shared_cache_up") == 0, "the shared cache being away", 30.0)
     finally:
         os.kill(valkey, signal.SIGCONT)
 
     wait_for(lambda: value(counting, "relay_bus_up") == 1, "the bus being up again", 30.0)
+    wait_for(lambda: value(counting, "relay_shared_cache_up") == 1, "the shared cache being back", 30.0)
     assert value(counting, reconnects) > before
+    assert value(counting, "relay_shared_cache_timeouts_total") > 0
+    assert value(counting, "relay_shared_cache_reconnects_total") > 0
 
 
 def test_jobs_are_counted_by_name_and_outcome(counting: RelayProcess) -> None:

@@ -67,6 +67,7 @@ def worker(cache: "redis.Redis") -> WorkerFigures:
         pid=77,
         caches=[CacheFigures("events", "L1", 12, 3_000, 9, 1, 0, {"size": 4})],
         layers={"L1": LayerRate(9.0, 10.0)},
+        counts={"barrier_held": 98_765},
     )
     cache.sadd(WORKERS, "w")
     cache.set(key("w"), msgspec.json.encode(figures), ex=60)
@@ -169,6 +170,13 @@ def test_caches_are_told_together_and_by_worker(operator: Client, worker: Worker
     assert "90.0 %" in html
     assert "size 4" in html
     assert "name=events&amp;layer=L1" in html
+
+
+def test_what_is_counted_around_the_caches_is_told_in_words(operator: Client, worker: WorkerFigures) -> None:
+    html = page(operator, CACHES)
+
+    assert "OKs held back because the shared cache could not be told</td><td>98,765</td>" in html
+    assert "Single flight" in html
 
 
 def test_clearing_is_asked_before(operator: Client, worker: WorkerFigures) -> None:

@@ -88,6 +88,23 @@ def test_the_processor_is_that_of_the_busiest_worker_and_up_means_everywhere() -
     assert values(seen["relay_bus_up"]) == {(): 0}
 
 
+def test_fetches_are_told_by_scope_and_outcome() -> None:
+    counts = {"flights_fetched": 1, "flights_joined": 2, "across_led": 3, "across_waited": 4, "across_alone": 5}
+    seen = exposed(replace(NOTHING, counts=counts))
+
+    assert values(seen["relay_flights"]) == {
+        ("process", "fetched"): 1,
+        ("process", "joined"): 2,
+        ("instances", "led"): 3,
+        ("instances", "waited"): 4,
+        ("instances", "alone"): 5,
+    }
+
+
+def test_the_shared_cache_is_up_when_every_worker_reaches_it() -> None:
+    assert values(exposed(NOTHING, replace(NOTHING, shared_up=False))["relay_shared_cache_up"]) == {(): 0}
+
+
 def test_workers_are_counted_by_version() -> None:
     old, new = replace(NOTHING, version="1"), replace(NOTHING, version="2")
 

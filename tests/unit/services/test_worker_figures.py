@@ -45,6 +45,7 @@ def workers(draw: st.DrawFn) -> WorkerFigures:
         at=draw(integer),
         lag=draw(integer),
         bus_up=draw(st.booleans()),
+        shared_up=draw(st.booleans()),
         counts=draw(counts),
         by_label={"rejections": draw(counts)},
         histograms={"ok": histogram(draw(latencies))},
@@ -61,6 +62,7 @@ def test_the_sum_counts_what_every_worker_counted_in_whatever_order(parts: list[
     assert whole.position == max(part.position for part in parts)
     assert whole.started_at == min(part.started_at for part in parts)
     assert whole.bus_up is all(part.bus_up for part in parts)
+    assert whole.shared_up is all(part.shared_up for part in parts)
     assert whole.histograms["ok"].count == sum(part.histograms["ok"].count for part in parts)
     for name in ("queries", "reqs", "unheard of"):
         assert whole.counts.get(name, 0) == sum(part.counts.get(name, 0) for part in parts)

@@ -1,0 +1,94 @@
+"""What a worker counts reaches its figures, the metrics and the admin: nothing is counted that nobody can see."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+import pytest
+
+from analytics.admin.cache_counts import TABLES, told
+from analytics.exposition import Seen, families
+from relay.caching.shared import Counters
+from relay.conf import config
+from relay.services.measure import measure
+from relay.services.runtime import Relay
+from relay.services.worker_figures import NOTHING, WorkerFigures, total
+
+NOBODY_LISTENS = "redis://127.0.0.1:1"
+SHOWN_OTHERWISE = {"write_batches"}
+"""As the count of a histogram."""
+
+Counter = tuple[object, str]
+"""An object and the name of what it counts."""
+
+
+@pytest.fixture
+async def relay() -> Relay:
+    """One that was not started: nobody counts but the test."""
+    return Relay(replace(config(), cache_url=NOBODY_LISTENS, cache_layers="l1+l2"))
+
+
+def counters(relay: Relay) -> Iterator[Counter]:
+    """What the barrier, the client of the shared cache and single flight count: public, whole numbers, settable."""
+    assert relay.answers is not None
+    assert relay.shared is not None
+    for part in (
+        relay.barrier,
+        relay.barrier.announcements,
+        relay.answers.flights,
+        relay.answers.flights_across,
+        relay.profiles.flights,
+    ):
+        yield from ((part, name) for name, value in vars(part).items() if type(value) is int and name[0] != "_")
+    yield from ((relay.shared.counters, each.name) for each in fields(Counters))
+
+
+def parts_of(figures: WorkerFigures) -> dict[str, int]:
+    """The counts of these parts alone."""
+    return {
+        name: number
+        for name, number in figures.counts.items()
+        if name.startswith(("barrier_", "flights_", "across_", "shared_"))
+    }
+
+
+async def test_every_counter_is_gathered_once(relay: Relay) -> None:
+    found = list(counters(relay))
+    for bit, (part, name) in enumerate(found):
+        setattr(part, name, 1 << bit)
+
+    assert len(found) >= 16
+    assert sum(parts_of(measure(relay)).values()) == (1 << len(found)) - 1
+
+
+async def test_every_count_moves_a_metric(relay: Relay) -> None:
+    def exposed(**counts: int) -> list[tuple[str, float]]:
+        worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts=counts)
+        found = families(Seen((worker,), total([worker])))
+        return [(sample.name, sample.value) for family in found for sample in family.samples]
+
+    nothing = exposed()
+    unseen = {name for name in measure(relay).counts if exposed(**{name: 7}) == nothing}
+
+    assert unseen == SHOWN_OTHERWISE
+
+
+async def test_every_count_of_these_parts_has_a_line_in_the_admin(relay: Relay) -> None:
+    shown = [name for *_, words in TABLES for name, _ in words]
+
+    assert sorted(shown) == sorted(parts_of(measure(relay)))
+
+
+def test_the_admin_tells_the_sums_of_all_workers() -> None:
+    worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts={"barrier_held": 6_000})
+    lines = dict(line for table in told(total([worker, worker, NOTHING])) for line in table.lines)
+
+    assert lines["OKs held back because the shared cache could not be told"] == "12,000"
+    assert lines["Commands sent"] == "0"
+
+
+async def test_a_shared_cache_that_is_away_is_told_and_who_has_none_misses_none(relay: Relay) -> None:
+    without = Relay(replace(config(), cache_url="", cache_layers="none"))
+
+    assert measure(relay).shared_up is False
+    assert measure(without).shared_up is True
+    assert set(parts_of(measure(without)).values()) == {0}
