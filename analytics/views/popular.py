@@ -4,20 +4,18 @@ Rule: a request costs the database nothing most of the time: an answer is kept f
 the few questions there are, and clients and proxies are told how long they may keep theirs.
 """
 
-import hashlib
 import threading
 import time
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.http.response import HttpResponseBase
-from django.utils.cache import get_conditional_response
+from django.http import HttpRequest, HttpResponse
 
 from analytics.popular import PERIODS, Popular, popular, refreshed_at
 from analytics.popularity import POPULAR_KINDS
-from relay.views.information import CORS, preflight
+from relay.views.api import BadQuestion, answer, refusal, refuse_others
+from relay.views.cors import unless_it_reads
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
@@ -26,11 +24,6 @@ KEPT_SECONDS: Final = 10.0
 """An answer is not made more often than this; an event that was removed may be in it so long."""
 
 Question = tuple[int, str, int]
-Response = TypeVar("Response", bound=HttpResponseBase)
-
-
-class BadQuestion(ValueError):
-    """A parameter that cannot be used; the text says which and what it may be."""
 
 
 class Rows(NamedTuple):
@@ -42,23 +35,22 @@ class Rows(NamedTuple):
 
 
 class Answers:
-    """What was last read for each kind and period, from which any limit is answered: a few pages at most."""
+    """The popular events as last read for each kind and period, which answer any limit: a few pages at most."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], Rows] = {}
         self._lock = threading.Lock()
 
-    def get(self, question: Question) -> tuple[bytes, str]:
-        """Body and ETag, at most KEPT_SECONDS old. Raises OperationalError."""
+    def get(self, question: Question) -> bytes:
+        """The JSON of an answer, at most KEPT_SECONDS old. Raises OperationalError."""
         kind, period, limit = question
         rows = self._rows(kind, period)
-        body = b'{"kind":%d,"period":"%b","refreshed_at":%b,"events":[%b]}' % (
+        return b'{"kind":%d,"period":"%b","refreshed_at":%b,"events":[%b]}' % (
             kind,
             period.encode(),
             rows.refreshed_at,
             b",".join(rows.events[:limit]),
         )
-        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
     def _rows(self, kind: int, period: str) -> Rows:
         with self._lock:  # whoever comes while one asks the database waits for that answer
@@ -79,33 +71,25 @@ answers = Answers()
 """Those of this process."""
 
 
-def popular_events(request: HttpRequest) -> HttpResponseBase:
+def popular_events(request: HttpRequest) -> HttpResponse:
     """200 with the events, 304 for who has them; 400 names a wrong parameter; 503 while the database is away.
 
     Parameters: `kind` (1), `period` (hour, day, week: how old a note may be; week), `limit` (1 to 100; 20).
     """
-    if request.method == "OPTIONS":
-        return preflight()
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "OPTIONS"])
+    if (other := unless_it_reads(request)) is not None:
+        return other
     try:
-        body, etag = answers.get(question(request.GET.dict()))
+        body = answers.get(question(request.GET.dict()))
     except BadQuestion as error:
-        return _told(400, str(error))
+        return refusal(400, str(error))
     except OperationalError:
-        return _told(503, "the database does not answer; try again later")
-    fresh = HttpResponse(body, content_type="application/json")
-    response = get_conditional_response(request, etag=etag, response=fresh) or fresh
-    response["ETag"] = etag
-    response["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
-    return _for_all(response)
+        return refusal(503, "the database does not answer; try again later")
+    return answer(request, body, f"public, max-age={MAX_AGE_SECONDS}")
 
 
 def question(given: dict[str, str]) -> Question:
     """The parameters, checked. Raises BadQuestion."""
-    unknown = sorted(given.keys() - {"kind", "period", "limit"})
-    if unknown:
-        raise BadQuestion(f"{unknown[0][:50]!r} is no parameter: there are kind, period and limit")
+    refuse_others(given, {"kind", "period", "limit"}, "there are kind, period and limit")
     kind = _number("kind", given.get("kind", str(POPULAR_KINDS[0])))
     if kind not in POPULAR_KINDS:
         raise BadQuestion(f"kind must be one of {', '.join(map(str, POPULAR_KINDS))}")
@@ -127,15 +111,3 @@ def _number(name: str, text: str) -> int:
 def _shown(one: Popular) -> dict[str, Any]:
     counts = {name: getattr(one, name) for name in ("rank", "people", "reactions", "reposts", "replies", "zaps")}
     return {**counts, "event": msgspec.Raw(one.json.encode())}
-
-
-def _told(status: int, problem: str) -> HttpResponse:
-    response = HttpResponse(msgspec.json.encode({"error": problem}), status=status, content_type="application/json")
-    response["Cache-Control"] = "no-store"
-    return _for_all(response)
-
-
-def _for_all(response: Response) -> Response:
-    for name, value in CORS.items():
-        response[name] = value
-    return response

@@ -1,41 +1,35 @@
 """The relay's address over HTTP: the NIP-11 document for programs, a page for people."""
 
-import hashlib
 from functools import cache
 from urllib.parse import urlsplit
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.utils.cache import get_conditional_response
 
 from relay.conf import Config, config
-from relay.views.information import MEDIA_TYPE, information, preflight, supported_nips
+from relay.views.cors import unless_it_reads
+from relay.views.information import MEDIA_TYPE, information, supported_nips
 from relay.views.negotiation import accepts
 from relay.views.security import page_policy
+from relay.views.versions import etag_of, versioned
 from relay.views.wording import nips, policies
 
 LINKED_SCHEMES = frozenset({"http", "https", "mailto", "nostr"})
 """A contact of another scheme is shown as text: the operator's setting, but not necessarily the operator's care."""
 
 
-async def front(request: HttpRequest) -> HttpResponseBase:
+async def front(request: HttpRequest) -> HttpResponse:
     """GET and HEAD: document or page, as Accept says (11-1, 11-7). OPTIONS: the CORS preflight (11-2)."""
-    if request.method == "OPTIONS":
-        return preflight()
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD", "OPTIONS"])
+    if (other := unless_it_reads(request)) is not None:
+        return other
     if accepts(request.headers.get("Accept", ""), MEDIA_TYPE):
         return information(request)
     return _page(request, config())
 
 
-def _page(request: HttpRequest, conf: Config) -> HttpResponseBase:
+def _page(request: HttpRequest, conf: Config) -> HttpResponse:
     text, etag = _rendered(conf)
-    fresh = HttpResponse(text)
-    fresh["Content-Length"] = str(len(text))
-    response = get_conditional_response(request, etag=etag, response=fresh) or fresh
-    response["ETag"] = etag
+    response = versioned(request, text, etag)
     response["Cache-Control"] = "no-cache"
     response["Vary"] = "Accept"
     has_images = bool(conf.identity.icon or conf.identity.banner)
@@ -60,4 +54,4 @@ def _rendered(conf: Config) -> tuple[bytes, str]:
         "nips": nips(supported_nips(conf)),
     }
     text = render_to_string("relay/front.html", context).encode()
-    return text, f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+    return text, etag_of(text)
