@@ -14,11 +14,11 @@ from django.utils.safestring import SafeString
 from analytics.admin.viewing import NamedChangeList, ViewAdmin
 from analytics.dashboard.summary import contents
 from analytics.models import PopularEvent
-from relay.admin.showing import isolated, kind_name, search_link, short, text, when
+from analytics.popularity import DAY_SECONDS
+from relay.admin.showing import author_link, isolated, kind_name, one_line, search_link, short, text, when
 
 EXCERPT_CHARACTERS = 160
-PERIODS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
-DAY_SECONDS = 86_400
+DAYS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -43,11 +43,11 @@ class PeriodFilter(admin.SimpleListFilter):
     parameter_name = "days"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return PERIODS.items()
+        return DAYS.items()
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         chosen = self.value()
-        if chosen not in PERIODS:
+        if chosen not in DAYS:
             return queryset
         return queryset.filter(created_at__gt=int(time.time()) - int(chosen) * DAY_SECONDS)
 
@@ -88,7 +88,7 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
     def said(self, row: Any) -> SafeString:
         if row.content is None:
             return format_html('<span class="relay-hex">{}</span> (gone)', short(row.event_id))
-        shown = " ".join(row.content[: 4 * EXCERPT_CHARACTERS].split())
+        shown = one_line(row.content, EXCERPT_CHARACTERS)
         url = reverse("admin:relay_event_change", args=[row.event_id])
         label = isolated(shown, EXCERPT_CHARACTERS) if shown else short(row.event_id)
         return format_html('<a class="relay-link" href="{}">{}</a>', url, label)
@@ -97,7 +97,7 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
     def author(self, row: Any) -> SafeString:
         if row.name:
             return search_link(f"author:{row.pubkey}", text(row.name, 40))
-        return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{row.pubkey}", short(row.pubkey)))
+        return author_link(row.pubkey)
 
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, row: PopularEvent) -> str:

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from analytics.admin.viewing import NamedChangeList, ViewAdmin
 from analytics.dashboard.wording import count, signed, size
 from analytics.models import ActiveAuthor, ReportedTarget, StoreGrowth, TrendingHashtag
-from relay.admin.showing import event_link, isolated, search_link, short, text, when
+from relay.admin.showing import author_link, event_link, isolated, search_link, short, text, when
 
 
 @admin.register(TrendingHashtag)
@@ -37,7 +37,7 @@ class ActiveAuthorAdmin(ViewAdmin[ActiveAuthor]):
 
     @admin.display(description="author")
     def author(self, row: ActiveAuthor) -> SafeString:
-        return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{row.pubkey}", short(row.pubkey)))
+        return author_link(row.pubkey)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return NamedChangeList

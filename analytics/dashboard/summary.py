@@ -9,11 +9,12 @@ from django.db.models import Sum
 
 from analytics.dashboard.wording import count
 from analytics.models import EventsByKindAndHour, PopularEvent
+from analytics.popularity import DAY_SECONDS
 from relay.admin.showing import kind_name
 from relay.models import Event
 
-DAY_SECONDS = 86_400
 OTHER_KINDS = -1
+"""Stands in the view for all kinds that are not among the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Kind:
 
 
 def contents(ids: Sequence[str]) -> dict[str, str]:
-    """The content of stored events by id; those that are gone are missing."""
+    """The content of stored events by id (hex), hostile text; those that are gone are missing."""
     return {event.id: str(json.loads(event.json)["content"]) for event in Event.objects.filter(id__in=ids)}
 
 

@@ -9,10 +9,12 @@ register = template.Library()
 @register.simple_tag
 def excerpt(content: str, longest: int) -> SafeString:
     """At most `longest` characters of an event's content on one line, escaped and isolated."""
-    from relay.admin.showing import isolated  # late: django-unfold reads template libraries while it is imported
+    from relay.admin.showing import (
+        isolated,
+        one_line,
+    )  # late: django-unfold reads template libraries while it is imported
 
-    shown = " ".join(content[: 4 * longest].split())
-    return isolated(shown, longest) if shown else isolated("(no text)", longest)
+    return isolated(one_line(content, longest) or "(no text)", longest)
 
 
 @register.filter

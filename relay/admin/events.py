@@ -13,13 +13,14 @@ from relay.admin.readonly import StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
 from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
 from relay.admin.showing import (
+    author_link,
     block,
     event_link,
     hex_and_name,
     isolated,
     kind_name,
+    one_line,
     search_link,
-    short,
     text,
     when,
     with_visible_formatting,
@@ -73,9 +74,7 @@ class EventAdmin(StoreAdmin[Event]):
 
     @admin.display(description="author")
     def author(self, event: Event) -> SafeString:
-        return format_html(
-            '<span class="relay-hex">{}</span>', search_link(f"author:{event.pubkey}", short(event.pubkey))
-        )
+        return author_link(event.pubkey)
 
     @admin.display(description="id")
     def id_named(self, event: Event) -> SafeString:
@@ -102,8 +101,7 @@ class EventAdmin(StoreAdmin[Event]):
 
     @admin.display(description="content")
     def excerpt(self, event: Event) -> SafeString:
-        content = str(_decoded(event)["content"])
-        return isolated(" ".join(content[: 4 * EXCERPT_CHARACTERS].split()), EXCERPT_CHARACTERS)
+        return isolated(one_line(str(_decoded(event)["content"]), EXCERPT_CHARACTERS), EXCERPT_CHARACTERS)
 
     @admin.display(description="content")
     def content(self, event: Event) -> SafeString:

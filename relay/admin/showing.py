@@ -44,6 +44,11 @@ def isolated(value: str, longest: int) -> SafeString:
     return format_html('<bdi class="relay-text">{}</bdi>', text(value, longest))
 
 
+def one_line(content: str, longest: int) -> str:
+    """The beginning of a text with its white space folded; what follows 4 times `longest` characters is not read."""
+    return " ".join(content[: 4 * longest].split())
+
+
 def block(value: str, longest: int = 200_000) -> SafeString:
     """Text over several lines, as it is."""
     return format_html('<pre class="relay-block" tabindex="0" dir="auto">{}</pre>', text(value, longest))
@@ -72,6 +77,11 @@ def search_link(term: str, label: str) -> SafeString:
     """A link to the events that a search finds."""
     url = f"{reverse('admin:relay_event_changelist')}?{urlencode({'q': term})}"
     return format_html('<a class="relay-link" href="{}"><bdi>{}</bdi></a>', url, label)
+
+
+def author_link(pubkey: str) -> SafeString:
+    """A link to the events of an author, by the ends of the key."""
+    return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{pubkey}", short(pubkey)))
 
 
 def hex_and_name(key: str, form: str, *, only_name: bool = False) -> SafeString:

@@ -13,7 +13,6 @@ from typing import Any
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseServerError
-from django.http.response import HttpResponseBase
 
 from relay.views.figures import status
 from relay.views.front import front
@@ -25,7 +24,7 @@ log = logging.getLogger("relay.http")
 
 BODILESS = frozenset({204, 304})
 
-View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
 
 PUBLIC: dict[str, View] = {
     "": front,
@@ -58,7 +57,6 @@ class PublicDoors:
 
 
 async def _answer(view: View, request: ASGIRequest) -> HttpResponse:
-    response: HttpResponseBase
     try:
         response = await view(request)
     except SuspiciousOperation:
@@ -66,5 +64,4 @@ async def _answer(view: View, request: ASGIRequest) -> HttpResponse:
     except Exception:
         log.exception("%s %s", request.method, request.path)
         response = HttpResponseServerError(b"Internal error\n", content_type="text/plain")
-    assert isinstance(response, HttpResponse)
     return secured(request, response)
