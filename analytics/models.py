@@ -4,24 +4,20 @@ Rule: a view is read here and refreshed by its job; nothing is written through i
 event that went since the last refresh: whoever shows its content reads it from the relay's own tables.
 """
 
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
 from django.db import models
 
-from relay.models import HexField
+from relay.models import HexField, ReadOnlyModel
 
 
-class ViewModel(models.Model):
-    """A row of a materialized view: it refuses to be saved or deleted."""
+class ViewModel(ReadOnlyModel):
+    """A row of a materialized view."""
+
+    instead_of_save = instead_of_delete = "its view is refreshed by a job"
 
     class Meta:
         abstract = True
-
-    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is read-only: its view is refreshed by a job")
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is read-only: its view is refreshed by a job")
 
 
 class PopularEvent(ViewModel):
@@ -156,7 +152,8 @@ class ReportedTarget(ViewModel):
 class JobRun(models.Model):
     """One run of a job. `job` is the name of its entry in the schedule, such as `refresh-popular_events`.
 
-    `rows`: rows of the view, events rolled up, events swept, whatever the job counts; None when it did not end.
+    `rows`: rows of the view, events rolled up, events swept, whatever the job counts; None when it counts nothing, was
+    skipped or did not end.
     """
 
     class Outcome(models.TextChoices):

@@ -81,16 +81,19 @@ class TagKeyField(_StrField):
 
 
 class ReadOnlyModel(models.Model):
-    """A model that refuses to be saved or deleted."""
+    """A model that refuses to be saved or deleted: a TypeError says what is done instead."""
+
+    instead_of_save: ClassVar[str] = "publish an event instead"
+    instead_of_delete: ClassVar[str] = "publish a deletion instead"
 
     class Meta:
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is read-only: publish an event instead")
+        raise TypeError(f"{type(self).__name__} is read-only: {self.instead_of_save}")
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is read-only: publish a deletion instead")
+        raise TypeError(f"{type(self).__name__} is read-only: {self.instead_of_delete}")
 
 
 class Event(ReadOnlyModel):
