@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from relayproject.runtime.identity import Identity, choose_identity, give
-from relayproject.runtime.processes import bound_command, end, last_line, living_in, spawn, wait_until_gone
+from relayproject.runtime.processes import bound_command, end, living_in, spawn, wait_for_answers, wait_until_gone
 from relayproject.runtime.refusal import Refusal
 
 MAJOR_VERSION = "18"
@@ -94,13 +93,7 @@ class EmbeddedPostgres:
     def start(self, seconds: float = 60.0) -> None:
         """Make the cluster if need be, end leftovers, start, wait until it answers; raises Refusal."""
         self.spawn()
-        deadline = time.monotonic() + seconds
-        while not self.answers():
-            if self.process is None or self.process.poll() is not None:
-                raise Refusal(f"PostgreSQL did not start: {last_line(self.log)} (see {self.log}).")
-            if time.monotonic() > deadline:
-                raise Refusal(f"PostgreSQL does not answer after {seconds:g} seconds (see {self.log}).")
-            time.sleep(0.01)
+        wait_for_answers(self, "PostgreSQL", seconds)
 
     def spawn(self) -> None:
         """Start the server without waiting for it."""

@@ -12,10 +12,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
+
+from relayproject.runtime.refusal import Refusal
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.02
+ANSWER_POLL_SECONDS = 0.01
 
 
 def bound_command(
@@ -75,6 +78,26 @@ def wait_until_gone(folder: Path, program: str, seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+class Server(Protocol):
+    """A server that was started here: `answers()` says whether it is ready, `log` takes what it writes."""
+
+    log: Path
+    process: subprocess.Popen[bytes] | None
+
+    def answers(self) -> bool: ...
+
+
+def wait_for_answers(server: Server, name: str, seconds: float) -> None:
+    """Wait until the server answers; raises Refusal when it ends before, or takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not server.answers():
+        if server.process is None or server.process.poll() is not None:
+            raise Refusal(f"{name} did not start: {last_line(server.log)} (see {server.log}).")
+        if time.monotonic() > deadline:
+            raise Refusal(f"{name} does not answer after {seconds:g} seconds (see {server.log}).")
+        time.sleep(ANSWER_POLL_SECONDS)
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:

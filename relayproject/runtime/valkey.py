@@ -6,13 +6,12 @@ Nothing in it needs to survive: the change log in PostgreSQL is the truth, the b
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from relayproject.runtime.processes import end, last_line, spawn
+from relayproject.runtime.processes import end, spawn, wait_for_answers
 from relayproject.runtime.refusal import Refusal
 
 STOP_STEPS = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 0.5))
@@ -55,13 +54,7 @@ class EmbeddedValkey:
     def start(self, seconds: float = 20.0) -> None:
         """Start and wait until it answers; raises Refusal."""
         self.spawn()
-        deadline = time.monotonic() + seconds
-        while not self.answers():
-            if self.process is None or self.process.poll() is not None:
-                raise Refusal(f"Valkey did not start: {last_line(self.log)} (see {self.log}).")
-            if time.monotonic() > deadline:
-                raise Refusal(f"Valkey does not answer after {seconds:g} seconds (see {self.log}).")
-            time.sleep(0.01)
+        wait_for_answers(self, "Valkey", seconds)
 
     def spawn(self) -> None:
         """Start the server without waiting for it."""
