@@ -6,7 +6,6 @@ that as a gap.
 """
 
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,13 +15,12 @@ from django.conf import settings
 from django.db import connection
 from psycopg.types.json import Jsonb
 
+from analytics.latencies import p95, recent_queries
 from analytics.statements import statement
 from relay.conf import config
 from relay.services.figures import Board, read_figures_now
-from relay.services.worker_figures import HistogramFigures
 
 KEEP_DAYS: Final = 30
-HIGH: Final = 0.95
 BROKER_SECONDS: Final = 1.0
 QUEUE: Final = "celery"
 
@@ -32,7 +30,9 @@ PERIODS: Final = {"hour": (3_600, 60), "day": (86_400, 300), "month": (30 * 86_4
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The figures of one step from `at` on (UTC). None: nothing was seen then. Units are in the names."""
+    """The figures of one step from `at` on (UTC). None: nothing was seen then. Units are in the names; hit rates are in
+    percent.
+    """
 
     at: datetime
     workers: float | None
@@ -64,42 +64,24 @@ def note_minute(at: datetime) -> int:
 
 
 def sample(board: Board) -> dict[str, Any]:
-    """The columns of a minute that the board knows; all None when nobody is on it."""
-    if not board.workers:
-        return dict.fromkeys(_OF_BOARD) | {"hit_rates": Jsonb({})}
+    """The columns of a minute that the board knows; None each, and no hit rates, when nobody is on it."""
     total = board.total
     rates = {layer: rate.percent for layer, rate in total.layers.items() if rate.percent is not None}
-    values = (
-        len(board.workers),
-        total.connections,
-        total.subscriptions,
-        total.events_per_second,
-        total.queries_per_second,
-        _high(figures for name, figures in total.recent.items() if name.startswith("query/")),
-        _high(figures for name, figures in total.recent.items() if name == "ok"),
-        total.lag_seconds,
-        sum(pool.in_use for pool in total.pools.values()),
-        sum(pool.waiting for pool in total.pools.values()),
-        total.cpu_percent,
-        total.memory.get("rss"),
-    )
-    return dict(zip(_OF_BOARD, values, strict=True)) | {"hit_rates": Jsonb(rates)}
-
-
-_OF_BOARD = (
-    "workers",
-    "connections",
-    "subscriptions",
-    "events_per_second",
-    "queries_per_second",
-    "query_p95_seconds",
-    "ok_p95_seconds",
-    "position_lag_seconds",
-    "pool_used",
-    "pool_waiting",
-    "cpu_percent",
-    "memory_bytes",
-)
+    found = {
+        "workers": len(board.workers),
+        "connections": total.connections,
+        "subscriptions": total.subscriptions,
+        "events_per_second": total.events_per_second,
+        "queries_per_second": total.queries_per_second,
+        "query_p95_seconds": p95(recent_queries(total)),
+        "ok_p95_seconds": p95(total.recent.get("ok")),
+        "position_lag_seconds": total.lag_seconds,
+        "pool_used": sum(pool.in_use for pool in total.pools.values()),
+        "pool_waiting": sum(pool.waiting for pool in total.pools.values()),
+        "cpu_percent": total.cpu_percent,
+        "memory_bytes": total.memory.get("rss"),
+    }
+    return (found if board.workers else dict.fromkeys(found)) | {"hit_rates": Jsonb(rates)}
 
 
 def jobs_waiting() -> int | None:
@@ -120,13 +102,3 @@ def points(period: str, now: datetime) -> list[Point]:
         begin = end - timedelta(seconds=seconds - step)
         cursor.execute(statement("history"), {"begin": begin, "end": end, "step": step})
         return [Point(*row) for row in cursor.fetchall()]
-
-
-def _high(parts: Iterable[HistogramFigures]) -> float | None:
-    """The value that 95 in 100 are below, over histograms of the same buckets."""
-    found = list(parts)
-    same = [part for part in found if part.bounds == found[0].bounds]
-    if not same:
-        return None
-    counts = [sum(column) for column in zip(*(part.counts for part in same), strict=True)]
-    return HistogramFigures(same[0].bounds, counts, 0.0).quantile(HIGH)

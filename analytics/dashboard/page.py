@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from analytics.dashboard import charts, reading
-from analytics.dashboard.live import CARDS, Live, Row, live
+from analytics.dashboard.cards import CARDS
+from analytics.dashboard.live import BAD, Live, Row, live
 from analytics.dashboard.reading import Job
 from analytics.dashboard.summary import popular, top_kinds
 from analytics.dashboard.wording import count, duration, latency
@@ -39,7 +40,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": "Dashboard",
         "dashboard": {
             "live": now,
-            "level": "bad" if now.faults else "good",
+            "level": now.level,
             "cards": cards,
             "tables": now.tables,
             "charts": charts.CHARTS,
@@ -68,7 +69,7 @@ def _job_row(job: Job, now: datetime) -> Row:
         return Row(job.name, [job.name, "has not run", "", "", ""])
     ago = f"{duration((now - run.started_at).total_seconds())} ago"
     cells = [job.name, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
-    return Row(job.name, cells, "bad" if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
+    return Row(job.name, cells, BAD if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
 
 
 View = Callable[[HttpRequest], HttpResponse]

@@ -3,7 +3,8 @@
 import pytest
 
 from analytics.dashboard import wording
-from analytics.dashboard.live import CARDS, Live, live
+from analytics.dashboard.cards import CARDS
+from analytics.dashboard.live import Live, live
 from analytics.models import Minute
 from relay.caching.registry import CacheFigures
 from relay.services.figures import EMPTY, Board, board
