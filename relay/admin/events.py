@@ -9,9 +9,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from relay.admin.filters import KindFilter, TimeFilter, time_range
+from relay.admin.matching import matching
 from relay.admin.readonly import StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
-from relay.admin.search import HEX_KEY, BadSearch, matching, parse_search
+from relay.admin.search import HEX_KEY, BadSearch, parse_search
 from relay.admin.showing import (
     author_link,
     block,

@@ -8,7 +8,8 @@ from django.contrib.admin import ListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 
-from relay.admin.search import BadSearch, between, kind_number, moment
+from relay.admin.matching import between
+from relay.admin.search import BadSearch, kind_number, moment
 from relay.storage.browse import Events
 
 

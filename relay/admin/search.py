@@ -15,9 +15,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 
-from relay.models import Event
 from relay.protocol import nip19
-from relay.storage.browse import Events, newest_version, with_tag
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 _TERM = re.compile(r'([^\s:"]+):"([^"]*)"|(\S+)')
@@ -155,24 +153,3 @@ def moment(text: str, *, is_end: bool = False) -> int:
         return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         raise BadSearch(f"“{text[:80]}” is not a time: write 2026-01-31, 2026-01-31T12:00 or Unix seconds.") from None
-
-
-def matching(events: Events, search: Search) -> Events:
-    """Those of `events` that the search asks for."""
-    if search.key is not None:
-        # Asked beforehand, because no single index answers "id or author" in order.
-        is_id = Event.objects.filter(id=search.key).exists()
-        events = events.filter(id=search.key) if is_id else events.filter(pubkey=search.key)
-    if search.address is not None:
-        events = events.filter(id=newest_version(*search.address) or "")
-    fields = {"id": search.id, "pubkey": search.author, "kind": search.kind}
-    events = events.filter(**{field: value for field, value in fields.items() if value is not None})
-    events = between(events, search.since, search.until)
-    return events if search.tag is None else with_tag(events, search.tag, search.since, search.until)
-
-
-def between(events: Events, since: int | None, until: int | None) -> Events:
-    """Those of `events` that were created from `since` to `until` (Unix seconds, None: no bound)."""
-    if since is not None:
-        events = events.filter(created_at__gte=since)
-    return events if until is None else events.filter(created_at__lte=until)
