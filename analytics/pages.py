@@ -1,6 +1,6 @@
-"""A page of the roll-up on its way into the tables, and the cursor that moves with it.
+"""A page of the roll-up on its way into the tables.
 
-Rule: called inside the transaction that holds the cursor.
+Rule: called inside the transaction that holds the cursor (cursor.py), which moves in it.
 """
 
 from collections.abc import Sequence
@@ -13,70 +13,16 @@ from analytics import deeds
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.statements import statement
 
-
-@dataclass(slots=True)
-class Cursor:
-    """How far the roll-up has come (sql/rollup.sql). `newest`: where the order stands, `current_epoch`: its epoch."""
-
-    epoch: int
-    position: int
-    events: int
-    scan_created_at: int
-    scan_id: bytes | None
-    newest: int
-    current_epoch: int
-
-    @classmethod
-    def held(cls) -> "Cursor | None":
-        """The cursor, locked until the transaction ends; None while another one holds it."""
-        with connection.cursor() as sql:
-            sql.execute(
-                "SELECT epoch, position, events, coalesce(scan_created_at, 0), scan_id, relay_position(), "
-                "relay_current_epoch() FROM analytics_cursor FOR UPDATE SKIP LOCKED"
-            )
-            row = sql.fetchone()
-        return row and cls(*row)
-
-    @property
-    def is_scanning(self) -> bool:
-        return self.scan_id is not None
-
-    def fits(self, rows: Sequence[tuple[Any, ...]]) -> bool:
-        """Whether these rows of the log are what comes next: same epoch, no hole, and no end before the cursor."""
-        if self.epoch != self.current_epoch:
-            return False
-        return rows[0][0] == self.position + 1 if rows else self.newest == self.position
-
-    def move(self, position: int, events: int) -> None:
-        """Everything up to `position` is in; the store holds `events` more than before."""
-        self.position = position
-        self.events += events
-        self._set("position = %s, events = %s", [self.position, self.events])
-
-    def begin_scan(self, created_at: int) -> None:
-        """Read the tables from `created_at` downwards. Position, epoch and the number of events are those of now."""
-        self._set(
-            "(position, events, epoch) = (SELECT relay_position(), count(*), relay_current_epoch() FROM relay_event), "
-            "scan_created_at = %s, scan_id = ''",
-            [created_at],
-        )
-
-    def scan_to(self, created_at: int, event_id: bytes) -> None:
-        """The row that was read last."""
-        self._set("scan_created_at = %s, scan_id = %s", [created_at, event_id])
-
-    def end_scan(self) -> None:
-        """The tables are read; the log follows."""
-        self._set("scan_created_at = NULL, scan_id = NULL", [])
-
-    def _set(self, columns: str, values: list[Any]) -> None:
-        with connection.cursor() as sql:
-            sql.execute(f"UPDATE analytics_cursor SET {columns}", values)  # noqa: S608  constant text
+LogRow = tuple[Any, ...]
+"""A row of sql/read_log.sql: number, whether it was added, id, and the columns of `Row` after it, all None when the
+event is gone."""
 
 
 @dataclass(slots=True)
 class Row:
-    """A stored event as the roll-up reads it. `json` is None for kinds that it does not look into, and long ones."""
+    """A stored event as the roll-up reads it. `bytes`: of its text; `json` is None for kinds that the roll-up does not
+    look into, and for long ones.
+    """
 
     event_id: bytes
     pubkey: bytes
@@ -89,12 +35,19 @@ class Row:
 
 @dataclass(slots=True)
 class Page:
-    """What one transaction takes in: events that are there, ids of those that went, and what that means in numbers."""
+    """What one transaction takes in: events that are there, and ids of those that went.
+
+    `added`: how many the log says were added, those included that are gone again and so are not among the rows.
+    """
 
     rows: list[Row] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
     added: int = 0
-    bytes_added: int = 0
+
+    @property
+    def bytes_added(self) -> int:
+        """Bytes of the texts of the rows."""
+        return sum(row.bytes for row in self.rows)
 
 
 def write(page: Page, now: int) -> None:

@@ -10,11 +10,11 @@ the position at which that began.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection, transaction
 
-from analytics.pages import Cursor, Page, Row, write
+from analytics.cursor import Cursor
+from analytics.pages import LogRow, Page, Row, write
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.runlog import Run, Skipped
 from analytics.statements import statement
@@ -90,15 +90,22 @@ def clock() -> int:
         return int(cursor.fetchone()[0])
 
 
-def _log_after(position: int, limit: int) -> list[tuple[Any, ...]]:
+def _log_after(position: int, limit: int) -> list[LogRow]:
     with connection.cursor() as cursor:
         cursor.execute(statement("read_log"), {"position": position, "limit": limit})
         return list(cursor.fetchall())
 
 
-def _follow(cursor: Cursor, rows: Sequence[tuple[Any, ...]]) -> None:
+def _follow(cursor: Cursor, rows: Sequence[LogRow]) -> None:
     if not rows:
         return
+    page, now = _page_of(rows), clock()
+    write(page, now)
+    cursor.move(rows[-1][0], page.added - len(page.removed))
+    _note_growth(page, cursor.events, now)
+
+
+def _page_of(rows: Sequence[LogRow]) -> Page:
     page = Page()
     for _, is_added, event_id, *event in rows:
         if not is_added:
@@ -107,21 +114,14 @@ def _follow(cursor: Cursor, rows: Sequence[tuple[Any, ...]]) -> None:
             page.added += 1
             if event[0] is not None:  # None: removed since; its removal follows
                 page.rows.append(Row(bytes(event_id), *event))
-    page.bytes_added = sum(row.bytes for row in page.rows)
-    now = clock()
-    write(page, now)
-    cursor.move(rows[-1][0], page.added - len(page.removed))
-    with connection.cursor() as growth:
-        growth.execute(
-            statement("grow"),
-            {
-                "now": now,
-                "added": page.added,
-                "removed": len(page.removed),
-                "bytes_added": page.bytes_added,
-                "events": cursor.events,
-            },
-        )
+    return page
+
+
+def _note_growth(page: Page, events: int, now: int) -> None:
+    """What the page changed, in the hour of `now`; `events`: how many are stored after it."""
+    figures = {"added": page.added, "removed": len(page.removed), "bytes_added": page.bytes_added, "events": events}
+    with connection.cursor() as sql:
+        sql.execute(statement("grow"), {"now": now, **figures})
 
 
 def _begin_anew(cursor: Cursor) -> None:

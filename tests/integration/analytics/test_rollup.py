@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from analytics import pages, pruning, rollup
+from analytics import pruning, rollup
+from analytics.cursor import Cursor
 from analytics.popularity import DAY_SECONDS, REPORT_SECONDS, WINDOW_SECONDS, window_begin
 from analytics.runlog import Skipped
 from relay.storage import retention
@@ -92,7 +93,7 @@ def test_a_run_that_is_killed_anywhere_leaves_no_gap_and_no_double(
 ) -> None:
     events = week(20)
     ledger.publish(*events)
-    owner: Any = rollup if place == "write" else pages.Cursor
+    owner: Any = rollup if place == "write" else Cursor
     real, calls = getattr(owner, place), 0
 
     def dies_the_third_time(*args: Any) -> Any:

@@ -1,0 +1,76 @@
+"""How far the roll-up has come: one row that is locked by whoever moves it.
+
+Rule: it moves in the transaction that writes what it passes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+from analytics.pages import LogRow
+
+
+@dataclass(slots=True)
+class Cursor:
+    """The row of sql/rollup.sql, and with it `newest`: where the order stands, `current_epoch`: its epoch.
+
+    `events`: how many are stored at `position`. While the tables are read `scan_id` is that of the row that was read
+    last, empty before the first, and `scan_created_at` its time (Unix seconds).
+    """
+
+    epoch: int
+    position: int
+    events: int
+    scan_created_at: int
+    scan_id: bytes | None
+    newest: int
+    current_epoch: int
+
+    @classmethod
+    def held(cls) -> "Cursor | None":
+        """The cursor, locked until the transaction ends; None while another one holds it."""
+        with connection.cursor() as sql:
+            sql.execute(
+                "SELECT epoch, position, events, coalesce(scan_created_at, 0), scan_id, relay_position(), "
+                "relay_current_epoch() FROM analytics_cursor FOR UPDATE SKIP LOCKED"
+            )
+            row = sql.fetchone()
+        return row and cls(*row)
+
+    @property
+    def is_scanning(self) -> bool:
+        return self.scan_id is not None
+
+    def fits(self, rows: Sequence[LogRow]) -> bool:
+        """Whether these rows of the log are what comes next: same epoch, no hole, and no end before the cursor."""
+        if self.epoch != self.current_epoch:
+            return False
+        return rows[0][0] == self.position + 1 if rows else self.newest == self.position
+
+    def move(self, position: int, events: int) -> None:
+        """Everything up to `position` is in; the store holds `events` more than before."""
+        self.position = position
+        self.events += events
+        self._set("position = %s, events = %s", [self.position, self.events])
+
+    def begin_scan(self, created_at: int) -> None:
+        """Read the tables from `created_at` downwards. Position, epoch and the number of events are those of now."""
+        self._set(
+            "(position, events, epoch) = (SELECT relay_position(), count(*), relay_current_epoch() FROM relay_event), "
+            "scan_created_at = %s, scan_id = ''",
+            [created_at],
+        )
+
+    def scan_to(self, created_at: int, event_id: bytes) -> None:
+        """The row that was read last."""
+        self._set("scan_created_at = %s, scan_id = %s", [created_at, event_id])
+
+    def end_scan(self) -> None:
+        """The tables are read; the log follows."""
+        self._set("scan_created_at = NULL, scan_id = NULL", [])
+
+    def _set(self, columns: str, values: list[Any]) -> None:
+        with connection.cursor() as sql:
+            sql.execute(f"UPDATE analytics_cursor SET {columns}", values)  # noqa: S608  constant text
