@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -55,11 +56,23 @@ def install() -> int:
 
 
 def send(name: str) -> None:
-    """Run a job now, on whichever worker is free. Raises KeyError, and kombu's OperationalError without a broker."""
-    from celery import current_app
+    """Run a job now as the software has it, on whichever Celery worker is free, also without an entry in the schedule.
 
+    Raises KeyError for a name that no job has, and kombu's OperationalError without a broker.
+    """
     job = job_named(name)
     current_app.send_task(job.task, job.arguments, expires=max(60.0, job.every_seconds))
+
+
+def send_entry(entry: PeriodicTask) -> None:
+    """Run an entry now as operators have it. Raises kombu's OperationalError without a broker."""
+    current_app.send_task(
+        entry.task,
+        args=json.loads(entry.args),
+        kwargs=json.loads(entry.kwargs),
+        queue=entry.queue or None,
+        headers={"periodic_task_name": entry.name},
+    )
 
 
 def _install(job: Job, written: float | None, entry: PeriodicTask | None) -> bool:

@@ -1,9 +1,7 @@
 """The schedule, as operators see and change it: django-celery-beat's entries, with the last run of each."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from celery import current_app
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
@@ -26,6 +24,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from analytics.dashboard.wording import duration, latency
 from analytics.models import JobRun
+from analytics.schedule import send_entry
 from relay.admin.looks import ModelAdmin
 from relay.admin.showing import isolated
 
@@ -52,17 +51,6 @@ class JobForm(_Form):
         super().__init__(*args, **kwargs)
         self.fields["regtask"].widget = _Select()
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
-
-
-def run_now(entry: PeriodicTask) -> None:
-    """Send the job to whichever Celery worker is free. Raises kombu's OperationalError without a broker."""
-    current_app.send_task(
-        entry.task,
-        args=json.loads(entry.args),
-        kwargs=json.loads(entry.kwargs),
-        queue=entry.queue or None,
-        headers={"periodic_task_name": entry.name},
-    )
 
 
 @admin.register(PeriodicTask)
@@ -107,7 +95,7 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
         sent = 0
         try:
             for entry in entries:
-                run_now(entry)
+                send_entry(entry)
                 self.log_change(request, entry, "Asked for a run.")
                 sent += 1
         except OperationalError:

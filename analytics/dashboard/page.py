@@ -13,10 +13,11 @@ from django.utils import timezone
 from analytics.dashboard import charts, reading
 from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import BAD, Live, Row, live
-from analytics.dashboard.reading import Job
+from analytics.dashboard.reading import LastRun
 from analytics.dashboard.summary import popular, top_kinds
 from analytics.dashboard.wording import count, duration, latency
 from analytics.history import jobs_waiting
+from analytics.models import JobRun
 
 PERMISSION = "analytics.view_minute"
 """Who may see the dashboard; other operators see the list of what they may."""
@@ -54,22 +55,21 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def live_now() -> Live:
     """What happens now, with the last runs of the jobs."""
     now = live(reading.board_now(), jobs_waiting(), charts.newest(), time.time())
-    now.tables["jobs"] = job_rows(reading.jobs(), timezone.now())
+    now.tables["jobs"] = job_rows(reading.last_runs(), timezone.now())
     return now
 
 
-def job_rows(jobs: Iterable[Job], now: datetime) -> list[Row]:
-    """The schedule with the last run of each entry, as texts."""
-    return [_job_row(job, now) for job in jobs]
+def job_rows(last_runs: Iterable[LastRun], now: datetime) -> list[Row]:
+    """The schedule with the last run of each entry, as texts: job, outcome, how long ago, how long it took, rows."""
+    return [_job_row(last.job, last.run, now) for last in last_runs]
 
 
-def _job_row(job: Job, now: datetime) -> Row:
-    run = job.run
+def _job_row(job: str, run: JobRun | None, now: datetime) -> Row:
     if run is None:
-        return Row(job.name, [job.name, "has not run", "", "", ""])
+        return Row(job, [job, "has not run", "", "", ""])
     ago = f"{duration((now - run.started_at).total_seconds())} ago"
-    cells = [job.name, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
-    return Row(job.name, cells, BAD if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
+    cells = [job, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
+    return Row(job, cells, BAD if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
 
 
 View = Callable[[HttpRequest], HttpResponse]

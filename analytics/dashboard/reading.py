@@ -22,17 +22,17 @@ def board_now() -> Board:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An entry of the schedule and its last run, None when it never ran."""
+class LastRun:
+    """The name of an entry of the schedule, and its last run: None when it never ran."""
 
-    name: str
+    job: str
     run: JobRun | None
 
 
-def jobs() -> list[Job]:
+def last_runs() -> list[LastRun]:
     """Every entry of the schedule, by name: one look-up in the log for each, however long the log is."""
     last = JobRun.objects.filter(job=OuterRef("name")).order_by("-started_at", "-id").values("pk")[:1]
     found = PeriodicTask.objects.order_by("name").values_list("name", Subquery(last))
     entries = [(str(name), run) for name, run in found]
     runs = JobRun.objects.in_bulk([run for _, run in entries if run is not None])
-    return [Job(name, runs.get(run)) for name, run in entries]
+    return [LastRun(name, runs.get(run)) for name, run in entries]
