@@ -26,7 +26,7 @@ RUNS_KEEP_DAYS: Final = 7
 def prune() -> int:
     """Take away what is too old; returns how many rows went."""
     now = clock()
-    gone = _recent(window_begin(now))
+    gone = _prune_recent(window_begin(now))
     for table, column, begin in (
         ("analytics_author_day", "day", window_begin(now)),
         ("analytics_kind_hour", "hour", now - HOURS_SECONDS),
@@ -42,7 +42,8 @@ def prune() -> int:
     return gone
 
 
-def _recent(begin: int) -> int:
+def _prune_recent(begin: int) -> int:
+    """Rows of events created before `begin` (Unix seconds)."""
     gone = 0
     for _ in range(BATCHES):
         with connection.cursor() as cursor:

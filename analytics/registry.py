@@ -19,10 +19,6 @@ class View:
         return f"{self.name}_one"
 
     @property
-    def sql_file(self) -> str:
-        return f"{self.name}.sql"
-
-    @property
     def job(self) -> str:
         """The name of its entry in the schedule, and of its runs."""
         return f"refresh-{self.name}"

@@ -21,7 +21,7 @@ def roll_up() -> int | None:
 
 @shared_task(name="analytics.tasks.refresh")  # type: ignore[untyped-decorator]
 def refresh(name: str) -> int | None:
-    """Refresh the view with this name; returns its rows, None when another one does it."""
+    """Refresh the view with this name; returns its rows, None when it was skipped."""
     return refresh_view(view_named(name))
 
 

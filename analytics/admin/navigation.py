@@ -8,8 +8,6 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-Model = tuple[str, str]
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -66,7 +66,7 @@ class PopularChangeList(NamedChangeList):
 class PopularEventAdmin(ViewAdmin[PopularEvent]):
     """Ranked by how many people engaged. The texts are those of strangers."""
 
-    view = "popular_events"
+    view_name = "popular_events"
     list_display = (
         "rank",
         "said",

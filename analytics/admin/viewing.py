@@ -32,9 +32,9 @@ class NamedChangeList(ChangeList):
 
 
 class ViewAdmin(ReadOnlyAdmin[M]):
-    """A list over the view named `view`: nothing to change, and a button that has it refreshed."""
+    """A list over the view named `view_name`: nothing to change, and a button that has it refreshed."""
 
-    view: str
+    view_name: str
     list_display_links = None
     list_before_template = "admin/analytics/refreshed.html"
 
@@ -46,14 +46,14 @@ class ViewAdmin(ReadOnlyAdmin[M]):
         return request.user.has_perm("django_celery_beat.change_periodictask")
 
     def get_urls(self) -> list[URLPattern]:
-        own = path("refresh/", self.admin_site.admin_view(self.refresh), name=f"refresh_{self.view}")
+        own = path("refresh/", self.admin_site.admin_view(self.refresh), name=f"refresh_{self.view_name}")
         return [own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         refreshed = {
             "run": JobRun.objects.filter(job=self._view.job).exclude(outcome=JobRun.Outcome.SKIPPED).first(),
             "entry": PeriodicTask.objects.filter(name=self._view.job).select_related("interval", "crontab").first(),
-            "url": reverse(f"admin:refresh_{self.view}") if self.has_refresh_permission(request) else "",
+            "url": reverse(f"admin:refresh_{self.view_name}") if self.has_refresh_permission(request) else "",
         }
         return super().changelist_view(request, {**(extra_context or {}), "refreshed": refreshed})
 
@@ -74,4 +74,4 @@ class ViewAdmin(ReadOnlyAdmin[M]):
 
     @property
     def _view(self) -> View:
-        return view_named(self.view)
+        return view_named(self.view_name)

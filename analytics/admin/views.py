@@ -18,7 +18,7 @@ from relay.admin.showing import author_link, event_link, isolated, search_link, 
 class TrendingHashtagAdmin(ViewAdmin[TrendingHashtag]):
     """By how many people used them in the last 24 hours."""
 
-    view = "trending_hashtags"
+    view_name = "trending_hashtags"
     list_display = ("rank", "tag", "authors", "authors_before", "events")
 
     @admin.display(description="hashtag")
@@ -32,7 +32,7 @@ class TrendingHashtagAdmin(ViewAdmin[TrendingHashtag]):
 class ActiveAuthorAdmin(ViewAdmin[ActiveAuthor]):
     """By events of today and the six days before."""
 
-    view = "active_authors"
+    view_name = "active_authors"
     list_display = ("rank", "author", "calls_itself", "events", "days")
 
     @admin.display(description="author")
@@ -51,7 +51,7 @@ class ActiveAuthorAdmin(ViewAdmin[ActiveAuthor]):
 class ReportedTargetAdmin(ViewAdmin[ReportedTarget]):
     """What people reported in the last 30 days."""
 
-    view = "reported_targets"
+    view_name = "reported_targets"
     list_display = ("what", "target_type", "reporters", "reports", "why", "first", "last")
     list_filter = ("target_type",)
 
@@ -80,7 +80,7 @@ class ReportedTargetAdmin(ViewAdmin[ReportedTarget]):
 class StoreGrowthAdmin(ViewAdmin[StoreGrowth]):
     """What each hour added and took away."""
 
-    view = "store_growth"
+    view_name = "store_growth"
     list_display = ("begin", "stored", "change", "text_added", "disk")
 
     @admin.display(description="hour (UTC)", ordering="hour")
