@@ -36,6 +36,7 @@ class Config:
     cache_url: str  # "": no cache
     instance: str  # this machine's name among those that serve the relay
     worker: str  # this process's number on this machine, "" for one that was started by hand
+    board: int | None  # descriptor of the memory that the workers of this machine share
 
 
 @cache
@@ -62,6 +63,7 @@ def config() -> Config:
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,
         worker=settings.RELAY_WORKER,
+        board=int(settings.RELAY_BOARD) if settings.RELAY_BOARD else None,
     )
 
 

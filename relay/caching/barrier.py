@@ -24,10 +24,12 @@ from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
-from relay.caching.announcements import LEASE_SECONDS, Announcements
+from relay.caching.announcements import Announcements
+from relay.caching.board import Board
 from relay.caching.chores import Chores
 from relay.caching.newest_number import MEMBER, NewestNumber, number_in
 from relay.caching.shared import Away, Reply, Shared
+from relay.caching.sole import LEASE_SECONDS, Sole
 from relay.protocol.errors import Failed
 from relay.storage.log import newest
 from relay.storage.reads import Reads
@@ -49,13 +51,19 @@ class Barrier:
     `repairs` of the key.
     """
 
-    def __init__(self, shared: Shared | None, reads: Reads, epoch: Callable[[], int]) -> None:
+    def __init__(
+        self, shared: Shared | None, reads: Reads, epoch: Callable[[], int], board: Board | None = None
+    ) -> None:
+        """Without a `board` this process is an instance by itself."""
+        self.from_board = 0
         self.fetches = 0
         self.asked_primary = 0
         self.repairs = 0
         self._chores = Chores()
+        self._board = board or Board.of_one()
+        self.sole = Sole(self._board, reads)
         self._number = NewestNumber(shared, reads, epoch)
-        self.announcements = Announcements(self._number, reads, self._chores)
+        self.announcements = Announcements(self._number, reads, self._chores, self._board, self.sole)
         self.announce = self.announcements.announce
         self._reads = reads
         self._waiting: list[Then] = []
@@ -67,20 +75,27 @@ class Barrier:
 
     def start(self) -> None:
         """Begin to look at the database while it is of use; needs a running loop."""
-        if self._number.shared is not None:
-            self._chores.begin(self._beat(), "relay barrier")
+        self.sole.start()
+        self._chores.begin(self._beat(), "relay barrier")
 
     async def stop(self) -> None:
         await self._chores.stop()
+        await self.sole.stop()
 
     def begin_anew(self) -> None:
         """Forget every number: another epoch has begun, which counts from where it was left."""
         self._least = self._number.stored = 0
         self._trusted_until = 0.0
+        self.sole.begin_anew()
         self.announcements.begin_anew()
 
     def join(self, then: Then) -> None:
-        """Call `then`, in a later turn, with the number up to which a copy must have come; None if nobody can say."""
+        """Call `then`, perhaps at once, with the number up to which a copy must have come; None if nobody can say."""
+        if self.sole.is_alone():
+            self.from_board += 1
+            self._used = monotonic()
+            then(self._highest())
+            return
         self._waiting.append(then)
         if not self._fetching:
             self._fetch()
@@ -90,7 +105,7 @@ class Barrier:
         self._fetching = True
         self._used = now = monotonic()
         shared = self._number.shared
-        if shared is None or now >= self._trusted_until:
+        if shared is None or now >= self._trusted_until or not self.sole.is_among_others():
             self._chores.begin(self._ask_primary(group), "relay barrier primary")
             return
         key = self._number.key
@@ -111,7 +126,7 @@ class Barrier:
             and shared.connection_number(self._number.key) == self._connection
         ):
             self._least = number
-            self._finish(group, number)
+            self._finish(group, self._highest())
             return
         if not isinstance(reply, Away) and (number is None or number < self._least):
             self._repair()
@@ -143,17 +158,22 @@ class Barrier:
         key = self._number.key
         connection = 0 if self._number.shared is None else self._number.shared.connection_number(key)
         self.asked_primary += 1
-        said = await newest(self._reads)
+        said = await newest(self._reads, self._board.name)
         if key != self._number.key:  # of an epoch that is over
             return said.position
         # A number from before the question that the order has not come to is none of its own.
         self._least = max(self._least, said.position) if said.position >= least else said.position
+        self.sole.saw(begin, said.claim)
         self._connection = connection
         if not said.announced or connection == 0:
             self._trusted_until = 0.0
         else:
             self._trusted_until = max(self._trusted_until, begin + LEASE_SECONDS)
         return said.position
+
+    def _highest(self) -> int:
+        """What this process knows to be acknowledged, here and elsewhere."""
+        return max(self._least, self._board.highest(self._number.epoch()))
 
     async def _beat(self) -> None:
         while True:

@@ -54,14 +54,14 @@ class NewestNumber:
         self.shared = shared
         self.stored = 0
         """Up to here the cache has said so much; whoever reads would notice if it said less since."""
+        self.epoch = epoch
         self._reads = reads
-        self._epoch = epoch
         self._key: tuple[int, bytes] = (-1, b"")
 
     @property
     def key(self) -> bytes:
         """The key of this epoch."""
-        epoch = self._epoch()
+        epoch = self.epoch()
         if self._key[0] != epoch:
             self._key = (epoch, f"relay:1:{{barrier:{epoch}}}:newest".encode())
         return self._key[1]

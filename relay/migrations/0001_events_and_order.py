@@ -8,9 +8,11 @@ import relay.models
 from relay.storage.statements import statement
 
 DOWN = """
-DROP FUNCTION IF EXISTS relay_write, relay_forget, relay_sweep_expired, relay_log_prune, relay_current_epoch,
-    relay_position, relay_log_make_room, relay_log_partition_size, relay_order_lock CASCADE;
-DROP TABLE IF EXISTS relay_event, relay_tag, relay_head, relay_change, relay_epoch, relay_unannounced CASCADE;
+DROP FUNCTION IF EXISTS relay_sole_claim, relay_others_at_work, relay_sole_end, relay_write, relay_forget, relay_sweep_expired,
+    relay_log_prune, relay_current_epoch, relay_position, relay_log_make_room, relay_log_partition_size,
+    relay_order_lock CASCADE;
+DROP TABLE IF EXISTS relay_event, relay_tag, relay_head, relay_change, relay_epoch, relay_unannounced, relay_sole,
+    relay_instance CASCADE;
 """
 
 
@@ -23,7 +25,7 @@ class Migration(migrations.Migration):
     dependencies: ClassVar[list[tuple[str, str]]] = []
 
     operations = [
-        migrations.RunSQL(sql("schema", "write_function", "log_functions"), DOWN),
+        migrations.RunSQL(sql("schema", "write_function", "log_functions", "sole"), DOWN),
         migrations.CreateModel(
             name="Event",
             fields=[

@@ -15,7 +15,8 @@ from relay.protocol.event import Event, StoredEvent, address
 from relay.protocol.limits import Limits
 from relay.protocol.messages import ok
 from relay.storage.batch import Entry
-from relay.storage.writer import Announce, Outcome, Writer
+from relay.storage.writer import Writer
+from relay.storage.written import Outcome
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
 
@@ -31,10 +32,19 @@ class Publisher:
     """Admits events and hands them to the writer, or, ephemeral ones, to whoever listens."""
 
     def __init__(
-        self, limits: Limits, ring: Callable[[], Ring], writer: Writer, hub: Hub, bus: Bus, *, announce: Announce
+        self,
+        limits: Limits,
+        ring: Callable[[], Ring],
+        writer: Writer,
+        hub: Hub,
+        bus: Bus,
+        *,
+        announce_known: Callable[[int], bool],
     ) -> None:
-        """`announce` as the writer has it: an event that is known here was perhaps not announced where it came from."""
-        self._announce = announce
+        """`announce_known` makes sure that every process can know of a position; False if that takes the database. An
+        event that is known here was perhaps not announced where it came from.
+        """
+        self._announce_known = announce_known
         self._limits = limits
         self._ring = ring
         self._writer = writer
@@ -47,9 +57,11 @@ class Publisher:
         since = time.perf_counter()
         try:
             stored = self.admit(event)
-            if stored is None:
+            known = self._ring().event(event.id)
+            if known is stored and self._announce_known(self._ring().position):
                 counters.events_duplicate += 1
-                return self._known(event.id, answer)
+                answer(event.id, ok(event.id, True, _KNOWN))
+                return False
             if kinds.is_ephemeral(event.kind):
                 counters.events_ephemeral += 1
                 self._hub.deliver_ephemeral(stored)
@@ -67,20 +79,8 @@ class Publisher:
             return False
         return True
 
-    def _known(self, event_id: str, answer: Answer) -> bool:
-        """Answer that the event is stored, once every process can know it; True if that comes later."""
-        told = False
-
-        def tell() -> None:
-            nonlocal told
-            told = True
-            answer(event_id, ok(event_id, True, _KNOWN))
-
-        self._announce(self._ring().position, tell)
-        return not told
-
-    def admit(self, event: Event) -> StoredEvent | None:
-        """The event as it will be stored, or None if just this event is stored already.
+    def admit(self, event: Event) -> StoredEvent:
+        """The event as it will be stored; as it is stored, if just this event was among the newest changes.
 
         Raises RelayError to refuse it.
         """
@@ -89,7 +89,7 @@ class Publisher:
             raise objection
         known = self._ring().event(event.id)
         if known is not None and known.json == event.json:
-            return None  # 01-E18: the same bytes were checked before
+            return known  # 01-E18: the same bytes were checked before
         if not event.has_valid_id():
             raise Invalid("the id is not the hash of the event")
         if not event.has_valid_signature():

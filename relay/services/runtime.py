@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from relay.caching.answers import Answers
 from relay.caching.barrier import Barrier
+from relay.caching.board import Board
 from relay.caching.clearing import Clearing
 from relay.caching.shared import Shared
 from relay.changes.change import Batch, Change
@@ -59,7 +60,8 @@ class Relay:
         self.hub = Hub(self.intake)
         self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral)
         self.shared = Shared(conf.cache_url) if conf.cache_url else None
-        self.barrier = Barrier(self.shared, self.reads, lambda: self.follower.epoch)
+        self.board = Board.of_one() if conf.board is None else Board.open(conf.board, int(conf.worker) - 1)
+        self.barrier = Barrier(self.shared, self.reads, lambda: self.follower.epoch, self.board)
         self.clearing = Clearing(self.shared) if self.shared is not None else None
         self.answers: Answers | None = None
         if conf.cache_layers != "none":
@@ -83,12 +85,18 @@ class Relay:
         self.writer = Writer(
             self._committed,
             self.barrier.announce,
+            instance=self.board.name,
             batch_events=conf.write_batch,
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
         )
         publisher = Publisher(
-            conf.limits, lambda: self.intake.ring, self.writer, self.hub, self.bus, announce=self.barrier.announce
+            conf.limits,
+            lambda: self.intake.ring,
+            self.writer,
+            self.hub,
+            self.bus,
+            announce_known=self.barrier.announcements.announce_known,
         )
         subscriber = Subscriber(self.hub, self.reads, self.answers, self.barrier)
         self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)

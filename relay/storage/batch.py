@@ -9,10 +9,10 @@ from relay.models import packed_value, tag_key
 from relay.protocol.event import StoredEvent
 
 WRITE = (
-    b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids, newest "
-    b"FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
+    b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids, newest, "
+    b"sole_serial, is_sole FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
     b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
-    b"$12::integer[], $13::text[])"
+    b"$12::integer[], $13::text[], $14::text)"
 )
 
 
@@ -30,8 +30,8 @@ def _array(values: Sequence[Any]) -> str:
     return "{" + ",".join([str(value) for value in values]) + "}"
 
 
-def columns(entries: Sequence[Entry]) -> list[Any]:
-    """The parameters of WRITE for `entries`, in the order that they shall have in the log."""
+def columns(entries: Sequence[Entry], me: str) -> list[Any]:
+    """The parameters of WRITE for `entries`, in the order that they shall have in the log, as the instance `me`."""
     events = [entry.event for entry in entries]
     jsons = [event.json for event in events]
     ends, end = [], 0
@@ -63,4 +63,5 @@ def columns(entries: Sequence[Entry]) -> list[Any]:
         _array(lengths),
         _array([number for number, _ in heads]),
         _array([d for _, d in heads]),
+        me,
     ]

@@ -6,6 +6,7 @@ from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.event import StoredEvent
 from relay.storage.channel import integer
 from relay.storage.reads import Reads
+from relay.storage.sole import Claim
 
 PAGE_CHANGES = 1_000
 """Changes of one read of the log: some megabytes at most, so that the loop is not held for long."""
@@ -33,14 +34,21 @@ class Newest(Struct, frozen=True, gc=False):
 
     position: int
     announced: bool
+    claim: Claim
 
 
-async def newest(reads: Reads) -> Newest:
-    """Up to where everything acknowledged before this call lies. Raises Failed."""
-    ((position, unannounced),) = await reads.fetch(
-        "SELECT relay_position(), EXISTS (SELECT FROM relay_unannounced WHERE until > clock_timestamp())"
+async def newest(reads: Reads, me: str = "") -> Newest:
+    """Up to where everything acknowledged before this call lies, and who claims the store, seen by the instance `me`.
+
+    Raises Failed.
+    """
+    ((position, unannounced, serial, mine, foreign),) = await reads.fetch(
+        "SELECT relay_position(), EXISTS (SELECT FROM relay_unannounced WHERE until > clock_timestamp()), "
+        "serial, coalesce(instance = $1::text, false), coalesce(instance <> $1::text, false) FROM relay_sole",
+        (me,),
     )
-    return Newest(integer(position), unannounced == b"\x00")
+    claim = Claim(integer(serial), mine == b"\x01", foreign == b"\x01")
+    return Newest(integer(position), unannounced == b"\x00", claim)
 
 
 async def stand_unannounced(reads: Reads, process: str, seconds: int) -> None:

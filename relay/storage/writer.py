@@ -8,18 +8,18 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import Enum
 from functools import partial
 
 import psycopg
-from msgspec import Struct
 
 from relay import metrics
-from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
-from relay.storage.channel import Broken, Channel, Row, integer, integers
+from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
+from relay.storage.sole import Claim
+from relay.storage.written import Outcome, Written, written_by
 
 log = logging.getLogger("relay.writer")
 
@@ -35,36 +35,17 @@ MAX_QUEUE_BYTES = 134_217_728
 """Of JSON text that waits in one process; more is refused, however few events it is."""
 
 
-class Outcome(Enum):
-    """What became of an event that was to be written."""
-
-    STORED = "stored"
-    DUPLICATE = "duplicate"
-    OUTDATED = "outdated"
-    FAILED = "failed"
-
-
-class Written(Struct, frozen=True, gc=False):
-    """One transaction: an outcome for each entry, and the changes that it committed (None if there were none).
-
-    `position` is a number of the order up to which lies whatever was stored or found, 0 when nothing was.
-    """
-
-    outcomes: Sequence[Outcome]
-    batch: Batch | None
-    position: int
-
-
 Waiter = Callable[[Entry, Outcome], None]
 """Told once what became of its entry; runs in the loop and must not raise."""
 
 
-Announce = Callable[[int, Callable[[], None]], None]
-"""Given a position and what is to be called, once, when every process can know that the order has come so far."""
+Announce = Callable[[int, Claim, Callable[[bool], None]], None]
+"""Given a position, the claim of the store it was written under, and what is to be called, once: with True when every
+process can know that the order has come so far, with False when that takes too long."""
 
 
-def _to_nobody(_position: int, then: Callable[[], None]) -> None:
-    then()
+def _to_nobody(_position: int, _claim: Claim, then: Callable[[bool], None]) -> None:
+    then(True)
 
 
 class Writer:
@@ -75,6 +56,7 @@ class Writer:
         on_commit: Callable[[Batch], None],
         announce: Announce = _to_nobody,
         *,
+        instance: str = "",
         batch_events: int,
         queue_events: int,
         write_seconds: float,
@@ -85,6 +67,7 @@ class Writer:
         self.largest_batch = 0
         self._on_commit = on_commit
         self._announce = announce
+        self._instance = instance
         self._batch_events = batch_events
         self._queue_events = queue_events
         self._write_seconds = write_seconds
@@ -192,13 +175,13 @@ class Writer:
         parts = [taken]
         try:
             while parts:
-                written = await self._attempt(parts[-1])
+                outcome = await self._attempt(parts[-1])
                 part = parts.pop()
-                if written is None:
+                if outcome is None:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
                 else:
-                    self._tell(part, written)
+                    self._tell(part, outcome)
         except asyncio.CancelledError:
             for part in parts:
                 self._tell(part, self._none(part))
@@ -221,23 +204,26 @@ class Writer:
             log.error("event %s cannot be stored: %r", taken[0][0].event.id, error)
             return self._none(taken)
 
-    def _tell(self, taken: Sequence[tuple[Entry, Waiter]], written: Written) -> None:
-        if written.batch is not None:
+    def _tell(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written) -> None:
+        if outcome.batch is not None:
             try:
-                self._on_commit(written.batch)
+                self._on_commit(outcome.batch)
             except Exception:
-                log.exception("the changes %d to %d could not be applied", written.batch.first, written.batch.last)
-        if written.position:
-            self._announce(written.position, partial(_answer, taken, written.outcomes))
+                log.exception("the changes %d to %d could not be applied", outcome.batch.first, outcome.batch.last)
+        if outcome.claim is not None:
+            self._announce(outcome.position, outcome.claim, partial(self._announced, taken, outcome))
         else:
-            _answer(taken, written.outcomes)
+            _answer(taken, outcome)
+
+    def _announced(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written, known: bool) -> None:
+        _answer(taken, outcome if known else self._none(taken))
 
     def _none(self, taken: Sequence[object]) -> Written:
         self.failures += len(taken)
-        return Written([Outcome.FAILED] * len(taken), None, 0)
+        return Written([Outcome.FAILED] * len(taken), None, 0, None)
 
     async def _write(self, entries: Sequence[Entry]) -> Written:
-        parameters = columns(entries)
+        parameters = columns(entries, self._instance)
         for attempt in range(RETRIES + 1):
             channel = await self._connected()
             try:
@@ -253,7 +239,7 @@ class Writer:
             self.events += len(entries)
             metrics.batch_events.observe(len(entries))
             self.largest_batch = max(self.largest_batch, len(entries))
-            return _written(entries, row)
+            return written_by(row, entries)
         raise AssertionError("unreachable")
 
     async def _connected(self) -> Channel:
@@ -268,8 +254,8 @@ class Writer:
             self._channel = None
 
 
-def _answer(taken: Sequence[tuple[Entry, Waiter]], outcomes: Sequence[Outcome]) -> None:
-    for (entry, waiter), outcome in zip(taken, outcomes, strict=True):
+def _answer(taken: Sequence[tuple[Entry, Waiter]], written: Written) -> None:
+    for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
         waiter(entry, outcome)
 
 
@@ -281,27 +267,3 @@ def _is_about_the_events(error: Exception) -> bool:
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return state.startswith("54")  # a limit of the server, such as the length of an index entry
     return not state.startswith("25")
-
-
-def _written(entries: Sequence[Entry], row: Row) -> Written:
-    """Outcomes and changes, numbered as the database numbered them: in the order of the entries, '-' before its '+'."""
-    first_seq, duplicates, outdated, replaced_by, replaced_ids, newest = row
-    outcomes = [Outcome.STORED] * len(entries)
-    for number in integers(duplicates):
-        outcomes[number - 1] = Outcome.DUPLICATE
-    for number in integers(outdated):
-        outcomes[number - 1] = Outcome.OUTDATED
-    seq = integer(first_seq)
-    if not seq:
-        return Written(outcomes, None, integer(newest))
-    replaced = {number: (replaced_ids or b"")[32 * i : 32 * i + 32] for i, number in enumerate(integers(replaced_by))}
-    changes: list[Change] = []
-    for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
-        if outcome is not Outcome.STORED:
-            continue
-        if number in replaced:
-            changes.append(Removed(seq, replaced[number].hex()))
-            seq += 1
-        changes.append(Added(seq, entry.event))
-        seq += 1
-    return Written(outcomes, Batch.of(changes), integer(newest))

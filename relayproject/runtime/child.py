@@ -54,7 +54,7 @@ class Child:
 
     heartbeat_seconds: how long it may be silent, None for one without a heartbeat. `ready` is set when it reports
     that it accepts connections; `deaths_before_ready` counts the lives that never came so far. `on_end` is called after
-    every life.
+    every life. `descriptors` are open in it under their numbers.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Child:
     deaths_before_ready: int = field(default=0, init=False)
     on_death: Callable[["Child"], None] | None = None
     on_end: Callable[[], None] | None = None
+    descriptors: tuple[int, ...] = ()
     _last_beat: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
 
@@ -108,12 +109,12 @@ class Child:
         environment = dict(self.environment)
         command = [sys.executable, "-m", self.module]
         if self.heartbeat_seconds is None:
-            self.process = spawn(command, environment=environment, folder=PROJECT)
+            self.process = spawn(command, environment=environment, folder=PROJECT, pass_fds=self.descriptors)
             return await ended(self.process)
         reader, writer = os.pipe()
         environment["RELAY_HEARTBEAT_FD"] = str(writer)
         try:
-            self.process = spawn(command, environment=environment, folder=PROJECT, pass_fds=[writer])
+            self.process = spawn(command, environment=environment, folder=PROJECT, pass_fds=[writer, *self.descriptors])
         finally:
             os.close(writer)
         return await self._live_by_heartbeat(self.process, reader, self.heartbeat_seconds)

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from relay.caching import board
 from relayproject import env, settings
 from relayproject.rules import problems
 from relayproject.runtime import metrics_folder
@@ -144,15 +145,17 @@ class Supervisor:
             raise SystemExit(1)
 
     async def _start_web(self, environment: dict[str, str]) -> None:
+        shared = board.make(settings.RELAY_WORKERS)
         for number in range(1, settings.RELAY_WORKERS + 1):
             self._keep(
                 Child(
                     f"relay worker {number}",
                     "relayproject.runtime.worker",
-                    {**environment, "RELAY_WORKER": str(number)},
+                    {**environment, "RELAY_WORKER": str(number), "RELAY_BOARD": str(shared)},
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_death=self._give_up_when_hopeless,
                     on_end=partial(self._forget, environment, f"worker-{number}"),
+                    descriptors=(shared,),
                 )
             )
         await self._unless_stopped(self._all_ready())

@@ -47,7 +47,7 @@ async def fill(maker: Maker, tell: Callable[[int], None]) -> Crowd:
     for start in range(0, maker.count, BATCH):
         made = [maker.event(number) for number in range(start, min(maker.count, start + BATCH))]
         entries = [Entry(StoredEvent.of(Event(**event)), "" if event["kind"] == 0 else None) for event in made]
-        parameters = columns(entries)
+        parameters = columns(entries, "")
         if under_way is not None:
             await under_way
         under_way = channel.send(WRITE, parameters).future  # PostgreSQL writes while the next ones are made

@@ -114,7 +114,8 @@ async def _writer(events: Sequence[dict[str, Any]]) -> list[Figure]:
     from relay.protocol.event import Event, StoredEvent
     from relay.storage.batch import Entry
     from relay.storage.database import connect
-    from relay.storage.writer import Outcome, Writer
+    from relay.storage.writer import Writer
+    from relay.storage.written import Outcome
 
     writer = Writer(lambda batch: None, batch_events=500, queue_events=100_000, write_seconds=30)
     writer.start()

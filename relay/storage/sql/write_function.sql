@@ -7,6 +7,7 @@
 --   keys              the tag keys, one after the other
 --   tag_events, tag_starts, tag_lengths   an entry a tag key: the event's number, where the key starts in `keys`, its length
 --   head_events, head_ds   an entry a replaceable event: its number, and its `d` in hex. No address twice in a batch.
+--   me   the name of the instance that writes
 -- Events come in the order in which they arrived, which becomes their order in the log.
 --
 -- Returns one row. Numbers of events count from 1.
@@ -15,14 +16,16 @@
 --   outdated    versions that lost against the head they met (01-K06, 01-K07)
 --   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
 --   newest      a number up to which the order holds whatever was found or written here, duplicates included
+--   sole_serial, is_sole   under which claim of the store that was (sole.sql), and whether it was that of `me`
 -- The changes are numbered in the order of the events; a replacement's '-' comes before its '+'.
 CREATE OR REPLACE FUNCTION relay_write(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
     jsons bytea, json_ends integer[], keys bytea,
     tag_events integer[], tag_starts integer[], tag_lengths integer[],
-    head_events integer[], head_ds text[],
+    head_events integer[], head_ds text[], me text,
     OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[],
-    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint)
+    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint,
+    OUT sole_serial bigint, OUT is_sole boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     total   integer := cardinality(created_ats);
@@ -30,6 +33,7 @@ DECLARE
     lost    integer[];
     gone    bytea[] := '{}';
     last    bigint;
+    owner   text;
 BEGIN
     -- 1. What only costs: the rows, before the lock.
     IF total = 1 THEN
@@ -86,13 +90,21 @@ BEGIN
     replaced_by := '{}';
     replaced_ids := '';
     first_seq := 0;
+
+    -- 2. What decides: under the lock of the order, which duplicates alone need not take.
+    IF cardinality(added) > 0 THEN
+        PERFORM relay_order_lock();
+    END IF;
+    SELECT serial, instance INTO sole_serial, owner FROM relay_sole;
+    is_sole := coalesce(owner = me, false);
+    IF owner <> me THEN
+        PERFORM relay_order_lock();
+        SELECT e.sole_serial, e.is_sole INTO sole_serial, is_sole FROM relay_sole_end(me) AS e;
+    END IF;
     IF cardinality(added) = 0 THEN
         newest := relay_position();
         RETURN;
     END IF;
-
-    -- 2. What decides: under the lock of the order.
-    PERFORM relay_order_lock();
     IF cardinality(head_events) > 0 THEN
         WITH version AS (
             SELECT n, substr(pubkeys, 32 * n - 31, 32) AS pubkey, kinds[n] AS kind, decode(d, 'hex') AS d,

@@ -41,7 +41,7 @@ class Ledger:
         entries = [entry(event) for event in events]
         pages = [[one] for one in entries] if any(one.d is not None for one in entries) else [entries]
         for page in pages:
-            psycopg.RawCursor(self.tables.connection).execute(WRITE, columns(page))
+            psycopg.RawCursor(self.tables.connection).execute(WRITE, columns(page, ""))
 
     def remove(self, *events: Json) -> None:
         """Take events away as every removal does: rows and changes in one transaction."""

@@ -20,5 +20,9 @@ def tables(database: Tables) -> Iterator[Tables]:
 
 
 def forget_notes(tables: Tables) -> None:
-    """A process that ended while it stood apart left its note, and for some seconds nobody would believe the cache."""
+    """A process that ended while it stood apart left its note, and for some seconds nobody would believe the cache; one
+    that was killed left word that it is at work, and nobody would be alone.
+    """
     tables.connection.execute("DELETE FROM relay_unannounced")
+    tables.connection.execute("DELETE FROM relay_instance")
+    tables.connection.execute("UPDATE relay_sole SET serial = serial + 1, instance = NULL")

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from relay.caching import newest_number
-from relay.caching.announcements import HOLD_SECONDS, LEASE_SECONDS
 from relay.caching.barrier import Barrier
 from relay.caching.shared import Shared
 from relay.caching.shared.client import PATIENCE_SECONDS
+from relay.caching.sole import HOLD_SECONDS, LEASE_SECONDS
 from relay.storage.log import newest
 from relay.storage.reads import Reads
+from relay.storage.sole import Claim, claim
 from tests.events import sign_event
 from tests.integration.caching.cable import Cable
 from tests.integration.caching.valkeys import Node, folder, free_ports, guarded, nodes, until
@@ -45,6 +46,7 @@ class Process:
     def __init__(self, url: str, reads: Reads) -> None:
         self.shared = Shared(url)
         self.barrier = Barrier(self.shared, reads, lambda: EPOCH)
+        self.claim = Claim(0, False)
 
     async def number(self) -> int | None:
         """What a copy must have applied before it may answer."""
@@ -54,9 +56,9 @@ class Process:
 
     async def announce(self, position: int) -> None:
         """Returns when the OK may go out."""
-        told = asyncio.Event()
-        self.barrier.announce(position, told.set)
-        await asyncio.wait_for(told.wait(), 10)
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.barrier.announce(position, self.claim, told.set_result)
+        assert await asyncio.wait_for(told, 10)
 
     async def trust(self) -> None:
         """Returns when it takes the cache's word."""
@@ -81,9 +83,16 @@ async def start(server: Node, reads: Reads, tables: Tables) -> AsyncIterator[Sta
             await until(lambda: process.shared.up)
             process.barrier.start()
             started.push_async_callback(process.barrier.stop)
+            process.claim = await claim(reads, "a process")
             return process
 
         yield begin
+
+
+@pytest.fixture(autouse=True)
+def others(tables: Tables) -> None:
+    """Somebody is always at work elsewhere, so that none of these processes has the store for itself."""
+    tables.connection.execute("INSERT INTO relay_instance VALUES ('elsewhere', clock_timestamp() + interval '1 hour')")
 
 
 def commit(tables: Tables) -> int:
@@ -266,7 +275,7 @@ async def test_the_server_that_takes_over_may_have_lost_the_newest_numbers(reads
             assert await reader.number() == position
             await reader.trust()
             assert await reader.number() == position
-            assert stored(servers.replica) == position
+            await until_stored(servers.replica, position)
         finally:
             for process in (writer, reader):
                 await process.barrier.stop()

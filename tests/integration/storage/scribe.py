@@ -13,7 +13,8 @@ from relay.protocol.event import Event, StoredEvent, address
 from relay.storage.batch import Entry
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
-from relay.storage.writer import Outcome, Writer
+from relay.storage.writer import Writer
+from relay.storage.written import Outcome
 
 Json = dict[str, Any]
 

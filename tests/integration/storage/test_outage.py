@@ -15,7 +15,7 @@ from relay.protocol.limits import Limits
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
 from relay.storage.statements import statement
-from relay.storage.writer import Outcome
+from relay.storage.written import Outcome
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.postgres import DATABASE, PORT, USER, EmbeddedPostgres
 from tests.events import unsigned_event
@@ -43,7 +43,7 @@ async def scribe(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(connections["default"], "settings_dict", {**place, "OPTIONS": {}})
     with psycopg.connect(conninfo(), autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        for name in ("schema", "write_function", "log_functions"):
+        for name in ("schema", "write_function", "log_functions", "sole"):
             connection.execute(statement(name))
     made = Scribe(write_seconds=5)
     made.writer.start()

@@ -13,7 +13,7 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.log import changes_after
 from relay.storage.reads import Reads
-from relay.storage.writer import Outcome
+from relay.storage.written import Outcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, replay
 

@@ -12,7 +12,7 @@ from relay.changes.change import Removed
 from relay.storage import retention
 from relay.storage.log import LogPruned, changes_after
 from relay.storage.reads import Reads
-from relay.storage.writer import Outcome
+from relay.storage.written import Outcome
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables
 

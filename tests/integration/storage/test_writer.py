@@ -11,7 +11,7 @@ from relay.changes.change import Added
 from relay.protocol.errors import Failed
 from relay.storage.batch import Entry, columns
 from relay.storage.reads import Reads
-from relay.storage.writer import Outcome
+from relay.storage.written import Outcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, entry
 
@@ -357,7 +357,7 @@ async def test_a_listener_that_fails_does_not_end_the_writing(tables: Tables) ->
 
 
 def test_columns_of_a_batch_count_bytes_not_characters() -> None:
-    given = columns([entry(note(1, content="é"))])
+    given = columns([entry(note(1, content="é"))], "")
     assert int(given[6].strip("{}")) == len(given[5])
 
 
