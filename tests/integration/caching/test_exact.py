@@ -16,6 +16,7 @@ import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from hypothesis import HealthCheck, given, settings
 
+from relay.caching.board import make
 from relay.services import follow
 from relay.services.runtime import Relay
 from tests import strategies
@@ -198,8 +199,20 @@ class Harm:
         return "start"
 
 
-async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int]) -> list[Relay]:
-    relays = [await start_relay(cache_url=server.url, cache_layers="l1+l2", limits=limits(), **sizes) for _ in range(2)]
+async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int], *, neighbours: bool) -> list[Relay]:
+    """Two workers of one instance, which has the store for itself, or two instances."""
+    shared = [make(2)] * 2 if neighbours else [make(1), make(1)]
+    places = [(shared[0], "1"), (shared[1], "2" if neighbours else "1")]
+    try:
+        relays = [
+            await start_relay(
+                cache_url=server.url, cache_layers="l1+l2", limits=limits(), board=board, worker=worker, **sizes
+            )
+            for board, worker in places
+        ]
+    finally:
+        for descriptor in set(shared):
+            os.close(descriptor)
     await until(lambda: all(relay.shared is not None and relay.shared.up for relay in relays))
     return relays
 
@@ -243,13 +256,15 @@ async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
     tables: Tables, sizes: str, seed: int,
 ) -> None:  # fmt: skip
     chance = Chance(seed, drawn)
-    relays = await two_relays(start_relay, servers[0], SIZES[sizes])
+    neighbours = (list(SIZES).index(sizes) + seed) % 2 == 0
+    relays = await two_relays(start_relay, servers[0], SIZES[sizes], neighbours=neighbours)
     model, harm = Model(relays), Harm(servers[0], chance)
     failures = sum(relay.reads.failures for relay in relays)
     for _ in range(STEPS):
         await step(model, chance, harm)
     used = layers_used(relays)
     print(sizes, seed, used)
+    assert neighbours == any(relay.barrier.from_board for relay in relays)
     assert used["results"] > 0 or used["window"] > 0
     assert sum(relay.reads.failures for relay in relays) == failures
 
@@ -261,7 +276,7 @@ async def test_each_answer_is_the_oracles_with_the_bus_cut(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 0.1)
     chance = Chance(seed, drawn)
-    relays = await two_relays(start_relay, servers[0], SMALL)
+    relays = await two_relays(start_relay, servers[0], SMALL, neighbours=seed % 2 == 0)
     model, harm = Model(relays), Harm(servers[0], chance)
     for number in range(STEPS):
         if number % 15 == 5:
