@@ -47,7 +47,6 @@ class Counters:
 
     def closed(self, code: int) -> None:
         """Count one accepted connection that ended with `code`."""
-        self.buffers_shrunk = 0  # parsers replaced because their buffer had grown
         self.closes[code] = self.closes.get(code, 0) + 1
 
 
