@@ -58,6 +58,11 @@ class Announcements:
         self._free_from = 0.0
         self._free_until = 0.0
 
+    @property
+    def apart(self) -> bool:
+        """True from the first OK that the cache could not be told of until it is told again."""
+        return self._holding is not None
+
     def begin_anew(self) -> None:
         """Forget every number: another epoch has begun."""
         self._highest = 0

@@ -36,7 +36,7 @@ class Sole:
 
     def __init__(self, board: Board, reads: Reads) -> None:
         self.claims = 0
-        """How often this process has tried to claim the store or ended another's claim, beside saying that it works."""
+        """How often this process, having looked and written nothing, has set out to end another instance's claim."""
         self._name = board.name
         self._reads = reads
         self._chores = Chores()
@@ -57,6 +57,14 @@ class Sole:
         """Forget what was seen: another epoch has begun."""
         self._claim = Claim(NEVER_SEEN, False)
         self._until = 0.0
+
+    @property
+    def has_claim(self) -> bool:
+        """True if the claim was this instance's when last heard of it, CLAIM_SECONDS ago; longer without a database.
+
+        For showing, since it holds while nobody asks as well; answers go by `is_alone`.
+        """
+        return self._claim.mine
 
     def is_alone(self) -> bool:
         """True while nobody outside this instance can acknowledge anything."""

@@ -292,6 +292,7 @@ async def test_a_writer_without_the_cache_holds_its_oks_until_every_reader_knows
         writer, reader = await start(cable.url), await start()
         await acknowledged(writer, tables)
         await reader.trust()
+        assert not writer.barrier.announcements.apart
         cable.cut()
         begin = time.monotonic()
         position = commit(tables)
@@ -308,8 +309,10 @@ async def test_a_writer_without_the_cache_holds_its_oks_until_every_reader_knows
             position = await acknowledged(writer, tables)
             assert await reader.number() == position
         assert writer.barrier.announcements.held == held
+        assert writer.barrier.announcements.apart
         cable.mend()
         await until(lambda: stored(server) == position)
+        await until(lambda: not writer.barrier.announcements.apart)
         await until(lambda: not tables.rows("SELECT FROM relay_unannounced"))
         await reader.trust()
         assert await reader.number() == await acknowledged(writer, tables) - 1

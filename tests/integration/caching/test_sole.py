@@ -131,6 +131,13 @@ async def test_an_instance_that_is_alone_answers_by_its_own_memory(start: StartI
     assert reader.barrier.from_board == asked + 20
 
 
+async def test_it_knows_that_it_has_the_claim_while_nobody_asks(start: StartInstance) -> None:
+    first = await start()
+    await until(lambda: all(worker.barrier.sole.has_claim for worker in first))
+    second = await start()
+    await until(lambda: not any(worker.barrier.sole.has_claim for worker in (*first, *second)))
+
+
 async def test_it_tells_the_shared_cache_nothing(start: StartInstance, server: Node) -> None:
     writer, reader = await start(server.url)
     await until(lambda: writer.shared is not None and writer.shared.up)
