@@ -29,7 +29,7 @@ def async_client(url: str, patience_seconds: float) -> Any:
     retry = AsyncRetry(NoBackoff(), 0)
     if address.topology is Topology.SENTINEL:
         sentinel: Any = AsyncSentinel
-        return sentinel(_places(address), sentinel_kwargs=limits).master_for(
+        return sentinel(_places(address), sentinel_kwargs={**limits, "retry": retry}).master_for(
             address.master_name, db=address.database, retry=retry, **_login(address), **limits
         )
     return redis.asyncio.from_url(_named(url), retry=retry, max_connections=4, **limits)
@@ -46,7 +46,7 @@ def client(url: str, patience_seconds: float) -> Any:
     retry = Retry(NoBackoff(), 1)
     if address.topology is Topology.SENTINEL:
         watch: Any = Sentinel
-        return watch(_places(address), sentinel_kwargs=limits).master_for(
+        return watch(_places(address), sentinel_kwargs={**limits, "retry": retry}).master_for(
             address.master_name, db=address.database, retry=retry, **_login(address), **limits
         )
     return redis.from_url(_named(url), retry=retry, max_connections=8, **limits)
