@@ -128,7 +128,7 @@ class Relay:
             except Failed:
                 if time.monotonic() > deadline:
                     raise
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.02)
         self.intake.restart(await self._ring_to(now.position))
         self.follower.start(now)
         self.barrier.begin_anew()
