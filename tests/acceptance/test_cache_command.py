@@ -104,7 +104,7 @@ def test_warm_stops_with_ctrl_c(relay: RelayProcess) -> None:
         out, said = process.communicate(timeout=20)
         holding.rollback()
 
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "Stopped." in said
     assert "Traceback" not in said
     assert out.startswith("Warmed 0 events")

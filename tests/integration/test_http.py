@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from relay import conf
 from relay.protocol.errors import Failed
-from relay.services import runtime
+from relay.services import runtime, status
 from relay.services.status import Status, WorkerFigures
 from relay.views import information
 from relay.views.doors import PublicDoors
@@ -309,7 +309,10 @@ async def test_figures_add_up_over_workers_and_lose_one_that_stops(settings: Set
         assert (await eventually(one, 1)).connections == 2
 
 
-async def test_a_worker_that_dies_without_a_word_is_forgotten(settings: Settings) -> None:
+async def test_a_worker_that_dies_without_a_word_is_forgotten(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "LIFE_SECONDS", 2)
     one, dead = board(settings.CACHE_URL), board(settings.CACHE_URL)
     async with publishing(one):
         dead.start()

@@ -95,7 +95,7 @@ async def test_01_s03_every_event_arrives_once(
     read: str,
 ) -> None:
     monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 0.1)
-    here, there = await start_relay(ring_bytes=ring_bytes), await start_relay()
+    here, there = await asyncio.gather(start_relay(ring_bytes=ring_bytes), start_relay())
     publisher, remote, reader = Client(here if writer == "same worker" else there), Client(there), Client(here)
     known = [note(created_at=NOW - age) for age in range(3)]
     for event in known:
