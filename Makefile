@@ -11,25 +11,40 @@ RUN_PINS := requirements.txt requirements-local.txt constraints.txt
 TEST_PINS := $(RUN_PINS) requirements-dev.txt
 
 UNITS := tests/unit tests/fuzz/test_parser.py
+INTEGRATION := tests/integration
+ACCEPTANCE := tests/acceptance
+# The longest first; test-others takes every test that no other names, so that a new folder is never forgotten.
+TESTS := test-acceptance test-integration test-others test-units
+# Tests with servers mostly wait, so that two sessions share two cores well. Each starts servers of its own;
+# those of the environment have one test database, which one session at a time may use.
+SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,2)
+SIDE_BY_SIDE = @$(MAKE) --no-print-directory --keep-going --jobs $(SESSIONS)
+# A relay is some five processes, started a hundred times by the tests: none shall compile what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-units test-served check lint clean
+.PHONY: run test $(TESTS) check lint clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run-installed
 	@exec $(BIN)/python manage.py serve
 
-# Side by side: tests with servers mostly wait, the others and the types need a core.
 test: .venv/.test-installed
-	@$(MAKE) --no-print-directory --jobs 2 test-served test-units
+	$(SIDE_BY_SIDE) $(TESTS)
 
 check: .venv/.test-installed
-	@$(MAKE) --no-print-directory --jobs 2 test-served lint test-units
+	$(SIDE_BY_SIDE) $(firstword $(TESTS)) lint $(wordlist 2,$(words $(TESTS)),$(TESTS))
 
 test-units: .venv/.test-installed
 	@TEST_SERVICES=off $(BIN)/python -m pytest $(UNITS)
 
-test-served: .venv/.test-installed
-	@$(BIN)/python -m pytest $(UNITS:%=--ignore=%)
+test-integration: .venv/.test-installed
+	@$(BIN)/python -m pytest $(INTEGRATION)
+
+test-acceptance: .venv/.test-installed
+	@$(BIN)/python -m pytest $(ACCEPTANCE)
+
+test-others: .venv/.test-installed
+	@$(BIN)/python -m pytest $(patsubst %,--ignore=%,$(UNITS) $(INTEGRATION) $(ACCEPTANCE))
 
 lint: .venv/.test-installed
 	$(BIN)/ruff format --check .
