@@ -135,6 +135,10 @@ def _bytes(seen: Seen) -> Samples:
     return [((way,), seen.total.counts.get(f"bytes_{way}", 0)) for way in ("in", "out")]
 
 
+def _aborted(seen: Seen) -> Samples:
+    return [((reason,), seen.total.counts.get(f"aborted_{reason}", 0)) for reason in ABORTED]
+
+
 def _bus_messages(seen: Seen) -> Samples:
     return [
         (("in",), seen.total.counts.get("bus_received", 0)),
@@ -202,6 +206,9 @@ FLIGHTS = (
 )
 """Scope, how the names of its counts begin, and how they end."""
 
+ABORTED = ("slow_readers", "ping_timeout", "close_deadline")
+"""Why the transport cut a connection: how the names of its counts end."""
+
 METRICS: tuple[Counted | Measured | Spread, ...] = (
     Spread(
         "nostr_query_latency_seconds",
@@ -222,6 +229,10 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("nostr_connections_opened_total", "Connections accepted.", _count("connections_opened")),
     Counted("nostr_connections_refused_total", "Connections refused.", _count("connections_refused")),
     Counted("nostr_handshakes_refused_total", "Bad WebSocket handshakes.", _count("handshakes_refused")),
+    Counted("nostr_handshakes_timed_out_total", "Request heads that took too long.", _count("handshakes_timed_out")),
+    Counted("nostr_protocol_errors_total", "Connections that broke a rule of WebSocket.", _count("protocol_errors")),
+    Counted("nostr_connections_aborted_total", "Connections cut, by reason.", _aborted, ("reason",)),
+    Counted("nostr_transport_yields_total", "Times that a busy client had to let others go first.", _count("yields")),
     Counted("nostr_outbox_closures_total", "Clients cut because they did not read.", _count("outbox_closures")),
     Counted(
         "nostr_events_received_total", "Events that clients sent.", lambda seen: [((), _events_received(seen.total))]
@@ -236,6 +247,7 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("nostr_internal_errors_total", "Faults of the relay itself.", _count("internal_errors")),
     Measured("nostr_db_connections", "Connections to PostgreSQL of workers.", _pools, ("pool", "state")),
     Measured("nostr_database_up", "1: every worker reaches the database.", _one(lambda total: total.database_up)),
+    Counted("nostr_db_queries_total", "Queries that PostgreSQL was asked.", _count("read_queries")),
     Counted("nostr_db_read_failures_total", "Statements that failed or timed out.", _count("read_failures")),
     Measured("nostr_write_queue_events", "Events that wait to be written.", _one(lambda total: total.write_queue)),
     Counted("nostr_write_failures_total", "Events that could not be written.", _count("write_failures")),
@@ -247,12 +259,32 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Measured("nostr_cache_entries", "Entries held.", _cache("size"), CACHE),
     Measured("nostr_cache_bytes", "Bytes held.", _cache("bytes"), CACHE),
     Counted("relay_flights_total", "Fetches that were shared, or not.", _flights, ("scope", "outcome")),
+    Measured("relay_alone", "1: this instance has the store for itself.", _one(lambda total: total.alone)),
+    Measured(
+        "relay_barrier_apart",
+        "1: a worker cannot tell the shared cache what it stored.",
+        _one(lambda total: total.apart),
+    ),
+    Counted("relay_barrier_from_board_total", "Newest numbers known on this machine.", _count("barrier_from_board")),
     Counted("relay_barrier_fetches_total", "Newest numbers asked of the shared cache.", _count("barrier_fetches")),
     Counted(
         "relay_barrier_asked_primary_total", "Newest numbers asked of the database.", _count("barrier_asked_primary")
     ),
     Counted("relay_barrier_repairs_total", "Times that the key was made anew.", _count("barrier_repairs")),
-    Counted("relay_barrier_held_total", "OKs held back for the shared cache.", _count("barrier_held")),
+    Counted("relay_barrier_held_total", "Batches whose OKs waited for the shared cache.", _count("barrier_held")),
+    Counted(
+        "relay_barrier_given_up_total",
+        "Batches whose OKs became errors, having waited too long.",
+        _count("barrier_given_up"),
+    ),
+    Counted(
+        "relay_barrier_held_for_claim_total",
+        "Batches whose OKs waited until an instance knew that it is not alone.",
+        _count("barrier_held_for_claim"),
+    ),
+    Counted(
+        "relay_barrier_claims_ended_total", "Claims of other instances that were ended.", _count("barrier_claims_ended")
+    ),
     Measured("relay_shared_cache_up", "1: every worker reaches all of it.", _one(lambda total: total.shared_up)),
     Counted("relay_shared_cache_commands_total", "Commands sent.", _count("shared_commands")),
     Counted("relay_shared_cache_failures_total", "Commands without an answer.", _count("shared_failures")),

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from analytics.admin.cache_counts import told
+from analytics.admin.cache_counts import standing, told
 from analytics.admin.cache_model import Cache
 from analytics.dashboard.charts import CHARTS, PERIODS
 from analytics.dashboard.reading import board_now
@@ -96,6 +96,7 @@ class CacheAdmin(ModelAdmin[Cache]):
             "together": together(board),
             "apart": apart(board),
             "tables": told(board.total),
+            "standing": standing(board),
             "layers": caches.LAYERS,
             "may_clear": self.has_delete_permission(request),
             "chart": next(chart for chart in CHARTS if chart.name == "hits"),

@@ -85,6 +85,8 @@ def _problem(worker: WorkerFigures) -> str:
         return "no bus"
     if not worker.shared_up:
         return "no shared cache"
+    if worker.apart:
+        return "cannot tell the shared cache"
     if not worker.ready:
         return "not ready"
     return "behind" if worker.lag_seconds > LAG_SECONDS else ""

@@ -43,6 +43,8 @@ def measure(relay: "Relay") -> WorkerFigures:
         bus_up=relay.bus.up,
         database_up=relay.follower.database_up,
         shared_up=relay.shared is None or relay.shared.up,
+        alone=relay.barrier.sole.has_claim,
+        apart=relay.barrier.announcements.apart,
         ring_changes=len(ring),
         write_queue=len(relay.writer),
         memory={
@@ -82,6 +84,7 @@ def _counts(relay: "Relay") -> Counts:
         **_barrier(relay),
         **_flights(relay),
         **_shared(relay),
+        **_transport(),
         "deliveries": relay.hub.deliveries,
         "bus_sent": bus.sent,
         "bus_received": bus.received,
@@ -91,10 +94,8 @@ def _counts(relay: "Relay") -> Counts:
         "intake_dropped": relay.intake.dropped,
         "write_batches": relay.writer.batches,
         "write_failures": relay.writer.failures,
+        "read_queries": relay.reads.queries,
         "read_failures": relay.reads.failures,
-        "bytes_in": transport.bytes_in,
-        "bytes_out": transport.bytes_out,
-        "handshakes_refused": transport.handshakes_refused,
         "status_failures": relay.status.failures,
     }
 
@@ -102,10 +103,14 @@ def _counts(relay: "Relay") -> Counts:
 def _barrier(relay: "Relay") -> Counts:
     barrier = relay.barrier
     return {
+        "barrier_from_board": barrier.from_board,
         "barrier_fetches": barrier.fetches,
         "barrier_asked_primary": barrier.asked_primary,
         "barrier_repairs": barrier.repairs,
         "barrier_held": barrier.announcements.held,
+        "barrier_given_up": barrier.announcements.given_up,
+        "barrier_held_for_claim": barrier.announcements.held_for_claim,
+        "barrier_claims_ended": barrier.sole.claims,
     }
 
 
@@ -126,6 +131,20 @@ def _flights(relay: "Relay") -> Counts:
 def _shared(relay: "Relay") -> Counts:
     counted = relay.shared.counters if relay.shared is not None else Counters()
     return {f"shared_{name}": number for name, number in asdict(counted).items()}
+
+
+def _transport() -> Counts:
+    return {
+        "bytes_in": transport.bytes_in,
+        "bytes_out": transport.bytes_out,
+        "handshakes_refused": transport.handshakes_refused,
+        "handshakes_timed_out": transport.handshakes_timed_out,
+        "protocol_errors": transport.protocol_errors,
+        "yields": transport.yields,
+        "aborted_slow_readers": transport.aborted_slow_readers,
+        "aborted_ping_timeout": transport.aborted_ping_timeout,
+        "aborted_close_deadline": transport.aborted_close_deadline,
+    }
 
 
 def resident_bytes() -> int:

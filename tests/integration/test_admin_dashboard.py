@@ -68,6 +68,7 @@ def worker(cache: "redis.Redis") -> WorkerFigures:
         caches=[CacheFigures("events", "L1", 12, 3_000, 9, 1, 0, {"size": 4})],
         layers={"L1": LayerRate(9.0, 10.0)},
         counts={"barrier_held": 98_765},
+        alone=True,
     )
     cache.sadd(WORKERS, "w")
     cache.set(key("w"), msgspec.json.encode(figures), ex=60)
@@ -175,8 +176,9 @@ def test_caches_are_told_together_and_by_worker(operator: Client, worker: Worker
 def test_what_is_counted_around_the_caches_is_told_in_words(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, CACHES)
 
-    assert "OKs held back because the shared cache could not be told</td><td>98,765</td>" in html
+    assert "OKs were held back because the shared cache could not be told</td><td>98,765</td>" in html
     assert "Single flight" in html
+    assert "&lt;relay&gt; has the store for itself" in html
 
 
 def test_clearing_is_asked_before(operator: Client, worker: WorkerFigures) -> None:

@@ -94,6 +94,8 @@ def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
         ({"database_up": False}, "no database"),
         ({"bus_up": False}, "no bus"),
         ({"shared_up": False}, "no shared cache"),
+        ({"shared_up": False, "apart": True}, "no shared cache"),
+        ({"apart": True}, "cannot tell the shared cache"),
         ({"ready": False}, "not ready"),
         ({"lag": 9, "lag_seconds": 6.0}, "behind"),
     ],

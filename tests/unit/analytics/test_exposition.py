@@ -105,6 +105,20 @@ def test_the_shared_cache_is_up_when_every_worker_reaches_it() -> None:
     assert values(exposed(NOTHING, replace(NOTHING, shared_up=False))["relay_shared_cache_up"]) == {(): 0}
 
 
+def test_one_worker_that_stands_apart_or_is_alone_is_enough_to_be_told() -> None:
+    seen = exposed(NOTHING, replace(NOTHING, alone=True, apart=True))
+
+    assert values(seen["relay_alone"]) == values(seen["relay_barrier_apart"]) == {(): 1}
+    assert values(exposed(NOTHING)["relay_alone"]) == values(exposed(NOTHING)["relay_barrier_apart"]) == {(): 0}
+
+
+def test_connections_that_were_cut_are_told_by_reason() -> None:
+    counts = {"aborted_slow_readers": 1, "aborted_ping_timeout": 2, "aborted_close_deadline": 3}
+    seen = values(exposed(replace(NOTHING, counts=counts))["nostr_connections_aborted"])
+
+    assert seen == {("slow_readers",): 1, ("ping_timeout",): 2, ("close_deadline",): 3}
+
+
 def test_workers_are_counted_by_version() -> None:
     old, new = replace(NOTHING, version="1"), replace(NOTHING, version="2")
 

@@ -1,24 +1,34 @@
 """What a worker counts reaches its figures, the metrics and the admin: nothing is counted that nobody can see."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import pytest
 
-from analytics.admin.cache_counts import TABLES, told
+from analytics.admin.cache_counts import TABLES, standing, told
 from analytics.exposition import Seen, families
 from relay.caching.shared import Counters
 from relay.conf import config
+from relay.services.figures import EMPTY, board
 from relay.services.measure import measure
 from relay.services.runtime import Relay
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
+from relay.storage.sole import Claim
+from relay.transport.counters import counters as transport
 
 NOBODY_LISTENS = "redis://127.0.0.1:1"
 SHOWN_OTHERWISE = {"write_batches"}
 """As the count of a histogram."""
 
+
 Counter = tuple[object, str]
 """An object and the name of what it counts."""
+
+
+def saying(alone: bool = False, apart: bool = False) -> WorkerFigures:
+    """A worker about which this is true."""
+    return WorkerFigures(0, 0, 0, 0.0, 0, 0.0, instance="relay-1", worker="2", alone=alone, apart=apart)
 
 
 @pytest.fixture
@@ -34,6 +44,7 @@ def counters(relay: Relay) -> Iterator[Counter]:
     for part in (
         relay.barrier,
         relay.barrier.announcements,
+        relay.barrier.sole,
         relay.answers.flights,
         relay.answers.flights_across,
         relay.profiles.flights,
@@ -59,9 +70,52 @@ async def test_every_counter_is_gathered_once(relay: Relay) -> None:
     gathered = sum(parts_of(measure(relay)).values())
     missing = {f"{type(part).__name__}.{name}" for bit, (part, name) in enumerate(found) if not gathered >> bit & 1}
 
-    assert len(found) >= 14
+    assert len(found) >= 18
     assert missing == set()
     assert gathered == (1 << len(found)) - 1, "one was gathered twice"
+
+
+async def test_what_the_transport_and_the_read_side_count_is_gathered(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = (
+        "bytes_in",
+        "bytes_out",
+        "handshakes_refused",
+        "handshakes_timed_out",
+        "protocol_errors",
+        "yields",
+        "aborted_slow_readers",
+        "aborted_ping_timeout",
+        "aborted_close_deadline",
+    )
+    for place, name in enumerate(names):
+        monkeypatch.setattr(transport, name, 1_000 + place)
+    relay.reads.queries = 7
+    counts = measure(relay).counts
+
+    assert {name: counts[name] for name in names} == {name: 1_000 + place for place, name in enumerate(names)}
+    assert counts["read_queries"] == 7
+
+
+async def test_an_instance_that_has_the_claim_is_told_to_be_alone(relay: Relay) -> None:
+    assert measure(relay).alone is False
+
+    relay.barrier.sole.saw(0.0, Claim(1, mine=True))
+
+    assert measure(relay).alone is True
+
+
+async def test_a_writer_stands_apart_while_the_shared_cache_cannot_be_told(relay: Relay) -> None:
+    assert measure(relay).apart is False
+
+    relay.barrier.announcements.announce(7, Claim(-1, mine=False), lambda told: None)
+
+    async with asyncio.timeout(5):
+        while not measure(relay).apart:
+            await asyncio.sleep(0.001)
+    assert measure(relay).counts["barrier_held"] == 1
+    await relay.barrier.stop()
 
 
 async def test_every_count_moves_a_metric(relay: Relay) -> None:
@@ -86,8 +140,31 @@ def test_the_admin_tells_the_sums_of_all_workers() -> None:
     worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts={"barrier_held": 6_000})
     lines = dict(line for table in told(total([worker, worker, NOTHING])) for line in table.lines)
 
-    assert lines["OKs held back because the shared cache could not be told"] == "12,000"
+    assert lines["Batches whose OKs were held back because the shared cache could not be told"] == "12,000"
     assert lines["Commands sent"] == "0"
+
+
+@pytest.mark.parametrize(
+    "workers, sentences",
+    [
+        ([], []),
+        (
+            [saying(alone=True), saying(alone=True)],
+            ["relay-1 has the store for itself: its workers tell each other through memory, and ask nobody else."],
+        ),
+        (
+            [saying(apart=True), saying()],
+            [
+                "No instance has the store for itself: several are at work, or were half a minute ago. "
+                "They tell each other through the shared cache, or else through the database.",
+                "Worker 2 of relay-1 cannot tell the shared cache what it stored: until it can, all ask the database.",
+            ],
+        ),
+    ],
+)
+def test_the_admin_tells_who_is_alone_and_who_stands_apart(workers: list[WorkerFigures], sentences: list[str]) -> None:
+    assert standing(board(workers)) == sentences
+    assert standing(EMPTY) == []
 
 
 async def test_a_shared_cache_that_is_away_is_told_and_who_has_none_misses_none(relay: Relay) -> None:

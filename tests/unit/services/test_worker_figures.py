@@ -46,6 +46,8 @@ def workers(draw: st.DrawFn) -> WorkerFigures:
         lag=draw(integer),
         bus_up=draw(st.booleans()),
         shared_up=draw(st.booleans()),
+        alone=draw(st.booleans()),
+        apart=draw(st.booleans()),
         counts=draw(counts),
         by_label={"rejections": draw(counts)},
         histograms={"ok": histogram(draw(latencies))},
@@ -63,6 +65,8 @@ def test_the_sum_counts_what_every_worker_counted_in_whatever_order(parts: list[
     assert whole.started_at == min(part.started_at for part in parts)
     assert whole.bus_up is all(part.bus_up for part in parts)
     assert whole.shared_up is all(part.shared_up for part in parts)
+    assert whole.alone is any(part.alone for part in parts)
+    assert whole.apart is any(part.apart for part in parts)
     assert whole.histograms["ok"].count == sum(part.histograms["ok"].count for part in parts)
     for name in ("queries", "reqs", "unheard of"):
         assert whole.counts.get(name, 0) == sum(part.counts.get(name, 0) for part in parts)
@@ -172,6 +176,6 @@ def test_the_board_is_in_the_order_of_instances_and_numbers() -> None:
 
 
 def test_of_a_worker_that_is_gone_only_its_counts_stay() -> None:
-    gone = counted_only(WorkerFigures(5, 4, 3, 2.0, 9, 1.0, lag=7, bus_up=False, counts={"queries": 8}))
+    gone = counted_only(WorkerFigures(5, 4, 3, 2.0, 9, 1.0, lag=7, bus_up=False, apart=True, counts={"queries": 8}))
 
-    assert (gone.connections, gone.lag, gone.bus_up, gone.counts) == (0, 0, True, {"queries": 8})
+    assert (gone.connections, gone.lag, gone.bus_up, gone.apart, gone.counts) == (0, 0, True, False, {"queries": 8})
