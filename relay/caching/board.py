@@ -45,8 +45,7 @@ class Board:
         if words[at] != epoch:
             words[at + 1] = 0  # first: the old number is none of the new epoch's
             words[at] = epoch
-        if position > words[at + 1]:
-            words[at + 1] = position
+        words[at + 1] = max(words[at + 1], position)
 
     def highest(self, epoch: int) -> int:
         """Up to where somebody of this instance has acknowledged something in that epoch."""
