@@ -205,15 +205,17 @@ class Writer:
             return self._none(taken)
 
     def _tell(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written) -> None:
+        # The OK first: whoever published is not to wait until all who listen were written to. Both are one turn of the
+        # loop, so nobody can ask this process in between.
+        if outcome.claim is not None:
+            self._announce(outcome.position, outcome.claim, partial(self._announced, taken, outcome))
+        else:
+            _answer(taken, outcome)
         if outcome.batch is not None:
             try:
                 self._on_commit(outcome.batch)
             except Exception:
                 log.exception("the changes %d to %d could not be applied", outcome.batch.first, outcome.batch.last)
-        if outcome.claim is not None:
-            self._announce(outcome.position, outcome.claim, partial(self._announced, taken, outcome))
-        else:
-            _answer(taken, outcome)
 
     def _announced(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written, known: bool) -> None:
         _answer(taken, outcome if known else self._none(taken))

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from relay.caching.sole import HOLD_SECONDS, LEASE_SECONDS
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.storage.reads import Reads
-from relay.storage.sole import Claim
+from relay.storage.sole import Claim, claim
 from relay.storage.writer import Writer
 from relay.storage.written import Outcome
 from tests.events import secret, sign_event
@@ -248,7 +249,6 @@ async def test_no_number_is_below_one_that_was_acknowledged_whoever_comes_and_go
     chance = random.Random(seed)
     highest = alone = among = 0
     silent = ""
-    claim = sole.claim
 
     async def claim_unless_silent(reads: Reads, me: str) -> Claim:
         if me == silent:
@@ -287,7 +287,8 @@ async def test_no_number_is_below_one_that_was_acknowledged_whoever_comes_and_go
                 tables.connection.execute("DELETE FROM relay_instance WHERE name = %s", (silent,))
                 await asyncio.sleep(chance.choice([0.1, 0.7, 1.5]))
                 silent = ""
-                chance.choice([cable.cut, cable.mend, lambda: server.run("FLUSHALL"), lambda: None])()
+                happenings: list[Callable[[], object]] = [cable.cut, cable.mend, partial(server.run, "FLUSHALL")]
+                chance.choice(happenings)()
                 await asyncio.sleep(chance.choice([0.1, 0.7]))
             cable.mend()
 

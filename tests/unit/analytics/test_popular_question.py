@@ -4,8 +4,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from analytics.views.popular import BadQuestion
 from analytics.views.popular import question as asked
+from relay.views.api import BadQuestion
 
 
 def parsed(text: str) -> tuple[int, str, int]:
