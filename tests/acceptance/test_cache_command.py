@@ -25,14 +25,19 @@ def author() -> Author:
 
 
 def start(folder: Path, words: Sequence[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), "cache", *words],
-        env=clean_environment({"RELAY_DATA_DIR": str(folder)}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell has its background jobs ignore Ctrl-C, and what they start inherits that.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, str(PROJECT / "manage.py"), "cache", *words],
+            env=clean_environment({"RELAY_DATA_DIR": str(folder)}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def run(folder: Path, *words: str) -> tuple[int, str, str]:
