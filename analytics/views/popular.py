@@ -83,7 +83,7 @@ def popular_events(request: HttpRequest) -> HttpResponse:
     except BadQuestion as error:
         return refusal(400, str(error))
     except OperationalError:
-        return refusal(503, "the database does not answer; try again later")
+        return refusal(503, "the database does not answer; try again later", retry_after_seconds=1)
     return answer(request, body, f"public, max-age={MAX_AGE_SECONDS}")
 
 
