@@ -184,7 +184,7 @@ class Barrier:
 
     def doubt(self, number: int) -> None:
         """The order did not come to `number` in good time: perhaps it is not the order's, then it is taken away."""
-        if self._number.shared is not None:
+        if self._number.shared is not None and not self._chores.is_under_way("relay barrier check"):
             self._chores.begin(self._checked(number), "relay barrier check")
 
     async def _checked(self, number: int) -> None:

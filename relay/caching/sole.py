@@ -6,8 +6,8 @@ order. An instance that writes or reads beside the one that claims ends that cla
 Rule: whoever acts on a claim has to be sure that nobody still acts on the one before it. Therefore:
 - A claim counts for reading from the first look at it that began HOLD_SECONDS after it was first seen, and for
   LEASE_SECONDS from the begin of each look.
-- Who writes while several may be at work holds the OK until HOLD_SECONDS after it first saw that: until then the
-  instance that was alone may still read without asking anybody.
+- Who writes holds the OK until HOLD_SECONDS after it first saw the claim it wrote under, or that there is none: until
+  then an instance that was alone before may still read without asking anybody.
 - Who writes alone keeps telling the shared cache until HOLD_SECONDS after it first saw its claim: until then others may
   still take the cache's word.
 What was committed before a claim changed is below the position of every later look.
@@ -90,8 +90,6 @@ class Sole:
 
     def seconds_to_hold(self, written: Claim) -> float:
         """How long the OK for what was written under this claim has to wait."""
-        if written.mine:
-            return 0.0
         if written.serial != self._claim.serial:  # long gone: when it began is not known any more
             return HOLD_SECONDS
         return max(0.0, self._since + HOLD_SECONDS - monotonic())

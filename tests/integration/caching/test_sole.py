@@ -50,6 +50,7 @@ class Worker:
 
     def __init__(self, board: Board, reads: Reads, url: str | None) -> None:
         self.board = board
+        self.reads = reads
         self.shared = Shared(url) if url else None
         self.barrier = Barrier(self.shared, reads, lambda: EPOCH, board)
         self.last = 0
@@ -199,6 +200,25 @@ async def test_so_does_one_that_finds_only_what_was_stored_already(
         assert claimed_by(tables) is None
     finally:
         await stranger.writer.stop(1.0)
+
+
+async def test_who_takes_a_claim_over_gives_no_ok_before_its_last_owner_must_know(
+    start: StartInstance, tables: Tables
+) -> None:
+    last, _ = await start()
+    await last.until_alone()
+    tables.connection.execute("DELETE FROM relay_instance WHERE name = %s", (last.board.name,))
+    tables.connection.execute(
+        "UPDATE relay_sole SET serial = serial + 1, instance = %s", ((heir := Board.of_one()).name,)
+    )
+    worker = Worker(heir, last.reads, None)
+    worker.writer.start()
+    try:
+        position = await worker.write()
+        assert await last.number() >= position  # type: ignore[operator]
+        assert worker.barrier.announcements.held_for_claim == 1
+    finally:
+        await worker.writer.stop(1.0)
 
 
 async def test_who_is_left_behind_is_alone_again(start: StartInstance, tables: Tables) -> None:
