@@ -232,7 +232,7 @@ async def test_01_s09_a_client_that_does_not_read_loses_its_connection(relay: Re
             Client(relay.ws_url) as quick,
         ):
             for number in range(60):
-                await slow.send("REQ", str(number), author.events)
+                await slow.request(str(number), author.events)  # live from here on, and not read any more
             await quick.request("live", author.events)
 
             for number in range(12):
