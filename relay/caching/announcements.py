@@ -31,6 +31,9 @@ NOTE_SECONDS = 10
 RENEW_SECONDS = 3.0
 RETRY_SECONDS = 0.1
 PROBE_SECONDS = 0.25
+STORES = 3
+"""So often in a row the number is made anew, while others commit meanwhile, before that counts as a failure."""
+
 GIVE_UP_SECONDS = 10.0
 """An OK that can be given to nobody for so long is a failure: the client tries again, and finds that it was stored."""
 
@@ -41,7 +44,7 @@ class Announcements:
     """The writing side of the barrier.
 
     Counts of batches whose OKs waited: `held` until all processes know that the cache cannot be told, of which
-    `given_up` for too long, and `held_for_claim` until an instance that was alone must know that it is not.
+    `given_up` for too long, and `held_for_claim` until an instance that was alone before must know that it is not.
     """
 
     def __init__(self, number: NewestNumber, reads: Reads, chores: Chores, board: Board, sole: Sole) -> None:
@@ -177,12 +180,13 @@ class Announcements:
 
     async def _store(self) -> bool:
         """True when the cache holds all that this process was to announce, at the moment of the return."""
-        while True:
+        for _ in range(STORES):
             number = await self._number.make()
             if number is None:
                 return False
             if number >= self._highest:
                 return True
+        return False
 
 
 class _Held:

@@ -43,6 +43,7 @@ class Sole:
         self._claim = Claim(NEVER_SEEN, False)
         self._since = 0.0
         self._until = 0.0
+        self._beginning = 0
 
     def start(self) -> None:
         """Begin to say that this instance is at work; needs a running loop."""
@@ -55,6 +56,7 @@ class Sole:
 
     def begin_anew(self) -> None:
         """Forget what was seen: another epoch has begun."""
+        self._beginning += 1
         self._claim = Claim(NEVER_SEEN, False)
         self._until = 0.0
 
@@ -112,5 +114,8 @@ class Sole:
         await self._try()
 
     async def _try(self) -> None:
+        beginning = self._beginning
         with contextlib.suppress(Failed):
-            self._note(await claim(self._reads, self._name))
+            found = await claim(self._reads, self._name)
+            if beginning == self._beginning:  # otherwise it is the claim of an epoch that is over
+                self._note(found)

@@ -44,7 +44,8 @@ async def newest(reads: Reads, me: str = "") -> Newest:
     """
     ((position, unannounced, serial, mine, foreign),) = await reads.fetch(
         "SELECT relay_position(), EXISTS (SELECT FROM relay_unannounced WHERE until > clock_timestamp()), "
-        "serial, coalesce(instance = $1::text, false), coalesce(instance <> $1::text, false) FROM relay_sole",
+        "coalesce(serial, 0), coalesce(instance = $1::text, false), coalesce(instance <> $1::text, false) "
+        "FROM (SELECT) AS always LEFT JOIN relay_sole ON true",
         (me,),
     )
     claim = Claim(integer(serial), mine == b"\x01", foreign == b"\x01")

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,6 @@ class Worker:
 
     def __init__(self, board: Board, reads: Reads, url: str | None) -> None:
         self.board = board
-        self.reads = reads
         self.shared = Shared(url) if url else None
         self.barrier = Barrier(self.shared, reads, lambda: EPOCH, board)
         self.last = 0
@@ -92,6 +91,17 @@ class Worker:
             while not self.barrier.sole.is_among_others():
                 await self.number()
                 await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def stranger(reads: Reads, board: Board | None = None) -> AsyncIterator[Worker]:
+    """A worker of another instance that writes, but neither looks nor says that it is at work."""
+    worker = Worker(board or Board.of_one(), reads, None)
+    worker.writer.start()
+    try:
+        yield worker
+    finally:
+        await worker.writer.stop(1.0)
 
 
 StartInstance = Callable[..., Awaitable[list[Worker]]]
@@ -173,52 +183,56 @@ async def test_a_writer_that_has_looked_at_nothing_ends_the_claim_of_another(
     monkeypatch.setattr(sole, "CLAIM_SECONDS", 60)  # it would claim the store again: nobody says that he is at work
     alone, _ = await start()
     await alone.until_alone()
-    stranger = Worker(Board.of_one(), reads, None)
-    stranger.writer.start()
-    try:
-        position = await stranger.write()
+    async with stranger(reads) as writer:
+        position = await writer.write()
         assert claimed_by(tables) is None
         assert await alone.number() >= position  # type: ignore[operator]
-    finally:
-        await stranger.writer.stop(1.0)
 
 
 async def test_so_does_one_that_finds_only_what_was_stored_already(
     start: StartInstance, reads: Reads, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sole, "CLAIM_SECONDS", 60)  # it would claim the store again: nobody says that he is at work
+    monkeypatch.setattr(sole, "CLAIM_SECONDS", 60)
     alone, _ = await start()
     await alone.until_alone()
     await alone.write()
-    stranger = Worker(Board.of_one(), reads, None)
-    stranger.writer.start()
     told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    event = sign_event(secret(1), content=f"{id(alone)} 1")
-    stranger.writer.submit(entry(event), lambda _, outcome: told.set_result(outcome))
-    try:
+    known = sign_event(secret(1), content=f"{id(alone)} 1")
+    async with stranger(reads) as writer:
+        writer.writer.submit(entry(known), lambda _, outcome: told.set_result(outcome))
         assert await asyncio.wait_for(told, 10) is Outcome.DUPLICATE
         assert claimed_by(tables) is None
-    finally:
-        await stranger.writer.stop(1.0)
 
 
 async def test_who_takes_a_claim_over_gives_no_ok_before_its_last_owner_must_know(
-    start: StartInstance, tables: Tables
+    start: StartInstance, reads: Reads, tables: Tables
 ) -> None:
     last, _ = await start()
     await last.until_alone()
+    heir = Board.of_one()
     tables.connection.execute("DELETE FROM relay_instance WHERE name = %s", (last.board.name,))
-    tables.connection.execute(
-        "UPDATE relay_sole SET serial = serial + 1, instance = %s", ((heir := Board.of_one()).name,)
-    )
-    worker = Worker(heir, last.reads, None)
-    worker.writer.start()
-    try:
-        position = await worker.write()
+    tables.connection.execute("UPDATE relay_sole SET serial = serial + 1, instance = %s", (heir.name,))
+    async with stranger(reads, heir) as writer:
+        position = await writer.write()
         assert await last.number() >= position  # type: ignore[operator]
-        assert worker.barrier.announcements.held_for_claim == 1
+        assert writer.barrier.announcements.held_for_claim == 1
+
+
+async def test_without_a_row_of_claims_nobody_is_alone_and_the_database_is_asked(
+    start: StartInstance, tables: Tables
+) -> None:
+    writer, reader = await start()
+    await reader.until_alone()
+    row = tables.rows("DELETE FROM relay_sole RETURNING serial")
+    try:
+        async with asyncio.timeout(15):
+            while reader.barrier.sole.is_alone():
+                await reader.number()
+                await asyncio.sleep(0.01)
+        position = await writer.write()
+        assert await reader.number() == position
     finally:
-        await worker.writer.stop(1.0)
+        tables.connection.execute("INSERT INTO relay_sole (serial) VALUES (%s)", row[0])
 
 
 async def test_who_is_left_behind_is_alone_again(start: StartInstance, tables: Tables) -> None:
