@@ -13,7 +13,8 @@ from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 import analytics.exposition_tasks  # noqa: F401  declares the metrics of jobs in this process as well
-from analytics.exposition import Seen, families
+from analytics.exposition import families
+from analytics.exposition_kinds import Seen
 from analytics.exposition_store import seen
 from relay.services import runtime
 from relay.services.worker_figures import total

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from analytics.exposition import Seen
+from analytics.exposition_kinds import Seen
 from relay.services import status
 from relay.services.figures import LIFE_SECONDS, decoded
 from relay.services.worker_figures import WorkerFigures, counted_only, total

@@ -13,7 +13,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 import analytics.exposition_tasks  # noqa: F401  declares its metrics
-from analytics.exposition import METRICS, Counted, Spread
+from analytics.exposition import METRICS
+from analytics.exposition_kinds import Counted, Spread
 from analytics.exposition_page import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parents[2]

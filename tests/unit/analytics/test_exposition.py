@@ -3,7 +3,8 @@
 from msgspec.structs import replace
 from prometheus_client.core import Metric
 
-from analytics.exposition import METRICS, Seen, families
+from analytics.exposition import METRICS, families
+from analytics.exposition_kinds import Seen
 from relay.caching.registry import CacheFigures
 from relay.services.worker_figures import NOTHING, HistogramFigures, LayerRate, PoolFigures, WorkerFigures, total
 

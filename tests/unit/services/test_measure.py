@@ -7,7 +7,8 @@ from dataclasses import fields, replace
 import pytest
 
 from analytics.admin.cache_counts import TABLES, standing, told
-from analytics.exposition import Seen, families
+from analytics.exposition import families
+from analytics.exposition_kinds import Seen
 from relay.caching.shared import Counters
 from relay.conf import config
 from relay.services.figures import EMPTY, board
