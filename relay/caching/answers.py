@@ -1,42 +1,31 @@
 """Answers from memory, from the shared cache, or from PostgreSQL, in this order, and all of them the same.
 
-`known` looks at what this process holds, as of the last change that it has applied; the caller asks the barrier before
-it believes it. `fetch` goes further and says which position the answer has. Rule: an answer is used only at a
+`copies.known` looks at what this process holds, as of the last change that it has applied; the caller asks the barrier
+before it believes it. `fetch` goes further and says which position the answer has. Rule: an answer is used only at a
 position that the barrier allows, so a copy never changes what is answered.
 """
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from relay.caching.arrivals import Arrivals
 from relay.caching.barrier import Barrier
-from relay.caching.events import Events
+from relay.caching.copies import Copies, Texts, ids_alone
 from relay.caching.flight import Across, Flights
-from relay.caching.newest_window import NewestWindow
 from relay.caching.page import Page
-from relay.caching.pages import Pages
-from relay.caching.profiles import PROFILE_KIND, Profiles
 from relay.caching.shared import Shared
 from relay.caching.worth import Worth
-from relay.changes.change import Batch, Change, Removed
-from relay.changes.overlay import cut, newest_first
 from relay.changes.ring import Ring
 from relay.changes.row import Row, id_of
-from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import NEVER_SERVED_KINDS, visible
 from relay.storage.filter_sql import MAX_WALKS, asks, rows_wanted
 from relay.storage.reads import Reads, merged
 
-SWEEP_SECONDS = 5.0
 COSTLY_ROWS = 500
 """A filter that may look at so many rows is fetched by one instance at a time."""
-
-Texts = Sequence[bytes]
 
 
 class Answer(Struct, frozen=True, gc=False):
@@ -48,7 +37,7 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 class Answers:
-    """The copies of one process, and the way past them."""
+    """The way to an answer: through the copies of this process, and past them."""
 
     def __init__(
         self,
@@ -63,10 +52,7 @@ class Answers:
         self._arrivals = Arrivals(ring, barrier.doubt)
         self.when = self._arrivals.when
         self.has_come = self._arrivals.has_come
-        self.newest = NewestWindow(reads, ring, self._arrivals, window_bytes)
-        self.pages = Pages(ring, shared, epoch)
-        self.events = Events(shared, epoch)
-        self.profiles = Profiles(shared, epoch)
+        self.copies = Copies(reads, ring, self._arrivals, shared=shared, epoch=epoch, window_bytes=window_bytes)
         self.worth = Worth()
         self.flights: Flights[Filter, Answer] = Flights()
         self.flights_across = Across(shared) if shared is not None else None
@@ -75,98 +61,6 @@ class Answers:
         self._ring = ring
         self._barrier = barrier
         self._shared = shared
-        self._sweeping: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to fill the window; needs a running loop."""
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(), name="relay caches")
-        self.newest.start()
-
-    async def stop(self) -> None:
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
-        await self.newest.stop()
-
-    def clear(self) -> None:
-        """Drop the copies of this process; the window is filled again."""
-        self.pages.clear()
-        self.events.clear()
-        self.profiles.clear()
-        self.newest.clear()
-
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Take in changes that the ring has just taken in."""
-        for change in changes:
-            if type(change) is Removed:
-                self.events.removed(change.event_id)
-            elif change.event.kind == PROFILE_KIND:  # type: ignore[union-attr]
-                self.profiles.apply(change)  # type: ignore[arg-type]
-        self._arrivals.look()
-        self.newest.look()
-
-    def published(self, batch: Batch) -> None:
-        """This process has committed the batch."""
-        self.events.published(batch)
-        self.profiles.published(batch)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            now = time.monotonic()
-            self.pages.sweep(now)
-            self.events.sweep(now)
-            self.profiles.sweep(now)
-
-    # -- From memory --------------------------------------------------------------------------------------------------
-
-    def known(self, filters: Sequence[Filter]) -> Texts | None:
-        """The answer to a REQ as of the ring's position, None if it is not wholly in memory."""
-        ring = self._ring()
-        if ring.position < ring.whole_from:
-            return None
-        now = int(time.time())
-        if len(filters) == 1:
-            return self._known(filters[0], now)
-        found = []
-        for flt in filters:
-            texts = self._known(flt, now)
-            if texts is None:
-                return None
-            found.append(texts)
-        return merged(found)
-
-    def _known(self, flt: Filter, now: int) -> Texts | None:
-        events = self.newest.find(flt, now)
-        if events is not None:
-            return [event.json for event in events]
-        return self.pages.find(flt, now) if flt.ids is None else self._known_ids(flt, now)
-
-    def _known_ids(self, flt: Filter, now: int) -> Texts | None:
-        ring = self._ring()
-        rows: list[Row | StoredEvent] = []
-        for event_id in flt.ids or ():
-            event = ring.event(event_id)
-            if event is None:
-                event = self.newest.event(event_id)
-            if event is not None:
-                if visible(event, now) and flt.matches(event):
-                    rows.append(event)
-                continue
-            copy = self.events.find(event_id, ring)
-            if copy is None:
-                self.events.l1.misses += 1
-                return None
-            row = copy.row
-            if row is None or row.kind in NEVER_SERVED_KINDS or (row.expires_at is not None and row.expires_at <= now):
-                continue
-            if _ids_alone(flt) or flt.matches(StoredEvent.from_json(row.json)):
-                rows.append(row)
-        self.events.l1.hits += 1
-        rows.sort(key=newest_first)
-        return [row.json for row in cut(rows, flt)]
-
-    # -- Beyond memory ------------------------------------------------------------------------------------------------
 
     async def fetch(self, filters: Sequence[Filter]) -> Answer:
         """The answer to a REQ with its position, at or after everything acknowledged before the call. Raises Failed."""
@@ -190,8 +84,8 @@ class Answers:
     async def _fetch_ids(self, flt: Filter) -> Answer:
         if self._shared is not None and self._shared.up and self._worth_events.ask():
             ring = self._ring()
-            unknown = [i for i in flt.ids or () if ring.event(i) is None and self.events.find(i, ring) is None]
-            found = await self.events.load(unknown, self._ring)
+            unknown = [i for i in flt.ids or () if ring.event(i) is None and self.copies.events.find(i, ring) is None]
+            found = await self.copies.events.load(unknown, self._ring)
             self._worth_events.saw(found == len(unknown))
             if found == len(unknown):
                 return await self._now(flt, "l2")
@@ -206,7 +100,7 @@ class Answers:
         if number is not None and shared is not None and shared.position >= number:
             return shared
         if number is not None and await self._arrivals.has_come(number):
-            texts = self.known((flt,))
+            texts = self.copies.known((flt,))
             if texts is not None:
                 return Answer(self._ring().position, texts, source)
         return await self._from_primary(flt)
@@ -219,25 +113,25 @@ class Answers:
     async def plainly(self, flt: Filter) -> Answer:
         """The answer of PostgreSQL to just this filter, written to L2 for all who wait for it."""
         result = await self._from_primary(flt)
-        page = self.pages.kept(flt)
+        page = self.copies.pages.kept(flt)
         if page is not None:
-            self.pages.write(page)
+            self.copies.pages.write(page)
         return result
 
     async def _from_primary(self, flt: Filter) -> Answer:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt])
         if flt.ids is None:
-            self.pages.keep(Page(flt, position, part.texts, part.complete), ring)
-        elif _ids_alone(flt) and len(flt.ids) <= flt.limit and ring is self._ring():
+            self.copies.pages.keep(Page(flt, position, part.texts, part.complete), ring)
+        elif ids_alone(flt) and len(flt.ids) <= flt.limit and ring is self._ring():
             rows = {id_of(text).decode("ascii"): Row.of(text) for text in part.texts}
             for event_id in flt.ids:
-                self.events.keep(event_id, position, rows.get(event_id))
+                self.copies.events.keep(event_id, position, rows.get(event_id))
         return Answer(position, part.texts)
 
     async def from_primary(self, flt: Filter) -> Answer:
         """The answer of PostgreSQL; a feed that is asked for again is fetched in its place, and kept."""
-        base = self.pages.feed_wanted(flt)
+        base = self.copies.pages.feed_wanted(flt)
         if base is None:
             return await self._from_primary(flt)
         ring = self._ring()
@@ -245,14 +139,14 @@ class Answers:
         feed = Page(base, position, part.texts, part.complete)
         texts = feed.answer(flt)
         if texts is None:
-            self.pages.feed_refused(base)
+            self.copies.pages.feed_refused(base)
             return await self._from_primary(flt)
-        self.pages.keep_feed(feed, ring)
+        self.copies.pages.keep_feed(feed, ring)
         return Answer(position, texts)
 
     def _remember(self, page: Page, ring: Ring) -> None:
         if page.flt.ids is None:
-            self.pages.keep(page, ring)
+            self.copies.pages.keep(page, ring)
 
     async def caught_up(self) -> bool:
         """True once this process has come to all that was acknowledged before the call; False if that takes long."""
@@ -292,11 +186,11 @@ class _Fetch:
                 return result
         if not costly(flt):
             return await self._primary()
-        key = answers.pages.key(flt)
+        key = answers.copies.pages.key(flt)
         return await across.fetch(key, self._shared, self._primary_for_all)
 
     async def _shared(self) -> Answer | None:
-        page = await self._answers.pages.read(self._flt)
+        page = await self._answers.copies.pages.read(self._flt)
         return None if page is None else Answer(page.position, page.texts, "l2")
 
     async def _primary(self) -> Answer:
@@ -315,7 +209,3 @@ def costly(flt: Filter) -> bool:
     values = [len(keys) for keys in (flt.authors, flt.kinds) if keys is not None]
     walks = min((len(keys) for _, keys in flt.tags), default=1) if flt.tags else math.prod(values)
     return min(walks, MAX_WALKS) * rows_wanted(flt) >= COSTLY_ROWS
-
-
-def _ids_alone(flt: Filter) -> bool:
-    return flt.authors is None and flt.kinds is None and flt.since is None and flt.until is None and not flt.tags

@@ -44,10 +44,10 @@ class ProfileReader:
     async def _from_copies(self, answers: Answers, pubkeys: Sequence[str]) -> Found | None:
         """As of the ring's position; None when the copies could not be completed."""
         found, unknown = self._look(answers, pubkeys)
-        answers.profiles.l1.hits += len(pubkeys) - len(unknown)
-        answers.profiles.l1.misses += len(unknown)
+        answers.copies.profiles.l1.hits += len(pubkeys) - len(unknown)
+        answers.copies.profiles.l1.misses += len(unknown)
         if unknown:
-            await answers.profiles.load(unknown, self._ring)
+            await answers.copies.profiles.load(unknown, self._ring)
             found, unknown = self._look(answers, pubkeys)
         if unknown:
             await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
@@ -55,7 +55,7 @@ class ProfileReader:
         return None if unknown else found
 
     def _look(self, answers: Answers, pubkeys: Sequence[str]) -> tuple[Found, list[str]]:
-        ring, find = self._ring(), answers.profiles.find
+        ring, find = self._ring(), answers.copies.profiles.find
         copies = [(pubkey, find(pubkey, ring)) for pubkey in pubkeys]
         found = {pubkey: copy.row for pubkey, copy in copies if copy is not None and copy.row is not None}
         return found, [pubkey for pubkey, copy in copies if copy is None]
@@ -65,7 +65,7 @@ class ProfileReader:
         ring = self._ring()
         position, rows = await newest_profiles(self._reads, pubkeys)
         if await answers.has_come(position) and self._ring() is ring:
-            answers.profiles.keep(pubkeys, position, rows, ring)
+            answers.copies.profiles.keep(pubkeys, position, rows, ring)
 
 
 def described(pubkey: str, row: Row | None) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Relay:
         await self._begin()
         self.barrier.start()
         if self.answers is not None:
-            self.answers.start()
+            self.answers.copies.start()
         if self.clearing is not None:
             self.clearing.start()
         self.bus.start()
@@ -133,7 +133,7 @@ class Relay:
         self.follower.start(now)
         self.barrier.begin_anew()
         if self.answers is not None:
-            self.answers.clear()
+            self.answers.copies.clear()
 
     async def _ring_to(self, position: int) -> Ring:
         """A ring that holds the last changes before `position`, so that what other processes keep in L2 can be used."""
@@ -160,7 +160,7 @@ class Relay:
         if self.clearing is not None:
             await self.clearing.stop()
         if self.answers is not None:
-            await self.answers.stop()
+            await self.answers.copies.stop()
         await self.barrier.stop()
         if self.shared is not None:
             await self.shared.stop()
@@ -178,11 +178,11 @@ class Relay:
         self.follower.apply(batch)
         self.bus.publish(batch)
         if self.answers is not None:
-            self.answers.published(batch)
+            self.answers.copies.published(batch)
 
     def _applied(self, changes: Sequence[Change]) -> None:
         if self.answers is not None:
-            self.answers.apply(changes)
+            self.answers.copies.apply(changes)
 
     def _lost(self, why: str) -> None:
         """What clients were promised can no longer be kept: have them connect again, and begin anew."""

@@ -56,7 +56,7 @@ class Subscriber:
         """
         if self._answers is None:
             return False
-        texts = self._answers.known(subscription.filters)
+        texts = self._answers.copies.known(subscription.filters)
         if texts is None:
             return False
         self._barrier.join(_FromMemory(self._hub, self._answers, subscription_id, subscription, asked, texts).allowed)
@@ -154,7 +154,7 @@ class _FromMemory:
         """The process has come further, or it takes too long."""
         if self.subscription.closed:
             return
-        texts = self.answers.known(self.subscription.filters) if come else None
+        texts = self.answers.copies.known(self.subscription.filters) if come else None
         if texts is None:
             self.asked.elsewhere()
         else:

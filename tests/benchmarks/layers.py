@@ -34,13 +34,15 @@ async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
                 ids = sorted(flt.ids or ())
                 await answers.plainly(flt)  # in L1, and written to L2
                 for event_id in ids:  # asked for again: written to L2 as well
-                    answers.events.find(event_id, relay.intake.ring)
+                    answers.copies.events.find(event_id, relay.intake.ring)
                 await answers.caught_up()
                 work: dict[str, Work] = {
-                    "l1": lambda flt=flt: _now(answers.known, (flt,)),  # type: ignore[misc]
+                    "l1": lambda flt=flt: _now(answers.copies.known, (flt,)),  # type: ignore[misc]
                     "l1 and barrier": lambda flt=flt: _behind_the_barrier(answers, flt),  # type: ignore[misc]
                     "l2": lambda flt=flt, ids=ids: (  # type: ignore[misc]
-                        answers.events.load(ids, lambda: relay.intake.ring) if ids else answers.pages.read(flt)
+                        answers.copies.events.load(ids, lambda: relay.intake.ring)
+                        if ids
+                        else answers.copies.pages.read(flt)
                     ),
                     "l3": lambda flt=flt: relay.reads.parts([flt]),  # type: ignore[misc]
                 }
@@ -115,7 +117,7 @@ async def _now(find: Callable[[Any], object], filters: Any) -> None:
 
 async def _behind_the_barrier(answers: Any, flt: Any) -> None:
     assert await answers.caught_up()
-    assert answers.known((flt,)) is not None
+    assert answers.copies.known((flt,)) is not None
 
 
 async def _timed(work: Work) -> tuple[float, float]:

@@ -216,13 +216,13 @@ async def test_a_known_profile_costs_postgresql_nothing(relay: Relay) -> None:
     await publish(relay, 101, {"name": "ada"}, age=5)
     await ask(ADA, NOBODY)
     assert relay.answers is not None
-    hits = relay.answers.profiles.l1.hits
+    hits = relay.answers.copies.profiles.l1.hits
 
     await publish(relay, 101, {"name": "ada lovelace"})
     found = (await ask(ADA, NOBODY)).profiles
 
     assert found[0]["profile"]["name"] == "ada lovelace"
-    assert relay.answers.profiles.l1.hits == hits + 2
+    assert relay.answers.copies.profiles.l1.hits == hits + 2
 
 
 async def test_without_its_database_the_relay_says_so(relay: Relay) -> None:
@@ -241,7 +241,7 @@ async def test_what_one_process_has_read_another_finds_in_the_shared_cache(start
     found = await other.profiles.newest([ADA, NOBODY])
 
     assert set(found) == {ADA}
-    assert (other.answers.profiles.l2.hits, other.answers.profiles.l2.misses) == (2, 0)
+    assert (other.answers.copies.profiles.l2.hits, other.answers.copies.profiles.l2.misses) == (2, 0)
 
 
 @pytest.mark.parametrize("layers", ["none", "l1", "l1+l2"])
@@ -270,7 +270,7 @@ async def test_either_process_knows_what_was_acknowledged_whatever_becomes_of_th
                 tables.rows("SELECT relay_sweep_expired(2, 10)")
                 await say(relay, sign_event(secret(101), content=str(step), created_at=begin))
             case "clear" if relay.answers is not None:
-                relay.answers.clear()
+                relay.answers.copies.clear()
             case "flush":
                 await shared_cache("FLUSHDB")
             case "damage":

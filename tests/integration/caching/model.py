@@ -131,7 +131,7 @@ class Model:
         self.trace.append(f"clear {place}")
         answers = self.relays[place].answers
         assert answers is not None
-        answers.clear()
+        answers.copies.clear()
 
 
 def _sweep() -> None:

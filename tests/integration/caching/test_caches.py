@@ -128,7 +128,7 @@ async def test_one_layer_goes_and_the_other_stays(relay: Relay) -> None:
 async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
     note = await fill(relay)
     assert relay.answers is not None
-    window = relay.answers.newest.window
+    window = relay.answers.copies.newest.window
     await come(lambda: window.complete)
 
     await clear("window", "L1")
@@ -186,9 +186,9 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
     assert warmed.profiles == 2
     assert [step for step, _, _ in told] == list(range(told[-1][1] + 1))
     assert await ask(fresh, thread) == [event["id"] for event in replies]
-    assert answers.pages.shared_results.hits == 1
+    assert answers.copies.pages.shared_results.hits == 1
     await fresh.profiles.newest([pubkey_of(secret(8)), pubkey_of(secret(9))])
-    assert answers.profiles.l2.hits == 2
+    assert answers.copies.profiles.l2.hits == 2
     everything = Filter(None, None, frozenset([0]), None, None, 500, True, ())
     assert (await answers.fetch([everything])).source == "l2"
 

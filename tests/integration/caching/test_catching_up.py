@@ -28,13 +28,13 @@ async def test_between_two_versions_memory_says_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here, there = await start_relay(cache_layers="l1"), await start_relay()
-    await until(lambda: here.answers.newest.window.complete)
+    await until(lambda: here.answers.copies.newest.window.complete)
     here.bus._on_batch = lambda batch: None
     asked = [parse_filter(PROFILES, here.config.limits)]
     said: list[tuple[int, Sequence[bytes] | None]] = []
 
     async def one_change(reads: Reads, position: int) -> Batch | None:
-        said.append((here.hub.position, here.answers.known(asked)))
+        said.append((here.hub.position, here.answers.copies.known(asked)))
         return await changes_after(reads, position, limit=1)
 
     begin: int = here.hub.position
@@ -45,6 +45,6 @@ async def test_between_two_versions_memory_says_nothing(
     await until(lambda: here.hub.position == there.hub.position)
 
     assert dict(said) == {begin: [], **{begin + read: None for read in range(1, 5)}}
-    newest = here.answers.known(asked)
+    newest = here.answers.copies.known(asked)
     assert newest is not None
     assert [b'"created_at":%d,' % NOW in text for text in newest] == [True]

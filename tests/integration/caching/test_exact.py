@@ -241,11 +241,11 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
 def layers_used(relays: list[Relay]) -> dict[str, int]:
     found = [relay.answers for relay in relays if relay.answers is not None]
     return {
-        "window": sum(answers.newest.counters.hits for answers in found),
-        "results": sum(answers.pages.results.hits for answers in found),
-        "feeds": sum(answers.pages.feeds.hits for answers in found),
-        "events": sum(answers.events.l1.hits for answers in found),
-        "shared": sum(answers.pages.shared_results.hits + answers.events.l2.hits for answers in found),
+        "window": sum(answers.copies.newest.counters.hits for answers in found),
+        "results": sum(answers.copies.pages.results.hits for answers in found),
+        "feeds": sum(answers.copies.pages.feeds.hits for answers in found),
+        "events": sum(answers.copies.events.l1.hits for answers in found),
+        "shared": sum(answers.copies.pages.shared_results.hits + answers.copies.events.l2.hits for answers in found),
     }
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 
 async def test_a_change_is_worked_in_without_a_question(start_relay: StartRelay) -> None:
     relay = await start_relay(cache_layers="l1")
-    newest = relay.answers.newest
+    newest = relay.answers.copies.newest
     await until(lambda: newest.window.complete)
     asked = newest.counters.hits + newest.counters.misses
 
