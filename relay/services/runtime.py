@@ -86,6 +86,7 @@ class Relay:
             self._committed,
             self.barrier.announce,
             instance=self.board.name,
+            is_epoch=self._is_epoch,
             batch_events=conf.write_batch,
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
@@ -183,6 +184,13 @@ class Relay:
     def _applied(self, changes: Sequence[Change]) -> None:
         if self.answers is not None:
             self.answers.copies.apply(changes)
+
+    def _is_epoch(self, epoch: int) -> bool:
+        """True for the epoch that this process follows; another one makes it begin anew at once."""
+        if epoch == self.follower.epoch:
+            return True
+        self._lost(f"the writer has come to epoch {epoch}, not {self.follower.epoch}")
+        return False
 
     def _lost(self, why: str) -> None:
         """What clients were promised can no longer be kept: have them connect again, and begin anew."""

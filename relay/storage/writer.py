@@ -16,7 +16,7 @@ from relay import metrics
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
-from relay.storage.channel import Broken, Channel
+from relay.storage.channel import Broken, Channel, integer
 from relay.storage.database import connect
 from relay.storage.sole import Claim
 from relay.storage.written import Outcome, Written, written_by
@@ -49,7 +49,11 @@ def _to_nobody(_position: int, _claim: Claim, then: Callable[[bool], None]) -> N
 
 
 class Writer:
-    """One connection, one queue. `on_commit` is given each committed batch; the waiters are told after `announce`."""
+    """One connection, one queue. `on_commit` is given each committed batch; the waiters are told after `announce`.
+
+    `is_epoch` is asked of each new connection, whether the order behind it is the one that this process follows: what
+    is written elsewhere would be announced under numbers that mean something else.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Writer:
         announce: Announce = _to_nobody,
         *,
         instance: str = "",
+        is_epoch: Callable[[int], bool] = lambda _epoch: True,
         batch_events: int,
         queue_events: int,
         write_seconds: float,
@@ -68,6 +73,7 @@ class Writer:
         self._on_commit = on_commit
         self._announce = announce
         self._instance = instance
+        self._is_epoch = is_epoch
         self._batch_events = batch_events
         self._queue_events = queue_events
         self._write_seconds = write_seconds
@@ -247,6 +253,9 @@ class Writer:
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():
             self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
+            ((epoch,),) = await self._channel.send(b"SELECT relay_current_epoch()", []).future
+            if not self._is_epoch(integer(epoch)):
+                raise Broken("the database has begun another epoch")
         return self._channel
 
     def _disconnect(self) -> None:

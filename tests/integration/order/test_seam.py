@@ -291,6 +291,23 @@ async def test_a_new_epoch_sends_the_clients_away_and_begins_anew(start_relay: S
     await asks_and_follows(here, Client(here), stored=1)
 
 
+async def test_a_writer_that_comes_to_another_epoch_writes_nothing_and_has_its_process_begin_anew(
+    start_relay: StartRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 60)  # the heartbeat does not notice it
+    here = await start_relay()
+    client = Client(here)
+    await client.publish(note())
+    here.writer._disconnect()
+    tables.connection.execute("UPDATE relay_epoch SET timeline = '000000FF'")
+    refused = note()
+    client.say("EVENT", refused)
+    await client.until(lambda: bool(client.ended))
+    assert [message[2] for message in client.messages if message[:2] == ["OK", refused["id"]]] == [False]
+    assert refused["id"] not in tables.ids()
+    await asks_and_follows(here, Client(here), stored=1)
+
+
 async def asks_and_follows(relay: Relay, writer: Client, stored: int) -> None:
     """A client that comes now gets what is stored, and what is written from now on."""
     async with asyncio.timeout(5):
