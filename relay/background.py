@@ -1,0 +1,76 @@
+"""Background tasks of a process: none ends in silence, none outlives its owner.
+
+Rule: a task that ends when it should not is logged with its traceback and reported to `on_failure`; a process passes a
+callback that ends it in order, so that its supervisor starts it again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+log = logging.getLogger("relay.background")
+
+CANCEL_AGAIN_SECONDS = 0.05
+
+Task = asyncio.Task[None]
+
+
+class BackgroundTasks:
+    """The tasks of one process. `on_failure` is called with the name of each task that failed.
+
+    One group is shared by all components; each cancels the tasks that it started.
+    """
+
+    def __init__(self, on_failure: Callable[[str], None] = lambda name: None) -> None:
+        self.failures = 0
+        self._on_failure = on_failure
+        self._running: set[Task] = set()
+
+    def service(self, work: Coroutine[Any, Any, None], name: str) -> Task:
+        """Start a task that runs until it is cancelled: to return is a failure, as an exception is."""
+        return self._start(self._as_service(work, name), name)
+
+    def job(self, work: Coroutine[Any, Any, None], name: str) -> Task:
+        """Start a task that ends by itself: an exception is a failure."""
+        return self._start(work, name)
+
+    def is_running(self, name: str) -> bool:
+        """True while a task of this name has not ended."""
+        return any(task.get_name() == name for task in self._running)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> Task:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    @staticmethod
+    async def _as_service(work: Coroutine[Any, Any, None], name: str) -> None:
+        await work
+        raise RuntimeError(f"{name} returned")
+
+    def _ended(self, task: Task) -> None:
+        self._running.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self.failures += 1
+        log.critical("background task %r failed", task.get_name(), exc_info=error)
+        self._on_failure(task.get_name())
+
+    async def stop(self) -> None:
+        """Cancel all tasks and wait until they have ended."""
+        await cancel(self._running)
+
+
+async def cancel(tasks: Iterable[Task | None]) -> None:
+    """Cancel tasks and wait until they have ended; None stands for a task that was never started.
+
+    Again until all have ended: before Python 3.12 `asyncio.wait_for` swallows a cancellation that comes in the moment
+    in which what it waits for is done.
+    """
+    running = {task for task in tasks if task is not None and not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
