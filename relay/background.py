@@ -26,36 +26,33 @@ class BackgroundTasks:
         self.failures = 0
         self._on_failure = on_failure
         self._running: set[Task] = set()
+        self._services: set[Task] = set()
 
     def service(self, work: Coroutine[Any, Any, None], name: str) -> Task:
         """Start a task that runs until it is cancelled: to return is a failure, as an exception is."""
-        return self._start(self._as_service(work, name), name)
+        task = self.job(work, name)
+        self._services.add(task)
+        return task
 
     def job(self, work: Coroutine[Any, Any, None], name: str) -> Task:
         """Start a task that ends by itself: an exception is a failure."""
-        return self._start(work, name)
-
-    def is_running(self, name: str) -> bool:
-        """True while a task of this name has not ended."""
-        return any(task.get_name() == name for task in self._running)
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> Task:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    @staticmethod
-    async def _as_service(work: Coroutine[Any, Any, None], name: str) -> None:
-        await work
-        raise RuntimeError(f"{name} returned")
+    def is_running(self, name: str) -> bool:
+        """True while a task of this name has not ended."""
+        return any(task.get_name() == name for task in self._running)
 
     def _ended(self, task: Task) -> None:
         self._running.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
+        is_service = task in self._services
+        self._services.discard(task)
+        if task.cancelled() or ((error := task.exception()) is None and not is_service):
             return
         self.failures += 1
-        log.critical("background task %r failed", task.get_name(), exc_info=error)
+        log.critical("background task %r %s", task.get_name(), "failed" if error else "returned", exc_info=error)
         self._on_failure(task.get_name())
 
     async def stop(self) -> None:
