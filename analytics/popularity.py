@@ -13,7 +13,7 @@ Rank: people, then people by way of engaging added up, then the newer, then the 
 
 from typing import Final
 
-from relay.protocol.visibility import NEVER_SERVED_KINDS
+from relay.protocol.visibility import NEVER_COPIED_KINDS
 
 DAY_SECONDS: Final = 86_400
 
@@ -36,7 +36,7 @@ HOURS_SECONDS: Final = 30 * DAY_SECONDS
 REPORT_SECONDS: Final = 30 * DAY_SECONDS
 GROWTH_SECONDS: Final = 400 * DAY_SECONDS
 
-NEVER_SERVED: Final = tuple(sorted(NEVER_SERVED_KINDS))
+NEVER_SERVED: Final = tuple(sorted(NEVER_COPIED_KINDS))
 """Their authors are not shown: who writes private messages is private as well. They are counted by kind and hour."""
 
 REACTION: Final = 7

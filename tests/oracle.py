@@ -3,12 +3,15 @@
 The SQL engine, the live index, the caches and `Filter.matches` are all compared with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
 
-NEVER_SERVED = (4, 1059, 21059, 22242)
+PRIVATE = (4, 1059, 21059)
+LOGIN = 22242
+NEVER_SERVED = (*PRIVATE, LOGIN)
+"""To those who have proved no key."""
 
 
 def naive_match(filter_json: Json, event_json: Json) -> bool:
@@ -34,22 +37,39 @@ def _fulfils(name: str, wanted: Any, event: Json) -> bool:
     return any(len(tag) > 1 and tag[0] == name[1] and tag[1] in wanted for tag in event["tags"])
 
 
-def naive_visible(event_json: Json, now: int) -> bool:
-    """True if the event may be sent at `now`: no private kind, not expired (40-2)."""
+def naive_visible(event_json: Json, now: int, keys: Collection[str] = ()) -> bool:
+    """True if the event may be sent at `now` to whoever has proved `keys`: not expired (40-2), and theirs if private."""
     for tag in event_json["tags"]:
         if tag[:1] == ["expiration"]:
-            return event_json["kind"] not in NEVER_SERVED and int(tag[1]) > now
-    return event_json["kind"] not in NEVER_SERVED
+            return naive_readable(event_json, keys) and int(tag[1]) > now
+    return naive_readable(event_json, keys)
+
+
+def naive_readable(event_json: Json, keys: Collection[str]) -> bool:
+    """True for a public kind; kind 4 is for author and recipients, gift wraps for recipients, logins for nobody."""
+    kind = event_json["kind"]
+    if kind == LOGIN:
+        return False
+    if kind not in PRIVATE:
+        return True
+    recipients = {tag[1] for tag in event_json["tags"] if tag[:1] == ["p"] and len(tag) > 1}
+    readers = recipients | ({event_json["pubkey"]} if kind == 4 else set())
+    return any(key in readers for key in keys)
 
 
 def naive_query(
-    events: Iterable[Json], filters: Iterable[Json], now: int, max_limit: int, default_limit: int
+    events: Iterable[Json],
+    filters: Iterable[Json],
+    now: int,
+    max_limit: int,
+    default_limit: int,
+    keys: Collection[str] = (),
 ) -> list[Json]:
     """The stored events that answer a REQ, in order: newest first, ties by lowest id (01-F13, F14).
 
     `events` are those that are stored: what was replaced or deleted must be gone from them already.
     """
-    visible = {event["id"]: event for event in events if naive_visible(event, now)}
+    visible = {event["id"]: event for event in events if naive_visible(event, now, keys)}
     stored = sorted(visible.values(), key=_newest_first)
     found = {}
     for wanted in filters:

@@ -95,6 +95,11 @@ def filters(ids: Sequence[str] = (), *, max_limit: int = 10) -> st.SearchStrateg
     )
 
 
+def audiences() -> st.SearchStrategy[list[str]]:
+    """The keys that a client has proved: often none, sometimes one or several."""
+    return st.lists(st.sampled_from(PUBKEYS), max_size=3, unique=True)
+
+
 def filter_lists(ids: Sequence[str] = (), *, max_size: int = 3, max_limit: int = 10) -> st.SearchStrategy[list[Json]]:
     """The filters of one REQ."""
     return st.lists(filters(ids, max_limit=max_limit), min_size=1, max_size=max_size)

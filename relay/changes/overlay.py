@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from relay.changes.change import Added, Change
 from relay.changes.row import Row
+from relay.protocol.audience import NOBODY
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import visible
@@ -74,7 +75,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
     bound = _end_of_knowledge(page, flt)
     for event in last.values():
-        if event is None or not visible(event, now) or not flt.matches(event):
+        if event is None or not visible(event, NOBODY, now) or not flt.matches(event):
             continue
         if bound is None or newest_first(event) <= bound:
             rows.append(event)

@@ -1,6 +1,7 @@
 """The newest events of the whole store in memory, indexed, always as the order has them.
 
-Rule: every event that may be served and stands at or above `floor` in the order of answers is here; a filter is
+It answers questions that cannot be private: kinds that only some keys may read are not in it.
+Rule: every event of a copied kind that stands at or above `floor` in the order of answers is here; a filter is
 answered only when nothing below the floor could belong to the answer, otherwise not at all.
 """
 
@@ -27,7 +28,7 @@ from relay.changes.places import (
 )
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import NEVER_SERVED_KINDS
+from relay.protocol.visibility import is_copied
 
 ENTRY_OVERHEAD_BYTES = 1_400
 """What an event costs beside its JSON text: the object, its tag keys, and five places; measured on CPython 3.11."""
@@ -49,7 +50,7 @@ class Window:
         self.bytes = 0
         self.evicted = 0
         self.complete = False
-        """True when the store holds nothing below the floor."""
+        """True when the store holds no event of a copied kind below the floor."""
         self.floor: tuple[int, str] | None = None
         """The place of the last event that is known; None before the first, when nothing is known."""
         self.position = -1
@@ -190,7 +191,7 @@ class Window:
 
     def _insert(self, events: Iterable[StoredEvent]) -> None:
         known = self._events
-        fresh = [event for event in events if event.id not in known and event.kind not in NEVER_SERVED_KINDS]
+        fresh = [event for event in events if event.id not in known and is_copied(event.kind)]
         authors: dict[str, list[StoredEvent]] = {}
         kinds: dict[int, list[StoredEvent]] = {}
         tags: dict[str, list[StoredEvent]] = {}

@@ -1,19 +1,66 @@
-"""The one predicate that every read path asks before an event leaves the relay (X-1).
+"""The one rule that decides whether an event may be sent to an audience (X-1, 59-1, 59-3, 04-1, 42-4).
 
-Rule: SQL states the same in its own words, from these names; nothing else may hide or show an event.
+Rule: SQL states the same from the same constants (relay.storage.visibility_sql), a test compares them, and no other
+module names a private kind. Private kinds are never copied: no cache, no single flight, no shared cache holds them.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from relay.protocol import kinds
+from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.event import StoredEvent
+from relay.protocol.filters import Filter
 
-NEVER_SERVED_KINDS: Final[frozenset[int]] = frozenset(
-    {kinds.ENCRYPTED_DIRECT_MESSAGE, kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP, kinds.AUTH}
-)
-"""Kinds for their recipients alone, who cannot log in yet (NIP-04, NIP-59), and logins (42-4)."""
+AUTHOR_AND_RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.ENCRYPTED_DIRECT_MESSAGE})
+"""Readable by the author and by the keys of `p` tags (NIP-04)."""
+
+RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP})
+"""Readable by the keys of `p` tags alone: the author is a key used once (NIP-59)."""
+
+UNREADABLE_KINDS: Final[frozenset[int]] = frozenset({kinds.AUTH})
+"""Readable by nobody: logins (42-4)."""
+
+PRIVATE_KINDS: Final[frozenset[int]] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
+"""Kinds that only some keys may read."""
+
+NEVER_COPIED_KINDS: Final[frozenset[int]] = PRIVATE_KINDS | UNREADABLE_KINDS
+"""Kinds that no copy may hold: an answer from a copy is an answer to everybody."""
 
 
-def visible(event: StoredEvent, now: int) -> bool:
-    """True if the event may be sent at `now` (seconds since 1970); it is gone from `expires_at` on (40-1, 40-2)."""
-    return event.kind not in NEVER_SERVED_KINDS and (event.expires_at is None or event.expires_at > now)
+def visible(event: StoredEvent, audience: Audience, now: int) -> bool:
+    """True if the event may be sent to `audience` at `now` (seconds since 1970).
+
+    An event is gone from `expires_at` on (40-1, 40-2).
+    """
+    if event.expires_at is not None and event.expires_at <= now:
+        return False
+    return event.kind not in NEVER_COPIED_KINDS or _may_read(event, audience)
+
+
+def _may_read(event: StoredEvent, audience: Audience) -> bool:
+    if event.kind in UNREADABLE_KINDS:
+        return False
+    if event.kind in AUTHOR_AND_RECIPIENT_KINDS and event.pubkey in audience.keys:
+        return True
+    return not audience.tag_keys.isdisjoint(event.tag_keys)
+
+
+def is_copied(kind: int) -> bool:
+    """True if copies may hold events of this kind."""
+    return kind not in NEVER_COPIED_KINDS
+
+
+def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
+    """True if an event that not everybody may read can belong to the answer of `filters` for `audience`.
+
+    Such a question is answered by the database in one statement; copies answer all others.
+    """
+    return bool(audience.keys) and any(flt.kinds is None or not flt.kinds.isdisjoint(PRIVATE_KINDS) for flt in filters)
+
+
+def can_match(flt: Filter, audience: Audience = NOBODY) -> bool:
+    """False if no event that `audience` may read can match: empty lists, or kinds that it may not read."""
+    if flt.matches_nothing:
+        return False
+    return flt.kinds is None or not flt.kinds <= (UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS)

@@ -5,23 +5,25 @@ Rule: it looks at a bounded number of the newest events, along their index.
 
 from msgspec import Struct
 
-from relay.protocol.visibility import NEVER_SERVED_KINDS
 from relay.storage.channel import integer
+from relay.storage.filter_sql import POSITION
 from relay.storage.reads import Reads
+from relay.storage.visibility_sql import COPIED
 
-_HIDDEN = "{" + ",".join(map(str, sorted(NEVER_SERVED_KINDS))) + "}"
-_TEXT = """
+_TEXT = f"""
 WITH recent AS MATERIALIZED (
     SELECT e.pubkey, e.kind, e.tag_keys FROM relay_event AS e
-    WHERE e.kind <> ALL ($1::integer[]) ORDER BY e.created_at DESC, e.id LIMIT $2::integer
+    WHERE {COPIED} ORDER BY e.created_at DESC, e.id LIMIT $1::integer
 )
-(SELECT 1, kind, ''::bytea FROM recent GROUP BY kind ORDER BY count(*) DESC, kind LIMIT $3::integer)
+SELECT {POSITION}, found.* FROM (
+(SELECT 1, kind, ''::bytea FROM recent GROUP BY kind ORDER BY count(*) DESC, kind LIMIT $2::integer)
 UNION ALL
-(SELECT 2, 0, pubkey FROM recent GROUP BY pubkey ORDER BY count(*) DESC, pubkey LIMIT $4::integer)
+(SELECT 2, 0, pubkey FROM recent GROUP BY pubkey ORDER BY count(*) DESC, pubkey LIMIT $3::integer)
 UNION ALL
 (SELECT 3, 0, substr(key, 3) FROM recent CROSS JOIN unnest(tag_keys) AS k (key)
  WHERE length(key) = 34 AND substr(key, 1, 2) = '\\x6501'::bytea
- GROUP BY key ORDER BY count(*) DESC, key LIMIT $5::integer)
+ GROUP BY key ORDER BY count(*) DESC, key LIMIT $4::integer)
+) AS found
 """
 
 
@@ -35,9 +37,9 @@ class Activity(Struct, frozen=True):
 
 async def activity(reads: Reads, recent: int, kinds: int, authors: int, threads: int) -> Activity:
     """The first so many of each among the `recent` newest events. Raises Failed."""
-    rows = await reads.fetch(_TEXT, (_HIDDEN, recent, kinds, authors, threads))
+    _, rows = await reads.fetch(_TEXT, (recent, kinds, authors, threads))
     found = Activity([], [], [])
-    for what, kind, key in rows:
+    for _, what, kind, key in rows:
         match integer(what):
             case 1:
                 found.kinds.append(integer(kind))

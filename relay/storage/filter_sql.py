@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from relay.models import tag_key
+from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import NEVER_SERVED_KINDS
+from relay.protocol.visibility import can_match
+from relay.storage.visibility_sql import bytea_array, hex_array, readable, unexpired
 
 MAX_WALKS = 24
 """Above so many walks one scan with lists is cheaper (measured at 20 thousand and 2 million events)."""
@@ -22,7 +24,6 @@ _SPECIFIC = frozenset("aeiqAEI")
 """Tags that name one thing, so that few events have the same; others may be on any number of them."""
 
 _ORDER = "ORDER BY e.created_at DESC, e.id"
-_HIDDEN = ",".join(map(str, sorted(NEVER_SERVED_KINDS)))
 
 
 class Statement:
@@ -42,47 +43,39 @@ def rows_wanted(flt: Filter) -> int:
     return flt.limit * 2 if flt.capped else flt.limit
 
 
-_POSITION = "coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0)"
+POSITION = "coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0)"
+"""The newest number of the order in the snapshot of the statement."""
 
 
-def query_statement(filters: Sequence[Filter], now: int) -> Statement:
-    """The statement that answers `filters` at one position, in one row.
+def query_statement(filters: Sequence[Filter], now: int, audience: Audience = NOBODY) -> Statement:
+    """The statement that answers `filters` for `audience` at one position, in one row.
 
     The first column is the position; then comes one for each filter, all of which must ask for something (`asks`), the
     matching JSON texts newest first with line feeds between, null without a match. One value costs a client a
     fraction of what a row for each event does, and a JSON text holds no line feed. `now` in Unix seconds decides
     what has expired.
     """
-    build = _Builder(now)
+    build = _Builder(now, audience)
     columns = [
         "(SELECT string_agg(e.json, E'\\n' ORDER BY e.created_at DESC, e.id) "
         f"FROM (SELECT e.* FROM ({build.rows(flt)}) AS e {_ORDER} LIMIT {rows_wanted(flt)}) AS e)"
         for flt in filters
     ]
-    return Statement("SELECT " + ", ".join([_POSITION, *columns]), build.parameters)
+    return Statement("SELECT " + ", ".join([POSITION, *columns]), build.parameters)
 
 
-def asks(flt: Filter) -> bool:
-    """False for a filter that finds nothing stored, whatever there is."""
-    return flt.limit > 0 and not flt.matches_nothing
-
-
-def bytea_array(values: Iterable[bytes]) -> str:
-    """A bytea[] in PostgreSQL's text form: far cheaper to make than psycopg's list of bytes."""
-    return '{"\\\\x' + '","\\\\x'.join([value.hex() for value in values]) + '"}'
-
-
-def hex_array(values: Iterable[str]) -> str:
-    """As `bytea_array`, from hex digits."""
-    return '{"\\\\x' + '","\\\\x'.join(values) + '"}'
+def asks(flt: Filter, audience: Audience = NOBODY) -> bool:
+    """False for a filter that finds nothing stored that `audience` may read, whatever there is."""
+    return flt.limit > 0 and can_match(flt, audience)
 
 
 class _Builder:
     """Collects the parameters of one statement."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, audience: Audience) -> None:
         self.parameters: list[Any] = []
         self._now = now
+        self._audience = audience
 
     def _bind(self, value: Any, kind: str) -> str:
         self.parameters.append(value)
@@ -162,10 +155,7 @@ class _Builder:
 
     def _conditions(self, flt: Filter, skip: str) -> list[str]:
         """Every condition of the filter but those in `skip`, which the driving index keeps, and the visibility."""
-        out = [
-            f"e.kind NOT IN ({_HIDDEN})",
-            f"(e.expires_at IS NULL OR e.expires_at > {self._bind(self._now, 'bigint')})",
-        ]
+        out = [readable(self._audience, self._bind), unexpired(self._now, self._bind)]
         if flt.ids is not None and "ids" not in skip:
             out.append(f"e.id = ANY ({self._bind(hex_array(flt.ids), 'bytea[]')})")
         if flt.authors is not None and "authors" not in skip:

@@ -10,14 +10,24 @@ from collections.abc import Iterable, Sequence
 from relay.changes.change import Added, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import OutOfReach
+from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import visible
+from relay.protocol.visibility import is_copied, visible
 from relay.subscriptions.index import FilterIndex
 from relay.subscriptions.outbox import Outbox
 
 HELD = 2**63
 """The position of a subscription whose stored result is not sent yet: no live change is after it."""
+
+
+class Reader:
+    """Who receives on a connection. `audience` grows when a client proves a key."""
+
+    __slots__ = ("audience",)
+
+    def __init__(self, audience: Audience = NOBODY) -> None:
+        self.audience = audience
 
 
 class Question:
@@ -40,9 +50,11 @@ class Question:
 class Subscription:
     """One open subscription. `head` is the start of its frames, `position` the last change it needs no more."""
 
-    __slots__ = ("closed", "filters", "head", "outbox", "position", "question")
+    __slots__ = ("closed", "filters", "head", "outbox", "position", "question", "reader")
 
-    def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter]) -> None:
+    def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter], reader: Reader | None = None) -> None:
+        """Without a `reader` it receives what everybody may read."""
+        self.reader = reader or Reader()
         self.outbox = outbox
         self.head = head
         self.filters = filters
@@ -113,7 +125,7 @@ class Hub:
 
     def wants(self, subscription: Subscription, event: StoredEvent) -> bool:
         """True if the event may be sent to the subscription now: it matches and is visible (01-F19, X-1)."""
-        return subscription.matches(event) and visible(event, int(time.time()))
+        return subscription.matches(event) and visible(event, subscription.reader.audience, int(time.time()))
 
     def release(self, subscription: Subscription, position: int) -> None:
         """Send what came after `position` and let the subscription be live from here on, in one step of the loop.
@@ -134,17 +146,21 @@ class Hub:
         if self._released:
             self._register()
         for change in changes:
-            if type(change) is Added and visible(change.event, now):
-                self._deliver(change.event, change.seq)
+            if type(change) is Added:
+                self._deliver(change.event, change.seq, now)
 
     def deliver_ephemeral(self, event: StoredEvent) -> None:
         """Hand on an event that has no place in the order (01-K04); held subscriptions do not get it."""
         if self._released:
             self._register()
-        if visible(event, int(time.time())):
-            self._deliver(event, HELD - 1)
+        self._deliver(event, HELD - 1, int(time.time()))
 
-    def _deliver(self, event: StoredEvent, seq: int) -> None:
+    def _deliver(self, event: StoredEvent, seq: int, now: int) -> None:
+        if not is_copied(event.kind):
+            self._deliver_privately(event, seq, now)
+            return
+        if not visible(event, NOBODY, now):
+            return
         text = event.json + b"]"
         delivered = 0
         for question in self._index.candidates(event):
@@ -156,5 +172,14 @@ class Hub:
                         delivered += 1
         self.deliveries += delivered
 
+    def _deliver_privately(self, event: StoredEvent, seq: int, now: int) -> None:
+        """As `_deliver`, with a look at each receiver's audience."""
+        for question in self._index.candidates(event):
+            if question.matches(event):
+                for subscription in list(question.askers):
+                    if seq > subscription.position and visible(event, subscription.reader.audience, now):
+                        subscription.outbox.put(subscription.frame(event.json))
+                        self.deliveries += 1
 
-__all__ = ["HELD", "Hub", "OutOfReach", "Subscription"]
+
+__all__ = ["HELD", "Hub", "OutOfReach", "Reader", "Subscription"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analytics.models import ReportedTarget
 from analytics.popularity import DAY_SECONDS, WINDOW_SECONDS
 from relay.protocol import kinds
-from relay.protocol.visibility import NEVER_SERVED_KINDS
+from relay.protocol.visibility import NEVER_COPIED_KINDS
 from tests.events import NOW
 from tests.integration.analytics import naive
 from tests.integration.analytics.ledger import Ledger
@@ -44,7 +44,7 @@ def others() -> st.SearchStrategy[Json]:
     """Whatever else people publish."""
     target = st.sampled_from(NOTES)
     at = AGES.map(lambda age: NOW - age)
-    private = sorted(NEVER_SERVED_KINDS - {kinds.EPHEMERAL_GIFT_WRAP, kinds.AUTH})
+    private = sorted(NEVER_COPIED_KINDS - {kinds.EPHEMERAL_GIFT_WRAP, kinds.AUTH})
     return st.one_of(
         st.builds(lambda who, to, at: reaction(who, to, at, "-"), PEOPLE, target, at),
         st.builds(lambda who, to, at: answer(who, to, at, "mention"), PEOPLE, target, at),

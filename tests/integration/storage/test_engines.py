@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.visibility import visible
@@ -79,23 +80,26 @@ def parse(wanted: Sequence[Json]) -> list[Filter]:
     return [parse_filter(one, LIMITS) for one in wanted]
 
 
-async def sql_ids(reads: Reads, wanted: Sequence[Json]) -> list[str]:
-    return [msgspec.json.decode(text)["id"] for text in (await reads.query(parse(wanted))).events]
+async def sql_ids(reads: Reads, wanted: Sequence[Json], keys: Sequence[str] = ()) -> list[str]:
+    result = await reads.query(parse(wanted), Audience.of(keys))
+    return [msgspec.json.decode(text)["id"] for text in result.events]
 
 
-def oracle_ids(stored: Sequence[Json], wanted: Sequence[Json]) -> list[str]:
-    return [event["id"] for event in naive_query(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT)]
+def oracle_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = ()) -> list[str]:
+    return [event["id"] for event in naive_query(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys)]
 
 
-def live_ids(stored: Sequence[Json], wanted: Sequence[Json]) -> set[str]:
-    """What the index and the filters would send of these events, were they new."""
+def live_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = ()) -> set[str]:
+    """What the index and the filters would send of these events to whoever has proved `keys`, were they new."""
     parsed = parse(wanted)
     index: FilterIndex[int] = FilterIndex()
     for number, flt in enumerate(parsed):
         index.add(number, [flt])
     found = set()
     for event in [entry(event).event for event in stored]:
-        if any(parsed[owner].matches(event) for owner in index.candidates(event)) and visible(event, NOW):
+        if any(parsed[owner].matches(event) for owner in index.candidates(event)) and visible(
+            event, Audience.of(keys), NOW
+        ):
             found.add(event.id)
     return found
 
@@ -121,11 +125,12 @@ async def test_all_engines_give_the_oracles_answer(
         monkeypatch.setattr(filter_sql, "RECENT_ROWS", data.draw(st.sampled_from([1, 8]), "recent"))
         ids = [event["id"] for event in chosen[:4]]
         wanted = data.draw(strategies.filter_lists(ids, max_limit=MAX_LIMIT), "filters")
-        assert await sql_ids(reads, wanted) == oracle_ids(stored, wanted)
-        assert live_ids(stored, wanted) == {
+        keys = data.draw(strategies.audiences(), "keys")
+        assert await sql_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
+        assert live_ids(stored, wanted, keys) == {
             event["id"]
             for event in stored
-            if naive_visible(event, NOW) and any(naive_match(one, event) for one in wanted)
+            if naive_visible(event, NOW, keys) and any(naive_match(one, event) for one in wanted)
         }
 
 
@@ -160,7 +165,9 @@ WAYS: dict[str, list[Json]] = {
     "one kind": [{"kinds": [1]}],
     "few kinds": [{"kinds": [1, 7, 30_023]}],
     "many kinds": [{"kinds": KINDS_MANY}],
-    "kinds that are never served": [{"kinds": [4, 1_059, 22_242]}],
+    "private kinds": [{"kinds": [4, 1_059, 22_242]}],
+    "private kinds of one recipient": [{"kinds": [4, 1_059], "#p": PUBKEYS[:1]}],
+    "private kinds of one author": [{"kinds": [4, 1_059], "authors": PUBKEYS[:1]}],
     "several filters": [{"kinds": [1]}, {"authors": SOME}, {"#t": VALUES}, {"ids": IDS}, {}],
     "filters without an answer": [{"kinds": []}, {"kinds": [1]}, {"limit": 0}, {"since": 5, "until": 4}, {"ids": IDS}],
     "values twice": [{"kinds": [1, 1], "authors": PUBKEYS + PUBKEYS, "#t": ["a", "a"]}],
@@ -176,9 +183,15 @@ WINDOWS: list[Json] = [
 AMOUNTS: list[Json] = [{}, {"limit": 0}, {"limit": 1}, {"limit": MAX_LIMIT}, {"limit": 500}]
 
 
+@pytest.mark.parametrize("keys", [[], PUBKEYS[:1], PUBKEYS[1:3]], ids=["nobody", "one key", "two keys"])
 @pytest.mark.parametrize("recent_rows", [3, 5_000])
 async def test_every_way_of_the_sql_gives_the_oracles_answer(
-    scribe: Scribe, reads: Reads, monkeypatch: pytest.MonkeyPatch, now_stands_still: None, recent_rows: int
+    scribe: Scribe,
+    reads: Reads,
+    monkeypatch: pytest.MonkeyPatch,
+    now_stands_still: None,
+    recent_rows: int,
+    keys: list[str],
 ) -> None:
     monkeypatch.setattr(filter_sql, "RECENT_ROWS", recent_rows)
     await scribe.write(*POOL)
@@ -188,7 +201,7 @@ async def test_every_way_of_the_sql_gives_the_oracles_answer(
         for window in WINDOWS:
             for amount in AMOUNTS:
                 wanted = [{**amount, **window, **one} for one in way]
-                if await sql_ids(reads, wanted) != oracle_ids(stored, wanted):
+                if await sql_ids(reads, wanted, keys) != oracle_ids(stored, wanted, keys):
                     wrong.append((name, window, amount))
     assert wrong == []
 

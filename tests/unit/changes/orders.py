@@ -82,13 +82,13 @@ def state_after(changes: Iterable[Change]) -> list[str]:
 
 
 def _pool() -> list[Json]:
-    """Events made once: few seconds, kinds, authors and tags, some that expire, some that are never served."""
+    """Events made once: few seconds, kinds, authors and tags, some that expire, some private."""
     chance = random.Random(1)
     tags = [["t", "a"], ["t", "b"], ["d", "a"], ["p", strategies.PUBKEYS[0]], ["expiration", str(NOW)]]
     return [
         unsigned_event(
             pubkey=chance.choice(strategies.PUBKEYS),
-            kind=chance.choice([1, 1, 1, 7, 30_000, 4]),
+            kind=chance.choice([1, 1, 1, 7, 30_000, 4, 1_059]),
             created_at=NOW - chance.choice([0, 1, 1, 1, 2]),
             tags=chance.sample([*tags, ["expiration", str(NOW + 1)]], chance.choice([0, 0, 1, 1, 2, 3])),
             content=str(number),

@@ -10,8 +10,9 @@ from relay.changes.change import Added, Batch, Change, Removed
 from relay.changes.intake import Intake
 from relay.changes.overlay import Found
 from relay.changes.ring import Ring
+from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
-from relay.subscriptions.hub import HELD, Hub, OutOfReach, Subscription
+from relay.subscriptions.hub import HELD, Hub, OutOfReach, Reader, Subscription
 from relay.subscriptions.outbox import Outbox
 from tests.oracle import naive_match, naive_visible
 from tests.unit.changes.orders import Json, state_after, stored
@@ -43,7 +44,7 @@ class Log:
         return Batch.of(self.changes[first:])
 
     def after(self, position: int, limit: int) -> Batch | None:
-        """As `storage.log.changes_after`: an event that was removed since is read as a removal."""
+        """As `Primary.changes_after`: an event that was removed since is read as a removal."""
         found = self.changes[position : position + limit]
         return Batch.of([self._as_read(change) for change in found]) if found else None
 
@@ -59,10 +60,14 @@ class Log:
 class Client:
     """One subscription, and what it must have been sent after its result."""
 
-    def __init__(self, filters: Sequence[Json], parsed: Sequence[Filter], turns: Turns) -> None:
+    def __init__(
+        self, filters: Sequence[Json], parsed: Sequence[Filter], turns: Turns, keys: Sequence[str] = ()
+    ) -> None:
         self.filters = filters
+        self.keys = keys
         self.wire = RecordingWire()
-        self.subscription = Subscription(Outbox(self.wire, turns, 2**40, self._overflowed), HEAD, parsed)
+        outbox = Outbox(self.wire, turns, 2**40, self._overflowed)
+        self.subscription = Subscription(outbox, HEAD, parsed, Reader(Audience.of(keys)))
         self.result_at = 0
         self.read_at_the_seam: dict[int, Change] = {}
 
@@ -74,7 +79,9 @@ class Client:
         return self.subscription.position != HELD
 
     def wants(self, event: Json) -> bool:
-        return naive_visible(event, int(time.time())) and any(naive_match(flt, event) for flt in self.filters)
+        return naive_visible(event, int(time.time()), self.keys) and any(
+            naive_match(flt, event) for flt in self.filters
+        )
 
 
 class Process:

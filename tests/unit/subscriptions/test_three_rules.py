@@ -74,11 +74,11 @@ class ThreeRules(RuleBasedStateMachine):
     def read_the_log(self, which: int, limit: int) -> None:
         self.process(which).read_log(limit)
 
-    @rule(which=WHICH, filters=FILTERS)
-    def open_a_subscription(self, which: int, filters: list[dict[str, Any]]) -> None:
+    @rule(which=WHICH, filters=FILTERS, keys=strategies.audiences())
+    def open_a_subscription(self, which: int, filters: list[dict[str, Any]], keys: list[str]) -> None:
         process = self.process(which)
         parsed = [parse_filter(wanted, LIMITS) for wanted in filters]
-        process.open(Client(filters, parsed, process.turns))
+        process.open(Client(filters, parsed, process.turns, keys))
 
     @rule(which=WHICH, client=WHICH, behind=st.integers(0, 12), limit=READ)
     def answer_a_subscription(self, which: int, client: int, behind: int, limit: int) -> None:

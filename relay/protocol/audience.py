@@ -1,0 +1,28 @@
+"""Who asks: the public keys that a connection has proved to hold (NIP-42).
+
+Rule: every way out takes the audience of whoever receives; `relay.protocol.visibility` alone decides by it.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+
+class Audience(Struct, frozen=True, gc=False):
+    """`keys`: proved public keys, 64 hex digits each. `tag_keys`: their `p` tags, as in `StoredEvent.tag_keys`."""
+
+    keys: frozenset[str]
+    tag_keys: frozenset[str]
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> "Audience":
+        """The audience of these public keys."""
+        proved = frozenset(keys)
+        return cls(proved, frozenset(["p" + key for key in proved]))
+
+    def __bool__(self) -> bool:
+        return bool(self.keys)
+
+
+NOBODY = Audience.of(())
+"""An anonymous client: it may read what everybody may."""
