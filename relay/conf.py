@@ -36,7 +36,7 @@ class Config:
     cache_url: str  # "": no cache
     instance: str  # this machine's name among those that serve the relay
     worker: str  # this process's number on this machine, "" for one that was started by hand
-    board: int | None  # descriptor of the memory that the workers of this machine share
+    ack_table: int | None  # descriptor of the memory in which the workers of this instance acknowledge
 
 
 @cache
@@ -63,7 +63,7 @@ def config() -> Config:
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,
         worker=settings.RELAY_WORKER,
-        board=int(settings.RELAY_BOARD) if settings.RELAY_BOARD else None,
+        ack_table=int(settings.RELAY_ACK_TABLE) if settings.RELAY_ACK_TABLE else None,
     )
 
 

@@ -64,7 +64,9 @@ RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", os.uname().nodename)
 RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
-RELAY_BOARD = os.environ.get("RELAY_BOARD", "")  # descriptor of the memory that its workers share, given by it as well
+RELAY_ACK_TABLE = os.environ.get(
+    "RELAY_ACK_TABLE", ""
+)  # descriptor of the memory that its workers share, given by it as well
 
 # -- What the relay says of itself (NIP-11) -----------------------------------------------------------
 RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")

@@ -1,31 +1,33 @@
 """Answers from memory, from the shared cache, or from PostgreSQL, in this order, and all of them the same.
 
-`copies.known` looks at what this process holds, as of the last change that it has applied; the caller asks the barrier
-before it believes it. `fetch` goes further and says which position the answer has. Rule: an answer is used only at a
-position that the barrier allows, so a copy never changes what is answered.
+`known` looks at what this process holds, as of the last change that it has applied; the caller asks the barrier before
+it uses it. `fetch` goes further and says which position the answer has. Rule: an answer is used only at a position that
+the barrier allows, so a copy never changes what is answered; and a question to which something private may belong goes
+to PostgreSQL, with its audience.
 """
 
-import asyncio
-import math
+import time
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from relay.caching.arrivals import Arrivals
-from relay.caching.barrier import Barrier
+from relay.background import BackgroundTasks
 from relay.caching.copies import Copies, Texts, ids_alone
-from relay.caching.flight import Across, Flights
+from relay.caching.flight import Flights
 from relay.caching.page import Page
+from relay.caching.page_cache import event_filter
+from relay.caching.probe_policy import ProbePolicy
 from relay.caching.shared import Shared
-from relay.caching.worth import Worth
 from relay.changes.ring import Ring
-from relay.changes.row import Row, id_of
+from relay.changes.row import id_of
+from relay.freshness.arrivals import Arrivals
+from relay.freshness.barrier import Barrier, position_now
+from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
-from relay.storage.filter_sql import MAX_WALKS, asks, rows_wanted
+from relay.protocol.visibility import may_be_private
+from relay.storage.filter_sql import asks
 from relay.storage.reads import Reads, merged
-
-COSTLY_ROWS = 500
-"""A filter that may look at so many rows is fetched by one instance at a time."""
+from relay.storage.store import Store
 
 
 class Answer(Struct, frozen=True, gc=False):
@@ -44,168 +46,119 @@ class Answers:
         reads: Reads,
         ring: Callable[[], Ring],
         barrier: Barrier,
+        tasks: BackgroundTasks,
         *,
         shared: Shared | None,
-        epoch: Callable[[], int],
+        store: Callable[[], Store],
         window_bytes: int,
     ) -> None:
-        self._arrivals = Arrivals(ring, barrier.doubt)
-        self.when = self._arrivals.when
-        self.has_come = self._arrivals.has_come
-        self.copies = Copies(reads, ring, self._arrivals, shared=shared, epoch=epoch, window_bytes=window_bytes)
-        self.worth = Worth()
+        self.arrivals = Arrivals(ring)
+        self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
         self.flights: Flights[Filter, Answer] = Flights()
-        self.flights_across = Across(shared) if shared is not None else None
-        self._worth_events = Worth()
+        self._probe_results = ProbePolicy()
+        self._probe_events = ProbePolicy()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier
         self._shared = shared
 
-    async def fetch(self, filters: Sequence[Filter]) -> Answer:
+    def known(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Texts | None:
+        """The answer as of the ring's position, None if it is not wholly in memory."""
+        return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
+
+    async def fetch(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Answer:
         """The answer to a REQ with its position, at or after everything acknowledged before the call. Raises Failed."""
-        asking = [flt for flt in filters if asks(flt)]
+        asking = [flt for flt in filters if asks(flt, audience)]
+        if audience and may_be_private(asking, audience):
+            position, parts = await self._reads.parts(asking, audience)
+            return Answer(position, merged([part.texts for part in parts]))
         if len(asking) == 1:
             return await (self._fetch(asking[0]) if asking[0].ids is None else self._fetch_ids(asking[0]))
         ring = self._ring()
         position, parts = await self._reads.parts(asking)
         for flt, part in zip(asking, parts, strict=True):
-            self._remember(Page(flt, position, part.texts, part.complete), ring)
+            if flt.ids is None:
+                self.copies.results.keep(Page(flt, position, part.texts, part.complete), ring)
         return Answer(position, merged([part.texts for part in parts]))
 
     async def _fetch(self, flt: Filter) -> Answer:
         fetching = _Fetch(self, flt)
-        answer = await self.flights.join(flt, fetching.run, self._reads.query_seconds)
-        if fetching.from_primary:
+        answer = await self.flights.join(flt, fetching.run, self._reads.seconds)
+        if fetching.from_database:
             return answer
-        # What somebody else began, or what L2 held, may be older than what was acknowledged before this call.
+        # What L2 held, or another question began to fetch, may be older than what was acknowledged before this call.
         return await self._now(flt, "l2" if fetching.led else "l1", answer if answer.source == "none" else None)
 
     async def _fetch_ids(self, flt: Filter) -> Answer:
-        if self._shared is not None and self._shared.up and self._worth_events.ask():
-            ring = self._ring()
-            unknown = [i for i in flt.ids or () if ring.event(i) is None and self.copies.events.find(i, ring) is None]
-            found = await self.copies.events.load(unknown, self._ring)
-            self._worth_events.saw(found == len(unknown))
+        if self._l2_is_up and self._probe_events.should_look():
+            unknown = self.copies.unknown_ids(flt, int(time.time()))
+            found = await self.copies.events.load(unknown)
+            self._probe_events.looked(found == len(unknown))
             if found == len(unknown):
                 return await self._now(flt, "l2")
-        return await self._from_primary(flt)
+        return await self._from_database(flt)
 
-    async def _now(self, flt: Filter, source: str, shared: Answer | None = None) -> Answer:
-        """The answer from memory as of now, as the barrier wants it, or from the primary.
+    @property
+    def _l2_is_up(self) -> bool:
+        return self._shared is not None and self._shared.up
 
-        `shared`: what PostgreSQL has just answered somebody else; it serves if it is new enough, however large it is.
+    async def _now(self, flt: Filter, source: str, fetched: Answer | None = None) -> Answer:
+        """The answer from memory as of now, as the barrier wants it, or from the database.
+
+        `fetched`: what PostgreSQL has just answered another question; it serves if it is new enough, however large.
         """
-        number = await self._target()
-        if number is not None and shared is not None and shared.position >= number:
-            return shared
-        if number is not None and await self._arrivals.has_come(number):
+        position = await position_now(self._barrier)
+        if position is not None and fetched is not None and fetched.position >= position:
+            return fetched
+        if position is not None and await self.arrivals.reached(position):
             texts = self.copies.known((flt,))
             if texts is not None:
                 return Answer(self._ring().position, texts, source)
-        return await self._from_primary(flt)
+        return await self._from_database(flt)
 
-    async def _target(self) -> int | None:
-        told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self._barrier.join(lambda number: None if told.done() else told.set_result(number))
-        return await told
-
-    async def plainly(self, flt: Filter) -> Answer:
-        """The answer of PostgreSQL to just this filter, written to L2 for all who wait for it."""
-        result = await self._from_primary(flt)
-        page = self.copies.pages.kept(flt)
-        if page is not None:
-            self.copies.pages.write(page)
-        return result
-
-    async def _from_primary(self, flt: Filter) -> Answer:
+    async def _from_database(self, flt: Filter) -> Answer:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt])
         if flt.ids is None:
-            self.copies.pages.keep(Page(flt, position, part.texts, part.complete), ring)
-        elif ids_alone(flt) and len(flt.ids) <= flt.limit and ring is self._ring():
-            rows = {id_of(text).decode("ascii"): Row.of(text) for text in part.texts}
+            self.copies.results.keep(Page(flt, position, part.texts, part.complete), ring)
+        elif ids_alone(flt) and len(flt.ids) <= flt.limit:
+            texts = {id_of(text).decode("ascii"): text for text in part.texts}
             for event_id in flt.ids:
-                self.copies.events.keep(event_id, position, rows.get(event_id))
+                found = [texts[event_id]] if event_id in texts else []
+                self.copies.events.keep(Page(event_filter(event_id), position, found, True), ring)
         return Answer(position, part.texts)
 
-    async def from_primary(self, flt: Filter) -> Answer:
-        """The answer of PostgreSQL; a feed that is asked for again is fetched in its place, and kept."""
-        base = self.copies.pages.feed_wanted(flt)
-        if base is None:
-            return await self._from_primary(flt)
-        ring = self._ring()
-        position, (part,) = await self._reads.parts([base])
-        feed = Page(base, position, part.texts, part.complete)
-        texts = feed.answer(flt)
-        if texts is None:
-            self.copies.pages.feed_refused(base)
-            return await self._from_primary(flt)
-        self.copies.pages.keep_feed(feed, ring)
-        return Answer(position, texts)
-
-    def _remember(self, page: Page, ring: Ring) -> None:
-        if page.flt.ids is None:
-            self.copies.pages.keep(page, ring)
-
     async def caught_up(self) -> bool:
-        """True once this process has come to all that was acknowledged before the call; False if that takes long."""
-        number = await self._target()
+        """True once this process has reached all that was acknowledged before the call; False if that takes long."""
+        position = await position_now(self._barrier)
         ring = self._ring()
         return (
-            number is not None and await self._arrivals.has_come(max(number, ring.whole_from)) and ring is self._ring()
+            position is not None
+            and await self.arrivals.reached(max(position, ring.whole_from))
+            and ring is self._ring()
         )
-
-    @property
-    def across(self) -> Across | None:
-        """Single flight over all instances; None when there is no L2 to agree through."""
-        return self.flights_across if self._shared is not None and self._shared.up else None
 
 
 class _Fetch:
-    """One fetch of one filter, for all in this process who ask for it meanwhile."""
+    """One fetch of one filter, for all questions of this process that ask for it meanwhile."""
 
-    __slots__ = ("_answers", "_flt", "from_primary", "led")
+    __slots__ = ("_answers", "_flt", "from_database", "led")
 
     def __init__(self, answers: Answers, flt: Filter) -> None:
         self.led = False
-        self.from_primary = False  # it came from PostgreSQL, and was begun by whoever holds this object
+        self.from_database = False
+        """It came from PostgreSQL, and was begun by the question that holds this object."""
         self._answers = answers
         self._flt = flt
 
     async def run(self) -> Answer:
         self.led = True
         answers, flt = self._answers, self._flt
-        across = answers.across
-        if across is None:
-            return await self._primary()
-        if answers.worth.ask():
-            result = await self._shared()
-            answers.worth.saw(result is not None)
-            if result is not None:
-                return result
-        if not costly(flt):
-            return await self._primary()
-        key = answers.copies.pages.key(flt)
-        return await across.fetch(key, self._shared, self._primary_for_all)
-
-    async def _shared(self) -> Answer | None:
-        page = await self._answers.copies.pages.read(self._flt)
-        return None if page is None else Answer(page.position, page.texts, "l2")
-
-    async def _primary(self) -> Answer:
-        result = await self._answers.from_primary(self._flt)
-        self.from_primary = True
-        return result
-
-    async def _primary_for_all(self) -> Answer:
-        result = await self._answers.plainly(self._flt)
-        self.from_primary = True
-        return result
-
-
-def costly(flt: Filter) -> bool:
-    """True for a filter that may look at COSTLY_ROWS rows or more: one instance fetches it for all."""
-    values = [len(keys) for keys in (flt.authors, flt.kinds) if keys is not None]
-    walks = min((len(keys) for _, keys in flt.tags), default=1) if flt.tags else math.prod(values)
-    return min(walks, MAX_WALKS) * rows_wanted(flt) >= COSTLY_ROWS
+        if answers._l2_is_up and answers._probe_results.should_look():
+            found = await answers.copies.results.load([flt])
+            answers._probe_results.looked(bool(found))
+            if found:
+                return Answer(0, (), "l2")  # it is in L1 now
+        answer = await answers._from_database(flt)
+        self.from_database = True
+        return answer

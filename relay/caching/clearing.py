@@ -7,14 +7,15 @@ Rule: an order changes what answers cost, never the answers, so it may be lost w
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 from hiredis import ReplyError
 
+from relay.background import BackgroundTasks, Task, cancel
+from relay.caching.record import FORMAT, key_pattern
 from relay.caching.registry import Layer, Registry, registry
 from relay.caching.shared import Away, Shared
-
-ORDERS = b"relay:1:{caches}:cleared"
-"""A hash: the name of a cache, or EVERY, and the last order to clear its first layer."""
+from relay.storage.store import Store
 
 EVERY = "*"
 LOOK_SECONDS = 1.0
@@ -22,48 +23,61 @@ KEEP_SECONDS = 86_400
 SKEW_SECONDS = 5.0
 """By so much clocks may differ: an order that is a little older than a process may be younger."""
 
-PREFIXES = {"results": b"relay:1:r:{*", "events": b"relay:1:e:{*", "profiles": b"relay:1:p:{*"}
-"""What each cache keeps in the shared one. Neither the barrier's keys nor the workers' figures are among them."""
+SHARED_NAMES = ("results", "events", "profiles")
+"""The caches that keep something in the shared one."""
 
-NAMES = ("window", "feeds", *PREFIXES)
+NAMES = ("window", *SHARED_NAMES)
 
 
-async def clear_everywhere(shared: Shared, name: str | None, layer: Layer | None) -> int:
+def orders_key(store: str) -> bytes:
+    """A hash: the name of a cache, or EVERY, and the last order to clear its first layer. `store` is `Store.name`."""
+    return f"relay:{FORMAT}:{{{store}}}:cleared".encode()
+
+
+async def clear_everywhere(shared: Shared, store: str, name: str | None, layer: Layer | None) -> int:
     """Clear a cache (None: each) of a layer (None: both); returns how many keys of the shared cache went.
 
     The first layer follows within a second or two. Raises Away, or ReplyError for what the server refuses.
     """
     if layer in (None, Layer.L1):
         order = f"{time.time():.3f} {secrets.token_hex(4)}"
-        await shared.call(ORDERS, b"HSET", ORDERS, name or EVERY, order)
-        await shared.call(ORDERS, b"EXPIRE", ORDERS, KEEP_SECONDS)
+        orders = orders_key(store)
+        await shared.call(orders, b"HSET", orders, name or EVERY, order)
+        await shared.call(orders, b"EXPIRE", orders, KEEP_SECONDS)
     gone = 0
     if layer in (None, Layer.L2):
-        for owner, pattern in PREFIXES.items():
-            if name in (None, owner):
-                gone += await shared.delete_matching(pattern)
+        for cache in SHARED_NAMES:
+            if name in (None, cache):
+                gone += await shared.delete_matching(key_pattern(store, cache))
     return gone
 
 
 class Clearing:
     """Follows the orders in one process. `followed` counts them."""
 
-    def __init__(self, shared: Shared, caches: Registry = registry) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        store: Callable[[], Store],
+        tasks: BackgroundTasks,
+        caches: Registry = registry,
+    ) -> None:
         self.followed = 0
         self._began = time.time()
         self._shared = shared
         self._caches = caches
         self._seen: dict[bytes, bytes] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._store = store
+        self._tasks = tasks
+        self._task: Task | None = None
 
     def start(self) -> None:
         """Begin to look; needs a running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._follow(), name="relay clearing")
+        self._task = self._tasks.service(self._follow(), "orders to clear caches")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stop looking."""
+        await cancel([self._task])
 
     async def _follow(self) -> None:
         while True:
@@ -82,7 +96,8 @@ class Clearing:
 
     async def _orders(self) -> dict[bytes, bytes] | None:
         try:
-            reply = await self._shared.call(ORDERS, b"HGETALL", ORDERS)
+            key = orders_key(self._store().name)
+            reply = await self._shared.call(key, b"HGETALL", key)
         except (Away, ReplyError):
             return None
         return dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else None

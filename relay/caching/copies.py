@@ -1,26 +1,28 @@
-"""The copies of one process: the window, pages, events and profiles, and what they answer together.
+"""The copies of one process: the window of the newest events and the pages, and what they answer together.
 
-Rule: an answer is as of the ring's position, which nobody may be told before the barrier allows it.
+Rule: an answer is as of the ring's position, which nobody may be told before the barrier allows it, and holds nothing
+that not everybody may read.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from relay.caching.arrivals import Arrivals
-from relay.caching.events import Events
+from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.newest_window import NewestWindow
-from relay.caching.pages import Pages
-from relay.caching.profiles import PROFILE_KIND, Profiles
+from relay.caching.page_cache import PageCache, event_filter
 from relay.caching.shared import Shared
-from relay.changes.change import Batch, Change, Removed
+from relay.changes.change import Change, Removed
 from relay.changes.overlay import cut, newest_first
 from relay.changes.ring import Ring
 from relay.changes.row import Row
+from relay.freshness.arrivals import Arrivals
+from relay.protocol.audience import NOBODY
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import NEVER_SERVED_KINDS, visible
+from relay.protocol.visibility import visible
 from relay.storage.reads import Reads, merged
+from relay.storage.store import Store
 
 SWEEP_SECONDS = 5.0
 
@@ -28,69 +30,62 @@ Texts = Sequence[bytes]
 
 
 class Copies:
-    """`arrivals` is told whenever the ring has come further. Without `shared` there is no L2."""
+    """Without `shared` there is no L2."""
 
     def __init__(
         self,
         reads: Reads,
         ring: Callable[[], Ring],
         arrivals: Arrivals,
+        tasks: BackgroundTasks,
         *,
         shared: Shared | None,
-        epoch: Callable[[], int],
+        store: Callable[[], Store],
         window_bytes: int,
     ) -> None:
-        self.newest = NewestWindow(reads, ring, arrivals, window_bytes)
-        self.pages = Pages(ring, shared, epoch)
-        self.events = Events(shared, epoch)
-        self.profiles = Profiles(shared, epoch)
+        self.newest = NewestWindow(reads, ring, arrivals, window_bytes, tasks)
+        self.results = PageCache("results", ring, shared, store)
+        self.events = PageCache("events", ring, shared, store)
+        self.profiles = PageCache("profiles", ring, shared, store)
+        self._pages = (self.results, self.events, self.profiles)
         self._ring = ring
         self._arrivals = arrivals
-        self._sweeping: asyncio.Task[None] | None = None
+        self._tasks = tasks
+        self._sweeping: Task | None = None
 
     def start(self) -> None:
         """Begin to fill the window; needs a running loop."""
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(), name="relay caches")
+        self._sweeping = self._tasks.service(self._sweep(), "sweep of the caches")
         self.newest.start()
 
     async def stop(self) -> None:
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.gather(self._sweeping, return_exceptions=True)
+        """Stop filling the window."""
+        await cancel([self._sweeping])
         await self.newest.stop()
 
     def clear(self) -> None:
         """Drop the copies of this process; the window is filled again."""
-        self.pages.clear()
-        self.events.clear()
-        self.profiles.clear()
+        for pages in self._pages:
+            pages.clear()
         self.newest.clear()
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Take in changes that the ring has just taken in."""
+        """The ring has just taken in `changes`."""
         for change in changes:
             if type(change) is Removed:
-                self.events.removed(change.event_id)
-            elif change.event.kind == PROFILE_KIND:  # type: ignore[union-attr]
-                self.profiles.apply(change)  # type: ignore[arg-type]
+                self.events.drop(event_filter(change.event_id))
         self._arrivals.look()
         self.newest.look()
-
-    def published(self, batch: Batch) -> None:
-        """This process has committed the batch."""
-        self.events.published(batch)
-        self.profiles.published(batch)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            self.pages.sweep(now)
-            self.events.sweep(now)
-            self.profiles.sweep(now)
+            for pages in self._pages:
+                pages.sweep(now)
 
     def known(self, filters: Sequence[Filter]) -> Texts | None:
-        """The answer to a REQ as of the ring's position, None if it is not wholly in memory."""
+        """The answer to a REQ for everybody as of the ring's position, None if it is not wholly in memory."""
         ring = self._ring()
         if ring.position < ring.whole_from:
             return None
@@ -109,7 +104,14 @@ class Copies:
         events = self.newest.find(flt, now)
         if events is not None:
             return [event.json for event in events]
-        return self.pages.find(flt, now) if flt.ids is None else self._known_ids(flt, now)
+        if flt.ids is not None:
+            return self._known_ids(flt, now)
+        page = self.results.find(flt, now)
+        if page is None:
+            self.results.l1.misses += 1
+            return None
+        self.results.l1.hits += 1
+        return page.texts
 
     def _known_ids(self, flt: Filter, now: int) -> Texts | None:
         ring = self._ring()
@@ -119,21 +121,24 @@ class Copies:
             if event is None:
                 event = self.newest.event(event_id)
             if event is not None:
-                if visible(event, now) and flt.matches(event):
+                if visible(event, NOBODY, now) and flt.matches(event):
                     rows.append(event)
                 continue
-            copy = self.events.find(event_id, ring)
-            if copy is None:
+            page = self.events.find(event_filter(event_id), now)
+            if page is None:
                 self.events.l1.misses += 1
                 return None
-            row = copy.row
-            if row is None or row.kind in NEVER_SERVED_KINDS or (row.expires_at is not None and row.expires_at <= now):
-                continue
-            if ids_alone(flt) or flt.matches(StoredEvent.from_json(row.json)):
-                rows.append(row)
+            if page.rows and (ids_alone(flt) or flt.matches(StoredEvent.from_json(page.texts[0]))):
+                rows.append(page.rows[0])
         self.events.l1.hits += 1
         rows.sort(key=newest_first)
         return [row.json for row in cut(rows, flt)]
+
+    def unknown_ids(self, flt: Filter, now: int) -> list[Filter]:
+        """Of the ids of a filter those that are not in memory, each as the filter of its page."""
+        ring = self._ring()
+        wanted = [event_filter(event_id) for event_id in flt.ids or () if ring.event(event_id) is None]
+        return [one for one in wanted if self.events.find(one, now) is None]
 
 
 def ids_alone(flt: Filter) -> bool:

@@ -8,10 +8,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from relay.caching.arrivals import Arrivals
+from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.changes.ring import Ring
 from relay.changes.window import Window
+from relay.freshness.arrivals import Arrivals
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
@@ -41,7 +42,9 @@ BEHIND_SECONDS = 0.1
 class NewestWindow:
     """`max_bytes` 0: there is none, and it never answers."""
 
-    def __init__(self, reads: Reads, ring: Callable[[], Ring], arrivals: Arrivals, max_bytes: int) -> None:
+    def __init__(
+        self, reads: Reads, ring: Callable[[], Ring], arrivals: Arrivals, max_bytes: int, tasks: BackgroundTasks
+    ) -> None:
         self.window = Window(max_bytes)
         self.counters = registry.register(
             CacheCounters(
@@ -54,23 +57,22 @@ class NewestWindow:
         self._exists = max_bytes > 0
         self._filling = False
         self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = tasks
+        self._task: Task | None = None
         self._soon: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to fill it; needs a running loop."""
         if self._exists:
             self._wanted.set()
-            self._task = asyncio.get_running_loop().create_task(self._keep(), name="relay window")
+            self._task = self._tasks.service(self._keep(), "window")
 
     async def stop(self) -> None:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await cancel([self._task])
+        self._task = None
 
     def clear(self) -> int:
         """Drop what it holds, and fill it again; returns how many events went."""
@@ -163,7 +165,7 @@ class NewestWindow:
         window = self.window
         while not (window.complete or window.full):
             position, events = await events_below(self._reads, window.floor, FILL_EVENTS)
-            if not await self._arrivals.has_come(position):
+            if not await self._arrivals.reached(position):
                 await asyncio.sleep(BEHIND_SECONDS)
                 continue
             ring = self._ring()

@@ -1,31 +1,32 @@
-"""Whether it pays to look into the shared cache: a look that finds nothing costs what a small query does.
+"""Whether a look into the shared cache is worth its cost: one that finds nothing costs what a small query does.
 
 Rule: it changes what an answer costs, never the answer.
 """
 
-TRY_EVERY = 16
-"""While it does not pay, one of so many is tried all the same."""
+PROBE_EVERY = 16
+"""While looks do not pay, one in so many is taken all the same."""
 
-LEAST_RATE = 0.2
+LEAST_HIT_RATE = 0.2
 WEIGHT = 0.02
+"""Of the newest look in the moving average."""
 
 
-class Worth:
-    """Keeps the rate of finds of late."""
+class ProbePolicy:
+    """Keeps a moving average of the hit rate."""
 
-    __slots__ = ("_turn", "rate")
+    __slots__ = ("_skipped", "hit_rate")
 
     def __init__(self) -> None:
-        self.rate = 1.0
-        self._turn = 0
+        self.hit_rate = 1.0
+        self._skipped = 0
 
-    def ask(self) -> bool:
+    def should_look(self) -> bool:
         """True if the next look should be taken."""
-        if self.rate >= LEAST_RATE:
+        if self.hit_rate >= LEAST_HIT_RATE:
             return True
-        self._turn += 1
-        return self._turn % TRY_EVERY == 0
+        self._skipped += 1
+        return self._skipped % PROBE_EVERY == 0
 
-    def saw(self, found: bool) -> None:
-        """Note what a look has found."""
-        self.rate += WEIGHT * (found - self.rate)
+    def looked(self, found: bool) -> None:
+        """Count a look that was taken."""
+        self.hit_rate += WEIGHT * (found - self.hit_rate)

@@ -1,68 +1,72 @@
-"""Who waits until this process has come to a position: answers from memory, when the barrier is ahead of it.
+"""Questions that wait until this process has applied a position: answers from memory, when the barrier is ahead of it.
 
-Rule: nobody waits longer than LATE_SECONDS, and each is told once.
+Rule: nothing waits longer than LATE_SECONDS, each is told once, and one that raises does not harm the others.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from relay.changes.ring import Ring
 
+log = logging.getLogger("relay.barrier")
+
 LATE_SECONDS = 0.025
 """How long an answer from memory waits for a change that is known to exist, before PostgreSQL is asked."""
 
+Then = Callable[[bool], None]
+
 
 class Arrivals:
-    """`on_late` is told the position that took too long."""
+    """What waits for the ring to reach a position."""
 
-    def __init__(self, ring: Callable[[], Ring], on_late: Callable[[int], None]) -> None:
+    def __init__(self, ring: Callable[[], Ring]) -> None:
         self._ring = ring
-        self._on_late = on_late
-        self._late: list[_Waiting] = []
+        self._waiting: dict[_Waiting, None] = {}
 
-    def when(self, position: int, then: Callable[[bool], None]) -> None:
-        """Call `then`, at once or when the ring has come to `position`: with True, or with False when it takes long."""
+    def when(self, position: int, then: Then) -> None:
+        """Call `then`, at once or when the ring has reached `position`: with True, or with False when it takes long."""
         if self._ring().position >= position:
             then(True)
             return
         waiting = _Waiting(position, then)
-        self._late.append(waiting)
-        asyncio.get_running_loop().call_later(LATE_SECONDS, self._give_up, waiting)
+        self._waiting[waiting] = None
+        waiting.timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._give_up, waiting)
 
-    async def has_come(self, position: int) -> bool:
-        """True once the ring has come to `position`, False when it takes long."""
+    async def reached(self, position: int) -> bool:
+        """True once the ring has reached `position`, False when it takes long."""
         if self._ring().position >= position:
             return True
-        come: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.when(position, lambda yes: None if come.done() else come.set_result(yes))
-        return await come
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.when(position, lambda yes: None if told.done() else told.set_result(yes))
+        return await told
 
     def look(self) -> None:
-        """The ring has come further: tell who waited for it."""
-        if not self._late:
+        """The ring has come further: tell those who waited for it."""
+        if not self._waiting:
             return
         position = self._ring().position
-        arrived = [waiting for waiting in self._late if waiting.position <= position]
-        if arrived:
-            self._late = [waiting for waiting in self._late if waiting.position > position]
-            for waiting in arrived:
-                waiting.tell(True)
+        for waiting in [waiting for waiting in self._waiting if waiting.position <= position]:
+            self._tell(waiting, True)
 
     def _give_up(self, waiting: "_Waiting") -> None:
-        if waiting.then is not None:
-            self._late.remove(waiting)
-            self._on_late(waiting.position)
-            waiting.tell(False)
+        self._tell(waiting, False)
+
+    def _tell(self, waiting: "_Waiting", reached: bool) -> None:
+        if self._waiting.pop(waiting, waiting) is waiting:
+            return  # told already, by one that was told before it
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        try:
+            waiting.then(reached)
+        except Exception:
+            log.exception("a question could not be answered")
 
 
 class _Waiting:
-    __slots__ = ("position", "then")
+    __slots__ = ("position", "then", "timer")
 
-    def __init__(self, position: int, then: Callable[[bool], None]) -> None:
+    def __init__(self, position: int, then: Then) -> None:
         self.position = position
-        self.then: Callable[[bool], None] | None = then
-
-    def tell(self, come: bool) -> None:
-        then, self.then = self.then, None
-        if then is not None:
-            then(come)
+        self.then = then
+        self.timer: asyncio.TimerHandle | None = None

@@ -16,7 +16,7 @@ from relay.caching.shared import Away, Shared
 from relay.conf import config
 from relay.protocol.errors import Failed
 from relay.services.warming import Tell, Warmed, Warming
-from relay.storage.log import Heartbeat, heartbeat
+from relay.storage.primary import Heartbeat, Primary
 from relay.storage.reads import Reads
 
 CONNECT_SECONDS = 3.0
@@ -50,10 +50,11 @@ def clear(name: str | None, layer: str | None, settle_seconds: float = 0.0) -> i
 
 async def _clear(name: str | None, layer: Layer | None, settle_seconds: float) -> int:
     async with _shared() as shared:
-        gone = await clear_everywhere(shared, name, layer)
+        store = (await _heartbeat()).store.name
+        gone = await clear_everywhere(shared, store, name, layer)
         if settle_seconds and layer is None:
             await asyncio.sleep(settle_seconds)
-            gone += await clear_everywhere(shared, name, Layer.L2)
+            gone += await clear_everywhere(shared, store, name, Layer.L2)
         return gone
 
 
@@ -68,26 +69,31 @@ def warm(tell: Tell, done: Warmed | None = None) -> Warmed:
 
 async def _warm(tell: Tell, done: Warmed) -> Warmed:
     async with _shared() as shared:
-        reads = Reads(1, config().query_seconds)
-        await reads.open()
+        store = (await _heartbeat()).store
+        reads = Reads.of_primary(1, config().query_seconds)
+        reads.open()
         try:
-            now = await _beginning(reads)
-            await Warming(shared, reads, now.epoch, config().limits, done).run(tell)
+            await Warming(shared, reads, store.name, config().limits, done).run(tell)
         finally:
             await reads.close()
     return done
 
 
-async def _beginning(reads: Reads) -> Heartbeat:
+async def _heartbeat() -> Heartbeat:
     """The place in the order, as soon as the database answers. Raises Failed when it does not in time."""
+    primary = Primary(config().query_seconds)
+    primary.open()
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
-    while True:
-        try:
-            return await heartbeat(reads)
-        except Failed:
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(0.05)
+    try:
+        while True:
+            try:
+                return await primary.heartbeat()
+            except Failed:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+    finally:
+        await primary.close()
 
 
 @asynccontextmanager

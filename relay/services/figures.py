@@ -1,8 +1,7 @@
-"""The board: what all workers of all instances said within the last five seconds, read by whoever wants to know.
+"""The figures of all workers of all instances of a store, as each published them within the last five seconds.
 
-Each worker writes its `WorkerFigures` once a second under a key of the cache that lives for five seconds. Read it
-with `read_figures` in a loop, with `read_figures_now` in a synchronous view, a command or a job. Rule: a cache that
-is away is no error: nobody is on the board then, and `whole` is False.
+Each worker writes its `WorkerFigures` once a second under a key of the cache that lives for five seconds and names the
+store. Rule: a cache that is away is no error: the snapshot is empty then, and `whole` is False.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,11 +9,13 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from django.db import DatabaseError
 from msgspec import Struct
 from redis.exceptions import RedisClusterException, RedisError
 
 from relay.caching import library
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
+from relay.storage.store import current_store
 
 LIFE_SECONDS = 5
 """A worker that has said nothing for so long is counted no more."""
@@ -25,8 +26,10 @@ PATIENCE_SECONDS = 0.5
 AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a cache that is away raises. The second, of a Cluster of which no server answers, is none of the first."""
 
-WORKERS = "{relay:status}:workers"
-"""The set of the names of workers."""
+
+def workers_key(store: str) -> str:
+    """The key of the set of the names of workers. `store` is `Store.name`."""
+    return f"relay:{{{store}:status}}:workers"
 
 
 class Board(Struct, frozen=True):
@@ -54,9 +57,9 @@ def board(workers: Iterable[WorkerFigures]) -> Board:
     return Board(found, total(found))
 
 
-def key(name: str) -> str:
-    """Where a worker's figures stand."""
-    return f"{{relay:status}}:{name}"
+def key(store: str, name: str) -> str:
+    """The key of a worker's figures."""
+    return f"relay:{{{store}:status}}:{name}"
 
 
 def decoded(value: bytes) -> WorkerFigures | None:
@@ -67,32 +70,19 @@ def decoded(value: bytes) -> WorkerFigures | None:
         return None
 
 
-async def read_figures(cache_url: str) -> Board:
-    """The board now, in a loop: two round trips on a connection of its own. Never raises because of the cache.
+def read_figures_now(cache_url: str, store: str = "") -> Board:
+    """The figures now, in a thread: 0.3 ms on a connection that is kept. Never raises because of the cache.
 
-    `cache_url` is CACHE_URL (`relay.conf.config().cache_url`).
+    `cache_url` is CACHE_URL (`relay.conf.config().cache_url`), `store` a `Store.name`; by default that of the database.
     """
     if not cache_url:
         return EMPTY
-    client = async_client(cache_url)
     try:
-        names = await client.smembers(WORKERS)
-        return _read(await client.mget([key(name.decode()) for name in names]) if names else [])
-    except AWAY:
-        return EMPTY
-    finally:
-        await client.aclose()
-
-
-def read_figures_now(cache_url: str) -> Board:
-    """The board now, in a thread: 0.3 ms on a connection that is kept. Never raises because of the cache."""
-    if not cache_url:
-        return EMPTY
-    try:
+        store = store or current_store().name
         client = _client(cache_url)
-        names = client.smembers(WORKERS)
-        return _read(client.mget([key(name.decode()) for name in names]) if names else [])
-    except AWAY:
+        names = client.smembers(workers_key(store))
+        return _read(client.mget([key(store, name.decode()) for name in names]) if names else [])
+    except (*AWAY, DatabaseError):
         return EMPTY
 
 

@@ -8,12 +8,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.metrics import counters
 from relay.protocol.errors import Failed
-from relay.storage.log import Heartbeat, LogPruned, changes_after, heartbeat, newest
-from relay.storage.reads import Reads
+from relay.storage.primary import Heartbeat, LogPruned, Primary
+from relay.storage.store import Store
 from relay.subscriptions.hub import Hub
 
 log = logging.getLogger("relay.follow")
@@ -26,31 +27,40 @@ SUSPECT_SECONDS = 5.0
 
 
 class Follower:
-    """Applies batches from wherever they come. `on_changes` gets what was applied,
-    before clients do; `on_lost` is called when the place in the order is lost for good."""
+    """Applies batches from wherever they come: to the subscriptions first, then to the caches.
+
+    `on_changes` gets what was applied; a fault in it is `on_cache_fault`'s. `on_lost` is called when the place in the
+    order is lost for good; the follower stops by itself then.
+    """
 
     def __init__(
         self,
         intake: Intake,
         hub: Hub,
-        reads: Reads,
+        primary: Primary,
+        tasks: BackgroundTasks,
         *,
         bus_is_up: Callable[[], bool],
         on_changes: Callable[[Sequence[Change]], None],
+        on_cache_fault: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
         self.newest = intake.ring.position
         self.database_up = False
-        self.epoch = 0
+        self.cache_faults = 0
+        self.store = Store("", "", 0)
         self._intake = intake
         self._hub = hub
-        self._reads = reads
+        self._primary = primary
+        self._tasks = tasks
         self._bus_is_up = bus_is_up
         self._on_changes = on_changes
+        self._on_cache_fault = on_cache_fault
         self._on_lost = on_lost
+        self._is_lost = False
         self._suspect_until = 0.0
         self._hole = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._started: list[Task] = []
 
     @property
     def lag(self) -> int:
@@ -59,29 +69,41 @@ class Follower:
 
     def start(self, begin: Heartbeat) -> None:
         """Follow from `begin`, to which the ring was set; needs a running loop."""
-        self.epoch = begin.epoch
+        self.store = begin.store
         self.newest = begin.position
         self.database_up = True
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._fill_holes(), name="relay holes"),
-            loop.create_task(self._heartbeats(), name="relay heartbeat"),
+        self._is_lost = False
+        self._started = [
+            self._tasks.service(self._fill_holes(), "holes in the order"),
+            self._tasks.service(self._heartbeats(), "heartbeat of the order"),
         ]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stop following."""
+        await cancel(self._started)
 
     def apply(self, batch: Batch) -> None:
         """Take a batch in and hand on what became applicable."""
         self.newest = max(self.newest, batch.last)
         changes = self._intake.offer(batch)
         if changes:
-            self._on_changes(changes)
             self._hub.deliver(changes)
+            try:
+                self._on_changes(changes)
+            except Exception:
+                self.cache_faults += 1
+                log.exception("a cache could not take in changes; the caches of this process begin empty")
+                self._on_cache_fault()
         if self._intake.hole:
             self._hole.set()
+
+    def check(self, store: Store) -> bool:
+        """True if `store` is the one that is followed, perhaps restarted; another store or epoch is a loss."""
+        if (store.identity, store.epoch) == (self.store.identity, self.store.epoch):
+            self.store = store
+            return True
+        self._lose(f"store {self.store.name} was followed, the database is {store.name} now")
+        return False
 
     async def _fill_holes(self) -> None:
         while True:
@@ -100,14 +122,13 @@ class Follower:
             trusted = self._bus_is_up() and asyncio.get_running_loop().time() > self._suspect_until
             await asyncio.sleep(HEARTBEAT_SECONDS if trusted else BUS_DOWN_SECONDS)
             try:
-                now = await heartbeat(self._reads)
+                now = await self._primary.heartbeat()
             except Failed:
                 self.database_up = False
                 continue
             self.database_up = True
-            if now.epoch != self.epoch:
-                self._lose(f"epoch {self.epoch} ended, {now.epoch} began")
-                return
+            if not self.check(now.store):
+                continue
             before, self.newest = self.newest, max(self.newest, now.position)
             # What was new at this heartbeat may still be on its way; what was new at the last one is not.
             if self._intake.ring.position < (before if trusted else now.position):
@@ -118,13 +139,13 @@ class Follower:
         """Read the log until nothing is missing that is known to exist."""
         try:
             while self._intake.hole or self._intake.ring.position < self.newest:
-                batch = await changes_after(self._reads, self._intake.ring.position)
+                batch = await self._primary.changes_after(self._intake.ring.position)
                 counters.log_reads += 1
                 if batch is None:
                     return
                 counters.log_changes += len(batch.changes)
                 ring = self._intake.ring
-                ring.whole_from = max(ring.whole_from, (await newest(self._reads)).position)
+                ring.whole_from = max(ring.whole_from, await self._primary.position())
                 self.apply(batch)
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)
@@ -134,5 +155,7 @@ class Follower:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
-        log.error("this process lost its place in the order: %s", why)
-        self._on_lost(why)
+        if not self._is_lost:
+            self._is_lost = True
+            log.error("this process lost its place in the order: %s", why)
+            self._on_lost(why)

@@ -7,22 +7,52 @@ import os
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from relay import metrics
+from relay.background import BackgroundTasks
+from relay.caching.answers import Answers
 from relay.caching.flight import Flights
 from relay.caching.registry import registry
-from relay.caching.shared import Counters
+from relay.caching.shared import Counters, Shared
+from relay.changes.intake import Intake
+from relay.conf import Config
+from relay.freshness.barrier import Barrier
+from relay.services.follow import Follower
+from relay.services.profiles import ProfileReader
+from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
+from relay.storage.reads import Reads
+from relay.storage.writer import Writer
+from relay.subscriptions.bus import Bus
+from relay.subscriptions.hub import Hub
 from relay.transport.counters import counters as transport
-
-if TYPE_CHECKING:
-    from relay.services.runtime import Relay
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(relay: "Relay") -> WorkerFigures:
+class Measured(Protocol):
+    """What is measured of a relay (`relay.services.runtime.Relay`)."""
+
+    config: Config
+    started_at: float
+    ready: bool
+    conversations: set[Any]
+    tasks: BackgroundTasks
+    reads: Reads
+    intake: Intake
+    hub: Hub
+    bus: Bus
+    shared: Shared | None
+    barrier: Barrier
+    answers: Answers | None
+    profiles: ProfileReader
+    follower: Follower
+    writer: Writer
+    status: Status
+
+
+def measure(relay: Measured) -> WorkerFigures:
     """The figures of this process; what moves with time is left to `relay.services.sampling`."""
     ring = relay.intake.ring
     caches = registry.figures()
@@ -43,8 +73,7 @@ def measure(relay: "Relay") -> WorkerFigures:
         bus_up=relay.bus.up,
         database_up=relay.follower.database_up,
         shared_up=relay.shared is None or relay.shared.up,
-        alone=relay.barrier.sole.has_claim,
-        apart=relay.barrier.announcements.apart,
+        single_instance=relay.barrier.lease.taken,
         ring_changes=len(ring),
         write_queue=len(relay.writer),
         memory={
@@ -68,7 +97,7 @@ def measure(relay: "Relay") -> WorkerFigures:
     )
 
 
-def _pools(relay: "Relay") -> dict[str, PoolFigures]:
+def _pools(relay: Measured) -> dict[str, PoolFigures]:
     reads, writer = relay.reads, relay.writer
     busy = reads.busy
     return {
@@ -77,7 +106,7 @@ def _pools(relay: "Relay") -> dict[str, PoolFigures]:
     }
 
 
-def _counts(relay: "Relay") -> Counts:
+def _counts(relay: Measured) -> Counts:
     bus = relay.bus
     return {
         **metrics.counters.totals(),
@@ -91,6 +120,9 @@ def _counts(relay: "Relay") -> Counts:
         "bus_dropped": bus.dropped,
         "bus_failures": bus.failures,
         "bus_reconnects": bus.reconnects,
+        "bus_foreign": bus.foreign,
+        "cache_faults": relay.follower.cache_faults,
+        "task_failures": relay.tasks.failures,
         "intake_dropped": relay.intake.dropped,
         "write_batches": relay.writer.batches,
         "write_failures": relay.writer.failures,
@@ -100,35 +132,26 @@ def _counts(relay: "Relay") -> Counts:
     }
 
 
-def _barrier(relay: "Relay") -> Counts:
+def _barrier(relay: Measured) -> Counts:
     barrier = relay.barrier
     return {
-        "barrier_from_board": barrier.from_board,
-        "barrier_fetches": barrier.fetches,
-        "barrier_asked_primary": barrier.asked_primary,
-        "barrier_repairs": barrier.repairs,
-        "barrier_held": barrier.announcements.held,
-        "barrier_given_up": barrier.announcements.given_up,
-        "barrier_held_for_claim": barrier.announcements.held_for_claim,
-        "barrier_claims_ended": barrier.sole.claims,
+        "barrier_from_memory": barrier.from_memory,
+        "barrier_looks": barrier.looks,
+        "barrier_held": barrier.held,
     }
 
 
-def _flights(relay: "Relay") -> Counts:
+def _flights(relay: Measured) -> Counts:
     answers = relay.answers
     here: list[Flights[Any, Any]] = [relay.profiles.flights]
     here += [answers.flights] if answers is not None else []
-    across = answers.flights_across if answers is not None else None
     return {
         "flights_fetched": sum(flights.fetched for flights in here),
         "flights_joined": sum(flights.joined for flights in here),
-        "across_led": across.led if across is not None else 0,
-        "across_waited": across.waited if across is not None else 0,
-        "across_alone": across.alone if across is not None else 0,
     }
 
 
-def _shared(relay: "Relay") -> Counts:
+def _shared(relay: Measured) -> Counts:
     counted = relay.shared.counters if relay.shared is not None else Counters()
     return {f"shared_{name}": number for name, number in asdict(counted).items()}
 

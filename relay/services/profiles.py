@@ -1,4 +1,4 @@
-"""Profiles for whoever asks: found in the copies of this process, in the shared cache, or in PostgreSQL.
+"""Profiles by author: found in the copies of this process, in the shared cache, or in PostgreSQL.
 
 Rule: all that is answered together is the state at one position, at or after everything acknowledged before the call.
 """
@@ -12,6 +12,8 @@ import orjson
 
 from relay.caching.answers import Answers
 from relay.caching.flight import Flights
+from relay.caching.page import Page
+from relay.caching.page_cache import profile_filter
 from relay.changes.ring import Ring
 from relay.changes.row import Row
 from relay.storage.profiles import newest_profiles
@@ -37,35 +39,43 @@ class ProfileReader:
         answers = self._answers
         found = await self._from_copies(answers, pubkeys) if answers is not None and await answers.caught_up() else None
         if found is None:
-            _, found = await newest_profiles(self._reads, pubkeys)
-        now = int(time())
-        return {pubkey: row for pubkey, row in found.items() if row.expires_at is None or row.expires_at > now}
+            _, texts = await newest_profiles(self._reads, pubkeys)
+            found = {pubkey: Row.of(text) for pubkey, text in texts.items()}
+        return found
 
     async def _from_copies(self, answers: Answers, pubkeys: Sequence[str]) -> Found | None:
         """As of the ring's position; None when the copies could not be completed."""
+        cache = answers.copies.profiles
         found, unknown = self._look(answers, pubkeys)
-        answers.copies.profiles.l1.hits += len(pubkeys) - len(unknown)
-        answers.copies.profiles.l1.misses += len(unknown)
+        cache.l1.hits += len(pubkeys) - len(unknown)
+        cache.l1.misses += len(unknown)
         if unknown:
-            await answers.copies.profiles.load(unknown, self._ring)
+            await cache.load([profile_filter(pubkey) for pubkey in unknown])
             found, unknown = self._look(answers, pubkeys)
         if unknown:
             await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
             found, unknown = self._look(answers, pubkeys)
         return None if unknown else found
 
-    def _look(self, answers: Answers, pubkeys: Sequence[str]) -> tuple[Found, list[str]]:
-        ring, find = self._ring(), answers.copies.profiles.find
-        copies = [(pubkey, find(pubkey, ring)) for pubkey in pubkeys]
-        found = {pubkey: copy.row for pubkey, copy in copies if copy is not None and copy.row is not None}
-        return found, [pubkey for pubkey, copy in copies if copy is None]
+    @staticmethod
+    def _look(answers: Answers, pubkeys: Sequence[str]) -> tuple[Found, list[str]]:
+        now, find = int(time()), answers.copies.profiles.find
+        pages = {pubkey: find(profile_filter(pubkey), now) for pubkey in pubkeys}
+        found = {pubkey: Row.of(page.texts[0]) for pubkey, page in pages.items() if page is not None and page.texts}
+        return found, [pubkey for pubkey, page in pages.items() if page is None]
 
     async def _fetch(self, answers: Answers, pubkeys: Sequence[str]) -> None:
         """Have the copies hold what PostgreSQL says, once this process has come that far."""
         ring = self._ring()
-        position, rows = await newest_profiles(self._reads, pubkeys)
-        if await answers.has_come(position) and self._ring() is ring:
-            answers.copies.profiles.keep(pubkeys, position, rows, ring)
+        position, texts = await newest_profiles(self._reads, pubkeys)
+        if await answers.arrivals.reached(position):
+            pages = [
+                Page(profile_filter(pubkey), position, [texts[pubkey]] if pubkey in texts else [], True)
+                for pubkey in pubkeys
+            ]
+            for page in pages:
+                answers.copies.profiles.keep(page, ring)
+            answers.copies.profiles.share(pages)
 
 
 def described(pubkey: str, row: Row | None) -> dict[str, Any]:

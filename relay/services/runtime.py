@@ -7,19 +7,22 @@ accepts clients only from a known place in the order.
 import asyncio
 import ipaddress
 import logging
+import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
-from relay.caching.barrier import Barrier
-from relay.caching.board import Board
 from relay.caching.clearing import Clearing
 from relay.caching.shared import Shared
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
 from relay.conf import Config, config
+from relay.freshness.ack_table import AckTable
+from relay.freshness.barrier import Barrier
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
@@ -30,8 +33,9 @@ from relay.services.publish import Publisher
 from relay.services.status import Status
 from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
-from relay.storage.log import PAGE_CHANGES, LogPruned, changes_after, heartbeat, newest
+from relay.storage.primary import PAGE_CHANGES, LogPruned, Primary
 from relay.storage.reads import Reads
+from relay.storage.store import Store
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
@@ -42,6 +46,7 @@ log = logging.getLogger("relay.runtime")
 WARM_CHANGES = 5_000
 """So far back a ring reaches at the start, read from the log."""
 
+BEGIN_ANEW = "new beginning"
 START_SECONDS = 30.0
 """How long a start waits for the database before it gives up."""
 
@@ -49,44 +54,51 @@ START_SECONDS = 30.0
 class Relay:
     """The relay of one process. Make it inside a running loop."""
 
-    def __init__(self, conf: Config) -> None:
+    def __init__(self, conf: Config, on_failure: Callable[[str], None] = lambda name: None) -> None:
+        """`on_failure` is called with the name of a background task that ended when it should not."""
         self.config = conf
+        self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
         self.ready = False
         self.conversations: set[Conversation] = set()
         self._by_ip: Counter[str] = Counter()
-        self.reads = Reads(conf.read_connections, conf.query_seconds)
+        self.primary = Primary(conf.query_seconds, self.tasks)
+        self.reads = Reads.of_primary(conf.read_connections, conf.query_seconds, self.tasks)
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.hub = Hub(self.intake)
-        self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral)
+        self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral, self.store, self.tasks)
         self.shared = Shared(conf.cache_url) if conf.cache_url else None
-        self.board = Board.of_one() if conf.board is None else Board.open(conf.board, int(conf.worker) - 1)
-        self.barrier = Barrier(self.shared, self.reads, lambda: self.follower.epoch, self.board)
-        self.clearing = Clearing(self.shared) if self.shared is not None else None
+        table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
+        self.barrier = Barrier(self.primary, lambda: self.follower.store.epoch, self.tasks, table)
+        self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
         self.answers: Answers | None = None
         if conf.cache_layers != "none":
             self.answers = Answers(
                 self.reads,
                 lambda: self.intake.ring,
                 self.barrier,
+                self.tasks,
                 shared=self.shared if conf.cache_layers == "l1+l2" else None,
-                epoch=lambda: self.follower.epoch,
+                store=self.store,
                 window_bytes=conf.window_bytes,
             )
         self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
         self.follower = Follower(
             self.intake,
             self.hub,
-            self.reads,
+            self.primary,
+            self.tasks,
             bus_is_up=lambda: self.bus.up,
             on_changes=self._applied,
+            on_cache_fault=self._clear_copies,
             on_lost=self._lost,
         )
         self.writer = Writer(
             self._committed,
-            self.barrier.announce,
-            instance=self.board.name,
-            is_epoch=self._is_epoch,
+            self.barrier.acknowledge,
+            instance=table.name,
+            is_followed=self.follower.check,
+            tasks=self.tasks,
             batch_events=conf.write_batch,
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
@@ -97,16 +109,27 @@ class Relay:
             self.writer,
             self.hub,
             self.bus,
-            announce_known=self.barrier.announcements.announce_known,
+            announce_known=self._may_answer_duplicate,
         )
-        subscriber = Subscriber(self.hub, self.reads, self.answers, self.barrier)
+        subscriber = Subscriber(self.hub, self.reads, self.primary, self.answers, self.barrier)
         self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
-        self.status = Status(conf.cache_url, conf.instance, lambda: measure(self), lambda: events_known(self.reads))
-        self._restart: asyncio.Task[None] | None = None
+        self.status = Status(
+            conf.cache_url,
+            conf.instance,
+            lambda: measure(self),
+            lambda: events_known(self.reads),
+            self.store,
+            self.tasks,
+        )
+
+    def store(self) -> Store:
+        """The store that this process follows, as the database last said."""
+        return self.follower.store
 
     async def start(self) -> None:
         """Find the place in the order and begin. Raises Failed when the database does not answer in time."""
-        await self.reads.open()
+        self.primary.open()
+        self.reads.open()
         if self.shared is not None:
             await self.shared.start()
         await self._begin()
@@ -124,7 +147,7 @@ class Relay:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                now = await heartbeat(self.reads)
+                now = await self.primary.heartbeat()
                 break
             except Failed:
                 if time.monotonic() > deadline:
@@ -132,19 +155,19 @@ class Relay:
                 await asyncio.sleep(0.02)
         self.intake.restart(await self._ring_to(now.position))
         self.follower.start(now)
-        self.barrier.begin_anew()
-        if self.answers is not None:
-            self.answers.copies.clear()
+        self.barrier.begin_epoch()
+        self._clear_copies()
 
     async def _ring_to(self, position: int) -> Ring:
         """A ring that holds the last changes before `position`, so that what other processes keep in L2 can be used."""
         ring = Ring(max(0, position - WARM_CHANGES), self.config.ring_bytes)
         try:
             while ring.position < position:
-                batch = await changes_after(self.reads, ring.position, min(PAGE_CHANGES, position - ring.position))
+                limit = min(PAGE_CHANGES, position - ring.position)
+                batch = await self.primary.changes_after(ring.position, limit)
                 if batch is None:
                     break
-                ring.whole_from = (await newest(self.reads)).position
+                ring.whole_from = await self.primary.position()
                 ring.append(batch)
         except (Failed, LogPruned):
             pass
@@ -166,6 +189,8 @@ class Relay:
         if self.shared is not None:
             await self.shared.stop()
         await self.reads.close()
+        await self.primary.close()
+        await self.tasks.stop()
 
     def farewell(self, text: str, code: int) -> None:
         """End every connection in order, each subscription with CLOSED `text` (01-S09)."""
@@ -178,32 +203,39 @@ class Relay:
     def _committed(self, batch: Batch) -> None:
         self.follower.apply(batch)
         self.bus.publish(batch)
-        if self.answers is not None:
-            self.answers.copies.published(batch)
 
     def _applied(self, changes: Sequence[Change]) -> None:
         if self.answers is not None:
             self.answers.copies.apply(changes)
 
-    def _is_epoch(self, epoch: int) -> bool:
-        """True for the epoch that this process follows; another one makes it begin anew at once."""
-        if epoch == self.follower.epoch:
-            return True
-        self._lost(f"the writer has come to epoch {epoch}, not {self.follower.epoch}")
-        return False
+    def _clear_copies(self) -> None:
+        if self.answers is not None:
+            self.answers.copies.clear()
+
+    def _may_answer_duplicate(self, position: int) -> bool:
+        """True if an event that is known at `position` may be answered from memory: nobody can have removed it since.
+
+        The answer acknowledges what lies at `position`, to which this process has applied the order.
+        """
+        if not self.barrier.lease.is_held() or self.barrier.acknowledged() > position:
+            return False
+        self.barrier.acknowledge(position, 0, lambda: None)
+        return True
 
     def _lost(self, why: str) -> None:
         """What clients were promised can no longer be kept: have them connect again, and begin anew."""
-        if self._restart is None or self._restart.done():
-            self._restart = asyncio.get_running_loop().create_task(self._begin_anew(), name="relay begins anew")
+        self.ready = False
+        if not self.tasks.is_running(BEGIN_ANEW):
+            self.tasks.job(self._begin_anew(), BEGIN_ANEW)
 
     async def _begin_anew(self) -> None:
-        self.ready = False
         self.farewell("error: the relay lost its place, connect again", SERVICE_RESTART)
         await self.follower.stop()
+        await self.bus.stop()
         while not self.ready:
             try:
                 await self._begin()
+                self.bus.start()
                 self.ready = True
             except Failed as error:
                 log.error("no new beginning yet: %s", error.message)
@@ -267,14 +299,20 @@ async def start() -> Relay:
         _starting = asyncio.Lock()
     async with _starting:
         if _relay is None:
-            relay = Relay(config())
+            relay = Relay(config(), _end_process)
             try:
                 await relay.start()
             except BaseException:
-                await relay.reads.close()
+                await relay.tasks.stop()
                 raise
             _relay = relay
     return _relay
+
+
+def _end_process(task: str) -> None:
+    """End this process in order: its supervisor starts it again."""
+    log.critical("this process ends: background task %r is needed", task)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def current() -> Relay | None:

@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from relay.background import BackgroundTasks, Task
 from relay.protocol.errors import Failed
-from relay.services.figures import AWAY, LIFE_SECONDS, PATIENCE_SECONDS, WORKERS, async_client, decoded, key
+from relay.services.figures import AWAY, LIFE_SECONDS, PATIENCE_SECONDS, async_client, decoded, key, workers_key
 from relay.services.sampling import Rate, Sampler
 from relay.services.worker_figures import WorkerFigures
+from relay.storage.store import Store
 
 log = logging.getLogger("relay.status")
 
@@ -70,7 +72,13 @@ class Status:
     """
 
     def __init__(
-        self, cache_url: str, instance: str, own: Callable[[], WorkerFigures], estimate: Callable[[], Awaitable[int]]
+        self,
+        cache_url: str,
+        instance: str,
+        own: Callable[[], WorkerFigures],
+        estimate: Callable[[], Awaitable[int]],
+        store: Callable[[], Store],
+        tasks: BackgroundTasks | None = None,
     ) -> None:
         self.failures = 0
         self._complained = False
@@ -80,7 +88,9 @@ class Status:
         self._cache = async_client(cache_url) if cache_url else None
         self._sampler = Sampler()
         self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._store = store
+        self._tasks = tasks or BackgroundTasks()
+        self._task: Task | None = None
         self._reading: asyncio.Task[RelayFigures] | None = None
         self._read: RelayFigures | None = None
         self._read_at = 0.0
@@ -89,16 +99,17 @@ class Status:
 
     def start(self) -> None:
         """Begin to publish; needs a running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._publish(), name="relay status")
+        self._task = self._tasks.job(self._publish(), "publisher of figures")
 
     async def stop(self) -> None:
-        """Take this worker off the board and end."""
+        """Withdraw the figures of this worker and end."""
         self._stopping.set()
         # Told, not cancelled: redis-py may swallow a cancellation while it connects. Each exchange ends by itself.
         if tasks := [task for task in (self._task, self._reading) if task is not None]:
             await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
         if self._cache is not None:
-            await self._exchange(lambda pipe: pipe.srem(WORKERS, self._name).delete(key(self._name)))
+            store = self._store().name
+            await self._exchange(lambda pipe: pipe.srem(workers_key(store), self._name).delete(key(store, self._name)))
             with contextlib.suppress(*AWAY):
                 await self._cache.aclose()
 
@@ -135,7 +146,14 @@ class Status:
                     log.warning("the figures of this process cannot be shown: %r", error)
 
     async def _show(self, text: bytes) -> None:
-        await self._exchange(lambda pipe: pipe.sadd(WORKERS, self._name).set(key(self._name), text, ex=LIFE_SECONDS))
+        store, name = self._store().name, self._name
+        await self._exchange(
+            lambda pipe: (
+                pipe.sadd(workers_key(store), name)
+                .expire(workers_key(store), 10 * LIFE_SECONDS)
+                .set(key(store, name), text, ex=LIFE_SECONDS)
+            )
+        )
 
     async def _gather(self) -> RelayFigures:
         mine = self.mine()
@@ -147,18 +165,19 @@ class Status:
 
     async def _others(self) -> list[WorkerFigures] | None:
         """What the other workers published, None when the cache is away."""
-        found = await self._exchange(lambda pipe: pipe.smembers(WORKERS))
+        store = self._store().name
+        found = await self._exchange(lambda pipe: pipe.smembers(workers_key(store)))
         if found is None:
             return None
         names = sorted({name.decode() for name in found[0]} - {self._name})
         if not names:
             return []
-        values = await self._exchange(lambda pipe: pipe.mget([key(name) for name in names]))
+        values = await self._exchange(lambda pipe: pipe.mget([key(store, name) for name in names]))
         if values is None:
             return None
         gone = [name for name, value in zip(names, values[0], strict=True) if value is None]
         if gone:
-            await self._exchange(lambda pipe: pipe.srem(WORKERS, *gone))
+            await self._exchange(lambda pipe: pipe.srem(workers_key(store), *gone))
         return [figures for value in values[0] if value is not None and (figures := decoded(value)) is not None]
 
     async def _exchange(self, commands: Callable[[Any], Any]) -> list[Any] | None:

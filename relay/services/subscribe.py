@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from relay.caching.answers import Answers
-from relay.caching.barrier import Barrier
 from relay.changes.change import Added
+from relay.freshness.barrier import Barrier
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.protocol.messages import eose
-from relay.storage.log import LogPruned, changes_after
+from relay.storage.primary import LogPruned, Primary
 from relay.storage.reads import Reads
 from relay.subscriptions.hub import Hub, OutOfReach, Subscription
 
@@ -42,10 +42,11 @@ class Asked(Protocol):
 class Subscriber:
     """Answers subscriptions of one process."""
 
-    def __init__(self, hub: Hub, reads: Reads, answers: Answers | None, barrier: Barrier) -> None:
+    def __init__(self, hub: Hub, reads: Reads, primary: Primary, answers: Answers | None, barrier: Barrier) -> None:
         """Without `answers` PostgreSQL is asked each time."""
         self._hub = hub
         self._reads = reads
+        self._primary = primary
         self._answers = answers
         self._barrier = barrier
 
@@ -101,7 +102,7 @@ class Subscriber:
     async def _from_log(self, subscription: Subscription, position: int) -> int:
         """Send the matching part of the log after `position`; returns how far it went."""
         try:
-            batch = await changes_after(self._reads, position)
+            batch = await self._primary.changes_after(position)
         except LogPruned:
             raise Failed("the query took too long to be continued, ask again") from None
         if batch is None:
@@ -144,7 +145,7 @@ class _FromMemory:
         if number is None:
             self.asked.elsewhere()
         elif position < number:
-            self.answers.when(number, self.look_again)
+            self.answers.arrivals.when(number, self.look_again)
         elif position == self.position:
             self.give(self.texts)
         else:

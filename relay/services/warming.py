@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from relay.caching.pages import MAX_PAGE_BYTES
-from relay.caching.profiles import item as profile_item
-from relay.caching.record import Record, digest, event_key, pack, result_key
+from relay.caching.page import Page
+from relay.caching.page_cache import MAX_PAGE_BYTES, event_filter, item, profile_filter
 from relay.caching.shared import Reply, Shared
 from relay.caching.shared.line import all_of
-from relay.caching.spread import ttl_seconds
-from relay.changes.row import Row
+from relay.changes.row import id_of
 from relay.protocol.filters import Filter
 from relay.protocol.limits import Limits
 from relay.storage.activity import activity
@@ -49,12 +47,12 @@ Tell = Callable[[int, int, str], None]
 class Warming:
     """One filling of the shared cache, in a loop of its own."""
 
-    def __init__(self, shared: Shared, reads: Reads, epoch: int, limits: Limits, done: Warmed) -> None:
-        """`done` counts what is written, while it is."""
+    def __init__(self, shared: Shared, reads: Reads, store: str, limits: Limits, done: Warmed) -> None:
+        """`store` is `Store.name`; `done` counts what is written, while it is."""
         self.done = done
         self._shared = shared
         self._reads = reads
-        self._epoch = epoch
+        self._store = store
         self._limits = limits
 
     async def run(self, tell: Tell) -> None:
@@ -93,43 +91,37 @@ class Warming:
         await self._events(position, [*events.texts, *(text for part in answers for text in part.texts)])
 
     async def _profiles(self, pubkeys: Sequence[str]) -> None:
-        position, rows = await newest_profiles(self._reads, pubkeys)
-        await self._write(profile_item(self._epoch, pubkey, position, rows.get(pubkey)) for pubkey in pubkeys)
-        self.done.profiles += len(pubkeys)
+        position, texts = await newest_profiles(self._reads, pubkeys)
+        pages = [
+            Page(profile_filter(pubkey), position, [texts[pubkey]] if pubkey in texts else [], True)
+            for pubkey in pubkeys
+        ]
+        self.done.profiles += await self._write("profiles", pages)
 
     async def _results(self, position: int, answers: Iterable[tuple[Filter, Part]]) -> None:
-        for flt, part in answers:
-            if sum(map(len, part.texts)) > MAX_PAGE_BYTES:
-                continue
-            owner = digest(flt)
-            value = pack(owner, Record(position, part.complete, list(part.texts)))
-            await self._write([(result_key(self._epoch, owner), value, _life(part.texts))])
-            self.done.results += 1
+        pages = [Page(flt, position, part.texts, part.complete) for flt, part in answers]
+        self.done.results += await self._write("results", pages)
 
     async def _events(self, position: int, texts: Sequence[bytes]) -> None:
-        for group in chunks(texts, KIND_EVENTS // 2):
-            rows = [Row.of(text) for text in group]
-            await self._write(
-                (
-                    event_key(self._epoch, row.id),
-                    pack(bytes.fromhex(row.id)[:16], Record(position, True, [row.json])),
-                    ttl_seconds(row.expires_at),
-                )
-                for row in rows
-            )
-            self.done.events += len(rows)
+        pages = [Page(event_filter(id_of(text).decode()), position, [text], True) for text in texts]
+        self.done.events += await self._write("events", pages)
 
-    async def _write(self, items: Iterable[tuple[bytes, bytes, float]]) -> None:
-        """Write values and wait for it, so that no more is under way than the server takes."""
+    async def _write(self, cache: str, pages: Iterable[Page]) -> int:
+        """Write pages and wait for it, so that no more is under way than the server takes; returns how many."""
         under_way: list[asyncio.Future[Reply]] = []
-        size = 0
-        for key, value, seconds in items:
+        size = written = 0
+        for page in pages:
+            if page.size_bytes > MAX_PAGE_BYTES:
+                continue
+            key, value, seconds = item(self._store, cache, page)
             under_way.append(self._shared.call(key, b"SET", key, value, b"PX", max(1, int(seconds * 1000))))
+            written += 1
             size += len(value)
             if size > UNDER_WAY_BYTES:
                 await all_of(under_way)
                 under_way, size = [], 0
         await all_of(under_way)
+        return written
 
     def _filter(
         self,
@@ -147,8 +139,3 @@ class Warming:
 def chunks(values: Sequence[T], size: int) -> list[Sequence[T]]:
     """The values in their order, `size` at a time."""
     return [values[start : start + size] for start in range(0, len(values), size)]
-
-
-def _life(texts: Sequence[bytes]) -> float:
-    expiring = [Row.of(text).expires_at for text in texts if b'"expiration"' in text]
-    return ttl_seconds(min((at for at in expiring if at is not None), default=None))

@@ -83,10 +83,10 @@ class WorkerFigures(Struct, frozen=True):
         intake_dropped, write_batches, write_failures (events), read_queries (queries that PostgreSQL was asked),
         read_failures, connections_opened, status_failures; of the transport (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
-        aborted_ping_timeout, aborted_close_deadline; barrier_from_board, barrier_fetches, barrier_asked_primary
-        (answers, or groups of them), barrier_repairs, barrier_held, barrier_given_up, barrier_held_for_claim (batches
-        whose OKs waited), barrier_claims_ended; flights_fetched, flights_joined, across_led, across_waited,
-        across_alone (relay.caching.flight); shared_ and each name of `relay.caching.shared.Counters`.
+        aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (at the primary, each
+        for a group of answers), barrier_held (batches whose OKs waited for the end of a lease); bus_foreign (messages
+        of another store or epoch), cache_faults, task_failures; flights_fetched, flights_joined; shared_ and each name
+        of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
     recent: the same of the last minute.
@@ -94,7 +94,7 @@ class WorkerFigures(Struct, frozen=True):
     memory: by type: rss, ring, write_queue, caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds, busiest_percent and `at` are
-    the highest, started_at the lowest; up means up everywhere, alone and apart mean somebody; instance, worker,
+    the highest, started_at the lowest; up means up everywhere, single_instance that a worker says so; instance, worker,
     version and pid are those that all have in common, else empty.
     """
 
@@ -118,8 +118,7 @@ class WorkerFigures(Struct, frozen=True):
     bus_up: bool = True
     database_up: bool = True
     shared_up: bool = True  # the shared cache; of who has none as well
-    alone: bool = False  # its instance has the store for itself, as it last heard
-    apart: bool = False  # it cannot tell the shared cache what it stored
+    single_instance: bool = False  # its instance holds the lease, as it last heard
     ring_changes: int = 0
     write_queue: int = 0  # events
     memory: Counts = field(default_factory=dict)
@@ -171,7 +170,7 @@ _ADDED = (
     "ring_changes",
     "write_queue",
 )
-_HIGHEST = ("position", "lag", "lag_seconds", "busiest_percent", "at", "alone", "apart")
+_HIGHEST = ("position", "lag", "lag_seconds", "busiest_percent", "at", "single_instance")
 _EVERYWHERE = ("ready", "bus_up", "database_up", "shared_up")
 
 

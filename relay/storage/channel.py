@@ -154,8 +154,8 @@ class Channel:
             self._loop.call_soon(self.on_answer)
         results, self._results = self._results, []
         error = next((r for r in results if r.status == ExecStatus.FATAL_ERROR), None)
-        if error is not None and request.prepares:
-            self._statements.pop(request.text, None)
+        if request.prepares and results[-1].status == ExecStatus.PIPELINE_ABORTED:
+            self._statements.pop(request.text, None)  # what failed came before the execution: it was not prepared
         future = request.future
         if future.done():
             return

@@ -6,13 +6,13 @@ Rule: rows and position are read in one snapshot, as everywhere; what has expire
 import time
 from collections.abc import Sequence
 
-from relay.changes.row import Row, pubkey_of
-from relay.storage.channel import integer
-from relay.storage.filter_sql import hex_array
+from relay.changes.row import pubkey_of
+from relay.storage.filter_sql import POSITION
 from relay.storage.reads import Reads
+from relay.storage.visibility_sql import hex_array
 
-_TEXT = """
-SELECT coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0), (
+_TEXT = f"""
+SELECT {POSITION}, (
     SELECT string_agg(p.json, E'\\n') FROM (
         SELECT DISTINCT ON (e.pubkey) e.json FROM relay_event AS e
         WHERE e.pubkey = ANY ($1::bytea[]) AND e.kind = 0 AND (e.expires_at IS NULL OR e.expires_at > $2::bigint)
@@ -22,8 +22,8 @@ SELECT coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1
 """
 
 
-async def newest_profiles(reads: Reads, pubkeys: Sequence[str]) -> tuple[int, dict[str, Row]]:
-    """The position, and at it the newest kind 0 of each of `pubkeys` (64 hex digits) that has one. Raises Failed."""
-    ((position, texts),) = await reads.fetch(_TEXT, (hex_array(pubkeys), int(time.time())))
+async def newest_profiles(reads: Reads, pubkeys: Sequence[str]) -> tuple[int, dict[str, bytes]]:
+    """The position, and at it the text of the newest kind 0 of each of `pubkeys` (hex) that has one. Raises Failed."""
+    position, ((_, texts),) = await reads.fetch(_TEXT, (hex_array(pubkeys), int(time.time())))
     found = [] if texts is None else texts.split(b"\n")
-    return integer(position), {pubkey_of(text): Row.of(text) for text in found}
+    return position, {pubkey_of(text): text for text in found}

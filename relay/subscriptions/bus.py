@@ -1,7 +1,8 @@
 """The bus tells every other process at once what was committed here. It may lose anything: the log is the truth.
 
 One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus, and
-what it cannot take is dropped and counted, because whoever misses it reads the log.
+what it cannot take is dropped and counted, because a process that misses it reads the log. Each message names the
+store and the epoch that it belongs to: what belongs to another one is dropped and counted.
 """
 
 import asyncio
@@ -15,12 +16,13 @@ from typing import Any
 import msgspec
 from channels.layers import get_channel_layer
 
+from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.event import StoredEvent
+from relay.storage.store import Store
 
 log = logging.getLogger("relay.bus")
 
-GROUP = "relay.changes"
 MAX_QUEUED = 1_000
 """Messages on their way out, or received and not yet applied; more are dropped and read from the log."""
 
@@ -29,6 +31,9 @@ BEAT_SECONDS = 1.0
 
 DEAF_SECONDS = 3.0
 """The bus is down for a process that has not heard itself for so long."""
+
+FOREIGN_LOG_SECONDS = 60.0
+"""At most one line in so long about messages of another store or epoch."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
@@ -55,7 +60,16 @@ def _change(seq: int, entry: bytes) -> Change:
 class Bus:
     """Publishes this process's batches and ephemeral events, and receives those of the others."""
 
-    def __init__(self, on_batch: Callable[[Batch], None], on_ephemeral: Callable[[StoredEvent], None]) -> None:
+    def __init__(
+        self,
+        on_batch: Callable[[Batch], None],
+        on_ephemeral: Callable[[StoredEvent], None],
+        store: Callable[[], Store],
+        tasks: BackgroundTasks | None = None,
+    ) -> None:
+        """`store` is what this process follows. Its identity names the group, and must be known at the start."""
+        self.foreign = 0
+        """Messages of another store, or of another epoch or generation of this one."""
         self.sent = 0
         self.received = 0
         self.dropped = 0
@@ -69,26 +83,24 @@ class Bus:
         self._heard = 0.0
         self._out: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._store = store
+        self._group = ""
+        self._foreign_logged = -FOREIGN_LOG_SECONDS
+        self._tasks = tasks or BackgroundTasks()
+        self._started: list[Task] = []
 
     def start(self) -> None:
         """Begin to send and to listen; needs a running loop."""
-        loop = asyncio.get_running_loop()
         self._heard = time.monotonic()
-        self._tasks = [
-            loop.create_task(self._beat(), name="relay bus beat"),
-            loop.create_task(self._send_all(), name="relay bus out"),
-            loop.create_task(self._listen(), name="relay bus in"),
+        self._group = f"relay.{self._store().identity}"
+        self._started = [
+            self._tasks.service(self._beat(), "bus heartbeat"),
+            self._tasks.service(self._send_all(), "bus sender"),
+            self._tasks.service(self._listen(), "bus receiver"),
         ]
 
     async def stop(self) -> None:
-        # Again until all have ended: before Python 3.12, wait_for() in the Redis client swallows a cancellation that
-        # comes in the moment in which what it waits for is done.
-        while self._tasks:
-            for task in self._tasks:
-                task.cancel()
-            _, running = await asyncio.wait(self._tasks, timeout=0.05)
-            self._tasks = list(running)
+        await cancel(self._started)
         try:
             async with asyncio.timeout(1):
                 await self._layer.flush()
@@ -107,7 +119,7 @@ class Bus:
         if len(self._out) >= MAX_QUEUED:
             self.dropped += 1
             return
-        self._out.append({"type": "relay.bus", "from": self._name, **content})
+        self._out.append({"type": "relay.bus", "from": self._name, "store": self._store().name, **content})
         self._wake.set()
 
     async def _beat(self) -> None:
@@ -126,7 +138,7 @@ class Bus:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            await self._layer.group_send(GROUP, message)
+            await self._layer.group_send(self._group, message)
         except Exception as error:
             self.failures += 1
             self.dropped += 1 + len(self._out)
@@ -148,7 +160,7 @@ class Bus:
     async def _receive_all(self) -> None:
         # No time limit around receive(): cancelling it would end the subscription.
         channel = await self._layer.new_channel()
-        await self._layer.group_add(GROUP, channel)
+        await self._layer.group_add(self._group, channel)
         while True:
             self._take(await self._layer.receive(channel))
 
@@ -157,6 +169,9 @@ class Bus:
         if message.get("from") == self._name:
             self._heard = time.monotonic()
             self._say(True)
+            return
+        if message.get("store") != self._store().name:
+            self._drop_foreign(message.get("store"))
             return
         self.received += 1
         try:
@@ -167,6 +182,12 @@ class Bus:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             self.dropped += 1
             log.error("a message on the bus cannot be read: %s", error)
+
+    def _drop_foreign(self, store: object) -> None:
+        self.foreign += 1
+        if time.monotonic() - self._foreign_logged > FOREIGN_LOG_SECONDS:
+            self._foreign_logged = time.monotonic()
+            log.warning("messages of store %.80s arrive on the bus of %s and are dropped", store, self._store().name)
 
     def _say(self, up: bool, error: Exception | None = None) -> None:
         """One line when the bus goes, one when it is back."""

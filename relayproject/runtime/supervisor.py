@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relay.caching import board
+from relay.freshness import ack_table
 from relayproject import env, settings
 from relayproject.rules import problems
 from relayproject.runtime import metrics_folder
@@ -145,13 +145,13 @@ class Supervisor:
             raise SystemExit(1)
 
     async def _start_web(self, environment: dict[str, str]) -> None:
-        shared = board.make(settings.RELAY_WORKERS)
+        shared = ack_table.make(settings.RELAY_WORKERS)
         for number in range(1, settings.RELAY_WORKERS + 1):
             self._keep(
                 Child(
                     f"relay worker {number}",
                     "relayproject.runtime.worker",
-                    {**environment, "RELAY_WORKER": str(number), "RELAY_BOARD": str(shared)},
+                    {**environment, "RELAY_WORKER": str(number), "RELAY_ACK_TABLE": str(shared)},
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_death=self._give_up_when_hopeless,
                     on_end=partial(self._forget, environment, f"worker-{number}"),

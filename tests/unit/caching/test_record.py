@@ -1,12 +1,24 @@
 """Values of the shared cache: what was written by us for this filter is read back, anything else is foreign."""
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.caching.record import Foreign, Record, canonical, digest, event_key, pack, result_key, unpack
+from relay.caching.record import (
+    TTL_SECONDS,
+    Foreign,
+    Record,
+    canonical,
+    digest,
+    key,
+    key_pattern,
+    pack,
+    ttl_seconds,
+    unpack,
+)
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from tests import strategies
@@ -89,11 +101,26 @@ def test_filters_that_mean_different_things_have_different_keys(one: Json, other
     assert (canonical(parse(one)) == canonical(parse(other))) == (parse(one) == parse(other))
 
 
-def test_keys_name_the_epoch_and_keep_together_what_belongs_together() -> None:
-    key = result_key(3, b"\xab" * 16)
-    assert key != result_key(4, b"\xab" * 16)
-    assert key.count(b"{") == key.count(b"}") == 1
-    ids = [POOL[0]["id"], POOL[0]["id"][:1] + "0" * 63]
-    tags = {event_key(3, event_id).split(b"{")[1].split(b"}")[0] for event_id in ids}
-    assert len(tags) == 1
-    assert event_key(3, ids[0]) != event_key(4, ids[0])
+def test_a_key_names_store_and_cache_and_stands_in_one_of_sixteen_slots_of_them() -> None:
+    owner = b"\xab" * 16
+    assert len({key(store, cache, owner) for store in ("a.1.b", "a.2.c") for cache in ("events", "results")}) == 4
+    tags = {key("a.1.b", "events", bytes([number]) * 16).split(b"{")[1].split(b"}")[0] for number in range(256)}
+    assert len(tags) == 16
+
+
+def test_a_pattern_matches_the_keys_of_one_cache_of_one_store() -> None:
+    prefix = key_pattern("a.1.b", "events").removesuffix(b"*")
+    owner = b"\xab" * 16
+    assert key("a.1.b", "events", owner).startswith(prefix)
+    assert not key("a.1.b", "results", owner).startswith(prefix)
+    assert not key("a.1.bc", "events", owner).startswith(prefix)
+
+
+@pytest.mark.parametrize("left", [-5.0, 0.5, 60.0])
+def test_a_record_lives_no_longer_than_its_first_event(left: float) -> None:
+    assert 0 < ttl_seconds(round(time.time() + left)) <= max(0.001, left + 0.5)
+
+
+def test_lifetimes_are_spread() -> None:
+    lives = [ttl_seconds() for _ in range(200)]
+    assert 0.9 * TTL_SECONDS <= min(lives) < max(lives) <= 1.1 * TTL_SECONDS

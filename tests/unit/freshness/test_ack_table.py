@@ -1,4 +1,4 @@
-"""The board of an instance: what one worker puts there, every other one finds."""
+"""The table of an instance: what one worker puts there, every other one finds."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.caching.board import Board, make
+from relay.freshness.ack_table import AckTable, make
 
 WORKERS = 3
 
@@ -24,42 +24,42 @@ def descriptor() -> Iterator[int]:
 )
 def test_every_worker_reads_the_highest_number_of_those_who_are_in_its_epoch(puts: list[tuple[int, bool, int]]) -> None:
     descriptor = make(WORKERS)
-    boards = [Board.open(descriptor, slot) for slot in range(WORKERS)]
+    tables = [AckTable.open(descriptor, slot) for slot in range(WORKERS)]
     os.close(descriptor)
     epochs, numbers = [0] * WORKERS, [0] * WORKERS
     for worker, next_epoch, number in puts:
         if next_epoch or not epochs[worker]:
             epochs[worker] += 1
             numbers[worker] = 0
-        boards[worker].put(epochs[worker], number)
+        tables[worker].put(epochs[worker], number)
         numbers[worker] = max(numbers[worker], number)
         for epoch in set(epochs) - {0}:
             known = max(n for e, n in zip(epochs, numbers, strict=True) if e == epoch)
-            assert [board.highest(epoch) for board in boards] == [known] * WORKERS
+            assert [table.highest(epoch) for table in tables] == [known] * WORKERS
 
 
 def test_nobody_has_acknowledged_anything_at_the_begin(descriptor: int) -> None:
-    assert Board.open(descriptor, 0).highest(1) == 0
+    assert AckTable.open(descriptor, 0).highest(1) == 0
 
 
 def test_the_workers_of_one_start_have_one_name_and_no_other_start_has_it(descriptor: int) -> None:
-    names = {Board.open(descriptor, slot).name for slot in range(WORKERS)}
+    names = {AckTable.open(descriptor, slot).name for slot in range(WORKERS)}
     assert len(names) == 1
     other = make(WORKERS)
     try:
-        assert names.isdisjoint({Board.open(other, 0).name, Board.of_one().name})
+        assert names.isdisjoint({AckTable.open(other, 0).name, AckTable.of_one().name})
     finally:
         os.close(other)
 
 
 def test_a_worker_that_takes_the_place_of_a_dead_one_takes_over_its_number(descriptor: int) -> None:
-    Board.open(descriptor, 1).put(1, 7)
-    again = Board.open(descriptor, 1)
+    AckTable.open(descriptor, 1).put(1, 7)
+    again = AckTable.open(descriptor, 1)
     again.put(1, 5)
     assert again.highest(1) == 7
 
 
 @pytest.mark.parametrize("slot", [-1, WORKERS])
-def test_a_place_that_the_board_has_not_is_refused(descriptor: int, slot: int) -> None:
+def test_a_place_that_the_table_has_not_is_refused(descriptor: int, slot: int) -> None:
     with pytest.raises(ValueError, match="no place"):
-        Board.open(descriptor, slot)
+        AckTable.open(descriptor, slot)

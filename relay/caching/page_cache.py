@@ -1,0 +1,127 @@
+"""Copies of answers by filter, in this process (L1) and in the shared cache (L2): one mechanism for all of them.
+
+An event by id is the answer of `{"ids": [id]}`, a profile that of `{"authors": [key], "kinds": [0], "limit": 1}`.
+Rule: a page is used only as what PostgreSQL would answer at the ring's position; one that cannot be brought there goes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from relay.caching.memory import Memory
+from relay.caching.page import Page
+from relay.caching.record import Foreign, Record, digest, key, pack, ttl_seconds, unpack
+from relay.caching.registry import CacheCounters, Layer, registry
+from relay.caching.shared import Shared
+from relay.changes.ring import Ring
+from relay.protocol.filters import Filter
+from relay.storage.store import Store
+
+MAX_PAGE_BYTES = 2_097_152
+"""A larger answer is not kept: a few of them would take the place of thousands."""
+
+
+class PageCache:
+    """The pages called `name` of one process and of the shared cache. Without `shared` there is no L2."""
+
+    def __init__(self, name: str, ring: Callable[[], Ring], shared: Shared | None, store: Callable[[], Store]) -> None:
+        self.name = name
+        self.l1 = registry.register(CacheCounters(name, Layer.L1))
+        self.l2 = registry.register(CacheCounters(name, Layer.L2))
+        self._ring = ring
+        self._shared = shared
+        self._store = store
+        self._memory: Memory[Filter, Page] = Memory(self.l1)
+
+    def find(self, flt: Filter, now: int) -> Page | None:
+        """The answer to `flt` at the ring's position and at `now` (Unix seconds), None if it is not known here.
+
+        Not counted. A page that is asked for again is written to L2.
+        """
+        ring = self._ring()
+        page = self._memory.get(flt)
+        if page is None or page.position > ring.position:  # ahead of what was applied here: of use in a moment
+            return None
+        if not page.bring(ring, now):
+            self._memory.drop(flt)
+            return None
+        # Again after a while, so that L2 never holds only what rings no longer reach back to.
+        if self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position:
+            self.share([page])
+        return page
+
+    def keep(self, page: Page, ring: Ring) -> None:
+        """Keep a page that was asked for when `ring` was this process's: after another beginning, which may be that of
+        an epoch, its position may mean something else.
+        """
+        if page.size_bytes <= MAX_PAGE_BYTES and ring is self._ring():
+            self._memory.put(page.flt, page, page.size_bytes)
+
+    def drop(self, flt: Filter) -> None:
+        """Forget a page here and in L2: its event is gone."""
+        if self._memory.drop(flt) and self._shared is not None and self._shared.up:
+            self._shared.delete([key(self._store().name, self.name, digest(flt))])
+
+    def share(self, pages: Iterable[Page]) -> None:
+        """Write pages to L2, without waiting for it; none of which an event has expired."""
+        shared = self._shared
+        if shared is None or not shared.up:
+            return
+        now, store = time.time(), self._store().name
+        for page in pages:
+            if page.size_bytes > MAX_PAGE_BYTES or (page.expires_at is not None and page.expires_at <= now):
+                continue
+            page.shared_at = page.position
+            shared.set(*item(store, self.name, page))
+
+    async def load(self, filters: Sequence[Filter]) -> int:
+        """Bring from L2 into L1 what it has of `filters`; returns how many."""
+        shared = self._shared
+        if shared is None or not shared.up or not filters:
+            return 0
+        ring, store = self._ring(), self._store().name
+        owners = [digest(flt) for flt in filters]
+        values = await shared.get_many([key(store, self.name, owner) for owner in owners])
+        found = 0
+        for flt, owner, value in zip(filters, owners, values, strict=True):
+            page = None if value is None else self._read(flt, owner, value)
+            if page is not None and page.position >= ring.floor and ring is self._ring():
+                found += 1
+                self.keep(page, ring)
+        self.l2.hits += found
+        self.l2.misses += len(filters) - found
+        return found
+
+    def _read(self, flt: Filter, owner: bytes, value: bytes) -> Page | None:
+        try:
+            record = unpack(owner, value)
+            page = Page(flt, record.position, record.texts, record.complete)
+        except Foreign:
+            self.l2.errors += 1
+            return None
+        page.shared_at = page.position
+        return page
+
+    def sweep(self, now: float) -> None:
+        """Drop what was not asked for lately; `now` in seconds of the monotonic clock."""
+        self._memory.sweep(now)
+
+    def clear(self) -> None:
+        """Drop the pages of this process."""
+        self._memory.clear()
+
+
+def item(store: str, cache: str, page: Page) -> tuple[bytes, bytes, float]:
+    """Key, value and seconds to live of a page in L2."""
+    owner = digest(page.flt)
+    value = pack(owner, Record(page.position, page.complete, page.texts))
+    return key(store, cache, owner), value, ttl_seconds(page.expires_at)
+
+
+def event_filter(event_id: str) -> Filter:
+    """The filter whose answer is one event, or that it is not served."""
+    return Filter(frozenset((event_id,)), None, None, None, None, 1, False, ())
+
+
+def profile_filter(pubkey: str) -> Filter:
+    """The filter whose answer is an author's newest kind 0, or that there is none."""
+    return Filter(None, frozenset((pubkey,)), frozenset((0,)), None, None, 1, False, ())

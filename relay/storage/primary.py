@@ -1,0 +1,126 @@
+"""Coordination with the primary: where the order stands, which store it is, who holds the lease, the log.
+
+Rule: nothing here waits behind a client's question; these connections run nothing else. Never ask a standby: it has no
+write position, and its lease is a copy.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from relay.background import BackgroundTasks
+from relay.changes.change import Added, Batch, Change, Removed
+from relay.protocol.event import StoredEvent
+from relay.storage.channel import Row, integer
+from relay.storage.database import WALKS_ALONE, Connection, connect
+from relay.storage.filter_sql import POSITION
+from relay.storage.server import Server
+from relay.storage.store import Store
+
+CONNECTIONS = 2
+"""One is enough for the short statements; the other takes a page of the log meanwhile."""
+
+PAGE_CHANGES = 1_000
+"""Changes of one read of the log: some megabytes at most, so that the loop is not held for long."""
+
+_HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"  # noqa: S608
+_LOOK = f"SELECT {POSITION}, coalesce((SELECT l.instance = $1::text FROM relay_lease AS l), false)"  # noqa: S608
+_LOG = (
+    "SELECT c.seq, c.op = '+', c.event_id, e.json FROM relay_change AS c "
+    "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' "
+    "WHERE c.seq > $1::bigint ORDER BY c.seq LIMIT $2::integer"
+)
+
+
+class Heartbeat(Struct, frozen=True, gc=False):
+    """The newest number of the order, and the store that it belongs to."""
+
+    position: int
+    store: Store
+
+
+class Look(Struct, frozen=True, gc=False):
+    """One snapshot of the primary: everything acknowledged before it lies at or below `position`.
+
+    `has_lease`: the instance that looked holds the single-instance lease.
+    """
+
+    position: int
+    has_lease: bool
+
+
+class LogPruned(LookupError):
+    """The log no longer holds the changes after that position."""
+
+
+class Primary:
+    """The connections of one process for coordination. Every call raises Failed when the primary cannot answer."""
+
+    def __init__(self, seconds: float, tasks: BackgroundTasks | None = None) -> None:
+        """`seconds` is the time budget of a call."""
+
+        async def opened() -> Connection:
+            return await connect(application="relay coordination", statement_seconds=seconds, **WALKS_ALONE)
+
+        self._server = Server(opened, CONNECTIONS, seconds, tasks or BackgroundTasks(), "primary (coordination)")
+
+    def open(self) -> None:
+        """Begin to connect; needs a running loop."""
+        self._server.open()
+
+    async def close(self) -> None:
+        """Give the connections up."""
+        await self._server.close()
+
+    async def heartbeat(self) -> Heartbeat:
+        """Where the order stands now. Begins a new epoch or generation when the server is another one."""
+        ((position, identity, generation, epoch),) = await self._server.fetch(_HEARTBEAT)
+        store = Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
+        return Heartbeat(integer(position), store)
+
+    def look(self, instance: str, then: Callable[[Look | None], None]) -> None:
+        """Give `then` a snapshot that begins after this call, in a later turn; None when the primary cannot answer."""
+        self._server.ask(_LOOK, (instance,), lambda rows: then(None if rows is None else _looked(rows[0])))
+
+    async def position(self) -> int:
+        """The position that everything acknowledged before this call has reached."""
+        ((position,),) = await self._server.fetch(f"SELECT {POSITION}")
+        return integer(position)
+
+    async def take_lease(self, instance: str) -> bool:
+        """Register `instance` as at work, and take the lease if no other is; the lease of another one ends.
+
+        Returns whether `instance` holds it.
+        """
+        ((mine,),) = await self._server.fetch("SELECT relay_lease_take($1::text)", (instance,))
+        return mine == b"\x01"
+
+    async def leave(self, instance: str) -> None:
+        """Register `instance` as at work no more; a process of it that is registers it again."""
+        await self._server.fetch("DELETE FROM relay_instance WHERE name = $1::text", (instance,))
+
+    async def changes_after(self, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
+        """Up to `limit` changes after `position`, or None when there is none.
+
+        An event that was removed since is read as a removal at the place where it was added: its own removal follows.
+        Raises LogPruned when the next change is gone.
+        """
+        rows = await self._server.fetch(_LOG, (position, limit))
+        if not rows:
+            return None
+        begin = integer(rows[0][0])
+        if begin != position + 1:
+            raise LogPruned(f"the log begins at {begin}, after {position} was asked for")
+        return Batch.of([_change(begin + number, row) for number, row in enumerate(rows)])
+
+
+def _looked(row: Row) -> Look:
+    position, mine = row
+    return Look(integer(position), mine == b"\x01")
+
+
+def _change(seq: int, row: Row) -> Change:
+    _, added, event_id, text = row
+    if added == b"\x01" and text is not None:
+        return Added(seq, StoredEvent.from_json(text))
+    return Removed(seq, (event_id or b"").hex())
