@@ -101,6 +101,8 @@ class Conversation:
                 self._close(message.subscription_id)
         except Refused as refused:
             counters.refused(refused.reply)
+            if refused.subscription_id is not None:
+                self._close(refused.subscription_id)
             self.outbox.put(refused.reply)
         except Exception:
             counters.internal_errors += 1
