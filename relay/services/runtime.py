@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
 from relay.caching.barrier import Barrier
 from relay.caching.board import Board
@@ -22,11 +23,12 @@ from relay.changes.ring import Ring
 from relay.conf import Config, config
 from relay.metrics import counters
 from relay.protocol.errors import Failed
-from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
 from relay.services.follow import Follower
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
 from relay.services.publish import Publisher
+from relay.services.session.session import SERVICE_RESTART, STOPPING, Services, Session
+from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
 from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
@@ -53,7 +55,7 @@ class Relay:
         self.config = conf
         self.started_at = time.time()
         self.ready = False
-        self.conversations: set[Conversation] = set()
+        self.conversations: set[Session] = set()
         self._by_ip: Counter[str] = Counter()
         self.reads = Reads(conf.read_connections, conf.query_seconds)
         self.intake = Intake(Ring(0, conf.ring_bytes))
@@ -100,7 +102,8 @@ class Relay:
             announce_known=self.barrier.announcements.announce_known,
         )
         subscriber = Subscriber(self.hub, self.reads, self.answers, self.barrier)
-        self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
+        self.background = BackgroundTasks()
+        self._services = Services(conf, HANDLERS, self.hub, Flusher(), publisher, subscriber, self.background)
         self.status = Status(conf.cache_url, conf.instance, lambda: measure(self), lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None
 
@@ -154,6 +157,7 @@ class Relay:
         """Say goodbye to every client, write what is queued, and end; takes at most the drain time and a second."""
         self.ready = False
         self.farewell(STOPPING, SERVICE_RESTART)
+        await self.background.stop()
         await self.status.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
@@ -225,15 +229,15 @@ class Relay:
             return True  # a Unix socket has no address: whoever is behind it is the operator's proxy
         return any(address in network for network in self.config.ip_limit_exempt)
 
-    def connect(self, wire: Wire, ip: str) -> Conversation:
-        """Begin a conversation; it must be ended with `disconnect`."""
+    def connect(self, wire: Wire, ip: str) -> Session:
+        """Begin a session; it must be ended with `disconnect`."""
         counters.connections_opened += 1
-        conversation = Conversation(self._services, wire)
+        conversation = Session(self._services, wire)
         self.conversations.add(conversation)
         self._by_ip[ip] += 1
         return conversation
 
-    def disconnect(self, conversation: Conversation, ip: str) -> None:
+    def disconnect(self, conversation: Session, ip: str) -> None:
         """The client is gone."""
         conversation.end()
         self.conversations.discard(conversation)
