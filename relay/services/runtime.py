@@ -21,12 +21,12 @@ from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
 from relay.conf import Config, config
+from relay.ingest.ingest import Ingest
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services.follow import Follower
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
-from relay.services.publish import Publisher
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services, Session
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
@@ -93,17 +93,17 @@ class Relay:
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
         )
-        publisher = Publisher(
+        self.ingest = Ingest(
             conf.limits,
             lambda: self.intake.ring,
             self.writer,
             self.hub,
             self.bus,
-            announce_known=self.barrier.announcements.announce_known,
+            is_current=self._is_current,
         )
         subscriber = Subscriber(self.hub, self.reads, self.answers, self.barrier)
         self.background = BackgroundTasks()
-        self._services = Services(conf, HANDLERS, self.hub, Flusher(), publisher, subscriber, self.background)
+        self._services = Services(conf, HANDLERS, self.hub, Flusher(), self.ingest, subscriber, self.background)
         self.status = Status(conf.cache_url, conf.instance, lambda: measure(self), lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None
 
@@ -196,6 +196,11 @@ class Relay:
         self._lost(f"the writer has come to epoch {epoch}, not {self.follower.epoch}")
         return False
 
+    def _is_current(self, position: int) -> bool:
+        """True if nobody has acknowledged anything after `position`, and all processes can know of it."""
+        known = self.barrier.announcements.announce_known(position)
+        return known and self.board.highest(self.follower.epoch) <= position
+
     def _lost(self, why: str) -> None:
         """What clients were promised can no longer be kept: have them connect again, and begin anew."""
         if self._restart is None or self._restart.done():
@@ -232,7 +237,7 @@ class Relay:
     def connect(self, wire: Wire, ip: str) -> Session:
         """Begin a session; it must be ended with `disconnect`."""
         counters.connections_opened += 1
-        conversation = Session(self._services, wire)
+        conversation = Session(self._services, wire, ip)
         self.conversations.add(conversation)
         self._by_ip[ip] += 1
         return conversation

@@ -14,13 +14,14 @@ Then = Callable[[], None]
 class Pending:
     """Pauses the reading of `wire` at `limit` unanswered events, until half of them are answered."""
 
-    __slots__ = ("_all_before", "_answered", "_limit", "_next", "_paused", "_waiting", "_wire")
+    __slots__ = ("_all_before", "_answered", "_limit", "_paused", "_waiting", "_wire", "next")
 
     def __init__(self, wire: Wire, limit: int) -> None:
         self._wire = wire
         self._limit = limit
         self._paused = False
-        self._next = 0
+        self.next = 0
+        """The number of the event that comes next."""
         self._all_before = 0
         """Every event with a lower number has been answered."""
         self._answered: set[int] = set()
@@ -28,12 +29,12 @@ class Pending:
         self._waiting: dict[Then, int] = {}
 
     def __len__(self) -> int:
-        return self._next - self._all_before - len(self._answered)
+        return self.next - self._all_before - len(self._answered)
 
     def add(self) -> int:
-        """Count an event in; returns its number, for `answered`."""
-        number = self._next
-        self._next += 1
+        """An event has come that is answered later; returns its number, for `answered`."""
+        number = self.next
+        self.next += 1
         if not self._paused and len(self) >= self._limit:
             self._paused = True
             self._wire.pause_reading()
@@ -58,10 +59,10 @@ class Pending:
 
     def when_answered(self, then: Then) -> None:
         """Call `then`, perhaps at once, when all events that have come so far are answered. It must not raise."""
-        if self._all_before == self._next:
+        if self._all_before == self.next:
             then()
         else:
-            self._waiting[then] = self._next
+            self._waiting[then] = self.next
 
     def forget(self, then: Then) -> None:
         """Call `then` no more; no error when it does not wait."""

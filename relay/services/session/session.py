@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 from relay.background import BackgroundTasks
 from relay.conf import Config
+from relay.ingest.ingest import Ingest
 from relay.metrics import counters
+from relay.policies.source import Source, SourceKind
 from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, notice, parse_message
 from relay.protocol.session import Subscriptions
-from relay.services.publish import Publisher
 from relay.services.session.pending import Pending
 from relay.services.subscribe import Subscriber
 from relay.subscriptions.hub import Hub
@@ -42,7 +43,7 @@ class Services:
     handlers: Mapping[type[Message], Handler]
     hub: Hub
     flusher: Flusher
-    publisher: Publisher
+    ingest: Ingest
     subscriber: Subscriber
     background: BackgroundTasks
 
@@ -57,19 +58,24 @@ class Open(Protocol):
 class Session:
     """All that the relay keeps for one connection; the verbs work on it.
 
-    `audience` are the keys that the client has proved to hold.
+    `source` is the client as a source of events; a login replaces it.
     """
 
-    def __init__(self, services: Services, wire: Wire) -> None:
+    def __init__(self, services: Services, wire: Wire, address: str) -> None:
         config = services.config
         self.services = services
-        self.audience: frozenset[str] = frozenset()
+        self.source = Source(SourceKind.CLIENT, address)
         self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(wire, config.max_pending_events)
         self.queries = asyncio.Semaphore(CONCURRENT_QUERIES)
         self._wire = wire
         self._ended = False
+
+    @property
+    def audience(self) -> frozenset[str]:
+        """The keys that the client has proved to hold, in hex: what it may read depends on them."""
+        return self.source.proved
 
     def receive(self, frame: bytes | str) -> None:
         """Take one text message; never raises."""
