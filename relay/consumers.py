@@ -1,4 +1,4 @@
-"""The channels consumer: a WebSocket on one side, a conversation on the other, and no Nostr rule in between.
+"""The channels consumer: a WebSocket on one side, a session on the other, and no Nostr rule in between.
 
 It runs its own loop instead of channels' dispatch, which costs a thread hop for each message, and it has no
 channel of its own: the process has one subscription to the bus. Where the server offers `relay.direct`
@@ -16,8 +16,8 @@ from channels.consumer import AsyncConsumer
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services import runtime
-from relay.services.conversation import Conversation
 from relay.services.runtime import Relay
+from relay.services.session.session import Session
 
 TRY_AGAIN_LATER = 1013
 
@@ -112,9 +112,9 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
         await send({"type": "websocket.accept"})
         direct = scope.get("extensions", {}).get("relay.direct")
         if direct is not None:
-            await _converse_directly(relay, ip, direct["socket"], receive)
+            await _serve_directly(relay, ip, direct["socket"], receive)
         else:
-            await _converse(relay, ip, receive, send)
+            await _serve(relay, ip, receive, send)
 
 
 async def _refuse(scope: Any, send: Any, why: str) -> None:
@@ -127,35 +127,35 @@ async def _refuse(scope: Any, send: Any, why: str) -> None:
     await send({"type": "websocket.http.response.body", "body": f"{why}\n".encode()})
 
 
-async def _converse_directly(relay: Relay, ip: str, socket: Any, receive: Any) -> None:
-    conversation = relay.connect(DirectWire(socket), ip)
+async def _serve_directly(relay: Relay, ip: str, socket: Any, receive: Any) -> None:
+    session = relay.connect(DirectWire(socket), ip)
     try:
-        socket.set_drained(conversation.outbox.drained)
-        socket.attach(conversation.receive, conversation.closed, conversation.receive_binary)
+        socket.set_drained(session.outbox.drained)
+        socket.attach(session.receive, session.closed, session.receive_binary)
         await receive()  # websocket.disconnect: nothing else comes once attached
     finally:
-        relay.disconnect(conversation, ip)
+        relay.disconnect(session, ip)
 
 
-async def _converse(relay: Relay, ip: str, receive: Any, send: Any) -> None:
+async def _serve(relay: Relay, ip: str, receive: Any, send: Any) -> None:
     wire = StandardWire(send)
-    conversation = relay.connect(wire, ip)
-    wire.on_drained = conversation.outbox.drained
+    session = relay.connect(wire, ip)
+    wire.on_drained = session.outbox.drained
     tasks = [
         asyncio.ensure_future(wire.run()),
-        asyncio.ensure_future(_listen(conversation, wire, receive)),
+        asyncio.ensure_future(_listen(session, wire, receive)),
         asyncio.ensure_future(wire.ended.wait()),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        relay.disconnect(conversation, ip)
+        relay.disconnect(session, ip)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _listen(conversation: Conversation, wire: StandardWire, receive: Any) -> None:
+async def _listen(session: Session, wire: StandardWire, receive: Any) -> None:
     while True:
         await wire.readable.wait()
         event = await receive()
@@ -163,6 +163,6 @@ async def _listen(conversation: Conversation, wire: StandardWire, receive: Any) 
             return
         text = event.get("text")
         if text is not None:
-            conversation.receive(text)
+            session.receive(text)
         else:
-            conversation.receive_binary(event.get("bytes") or b"")
+            session.receive_binary(event.get("bytes") or b"")

@@ -1,19 +1,15 @@
-"""The policies that every event passes, on every write path (X-2), in the order in which they are asked:
-cheap ones first.
-"""
+"""The policies that every event passes, on every write path (X-2), in the order in which they are asked."""
 
 from collections.abc import Callable, Sequence
 
 import orjson
 from msgspec import Struct
 
+from relay.policies.source import Source
 from relay.protocol import kinds
 from relay.protocol.errors import Blocked, Invalid, RelayError, Restricted
 from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
-
-MAX_EMBEDDED_BYTES = 262_144
-"""Longer content of a repost is not looked into; no event of that length is embedded in practice."""
 
 
 class Context(Struct, frozen=True, gc=False):
@@ -21,6 +17,7 @@ class Context(Struct, frozen=True, gc=False):
 
     limits: Limits
     now: int
+    source: Source
 
 
 Policy = Callable[[Context, Event], RelayError | None]
@@ -58,7 +55,7 @@ def not_protected(context: Context, event: Event) -> RelayError | None:
 
 def no_protected_repost(context: Context, event: Event) -> RelayError | None:
     """70-2: a repost must not carry a protected event away from where its author put it."""
-    if event.kind not in (6, 16) or not 2 < len(event.content) <= MAX_EMBEDDED_BYTES or '"-"' not in event.content:
+    if event.kind not in (6, 16):
         return None
     try:
         embedded = orjson.loads(event.content)
@@ -70,20 +67,21 @@ def no_protected_repost(context: Context, event: Event) -> RelayError | None:
     return None
 
 
-POLICIES: Sequence[Policy] = (
+BEFORE_SIGNATURE: Sequence[Policy] = (
     created_at_in_window,
     not_a_login,
     not_protected,
     not_expired,
-    no_protected_repost,
 )
-"""All of them, in order. The first that objects is the answer."""
+"""What costs next to nothing, in order; asked before it is known that the author has signed the event."""
+
+AFTER_SIGNATURE: Sequence[Policy] = (no_protected_repost,)
+"""What costs more, in order; asked of a new event that its author has signed."""
 
 
-def first_objection(context: Context, event: Event) -> RelayError | None:
-    """What the first policy that objects says, None when all agree."""
-    for policy in POLICIES:
+def check(policies: Sequence[Policy], context: Context, event: Event) -> None:
+    """Raises what the first policy that objects says."""
+    for policy in policies:
         objection = policy(context, event)
         if objection is not None:
-            return objection
-    return None
+            raise objection

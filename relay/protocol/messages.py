@@ -1,15 +1,17 @@
 """Frames of the wire (NIP-01): what a client sends, parsed; what the relay sends, written.
 
-Rule: `parse_message` returns a message or raises `Refused` with the whole answer; nothing else comes out.
-The frame of an event takes the fast way, one typed decode; whatever that does not take is looked at with care.
+Rule: `parse_message` returns a message or raises `Refused` with the whole answer; nothing else comes out. Each verb has
+one parser in one table. The frame of an event takes the fast way, one typed decode; what that does not take is parsed
+as any other message.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 import msgspec
 import orjson
 
-from relay.protocol.errors import Invalid, RelayError
+from relay.protocol.errors import Invalid, RelayError, Unsupported
 from relay.protocol.event import Event
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
@@ -39,11 +41,15 @@ Message = EventMessage | ReqMessage | CloseMessage
 
 
 class Refused(Exception):
-    """A message that goes no further; `reply` is the frame to send back (2.22)."""
+    """A message that goes no further; `reply` is the frame to send back (2.22).
 
-    def __init__(self, reply: bytes) -> None:
+    `subscription_id`: the subscription that the reply ends, if it is open; None when it ends none.
+    """
+
+    def __init__(self, reply: bytes, subscription_id: str | None = None) -> None:
         super().__init__(reply)
         self.reply: Final = reply
+        self.subscription_id: Final = subscription_id
 
 
 _decode_event_message = msgspec.json.Decoder(EventMessage).decode
@@ -86,13 +92,25 @@ def _parse_with_care(frame: bytes, limits: Limits) -> Message:
     if not isinstance(parts, list) or not parts:
         _refuse("a message must be a JSON array that starts with its name")
     verb = parts[0]
-    if verb == "EVENT":
-        return _event(parts, limits)
-    if verb not in ("REQ", "CLOSE"):
-        _refuse("unknown message: this relay knows EVENT, REQ and CLOSE")
+    parse = _PARSERS.get(verb) if isinstance(verb, str) else None
+    if parse is None:
+        _refuse_verb(verb, parts[1] if len(parts) > 1 else None)
+    return parse(parts, limits)
+
+
+def _refuse_verb(verb: object, query_id: object) -> NoReturn:
+    """Name what the client waits for, so that it does not wait for ever; a NOTICE when there is no such id."""
+    known = f"this relay knows {', '.join(_PARSERS)}"
+    if not isinstance(verb, str) or not isinstance(query_id, str) or verb in _WITHOUT_ANSWER:
+        _refuse(f"unknown message: {known}")
+    answer = neg_error if verb in _NEGENTROPY else closed
+    raise Refused(answer(query_id, Unsupported(known).text))
+
+
+def _subscription_id(parts: list[object]) -> str:
     if len(parts) < 2 or not isinstance(parts[1], str):
         _refuse("the subscription id must be a string")
-    return _req(parts[1], parts[2:], limits) if verb == "REQ" else CloseMessage(parts[1])
+    return parts[1]
 
 
 def _event(parts: list[object], limits: Limits) -> EventMessage:
@@ -107,7 +125,8 @@ def _event(parts: list[object], limits: Limits) -> EventMessage:
         raise Refused(notice(fault.text)) from None
 
 
-def _req(subscription_id: str, filters: list[object], limits: Limits) -> ReqMessage:
+def _req(parts: list[object], limits: Limits) -> ReqMessage:
+    subscription_id, filters = _subscription_id(parts), parts[2:]
     try:
         if not 0 < len(subscription_id) <= limits.max_subid_length:
             raise Invalid(f"a subscription id has 1 to {limits.max_subid_length} characters")
@@ -117,7 +136,20 @@ def _req(subscription_id: str, filters: list[object], limits: Limits) -> ReqMess
             raise Invalid("too many filters")
         return ReqMessage(subscription_id, tuple([parse_filter(value, limits) for value in filters]))
     except RelayError as fault:
-        raise Refused(closed(subscription_id, fault.text)) from None
+        raise Refused(closed(subscription_id, fault.text), subscription_id) from None
+
+
+def _close(parts: list[object], limits: Limits) -> CloseMessage:
+    return CloseMessage(_subscription_id(parts))
+
+
+_PARSERS: Mapping[str, Callable[[list[object], Limits], Message]] = {"EVENT": _event, "REQ": _req, "CLOSE": _close}
+
+_NEGENTROPY = frozenset({"NEG-OPEN", "NEG-MSG"})
+"""Refused with NEG-ERR (NIP-77), every other verb with CLOSED."""
+
+_WITHOUT_ANSWER = frozenset({"AUTH", "NEG-CLOSE"})
+"""Nobody waits for an answer that names the second element: AUTH carries none, and NEG-CLOSE has no answer."""
 
 
 def ok(event_id: str, accepted: bool, text: str = "") -> bytes:
@@ -133,6 +165,11 @@ def eose(subscription_id: str) -> bytes:
 def closed(subscription_id: str, text: str) -> bytes:
     """`["CLOSED", id, text]`: the relay ended or refused the subscription; text is `<prefix>: ...`."""
     return orjson.dumps(("CLOSED", subscription_id, text))
+
+
+def neg_error(subscription_id: str, text: str) -> bytes:
+    """`["NEG-ERR", id, text]`: the relay refused or ended a reconciliation (NIP-77)."""
+    return orjson.dumps(("NEG-ERR", subscription_id, text))
 
 
 def notice(text: str) -> bytes:

@@ -37,7 +37,7 @@ class Measured(Protocol):
     config: Config
     started_at: float
     ready: bool
-    conversations: set[Any]
+    sessions: set[Any]
     tasks: BackgroundTasks
     reads: Reads
     intake: Intake
@@ -57,7 +57,7 @@ def measure(relay: Measured) -> WorkerFigures:
     ring = relay.intake.ring
     caches = registry.figures()
     return WorkerFigures(
-        connections=len(relay.conversations),
+        connections=len(relay.sessions),
         subscriptions=relay.hub.subscriptions,
         events_stored=metrics.counters.events_stored,
         events_per_second=0.0,

@@ -23,13 +23,14 @@ from relay.changes.ring import Ring
 from relay.conf import Config, config
 from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
+from relay.ingest.ingest import Ingest
 from relay.metrics import counters
 from relay.protocol.errors import Failed
-from relay.services.conversation import SERVICE_RESTART, STOPPING, Conversation, Services
 from relay.services.follow import Follower
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
-from relay.services.publish import Publisher
+from relay.services.session.session import SERVICE_RESTART, STOPPING, Services, Session
+from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
 from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
@@ -60,7 +61,7 @@ class Relay:
         self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
         self.ready = False
-        self.conversations: set[Conversation] = set()
+        self.sessions: set[Session] = set()
         self._by_ip: Counter[str] = Counter()
         self.primary = Primary(conf.query_seconds, self.tasks)
         self.reads = Reads.of_primary(conf.read_connections, conf.query_seconds, self.tasks)
@@ -103,16 +104,16 @@ class Relay:
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
         )
-        publisher = Publisher(
+        self.ingest = Ingest(
             conf.limits,
             lambda: self.intake.ring,
             self.writer,
             self.hub,
             self.bus,
-            announce_known=self._may_answer_duplicate,
+            is_current=self._is_current,
         )
         subscriber = Subscriber(self.hub, self.reads, self.primary, self.answers, self.barrier)
-        self._services = Services(conf, self.hub, Flusher(), publisher, subscriber)
+        self._services = Services(conf, HANDLERS, self.hub, Flusher(), self.ingest, subscriber, self.tasks)
         self.status = Status(
             conf.cache_url,
             conf.instance,
@@ -194,8 +195,8 @@ class Relay:
 
     def farewell(self, text: str, code: int) -> None:
         """End every connection in order, each subscription with CLOSED `text` (01-S09)."""
-        for conversation in list(self.conversations):
-            conversation.farewell(text, code)
+        for session in list(self.sessions):
+            session.farewell(text, code)
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
@@ -212,11 +213,8 @@ class Relay:
         if self.answers is not None:
             self.answers.copies.clear()
 
-    def _may_answer_duplicate(self, position: int) -> bool:
-        """True if an event that is known at `position` may be answered from memory: nobody can have removed it since.
-
-        The answer acknowledges what lies at `position`, to which this process has applied the order.
-        """
+    def _is_current(self, position: int) -> bool:
+        """True if nobody has acknowledged anything after `position`, and every process can know of it."""
         if not self.barrier.lease.is_held() or self.barrier.acknowledged() > position:
             return False
         self.barrier.acknowledge(position, 0, lambda: None)
@@ -244,7 +242,7 @@ class Relay:
         """Why a client from `ip` may not connect now, None if it may."""
         if not self.ready:
             return "the relay is not ready"
-        if len(self.conversations) >= self.config.max_connections:
+        if len(self.sessions) >= self.config.max_connections:
             return "the relay has too many connections"
         if self._by_ip[ip] >= self.config.max_connections_per_ip and not self._exempt(ip):
             return "too many connections from this address"
@@ -257,18 +255,18 @@ class Relay:
             return True  # a Unix socket has no address: whoever is behind it is the operator's proxy
         return any(address in network for network in self.config.ip_limit_exempt)
 
-    def connect(self, wire: Wire, ip: str) -> Conversation:
-        """Begin a conversation; it must be ended with `disconnect`."""
+    def connect(self, wire: Wire, ip: str) -> Session:
+        """Begin a session; it must be ended with `disconnect`."""
         counters.connections_opened += 1
-        conversation = Conversation(self._services, wire)
-        self.conversations.add(conversation)
+        session = Session(self._services, wire, ip)
+        self.sessions.add(session)
         self._by_ip[ip] += 1
-        return conversation
+        return session
 
-    def disconnect(self, conversation: Conversation, ip: str) -> None:
+    def disconnect(self, session: Session, ip: str) -> None:
         """The client is gone."""
-        conversation.end()
-        self.conversations.discard(conversation)
+        session.end()
+        self.sessions.discard(session)
         self._by_ip[ip] -= 1
         if not self._by_ip[ip]:
             del self._by_ip[ip]

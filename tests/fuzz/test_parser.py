@@ -58,7 +58,9 @@ def check(frame: bytes | str) -> None:
 
 def _check_reply(reply: object) -> None:
     match reply:
-        case ["NOTICE", str(text)] | ["OK", str(), False, str(text)] | ["CLOSED", str(), str(text)]:
+        case ["NOTICE", str(text)] | ["OK", str(), False, str(text)]:
+            assert text.startswith("invalid: ")
+        case ["CLOSED" | "NEG-ERR", str(), str(text)]:
             assert text.startswith(("invalid: ", "unsupported: "))
         case _:
             pytest.fail(f"not a reply: {reply!r}")

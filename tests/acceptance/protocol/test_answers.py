@@ -115,7 +115,8 @@ async def test_answer_unsupported(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", ["[", '{"EVENT":1}', '["AUTH","x"]', '["COUNT","q",{}]', '["NEG-OPEN","q",{},"61"]', '["REQ"]']
+    "frame",
+    ["[", '{"EVENT":1}', '["AUTH","x"]', '["COUNT",{}]', '["NEG-OPEN",{},"61"]', '["REQ"]', '["NEG-CLOSE","q"]'],
 )
 async def test_answer_unparsable(client: Client, frame: str) -> None:
     await client.send_raw(frame)
@@ -123,6 +124,35 @@ async def test_answer_unparsable(client: Client, frame: str) -> None:
     name, text = await client.next()
     assert name == "NOTICE"
     assert text.startswith("invalid: ")
+
+
+@pytest.mark.parametrize("message", [["COUNT", "q", {}], ["SEARCH", "q"]], ids=str)
+async def test_answer_count_and_any_unknown_verb_are_refused_with_their_id(client: Client, message: list[Any]) -> None:
+    await client.send(*message)
+
+    name, query_id, text = await client.next()
+    assert [name, query_id] == ["CLOSED", "q"]
+    assert text.startswith("unsupported: ")
+
+
+async def test_answer_count_that_is_refused_leaves_the_subscription_of_that_id_open(
+    client: Client, author: Author
+) -> None:
+    await client.request("q", author.events)
+    await client.send("COUNT", "q", {})
+    assert (await client.next())[:2] == ["CLOSED", "q"]
+
+    event = author.event()
+    await client.publish(event)
+    assert await client.live("q") == event
+
+
+async def test_answer_neg_is_refused_with_its_id(client: Client) -> None:
+    await client.send("NEG-OPEN", "q", {}, "61")
+
+    name, query_id, text = await client.next()
+    assert [name, query_id] == ["NEG-ERR", "q"]
+    assert text.startswith("unsupported: ")
 
 
 async def test_answer_bad_filter_names_the_subscription_as_it_came(client: Client) -> None:

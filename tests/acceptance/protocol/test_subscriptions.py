@@ -131,6 +131,18 @@ async def test_01_s04_the_same_req_again_is_answered_again(client: Client, autho
     assert [answer.events for answer in answers] == [[event]] * 3
 
 
+async def test_01_s04_a_refused_req_ends_the_open_subscription_of_its_name(client: Client, author: Author) -> None:
+    await client.request("sub", author.events)
+    await client.request("other", author.events)
+
+    assert str((await client.request("sub", {"search": "x"})).closed).startswith("unsupported: ")
+
+    event = author.event()
+    await client.publish(event)
+    assert await client.live("other") == event
+    assert await events_of(client) == []
+
+
 async def test_01_s05_close_ends_a_subscription_without_an_answer(client: Client, author: Author) -> None:
     await client.request("sub", author.events)
 

@@ -82,7 +82,16 @@ def test_01_e16_an_event_whose_id_cannot_be_read_gets_a_notice(sent: str) -> Non
     "sent",
     [
         *(b"", b" ", b"x", b"{}", b"[]", b"[", b"1", b"null", b'"EVENT"', b"[null]", b"[[]]", b"[1]", b"[{}]"),
-        *(b'["event",{}]', b'["AUTH",{}]', b'["COUNT","x",{}]', b'["NEG-OPEN","x",{},""]', b'["EVENT "]', b"[NaN]"),
+        *(
+            b'["event",{}]',
+            b'["AUTH",{}]',
+            b'["COUNT"]',
+            b'["COUNT",1]',
+            b'["NEG-OPEN",{},""]',
+            b'["EVENT "]',
+            b"[NaN]",
+        ),
+        *(b'["AUTH","challenge"]', b'["NEG-CLOSE","x"]', b'[1,"x"]', b'[[],"x"]', b'[null,"x"]', b'["OK",true]'),
         *(b'["CLOSE","x"]]', b"\x00", b'["CLOSE","\xff"]', b'["CLOSE","\\ud800"]', b'["CLOSE","\xed\xa0\x80"]'),
         *(b'["EVENT",{"id":"\\udc00"}]', b"\xef\xbb\xbf[]", b'["CLOSE","a\nb"]'),
     ],
@@ -90,6 +99,38 @@ def test_01_e16_an_event_whose_id_cannot_be_read_gets_a_notice(sent: str) -> Non
 def test_01_e21_what_is_no_message_gets_a_notice(sent: bytes) -> None:
     answer = refusal(sent)
     assert (answer[0], len(answer), answer[1].partition(" ")[0]) == ("NOTICE", 2, "invalid:")
+
+
+@pytest.mark.parametrize("verb", ["COUNT", "", "req", "SEARCH", "NEG-STATUS", "EOSE"])
+@pytest.mark.parametrize("rest", [[], [{}], [{}, "61"]])
+def test_01_e21_an_unknown_verb_with_an_id_is_refused_with_that_id(verb: str, rest: list[object]) -> None:
+    assert refusal(frame(verb, 'an "id"', *rest)) == [
+        "CLOSED",
+        'an "id"',
+        "unsupported: this relay knows EVENT, REQ, CLOSE",
+    ]
+
+
+@pytest.mark.parametrize("verb", ["NEG-OPEN", "NEG-MSG"])
+def test_answer_neg_a_reconciliation_is_refused_in_its_own_words(verb: str) -> None:
+    assert refusal(frame(verb, "x", {}, "61"))[:2] == ["NEG-ERR", "x"]
+    assert refusal(frame(verb, "x", {}, "61"))[2].startswith("unsupported: ")
+
+
+def ended_by(sent: bytes) -> str | None:
+    """The subscription that a refusal ends."""
+    with pytest.raises(Refused) as refused:
+        parse_message(sent, LIMITS)
+    return refused.value.subscription_id
+
+
+def test_01_s04_a_refused_req_ends_the_subscription_of_its_id() -> None:
+    assert ended_by(frame("REQ", "x", {"search": "y"})) == "x"
+
+
+@pytest.mark.parametrize("sent", [("COUNT", "x", {}), ("NEG-OPEN", "x", {}, "61"), ("EVENT", {"id": "x"}), ("REQ", 1)])
+def test_01_s04_any_other_refusal_ends_no_subscription(sent: tuple[object, ...]) -> None:
+    assert ended_by(frame(*sent)) is None
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\\ud800"])

@@ -1,0 +1,159 @@
+"""From a parsed event to its outcome: the one admission pipeline of every write path (X-2).
+
+Order: what costs nothing first, then the known id, the hash, the signature, what may cost something, the writer. An
+event is accepted only after COMMIT (01-E20).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from relay.changes.ring import Ring
+from relay.ingest.outcome import DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
+from relay.metrics import counters
+from relay.policies.admission import AFTER_SIGNATURE, BEFORE_SIGNATURE, Context, check
+from relay.policies.source import Source, SourceKind
+from relay.protocol import kinds
+from relay.protocol.errors import Invalid, RelayError
+from relay.protocol.event import Event, StoredEvent, address
+from relay.protocol.limits import Limits
+from relay.protocol.shape import check_shape
+from relay.storage import written
+from relay.storage.batch import Entry
+from relay.storage.writer import Writer
+from relay.subscriptions.bus import Bus
+from relay.subscriptions.hub import Hub
+
+log = logging.getLogger("relay.ingest")
+
+BATCH_IN_FLIGHT = 200
+"""Events of one batch that wait for the database at a time; clients' events share the writer's queue with them."""
+
+BATCH_TURN_SECONDS = 0.005
+"""After so long a batch lets the loop serve others: checking an event takes about 0.1 ms."""
+
+Then = Callable[[Outcome], None]
+"""Given the outcome, once."""
+
+_OF_WRITER = {
+    written.Outcome.STORED: STORED,
+    written.Outcome.DUPLICATE: DUPLICATE,
+    written.Outcome.OUTDATED: OUTDATED,
+    written.Outcome.FAILED: FAILED,
+}
+
+
+class Ingest:
+    """Takes events in for one process."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        ring: Callable[[], Ring],
+        writer: Writer,
+        hub: Hub,
+        bus: Bus,
+        *,
+        is_current: Callable[[int], bool],
+    ) -> None:
+        """`is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
+        know of `position`. Only then may an event that the ring holds be called known without a look at the database:
+        another process may have acknowledged its removal, or not yet have been told of it. False is always right.
+        """
+        self._limits = limits
+        self._ring = ring
+        self._writer = writer
+        self._hub = hub
+        self._bus = bus
+        self._is_current = is_current
+
+    async def one(self, event: Event, source: Source) -> Outcome:
+        """Take one event in. Cancelling leaves open what became of it."""
+        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome = self.submit(event, source, lambda later: None if told.done() else told.set_result(later))
+        return await told if outcome is None else outcome
+
+    async def batch(self, events: Iterable[Event], source: Source) -> list[Outcome]:
+        """Take events in, at most BATCH_IN_FLIGHT at a time; their outcomes, in the order of `events`.
+
+        Two versions of an address are decided in that order as well. Cancelling leaves open what became of those that
+        were begun.
+        """
+        outcomes: list[Outcome | None] = []
+        room = asyncio.Semaphore(BATCH_IN_FLIGHT)
+
+        def landed(number: int, outcome: Outcome) -> None:
+            outcomes[number] = outcome
+            room.release()
+
+        turn_ends = time.monotonic() + BATCH_TURN_SECONDS
+        for number, event in enumerate(events):
+            await room.acquire()
+            outcomes.append(None)
+            outcome = self.submit(event, source, partial(landed, number))
+            if outcome is not None:
+                landed(number, outcome)
+            if time.monotonic() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = time.monotonic() + BATCH_TURN_SECONDS
+        for _ in range(BATCH_IN_FLIGHT):
+            await room.acquire()
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def submit(self, event: Event, source: Source, then: Then) -> Outcome | None:
+        """The outcome, if it is known at once; otherwise None, and `then` is called with it later."""
+        counters.events_received += 1
+        try:
+            stored = self._admitted(event, source)
+            if stored is None:
+                return _counted(DUPLICATE)
+            if kinds.is_ephemeral(event.kind):
+                self._hub.deliver_ephemeral(stored)
+                self._bus.publish_ephemeral(stored)
+                return _counted(EPHEMERAL)
+            place = address(event)
+            self._writer.submit(Entry(stored, place[2] if place else None), partial(_tell, then))
+        except RelayError as error:
+            return _counted(Outcome.of(error))
+        return None
+
+    def _admitted(self, event: Event, source: Source) -> StoredEvent | None:
+        """The event as it will be stored; None for one that is known. Raises RelayError to refuse it."""
+        context = Context(self._limits, int(time.time()), source)
+        if source.kind is not SourceKind.CLIENT:  # the parser of messages has checked those
+            check_shape(event, self._limits)
+        check(BEFORE_SIGNATURE, context, event)
+        ring = self._ring()
+        known = ring.event(event.id)
+        if known is not None and known.json == event.json:  # 01-E18: the same bytes were checked before
+            return None if self._is_current(ring.position) else known
+        if not event.has_valid_id():
+            raise Invalid("the id is not the hash of the event")
+        if not source.trusted and not event.has_valid_signature():
+            raise Invalid("the signature is not the author's")
+        check(AFTER_SIGNATURE, context, event)
+        return StoredEvent.of(event)
+
+
+def _tell(then: Then, _entry: Entry, result: written.Outcome) -> None:
+    outcome = _counted(_OF_WRITER[result])
+    try:
+        then(outcome)
+    except Exception:  # the other events of the transaction have nothing to do with it
+        counters.internal_errors += 1
+        log.exception("an outcome was not delivered")
+
+
+def _counted(outcome: Outcome) -> Outcome:
+    match outcome.status:
+        case Status.STORED:
+            counters.events_stored += 1
+        case Status.DUPLICATE:
+            counters.events_duplicate += 1
+        case Status.EPHEMERAL:
+            counters.events_ephemeral += 1
+        case _:
+            counters.rejections[outcome.prefix] += 1
+    return outcome

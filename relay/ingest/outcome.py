@@ -1,0 +1,51 @@
+"""What became of an event that was handed in."""
+
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from relay.protocol.errors import Duplicate, Failed, RelayError
+
+
+class Status(Enum):
+    """The machine-readable part. FAILED alone is worth another try with the same event."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    OUTDATED = "outdated"
+    EPHEMERAL = "ephemeral"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+_ACCEPTED = frozenset({Status.STORED, Status.DUPLICATE, Status.EPHEMERAL})
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """`text` is the reason in the protocol's words, `<prefix>: <message>`; empty only for what is new (01-E01)."""
+
+    status: Status
+    text: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """What OK says: the relay has the event, or has delivered it."""
+        return self.status in _ACCEPTED
+
+    @property
+    def prefix(self) -> str:
+        """The machine-readable word of `text` (01-E02); empty without a text."""
+        return self.text.partition(":")[0]
+
+    @classmethod
+    def of(cls, error: RelayError) -> "Outcome":
+        """The outcome of an event that was not taken in because of `error`."""
+        return cls(Status.FAILED if isinstance(error, Failed) else Status.REFUSED, error.text)
+
+
+STORED: Final = Outcome(Status.STORED)
+EPHEMERAL: Final = Outcome(Status.EPHEMERAL)
+DUPLICATE: Final = Outcome(Status.DUPLICATE, Duplicate("already have this event").text)
+OUTDATED: Final = Outcome(Status.OUTDATED, Duplicate("have newer event").text)
+FAILED: Final = Outcome.of(Failed("the event could not be stored, try again"))

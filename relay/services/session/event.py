@@ -1,0 +1,33 @@
+"""EVENT: an event to be published; answered with OK when it is durable (01-E20)."""
+
+import time
+from functools import partial
+
+from relay.ingest.outcome import STORED, Outcome
+from relay.metrics import ok_latency
+from relay.protocol.messages import EventMessage, ok
+from relay.services.session.session import Session
+
+
+def event(session: Session, message: EventMessage) -> None:
+    """Take the event in; its OK is sent at once, or when the database has it."""
+    event_id = message.event.id
+    then = partial(_stored, session, event_id, session.pending.next, time.perf_counter())
+    outcome = session.services.ingest.submit(message.event, session.source, then)
+    if outcome is None:
+        session.pending.add()
+    else:
+        session.outbox.put(answer(event_id, outcome))
+
+
+def _stored(session: Session, event_id: str, number: int, since: float, outcome: Outcome) -> None:
+    ok_latency.observe(time.perf_counter() - since)
+    session.outbox.put(answer(event_id, outcome))
+    session.pending.answered(number)
+
+
+def answer(event_id: str, outcome: Outcome) -> bytes:
+    """The OK frame of an outcome."""
+    if outcome is STORED:
+        return b'["OK","%b",true,""]' % event_id.encode()
+    return ok(event_id, outcome.accepted, outcome.text)

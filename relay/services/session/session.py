@@ -1,0 +1,146 @@
+"""One client's session: its messages take effect in the order in which they came (01-E22).
+
+Rule: an EVENT is answered when it is durable; a REQ sees every EVENT that came before it on this connection;
+CLOSE leaves nothing open.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from relay.background import BackgroundTasks
+from relay.conf import Config
+from relay.ingest.ingest import Ingest
+from relay.metrics import counters
+from relay.policies.source import Source, SourceKind
+from relay.protocol.errors import Failed, Invalid
+from relay.protocol.messages import Message, Refused, closed, notice, parse_message
+from relay.protocol.session import Subscriptions
+from relay.services.session.pending import Pending
+from relay.services.subscribe import Subscriber
+from relay.subscriptions.hub import Hub
+from relay.subscriptions.outbox import Flusher, Outbox, Wire
+
+log = logging.getLogger("relay.session")
+
+CONCURRENT_QUERIES = 4
+"""Queries of one connection that run side by side; more wait, so that one client's results are bounded in memory."""
+
+SERVICE_RESTART = 1012
+STOPPING = Failed("the relay is stopping, connect again").text
+
+Handler = Callable[["Session", Any], None]
+"""What a session does with the messages of one verb: answer now, or see to it that an answer comes."""
+
+
+@dataclass(slots=True, frozen=True)
+class Services:
+    """What a session needs of its process."""
+
+    config: Config
+    handlers: Mapping[type[Message], Handler]
+    hub: Hub
+    flusher: Flusher
+    ingest: Ingest
+    subscriber: Subscriber
+    background: BackgroundTasks
+
+
+class Open(Protocol):
+    """What a verb keeps for an open subscription."""
+
+    def stop(self) -> None:
+        """It has ended: send nothing more for it."""
+
+
+class Session:
+    """All that the relay keeps for one connection; the verbs work on it.
+
+    `source` is the client as a source of events; a login replaces it.
+    """
+
+    def __init__(self, services: Services, wire: Wire, address: str) -> None:
+        config = services.config
+        self.services = services
+        self.source = Source(SourceKind.CLIENT, address)
+        self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
+        self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
+        self.pending = Pending(wire, config.max_pending_events)
+        self.queries = asyncio.Semaphore(CONCURRENT_QUERIES)
+        self._wire = wire
+        self._ended = False
+
+    @property
+    def audience(self) -> frozenset[str]:
+        """The keys that the client has proved to hold, in hex: what it may read depends on them."""
+        return self.source.proved
+
+    def receive(self, frame: bytes | str) -> None:
+        """Take one text message; never raises."""
+        if self._ended:
+            return
+        counters.messages += 1
+        try:
+            message = parse_message(frame, self.services.config.limits)
+            self.services.handlers[type(message)](self, message)
+        except Refused as refused:
+            counters.refused(refused.reply)
+            if refused.subscription_id is not None:
+                self.close_subscription(refused.subscription_id)
+            self.outbox.put(refused.reply)
+        except Exception:
+            counters.internal_errors += 1
+            log.exception("a message could not be handled")
+            counters.refusals["NOTICE"] += 1
+            self.outbox.put(notice(Failed("internal").text))
+
+    def receive_binary(self, frame: bytes) -> None:
+        """A binary frame is not a message of the protocol (01-E21)."""
+        if not self._ended:
+            counters.messages += 1
+            counters.refusals["NOTICE"] += 1
+            self.outbox.put(notice(Invalid("binary messages are not understood").text))
+
+    def close_subscription(self, subscription_id: str) -> None:
+        """End a subscription without a word; no error when it is not open."""
+        opened = self.subscriptions.close(subscription_id)
+        if opened is not None:
+            opened.stop()
+
+    def _overflowed(self) -> None:
+        counters.outbox_closures += 1
+        self._end()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        for opened in self.subscriptions.clear():
+            opened.stop()
+
+    def end(self) -> None:
+        """The connection is gone: forget everything. Events on their way to the database are stored all the same."""
+        self._end()
+        self.outbox.close()
+
+    def closed(self, code: int) -> None:
+        """The transport ended the connection; at the server's shutdown the client can still be told why (01-S09)."""
+        if code == SERVICE_RESTART:
+            self._say_closed(STOPPING)
+        self.end()
+
+    def farewell(self, text: str, code: int) -> None:
+        """The relay ends the connection: every subscription is told why, then it is closed in order (01-S09)."""
+        if self._ended:
+            return
+        self._say_closed(text)
+        self.end()
+        self._wire.close(code, text)
+
+    def _say_closed(self, text: str) -> None:
+        for subscription_id in self.subscriptions:
+            counters.subscriptions_ended += 1
+            self.outbox.put(closed(subscription_id, text))
+        self.outbox.flush()

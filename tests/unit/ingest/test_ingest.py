@@ -1,0 +1,300 @@
+"""The one way in: what becomes of an event, and what the database is asked for."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.changes.change import Added, Batch
+from relay.changes.ring import Ring
+from relay.ingest import ingest as module
+from relay.ingest.ingest import BATCH_IN_FLIGHT, Ingest
+from relay.ingest.outcome import DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
+from relay.metrics import counters
+from relay.policies.source import Source, SourceKind
+from relay.protocol.errors import Failed
+from relay.protocol.event import Event, StoredEvent
+from relay.protocol.limits import Limits
+from relay.services.session.event import answer
+from relay.storage import written
+from relay.storage.batch import Entry
+from tests.events import sign_event
+
+LIMITS = Limits(max_content_length=300)
+CLIENT = Source(SourceKind.CLIENT)
+IMPORT = Source(SourceKind.IMPORT)
+RESULTS = {
+    written.Outcome.STORED: STORED,
+    written.Outcome.DUPLICATE: DUPLICATE,
+    written.Outcome.OUTDATED: OUTDATED,
+    written.Outcome.FAILED: FAILED,
+}
+
+
+def event(**fields: Any) -> Event:
+    return Event(**sign_event(**({"created_at": int(time.time())} | fields)))
+
+
+class Parts:
+    """A writer, a hub and a bus that note what they are given; the test decides when and how the writer answers."""
+
+    def __init__(self, *, current: bool = True) -> None:
+        self.queue: deque[tuple[Entry, Callable[[Entry, written.Outcome], None]]] = deque()
+        self.delivered: list[StoredEvent] = []
+        self.full = False
+        self.most = 0
+        self.ring = Ring(0, 1 << 20)
+        parts: Any = self
+        self.ingest = Ingest(LIMITS, lambda: self.ring, parts, parts, parts, is_current=lambda position: current)
+
+    def submit(self, entry: Entry, waiter: Callable[[Entry, written.Outcome], None]) -> None:
+        if self.full:
+            raise Failed("the relay is too busy to store events now, try again")
+        self.queue.append((entry, waiter))
+        self.most = max(self.most, len(self.queue))
+
+    def deliver_ephemeral(self, stored: StoredEvent) -> None:
+        self.delivered.append(stored)
+
+    def publish_ephemeral(self, stored: StoredEvent) -> None:
+        self.delivered.append(stored)
+
+    def answer(self, result: written.Outcome = written.Outcome.STORED) -> None:
+        """Answer the event that has waited longest, as the writer does."""
+        entry, waiter = self.queue.popleft()
+        waiter(entry, result)
+
+    def know(self, known: Event) -> None:
+        """The ring holds it."""
+        self.ring.append(Batch.of([Added(self.ring.position + 1, StoredEvent.of(known))]))
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+@pytest.fixture(autouse=True)
+def uncounted() -> Iterator[None]:
+    """Leave the counters of the process as they were."""
+    before = counters.totals(), dict(counters.rejections)
+    yield
+    for name, value in before[0].items():
+        setattr(counters, name, value)
+    counters.rejections.clear()
+    counters.rejections.update(before[1])
+
+
+def at_once(parts: Parts, given_event: Event, source: Source = CLIENT) -> Outcome:
+    """The outcome of an event that the database is not asked about."""
+    outcome = parts.ingest.submit(given_event, source, lambda later: pytest.fail("answered twice"))
+    assert outcome is not None
+    assert not parts.queue
+    return outcome
+
+
+@pytest.mark.parametrize("result, outcome", RESULTS.items())
+def test_what_the_writer_says_is_the_outcome(parts: Parts, result: written.Outcome, outcome: Outcome) -> None:
+    told: list[Outcome] = []
+    assert parts.ingest.submit(event(), CLIENT, told.append) is None
+    parts.answer(result)
+    assert told == [outcome]
+
+
+def test_01_e03_a_wrong_id_is_found_before_a_wrong_signature(parts: Parts) -> None:
+    wrong = Event(**(sign_event(created_at=int(time.time())) | {"id": "0" * 64, "sig": "0" * 128}))
+    assert at_once(parts, wrong) == Outcome(Status.REFUSED, "invalid: the id is not the hash of the event")
+
+
+def test_01_e03_a_wrong_signature_is_refused(parts: Parts) -> None:
+    wrong = Event(**(sign_event(created_at=int(time.time())) | {"sig": "0" * 128}))
+    assert at_once(parts, wrong) == Outcome(Status.REFUSED, "invalid: the signature is not the author's")
+
+
+def test_a_trusted_source_is_believed_the_signature(parts: Parts) -> None:
+    wrong = Event(**(sign_event(created_at=int(time.time())) | {"sig": "0" * 128}))
+    assert parts.ingest.submit(wrong, Source(SourceKind.PEER, trusted=True), lambda outcome: None) is None
+
+
+def test_a_trusted_source_is_not_believed_the_id(parts: Parts) -> None:
+    wrong = Event(**(sign_event(created_at=int(time.time())) | {"id": "0" * 64}))
+    assert at_once(parts, wrong, Source(SourceKind.PEER, trusted=True)).status is Status.REFUSED
+
+
+@pytest.mark.parametrize("kind", [SourceKind.IMPORT, SourceKind.PEER, SourceKind.ADMIN])
+def test_x_2_the_shape_is_checked_for_sources_that_no_parser_stands_before(parts: Parts, kind: SourceKind) -> None:
+    assert at_once(parts, event(content="x" * 301), Source(kind)).text.startswith("invalid: content may have")
+
+
+@pytest.mark.parametrize("kind", SourceKind)
+@pytest.mark.parametrize(
+    "fields, prefix",
+    [
+        ({"created_at": 2**40}, "invalid"),
+        ({"tags": [["expiration", "1"]]}, "invalid"),
+        ({"kind": 22_242}, "invalid"),
+        ({"tags": [["-"]]}, "restricted"),
+        ({"kind": 6, "content": '{"tags":[["-"]]}'}, "blocked"),
+    ],
+    ids=str,
+)
+def test_x_2_every_source_passes_the_same_policies(
+    parts: Parts, kind: SourceKind, fields: dict[str, Any], prefix: str
+) -> None:
+    outcome = at_once(parts, event(**fields), Source(kind))
+    assert (outcome.status, outcome.prefix, outcome.accepted) == (Status.REFUSED, prefix, False)
+
+
+@pytest.mark.parametrize("name", ["-", "\\u002d", "\\u002D"])
+def test_70_2_a_protected_event_in_a_repost_is_found_however_its_tag_is_written(parts: Parts, name: str) -> None:
+    assert at_once(parts, event(kind=16, content=f'{{"tags":[["{name}"]]}}')).prefix == "blocked"
+
+
+def test_an_event_that_the_ring_holds_is_a_duplicate_without_a_look_at_the_database(parts: Parts) -> None:
+    known = event()
+    parts.know(known)
+    assert at_once(parts, known) is DUPLICATE
+
+
+def test_the_database_is_asked_about_a_known_event_while_another_process_may_know_more() -> None:
+    parts = Parts(current=False)
+    known = event()
+    parts.know(known)
+    assert parts.ingest.submit(known, CLIENT, lambda outcome: None) is None
+    assert len(parts.queue) == 1
+
+
+def test_01_e18_a_known_id_with_another_signature_is_verified(parts: Parts) -> None:
+    known = sign_event(created_at=int(time.time()))
+    parts.know(Event(**known))
+    assert at_once(parts, Event(**(known | {"sig": "0" * 128}))).status is Status.REFUSED
+
+
+def test_01_k04_an_ephemeral_event_is_delivered_and_not_stored(parts: Parts) -> None:
+    assert at_once(parts, event(kind=20_001)) is EPHEMERAL
+    assert len(parts.delivered) == 2
+
+
+def test_a_full_queue_is_a_failure_that_may_be_tried_again(parts: Parts) -> None:
+    parts.full = True
+    outcome = at_once(parts, event())
+    assert (outcome.status, outcome.prefix) == (Status.FAILED, "error")
+
+
+def test_an_answer_that_raises_does_not_keep_the_next_one_back(parts: Parts) -> None:
+    told: list[Outcome] = []
+
+    def broken(outcome: Outcome) -> None:
+        raise RuntimeError("a fault of whoever asked")
+
+    parts.ingest.submit(event(content="1"), CLIENT, broken)
+    parts.ingest.submit(event(content="2"), CLIENT, told.append)
+    parts.answer()
+    parts.answer()
+    assert told == [STORED]
+
+
+async def test_one_event_is_waited_for(parts: Parts) -> None:
+    waiting = asyncio.ensure_future(parts.ingest.one(event(), IMPORT))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    parts.answer(written.Outcome.OUTDATED)
+    assert await waiting is OUTDATED
+
+
+async def test_one_event_that_is_refused_is_answered_at_once(parts: Parts) -> None:
+    assert (await parts.ingest.one(event(kind=22_242), IMPORT)).status is Status.REFUSED
+
+
+async def test_an_answer_after_the_asker_was_cancelled_is_dropped(parts: Parts) -> None:
+    waiting = asyncio.ensure_future(parts.ingest.one(event(), IMPORT))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    parts.answer()
+    assert waiting.cancelled()
+
+
+class LastFirst(Parts):
+    """A writer that answers, in each turn of the loop, what has waited shortest."""
+
+    def submit(self, entry: Entry, waiter: Callable[[Entry, written.Outcome], None]) -> None:
+        super().submit(entry, waiter)
+        asyncio.get_running_loop().call_soon(self._answer)
+
+    def _answer(self) -> None:
+        entry, waiter = self.queue.pop()
+        number = int(orjson.loads(entry.event.json)["content"])
+        waiter(entry, list(RESULTS)[number % len(RESULTS)])
+
+
+async def test_a_batch_has_its_outcomes_in_the_order_of_its_events() -> None:
+    parts = LastFirst()
+    events = [event(content=str(number), kind=22_242 if number % 7 == 0 else 1) for number in range(60)]
+    outcomes = await parts.ingest.batch(iter(events), IMPORT)
+    for number, outcome in enumerate(outcomes):
+        if number % 7 == 0:
+            assert outcome.status is Status.REFUSED
+        else:
+            assert outcome is list(RESULTS.values())[number % len(RESULTS)]
+    assert len(outcomes) == 60
+
+
+async def test_a_batch_keeps_no_more_in_flight_than_its_bound() -> None:
+    parts = Parts()
+    one = event()
+    running = asyncio.ensure_future(parts.ingest.batch([one] * (3 * BATCH_IN_FLIGHT), IMPORT))
+    answered = 0
+    while not running.done():
+        if parts.queue:
+            parts.answer()
+            answered += 1
+        await asyncio.sleep(0)
+    assert answered == 3 * BATCH_IN_FLIGHT
+    assert parts.most == BATCH_IN_FLIGHT
+
+
+async def test_a_batch_lets_others_have_the_loop(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_TURN_SECONDS", 0)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.ensure_future(count())
+    await parts.ingest.batch([event(kind=22_242)] * 50, IMPORT)
+    counting.cancel()
+    assert turns >= 50
+
+
+async def test_an_empty_batch_has_no_outcomes(parts: Parts) -> None:
+    assert await parts.ingest.batch([], IMPORT) == []
+
+
+@given(
+    status=st.sampled_from([STORED, EPHEMERAL, DUPLICATE, OUTDATED, FAILED]),
+    refused=st.none() | st.sampled_from(["blocked: no", 'invalid: é"\\', "pow: 3 is less than 30"]),
+    event_id=st.text(st.characters(codec="utf-8"), max_size=70),
+)
+@settings(derandomize=True, deadline=None)
+def test_the_frame_of_an_outcome_says_just_what_the_outcome_says(
+    status: Outcome, refused: str | None, event_id: str
+) -> None:
+    outcome = status if refused is None else Outcome(Status.REFUSED, refused)
+    if outcome is STORED:
+        event_id = "ab" * 32  # of a stored event the id is known to be hex
+    assert orjson.loads(answer(event_id, outcome)) == ["OK", event_id, outcome.accepted, outcome.text]
+
+
+@pytest.mark.parametrize("outcome", [STORED, EPHEMERAL, DUPLICATE, OUTDATED, FAILED])
+def test_01_e01_a_text_is_missing_only_when_the_event_was_accepted(outcome: Outcome) -> None:
+    assert outcome.text or outcome.accepted
