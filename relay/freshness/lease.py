@@ -1,4 +1,4 @@
-"""The single-instance lease: while one instance alone is at work, its workers need not ask the primary for the position.
+"""The single-instance lease: while one instance alone is at work, its workers do not ask the primary for positions.
 
 One row of the database names the instance that holds it (storage/sql/lease.sql). Every writing transaction reads the
 row under the lock of the order; one of another instance ends the lease and holds its OK until nobody relies on it.
@@ -21,6 +21,8 @@ LEASE_SECONDS = 0.3
 TAKE_SECONDS = 5.0
 """So often an instance registers as at work; the database forgets it after six times as long (lease.sql)."""
 
+STOP_SECONDS = 1.0
+
 
 class SingleInstanceLease:
     """What one process knows of the lease."""
@@ -32,14 +34,19 @@ class SingleInstanceLease:
         self._primary = primary
         self._tasks = tasks
         self._until = 0.0
+        self._stopping = asyncio.Event()
         self._task: Task | None = None
 
     def start(self) -> None:
         """Begin to register this instance as at work; needs a running loop."""
-        self._task = self._tasks.service(self._keep(), "single-instance lease")
+        self._stopping.clear()
+        self._task = self._tasks.job(self._keep(), "single-instance lease")
 
     async def stop(self) -> None:
         """Stop, and register this instance as at work no more."""
+        self._stopping.set()
+        if self._task is not None:  # not cancelled: a registration under way would come after the deregistration
+            await asyncio.wait([self._task], timeout=STOP_SECONDS)
         await cancel([self._task])
         with contextlib.suppress(Failed):
             await self._primary.leave(self.instance)
@@ -58,7 +65,9 @@ class SingleInstanceLease:
         self._until = 0.0
 
     async def _keep(self) -> None:
-        while True:
+        while not self._stopping.is_set():
             with contextlib.suppress(Failed):
                 self.taken = await self._primary.take_lease(self.instance)
-            await asyncio.sleep(TAKE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TAKE_SECONDS):
+                    await self._stopping.wait()

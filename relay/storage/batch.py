@@ -10,7 +10,7 @@ from relay.protocol.event import StoredEvent
 
 WRITE = (
     b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids, newest, "
-    b"sole_serial, is_sole, hold_ms FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
+    b"hold_ms FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
     b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
     b"$12::integer[], $13::text[], $14::text, $15::integer)"
 )

@@ -23,8 +23,8 @@ CONNECTIONS = 2
 PAGE_CHANGES = 1_000
 """Changes of one read of the log: some megabytes at most, so that the loop is not held for long."""
 
-_HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"  # noqa: S608
-_LOOK = f"SELECT {POSITION}, coalesce((SELECT l.instance = $1::text FROM relay_lease AS l), false)"  # noqa: S608
+_HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"
+_LOOK = f"SELECT {POSITION}, coalesce((SELECT l.instance = $1::text FROM relay_lease AS l), false)"
 _LOG = (
     "SELECT c.seq, c.op = '+', c.event_id, e.json FROM relay_change AS c "
     "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from relay.storage.statements import Statements
 
-FUNCTIONS = ("order", "lease", "sole", "store", "removal", "write")
+FUNCTIONS = ("order", "lease", "store", "removal", "write")
 _tables = Statements(Path(__file__).parent.parent / "migrations" / "sql")
 _statement = Statements(Path(__file__).parent / "sql")
 

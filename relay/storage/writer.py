@@ -1,7 +1,7 @@
 """The batching writer: group commit without a timer.
 
-While one batch commits, the next one gathers. Rule: whoever waits is told "stored" after COMMIT and after the commit
-was announced to whoever keeps copies, never before, and one bad event never refuses its neighbours.
+While one batch commits, the next one gathers. Rule: a publisher is told "stored" after COMMIT and once no process can
+answer without the event, never before, and one bad event never refuses its neighbours.
 """
 
 import asyncio
@@ -13,16 +13,18 @@ from functools import partial
 import psycopg
 
 from relay import metrics
+from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
 from relay.storage.channel import Broken, Channel, integer
 from relay.storage.database import connect
-from relay.storage.sole import Claim
+from relay.storage.store import Store
 from relay.storage.written import Outcome, Written, written_by
 
 log = logging.getLogger("relay.writer")
 
+CURRENT_STORE = b"SELECT identity, generation, epoch FROM relay_current_store()"
 RETRIES = 3
 """How often a batch that PostgreSQL refused to serialise is tried again."""
 
@@ -39,29 +41,30 @@ Waiter = Callable[[Entry, Outcome], None]
 """Told once what became of its entry; runs in the loop and must not raise."""
 
 
-Announce = Callable[[int, Claim, Callable[[bool], None]], None]
-"""Given a position, the claim of the store it was written under, and what is to be called, once: with True when every
-process can know that the order has come so far, with False when that takes too long."""
+Acknowledge = Callable[[int, float, Callable[[], None]], None]
+"""Given a position, for how many seconds the acknowledgement must be held, and what acknowledges
+(`relay.freshness.barrier.Barrier.acknowledge`)."""
 
 
-def _to_nobody(_position: int, _claim: Claim, then: Callable[[bool], None]) -> None:
-    then(True)
+def _at_once(_position: int, _hold_seconds: float, then: Callable[[], None]) -> None:
+    then()
 
 
 class Writer:
-    """One connection, one queue. `on_commit` is given each committed batch; the waiters are told after `announce`.
+    """One connection, one queue. `on_commit` is given each committed batch; the waiters are told by `acknowledge`.
 
-    `is_epoch` is asked of each new connection, whether the order behind it is the one that this process follows: what
-    is written elsewhere would be announced under numbers that mean something else.
+    `is_followed` is asked of each new connection, whether the store behind it is the one that this process follows:
+    what is written elsewhere would be acknowledged under numbers that mean something else.
     """
 
     def __init__(
         self,
         on_commit: Callable[[Batch], None],
-        announce: Announce = _to_nobody,
+        acknowledge: Acknowledge = _at_once,
         *,
         instance: str = "",
-        is_epoch: Callable[[int], bool] = lambda _epoch: True,
+        is_followed: Callable[[Store], bool] = lambda _store: True,
+        tasks: BackgroundTasks | None = None,
         batch_events: int,
         queue_events: int,
         write_seconds: float,
@@ -71,9 +74,10 @@ class Writer:
         self.failures = 0
         self.largest_batch = 0
         self._on_commit = on_commit
-        self._announce = announce
+        self._acknowledge = acknowledge
         self._instance = instance
-        self._is_epoch = is_epoch
+        self._is_followed = is_followed
+        self._tasks = tasks or BackgroundTasks()
         self._batch_events = batch_events
         self._queue_events = queue_events
         self._write_seconds = write_seconds
@@ -84,7 +88,7 @@ class Writer:
         self._queued_bytes = 0
         self._failing = False
         self._channel: Channel | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: Task | None = None
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -106,7 +110,7 @@ class Writer:
 
     def start(self) -> None:
         """Begin to write; needs a running loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="relay writer")
+        self._task = self._tasks.service(self._run(), "writer")
 
     async def stop(self, drain_seconds: float) -> None:
         """Write what is queued, for at most `drain_seconds`; whoever still waits then is told that it failed."""
@@ -114,9 +118,7 @@ class Writer:
             await asyncio.wait_for(self._idle.wait(), drain_seconds)
         except TimeoutError:
             log.warning("%d events were not written in time before the stop", len(self._queue))
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel([self._task])
         while self._queue:
             entry, waiter = self._queue.popleft()
             waiter(entry, Outcome.FAILED)
@@ -211,10 +213,10 @@ class Writer:
             return self._none(taken)
 
     def _tell(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written) -> None:
-        # The OK first: whoever published is not to wait until all who listen were written to. Both are one turn of the
-        # loop, so nobody can ask this process in between.
-        if outcome.claim is not None:
-            self._announce(outcome.position, outcome.claim, partial(self._announced, taken, outcome))
+        # The OK first: a publisher is not to wait until all subscribers were written to. Both are one turn of the
+        # loop, so no question can come to this process in between.
+        if outcome.position is not None:
+            self._acknowledge(outcome.position, outcome.hold_ms / 1_000, partial(_answer, taken, outcome))
         else:
             _answer(taken, outcome)
         if outcome.batch is not None:
@@ -223,12 +225,9 @@ class Writer:
             except Exception:
                 log.exception("the changes %d to %d could not be applied", outcome.batch.first, outcome.batch.last)
 
-    def _announced(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written, known: bool) -> None:
-        _answer(taken, outcome if known else self._none(taken))
-
     def _none(self, taken: Sequence[object]) -> Written:
         self.failures += len(taken)
-        return Written([Outcome.FAILED] * len(taken), None, 0, None)
+        return Written([Outcome.FAILED] * len(taken), None, None, 0)
 
     async def _write(self, entries: Sequence[Entry]) -> Written:
         parameters = columns(entries, self._instance)
@@ -253,9 +252,10 @@ class Writer:
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():
             self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
-            ((epoch,),) = await self._channel.send(b"SELECT epoch FROM relay_current_store()", []).future
-            if not self._is_epoch(integer(epoch)):
-                raise Broken("the database has begun another epoch")
+            ((identity, generation, epoch),) = await self._channel.send(CURRENT_STORE, []).future
+            store = Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
+            if not self._is_followed(store):
+                raise Broken("the database is another store, or has begun another epoch")
         return self._channel
 
     def _disconnect(self) -> None:
@@ -267,7 +267,10 @@ class Writer:
 
 def _answer(taken: Sequence[tuple[Entry, Waiter]], written: Written) -> None:
     for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
-        waiter(entry, outcome)
+        try:
+            waiter(entry, outcome)
+        except Exception:
+            log.exception("the outcome of event %s could not be told", entry.event.id)
 
 
 def _is_about_the_events(error: Exception) -> bool:

@@ -11,7 +11,6 @@ from msgspec import Struct
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.storage.batch import Entry
 from relay.storage.channel import Row, integer, integers
-from relay.storage.sole import Claim, claim_of_writer
 
 
 class Outcome(Enum):
@@ -26,23 +25,19 @@ class Outcome(Enum):
 class Written(Struct, frozen=True, gc=False):
     """One transaction: an outcome for each entry, and the changes that it committed (None if there were none).
 
-    `position` is a number of the order up to which lies whatever was stored or found, `claim` the claim of the store
-    under which that was; None when nothing was. `hold_ms`: for how long, counted from the answer, the outcomes have to be
-    held so that no former holder of the lease can still believe that it is alone (sql/lease.sql).
+    `position`: everything that was stored or found lies at or below it; None when nothing was. `hold_ms`: for how long
+    the outcomes have to be held, so that no former holder of the lease can still rely on it (sql/lease.sql).
     """
 
     outcomes: Sequence[Outcome]
     batch: Batch | None
-    position: int
-    claim: Claim | None
-    hold_ms: int = 0
+    position: int | None
+    hold_ms: int
 
 
 def written_by(row: Row, entries: Sequence[Entry]) -> Written:
     """What the answer to WRITE says of the entries."""
-    first_seq, duplicates, outdated, replaced_by, replaced_ids, newest, serial, mine, held = row
-    claim = claim_of_writer(serial, mine)
-    hold_ms = integer(held)
+    first_seq, duplicates, outdated, replaced_by, replaced_ids, newest, hold_ms = row
     outcomes = [Outcome.STORED] * len(entries)
     for number in integers(duplicates):
         outcomes[number - 1] = Outcome.DUPLICATE
@@ -50,7 +45,7 @@ def written_by(row: Row, entries: Sequence[Entry]) -> Written:
         outcomes[number - 1] = Outcome.OUTDATED
     seq = integer(first_seq)
     if not seq:
-        return Written(outcomes, None, integer(newest), claim, hold_ms)
+        return Written(outcomes, None, integer(newest), integer(hold_ms))
     replaced = {number: (replaced_ids or b"")[32 * i : 32 * i + 32] for i, number in enumerate(integers(replaced_by))}
     changes: list[Change] = []
     for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
@@ -61,4 +56,4 @@ def written_by(row: Row, entries: Sequence[Entry]) -> Written:
             seq += 1
         changes.append(Added(seq, entry.event))
         seq += 1
-    return Written(outcomes, Batch.of(changes), integer(newest), claim, hold_ms)
+    return Written(outcomes, Batch.of(changes), integer(newest), integer(hold_ms))

@@ -31,7 +31,9 @@ def relays(tmp_path_factory: pytest.TempPathFactory, redis: Node) -> Iterator[tu
         asyncio.run(publish(original, "before the copy"))
         assert original.stop() == 0
         copy = relay_in(folder / "copy", redis)
-        shutil.copytree(original.data_dir, copy.data_dir, ignore=shutil.ignore_patterns("*.lock", "run", "services.json"))
+        shutil.copytree(
+            original.data_dir, copy.data_dir, ignore=shutil.ignore_patterns("*.lock", "run", "services.json")
+        )
         try:
             original.start()
             copy.start()

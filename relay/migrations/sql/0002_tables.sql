@@ -27,6 +27,7 @@ CREATE TABLE relay_lease (
     ended_at    timestamptz NOT NULL
 ) WITH (fillfactor = 10);
 INSERT INTO relay_lease (ended_at) VALUES ('infinity');
+DROP TABLE relay_sole, relay_unannounced;
 
 -- Events that are gone and whose rows in relay_tag are still to be removed (relay/storage/sql/removal.sql). The first
 -- `removed` of the keys are done.

@@ -24,22 +24,19 @@
 --   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
 --   newest      a number up to which the order holds whatever was found or written here, duplicates included
 --   hold_ms     for how long the acknowledgements have to be held (lease.sql)
---   sole_serial, is_sole   under which claim of the store that was (sole.sql), and whether it was that of `me`
 CREATE FUNCTION relay_write(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
     jsons bytea, json_ends integer[], keys bytea,
     tag_events integer[], tag_starts integer[], tag_lengths integer[],
     head_events integer[], head_ds text[], me text, origin integer,
     OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[],
-    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint, OUT hold_ms integer,
-    OUT sole_serial bigint, OUT is_sole boolean)
+    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint, OUT hold_ms integer)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     total    integer := cardinality(created_ats);
     added    integer[];
     replaced bytea[] := '{}';
     replaced_created_ats bigint[];
-    owner    text;
 BEGIN
     added := relay_insert_events(
         ids, pubkeys, created_ats, kinds, expires_ats, jsons, json_ends, keys, tag_events, tag_starts, tag_lengths);
@@ -61,15 +58,9 @@ BEGIN
         newest := relay_position();
     END IF;
     SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END
-    INTO hold_ms FROM relay_lease;hold_ms := 0;
+    INTO hold_ms FROM relay_lease;
     IF hold_ms IS NULL THEN
         hold_ms := relay_lease_respect(me);
-    END IF;
-    sole_serial := 0;
-    is_sole := coalesce(owner = me, false);
-    IF owner <> me THEN
-        PERFORM relay_order_lock();
-        SELECT e.sole_serial, e.is_sole INTO sole_serial, is_sole FROM relay_sole_end(me) AS e;
     END IF;
     IF cardinality(added) = 0 THEN
         RETURN;

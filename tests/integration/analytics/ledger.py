@@ -51,7 +51,7 @@ class Ledger:
                 event_id = bytes.fromhex(event["id"])
                 self.tables.connection.execute("SELECT relay_forget(%s)", [[event_id]])
                 self.tables.connection.execute(
-                    "INSERT INTO relay_change SELECT relay_position() + 1, '-', %s", [event_id]
+                    "INSERT INTO relay_change SELECT relay_position() + 1, 0, 0, '-', %s", [event_id]
                 )
 
     def close(self) -> None:

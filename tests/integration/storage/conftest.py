@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from tests.integration.storage.scribe import Scribe, Tables, wait_until_answering
+from tests.integration.storage.scribe import Scribe, Tables, wait_for_primary, wait_until_answering
 
 
 @pytest.fixture(scope="session")
@@ -31,8 +32,17 @@ async def scribe(tables: Tables) -> AsyncIterator[Scribe]:
 
 @pytest.fixture
 async def reads(tables: Tables) -> AsyncIterator[Reads]:
-    made = Reads(2, 5.0)
-    await made.open()
+    made = Reads.of_primary(2, 5.0)
+    made.open()
     await wait_until_answering(made)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def primary(tables: Tables) -> AsyncIterator[Primary]:
+    made = Primary(5.0)
+    made.open()
+    await wait_for_primary(made)
     yield made
     await made.close()

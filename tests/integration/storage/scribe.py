@@ -12,6 +12,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.event import Event, StoredEvent, address
 from relay.storage.batch import Entry
 from relay.storage.database import conninfo
+from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.schema import migration_0001, migration_0002
 from relay.storage.writer import Writer
@@ -65,6 +66,12 @@ class Tables:
         self.connection.execute(
             "DELETE FROM relay_event; DELETE FROM relay_tag; DELETE FROM relay_head; DELETE FROM relay_change; "
             "DELETE FROM relay_tag_garbage"
+        )
+
+    def forget_instances(self) -> None:
+        """Nobody is at work, and nobody holds the lease or may still rely on it."""
+        self.connection.execute(
+            "DELETE FROM relay_instance; UPDATE relay_lease SET instance = NULL, ended_at = '-infinity'"
         )
 
     def ids(self) -> set[str]:
@@ -126,6 +133,18 @@ async def wait_until_answering(reads: Reads, seconds: float = 5.0) -> list[Any]:
     async with asyncio.timeout(seconds):
         while True:
             try:
-                return list(await reads.fetch("SELECT 1"))
+                return (await reads.fetch("SELECT 1"))[1]
             except Failed:
                 await asyncio.sleep(0.02)
+
+
+async def wait_for_primary(primary: Primary, seconds: float = 5.0) -> None:
+    """Ask until there is an answer; fails when there is none in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                await primary.position()
+            except Failed:
+                await asyncio.sleep(0.02)
+            else:
+                return

@@ -51,8 +51,8 @@ async def scribe(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> A
 
 @pytest.fixture
 async def reads(scribe: Scribe) -> AsyncIterator[Reads]:
-    made = Reads(3, 5.0)
-    await made.open()
+    made = Reads.of_primary(3, 5.0)
+    made.open()
     await wait_until_answering(made)
     yield made
     await made.close()

@@ -11,7 +11,7 @@ import pytest
 from relay.changes.change import Added, Change
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.storage.log import changes_after
+from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.written import Outcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
@@ -93,12 +93,12 @@ async def test_what_the_writers_said_is_the_log(pair: tuple[Scribe, Scribe], tab
     )
 
 
-async def test_the_log_reads_as_the_writers_said(pair: tuple[Scribe, Scribe], reads: Reads, tables: Tables) -> None:
+async def test_the_log_reads_as_the_writers_said(pair: tuple[Scribe, Scribe], primary: Primary, tables: Tables) -> None:
     """An addition whose event is gone reads as a removal, everything else as it was committed."""
     await both_write(pair, versions(30), [unsigned_event(content=str(number)) for number in range(40)])
     kept, position = tables.ids(), 0
     read: list[Change] = []
-    while (batch := await changes_after(reads, position, limit=9)) is not None:
+    while (batch := await primary.changes_after(position, limit=9)) is not None:
         read += batch.changes
         position = batch.last
     for change, (seq, op, event_id) in zip(read, tables.log(), strict=True):

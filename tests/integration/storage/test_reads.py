@@ -10,9 +10,9 @@ import pytest
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
-from relay.storage.channel import integer
-from relay.storage.log import Heartbeat, LogPruned, changes_after, heartbeat
-from relay.storage.reads import PIPELINE, Reads
+from relay.storage.primary import LogPruned, Primary
+from relay.storage.reads import Reads
+from relay.storage.server import PIPELINE
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, wait_until_answering
 
@@ -45,29 +45,30 @@ async def test_a_query_without_rows_has_a_position(scribe: Scribe, reads: Reads,
     assert (result.position, list(result.events)) == (2, [])
 
 
-async def test_the_empty_log_has_nothing_after_0(reads: Reads) -> None:
-    assert await changes_after(reads, 0) is None
+async def test_the_empty_log_has_nothing_after_0(primary: Primary) -> None:
+    assert await primary.changes_after(0) is None
 
 
-async def test_the_heartbeat_says_the_newest_number(scribe: Scribe, reads: Reads) -> None:
-    before = await heartbeat(reads)
+async def test_the_heartbeat_says_the_newest_number(scribe: Scribe, primary: Primary) -> None:
+    before = await primary.heartbeat()
     await scribe.write(note(1), note(2))
-    assert await heartbeat(reads) == Heartbeat(before.position + 2, before.epoch)
+    now = await primary.heartbeat()
+    assert (now.position, now.store) == (before.position + 2, before.store)
 
 
-async def test_the_log_is_read_in_pages(scribe: Scribe, reads: Reads) -> None:
+async def test_the_log_is_read_in_pages(scribe: Scribe, primary: Primary) -> None:
     await scribe.write(*[note(number) for number in range(5)])
-    page = await changes_after(reads, 1, limit=3)
+    page = await primary.changes_after(1, limit=3)
     assert page is not None
     assert (page.first, page.last, [change.seq for change in page.changes]) == (2, 4, [2, 3, 4])
 
 
-async def test_a_log_whose_next_change_is_gone_says_so(scribe: Scribe, reads: Reads, tables: Tables) -> None:
+async def test_a_log_whose_next_change_is_gone_says_so(scribe: Scribe, primary: Primary, tables: Tables) -> None:
     await scribe.write(*[note(number) for number in range(5)])
     tables.rows("DELETE FROM relay_change WHERE seq < 4 RETURNING seq")
     with pytest.raises(LogPruned):
-        await changes_after(reads, 2)
-    assert await changes_after(reads, 3) is not None
+        await primary.changes_after(2)
+    assert await primary.changes_after(3) is not None
 
 
 async def test_01_f18_the_relays_cap_takes_the_whole_boundary_second(scribe: Scribe, reads: Reads) -> None:
@@ -104,8 +105,8 @@ async def test_many_queries_wait_for_few_connections(scribe: Scribe, reads: Read
 
 
 async def test_01_s11_a_query_beyond_its_time_is_refused(tables: Tables) -> None:
-    reads = Reads(1, 0.3)
-    await reads.open()
+    reads = Reads.of_primary(1, 0.3)
+    reads.open()
     try:
         await wait_until_answering(reads)
         with pytest.raises(Failed, match="query timed out"):
@@ -154,5 +155,5 @@ async def test_who_waits_is_served_when_those_before_have_gone_away(reads: Reads
     assert reads.waiting == 1
     for query in gone:
         query.cancel()
-    ((seven,),) = await asyncio.wait_for(waiting, 3)
-    assert integer(seven) == 7
+    seven, _ = await asyncio.wait_for(waiting, 3)
+    assert seven == 7

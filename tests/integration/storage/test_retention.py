@@ -10,8 +10,7 @@ from django.db import connection
 
 from relay.changes.change import Removed
 from relay.storage import retention
-from relay.storage.log import LogPruned, changes_after
-from relay.storage.reads import Reads
+from relay.storage.primary import LogPruned, Primary
 from relay.storage.written import Outcome
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables
@@ -135,10 +134,10 @@ async def test_40_5_a_newer_version_takes_the_place_of_an_expired_one(scribe: Sc
     tables.assert_consistent()
 
 
-async def test_a_sweep_is_read_from_the_log_as_removals(scribe: Scribe, reads: Reads, tables: Tables) -> None:
+async def test_a_sweep_is_read_from_the_log_as_removals(scribe: Scribe, primary: Primary, tables: Tables) -> None:
     await scribe.write(ending(1), unsigned_event(content="2"))
     await swept()
-    batch = await changes_after(reads, 2)
+    batch = await primary.changes_after(2)
     assert batch is not None
     assert list(batch.changes) == [Removed(3, ending(1)["id"])]
 
@@ -170,10 +169,10 @@ async def test_sweeps_and_writers_at_once_keep_the_order(scribe: Scribe, tables:
     assert tables.ids() == set()
 
 
-async def test_the_log_rolls_over_without_a_gap(scribe: Scribe, reads: Reads, tables: Tables) -> None:
+async def test_the_log_rolls_over_without_a_gap(scribe: Scribe, primary: Primary, tables: Tables) -> None:
     await fill(scribe, 57)
     tables.assert_consistent()
-    batch = await changes_after(reads, 0)
+    batch = await primary.changes_after(0)
     assert batch is not None
     assert batch.last == 57
 
@@ -193,14 +192,14 @@ async def test_two_writers_roll_the_log_over_at_once(scribe: Scribe, tables: Tab
 
 
 async def test_old_partitions_are_dropped_and_the_log_says_where_it_begins(
-    scribe: Scribe, reads: Reads, tables: Tables
+    scribe: Scribe, primary: Primary, tables: Tables
 ) -> None:
     await fill(scribe, 35)
     assert sorted(await pruned(keep=12)) == ["relay_change_0", "relay_change_1"]
     assert tables.log()[0][0] == 20
     with pytest.raises(LogPruned):
-        await changes_after(reads, 18)
-    batch = await changes_after(reads, 19)
+        await primary.changes_after(18)
+    batch = await primary.changes_after(19)
     assert batch is not None
     assert batch.last == 35
 
@@ -228,8 +227,8 @@ async def test_pruning_gives_way_to_a_reader_and_succeeds_the_next_time(scribe: 
     assert len(await pruned(keep=5)) == 3
 
 
-async def test_positions_go_on_after_pruning(scribe: Scribe, reads: Reads, tables: Tables) -> None:
+async def test_positions_go_on_after_pruning(scribe: Scribe, primary: Primary, tables: Tables) -> None:
     await fill(scribe, 35)
     await pruned(keep=0)
     await scribe.write(unsigned_event(content="next"))
-    assert (await reads.fetch("SELECT relay_position()::text")) == [(b"36",)]
+    assert await primary.position() == 36

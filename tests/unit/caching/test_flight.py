@@ -6,9 +6,8 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis.crc import key_slot
 
-from relay.caching.flight import Abandoned, Flights, lock_key
+from relay.caching.flight import Abandoned, Flights
 
 
 class Source:
@@ -169,8 +168,3 @@ def test_everybody_gets_the_newest_value_or_the_cancellation_meant_for_him(plan:
         assert len(flights) == 0
 
     asyncio.run(play())
-
-
-def test_the_lock_of_a_value_is_in_its_slot() -> None:
-    for key in (b"plain", b"v1:{abc}:x", b"{a}{b}"):
-        assert key_slot(lock_key(key)) == key_slot(key)

@@ -60,6 +60,6 @@ def test_a_worker_that_takes_the_place_of_a_dead_one_takes_over_its_number(descr
 
 
 @pytest.mark.parametrize("slot", [-1, WORKERS])
-def test_a_place_that_the_table_has_not_is_refused(descriptor: int, slot: int) -> None:
-    with pytest.raises(ValueError, match="no place"):
+def test_a_slot_that_the_table_has_not_is_refused(descriptor: int, slot: int) -> None:
+    with pytest.raises(ValueError, match="no slot"):
         AckTable.open(descriptor, slot)
