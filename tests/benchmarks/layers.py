@@ -57,6 +57,7 @@ async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
 async def feeds(each: int) -> Costs:
     """The newest 100 of kind 1 from a sorted set and MGET of texts of 600 bytes, from PostgreSQL, from a feed in L1."""
     from relay.caching.feeds import feed_of
+
     from relay.caching.page import Page
     from relay.protocol.filters import Filter
     from relay.storage.newest import events_below

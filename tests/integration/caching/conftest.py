@@ -1,4 +1,4 @@
-"""The database of the storage tests and the relays of the order's, without instances that other tests left registered."""
+"""The database and the relays of other tests, without instances that those left registered."""
 
 from collections.abc import Iterator
 

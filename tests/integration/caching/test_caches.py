@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from relay.caching.clearing import ORDERS
 from relay.caching.registry import registry
 from relay.conf import config
 from relay.protocol.filters import Filter
 from relay.services import caches
 from relay.services.runtime import Relay
+from relay.storage.store import current_store
 from tests.events import pubkey_of, secret, sign_event
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay, database, start_relay, tables  # noqa: F401
@@ -75,7 +75,7 @@ async def fill(relay: Relay) -> dict[str, Any]:
     await publish(relay, note, sign_event(secret(7), kind=0, content="{}", created_at=NOW))
     await relay.profiles.newest([pubkey_of(secret(7))])
     await ask(relay, {"ids": [note["id"]]})
-    await come(lambda: keys("relay:1:[ep]:*"))
+    await come(lambda: keys("relay:2:{*:[ep]*"))
     return note
 
 
@@ -91,15 +91,13 @@ async def clear(name: str | None = None, layer: str | None = None) -> int:
 async def test_all_that_is_copied_goes_and_nothing_else(relay: Relay) -> None:
     note = await fill(relay)
     await ask(relay, {"kinds": [1]})
-    await come(lambda: keys("relay:1:{barrier:*}:newest"))
-    await come(lambda: keys("{relay:status}:*"))
+    await come(lambda: keys("relay:{*:status}:*"))
 
     gone = await clear()
 
     assert gone >= 2
-    assert await keys("relay:1:[rep]:*") == []
-    assert await keys("relay:1:{barrier:*}:newest") != []
-    assert await keys("{relay:status}:*") != []
+    assert await keys("relay:2:{*:[rep]*") == []
+    assert await keys("relay:{*:status}:*") != []
     await come(lambda: held("profiles") == 0)
     assert await ask(relay, {"ids": [note["id"]]}) == [note["id"]]
 
@@ -110,8 +108,8 @@ async def test_one_cache_goes_and_its_neighbours_stay(relay: Relay) -> None:
 
     assert await clear("profiles") == 1
 
-    assert await keys("relay:1:p:*") == []
-    assert await keys("relay:1:e:*") != []
+    assert await keys("relay:2:{*:profiles:*") == []
+    assert await keys("relay:2:{*:events:*") != []
     await come(lambda: held("profiles") == 0)
     assert held("window")
 
@@ -122,7 +120,7 @@ async def test_one_layer_goes_and_the_other_stays(relay: Relay) -> None:
     assert await clear("profiles", "L1") == 0
 
     await come(lambda: held("profiles") == 0)
-    assert await keys("relay:1:p:*") != []
+    assert await keys("relay:2:{*:profiles:*") != []
 
 
 async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
@@ -142,7 +140,7 @@ async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
 
 async def test_a_process_that_begins_has_nothing_of_what_was_ordered_before(start_relay: StartRelay) -> None:  # noqa: F811
     await shared_cache("FLUSHDB")
-    await shared_cache("HSET", ORDERS, "*", f"{time.time() - 60:.3f} before")
+    await shared_cache("HSET", orders_key((await asyncio.to_thread(current_store)).name), "*", f"{time.time() - 60:.3f} before")
     relay = await start_relay(cache_layers="l1+l2")
     clearing = relay.clearing
     assert clearing is not None

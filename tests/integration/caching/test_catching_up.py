@@ -10,9 +10,6 @@ import pytest
 
 from relay.changes.change import Batch
 from relay.protocol.filters import parse_filter
-from relay.services import follow
-from relay.storage.log import changes_after
-from relay.storage.reads import Reads
 from tests.events import NOW, secret, sign_event
 from tests.integration.caching.valkeys import until
 from tests.integration.order.clients import Client
@@ -33,18 +30,20 @@ async def test_between_two_versions_memory_says_nothing(
     asked = [parse_filter(PROFILES, here.config.limits)]
     said: list[tuple[int, Sequence[bytes] | None]] = []
 
-    async def one_change(reads: Reads, position: int) -> Batch | None:
-        said.append((here.hub.position, here.answers.copies.known(asked)))
-        return await changes_after(reads, position, limit=1)
+    changes_after = here.primary.changes_after
+
+    async def one_change(position: int) -> Batch | None:
+        said.append((here.hub.position, here.answers.known(asked)))
+        return await changes_after(position, limit=1)
 
     begin: int = here.hub.position
     client: Any = Client(there)
     for age in (2, 1, 0):
         await client.publish(sign_event(secret(1), kind=0, created_at=NOW - age))
-    monkeypatch.setattr(follow, "changes_after", one_change)
+    monkeypatch.setattr(here.primary, "changes_after", one_change)
     await until(lambda: here.hub.position == there.hub.position)
 
     assert dict(said) == {begin: [], **{begin + read: None for read in range(1, 5)}}
-    newest = here.answers.copies.known(asked)
+    newest = here.answers.known(asked)
     assert newest is not None
     assert [b'"created_at":%d,' % NOW in text for text in newest] == [True]

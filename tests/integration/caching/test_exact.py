@@ -16,7 +16,7 @@ import pytest
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from hypothesis import HealthCheck, given, settings
 
-from relay.caching.board import make
+from relay.freshness.ack_table import make
 from relay.services import follow
 from relay.services.runtime import Relay
 from tests import strategies
@@ -138,7 +138,7 @@ class Harm:
         self._server = server
         self._chance = chance
         self._is_up = True
-        self.kinds = [self.flush, self.pause, self.damage, self.damage, self.damage, self.damage_barrier, self.stop]
+        self.kinds = [self.flush, self.pause, self.damage, self.damage, self.damage, self.stop]
 
     def anything(self) -> str:
         """Harm it, or start it again; returns what was done."""
@@ -159,7 +159,7 @@ class Harm:
 
     def damage(self) -> str:
         """Overwrite some of the copies, in part or wholly; also with the value of another key."""
-        keys = [key.decode() for key in self._server.run("KEYS", "*") if b"barrier" not in key]
+        keys = [key.decode() for key in self._server.run("KEYS", "*")]
         some = self._chance.sample(sorted(keys), min(len(keys), 6))
         for key in some:
             kind = self._chance.randrange(4)
@@ -172,20 +172,6 @@ class Harm:
             else:
                 self._server.run("COPY", self._chance.choice(keys), key, "REPLACE")
         return f"damage {len(some)}"
-
-    def damage_barrier(self) -> str:
-        """Another type, no number, or one that is far too high. (What can be said of a lower one: test_barrier.)"""
-        for key in self._server.run("KEYS", "*barrier*"):
-            match self._chance.choice(["type", "high", "infinite", "gone"]):
-                case "type":
-                    self._server.run("SET", key, "garbage")
-                case "high":
-                    self._server.run("ZADD", key, 10**12, "newest")
-                case "infinite":
-                    self._server.run("ZADD", key, "inf", "newest")
-                case _:
-                    self._server.run("DEL", key)
-        return "damage barrier"
 
     def stop(self) -> str | None:
         self._is_up = False
@@ -206,7 +192,7 @@ async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int
     try:
         relays = [
             await start_relay(
-                cache_url=server.url, cache_layers="l1+l2", limits=limits(), board=board, worker=worker, **sizes
+                cache_url=server.url, cache_layers="l1+l2", limits=limits(), ack_table=board, worker=worker, **sizes
             )
             for board, worker in places
         ]
@@ -242,10 +228,9 @@ def layers_used(relays: list[Relay]) -> dict[str, int]:
     found = [relay.answers for relay in relays if relay.answers is not None]
     return {
         "window": sum(answers.copies.newest.counters.hits for answers in found),
-        "results": sum(answers.copies.pages.results.hits for answers in found),
-        "feeds": sum(answers.copies.pages.feeds.hits for answers in found),
+        "results": sum(answers.copies.results.l1.hits for answers in found),
         "events": sum(answers.copies.events.l1.hits for answers in found),
-        "shared": sum(answers.copies.pages.shared_results.hits + answers.copies.events.l2.hits for answers in found),
+        "shared": sum(answers.copies.results.l2.hits + answers.copies.events.l2.hits for answers in found),
     }
 
 
@@ -264,7 +249,7 @@ async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
         await step(model, chance, harm)
     used = layers_used(relays)
     print(sizes, seed, used)
-    assert neighbours == any(relay.barrier.from_board for relay in relays)
+    assert neighbours == any(relay.barrier.from_memory for relay in relays)
     assert used["results"] > 0 or used["window"] > 0
     assert sum(relay.reads.failures for relay in relays) == failures
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.caching import sole
-from relay.caching.board import make
+from relay.freshness import lease
+from relay.freshness.ack_table import make
 from relay.services import follow
 from relay.services.runtime import Relay
 from tests.events import NOW, secret, sign_event
@@ -29,21 +29,21 @@ def server() -> Iterator[Node]:
 async def workers(
     start_relay: StartRelay, server: Node, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> list[Relay]:
-    """Two workers of one instance that has the store for itself; the heartbeat does not tell them of each other."""
-    monkeypatch.setattr(sole, "CLAIM_SECONDS", 0.2)
+    """Two workers of one instance that holds the lease; the heartbeat does not tell them of each other."""
+    monkeypatch.setattr(lease, "TAKE_SECONDS", 0.2)
     monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 60)
     descriptor = make(2)
     started = [
-        await start_relay(cache_url=server.url, cache_layers="l1+l2", board=descriptor, worker=str(worker))
+        await start_relay(cache_url=server.url, cache_layers="l1+l2", ack_table=descriptor, worker=str(worker))
         for worker in (1, 2)
     ]
     os.close(descriptor)
     return started
 
 
-async def until_alone(relay: Relay) -> None:
+async def until_lease(relay: Relay) -> None:
     async with asyncio.timeout(15):
-        while not relay.barrier.sole.is_alone():
+        while not relay.barrier.lease.is_held():
             relay.barrier.join(lambda number: None)
             await asyncio.sleep(0.01)
 
@@ -64,12 +64,12 @@ async def test_an_event_whose_removal_another_worker_has_acknowledged_is_not_cal
     new = sign_event(secret(1), kind=0, content="new", created_at=NOW + 1)
     author = Client(here)
     await author.publish(old)
-    await until_alone(here)
+    await until_lease(here)
     here.bus._on_batch = lambda batch: None  # what the other worker does is not heard of
     await Client(there).publish(new)
 
     assert here.intake.ring.event(old["id"]) is not None
-    await until_alone(here)
+    await until_lease(here)
     assert await answer(author, old) == ["OK", old["id"], False, "duplicate: have newer event"]
 
 
@@ -78,7 +78,7 @@ async def test_an_event_that_nobody_can_have_removed_is_known_without_the_databa
     event = sign_event(secret(1), content="known", created_at=NOW)
     author = Client(here)
     await author.publish(event)
-    await until_alone(here)
+    await until_lease(here)
     written = here.writer.events
 
     assert await answer(author, event) == ["OK", event["id"], True, "duplicate: already have this event"]

@@ -1,13 +1,11 @@
-"""Many clients ask for the same at once: PostgreSQL sees one query, and everybody gets the right answer."""
+"""Many clients ask for the same at once: PostgreSQL sees one query of each process, and every answer is right."""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
 
-from relay.caching.answers import costly
-from relay.caching.pages import MAX_PAGE_BYTES
-from relay.protocol.filters import parse_filter
+from relay.caching.page_cache import MAX_PAGE_BYTES
 from relay.services.runtime import Relay
 from tests.events import NOW, secret, sign_event
 from tests.integration.caching.model import Json, publish
@@ -32,7 +30,9 @@ def queries(*relays: Relay) -> int:
     return sum(relay.reads.queries for relay in relays)
 
 
-async def test_a_thousand_clients_of_two_relays_cost_one_query(start_relay: StartRelay, tables: Tables) -> None:
+async def test_a_thousand_clients_of_two_relays_cost_each_one_query_at_most(
+    start_relay: StartRelay, tables: Tables
+) -> None:
     with folder() as path, nodes(path, free_ports(1)) as (cache,):
         relays = [await with_cache(start_relay, cache) for _ in range(2)]
         events = [
@@ -43,7 +43,6 @@ async def test_a_thousand_clients_of_two_relays_cost_one_query(start_relay: Star
         await publish(relays[0], events)
         await until(lambda: relays[0].intake.ring.position == relays[1].intake.ring.position)
         wanted = {"authors": sorted({event["pubkey"] for event in events}), "kinds": [1], "limit": 25}
-        assert costly(parse_filter(wanted, relays[0].config.limits))
         clients = [Client(relays[number % 2]) for number in range(1_000)]
         before = queries(*relays)
 
@@ -51,7 +50,7 @@ async def test_a_thousand_clients_of_two_relays_cost_one_query(start_relay: Star
 
         right = [event["id"] for event in sorted(events, key=lambda e: (-e["created_at"], e["id"]))][:25]
         assert all(client.stored("s") == right for client in clients)
-        assert queries(*relays) - before == 1
+        assert queries(*relays) - before <= len(relays)
 
 
 async def test_an_answer_that_is_too_large_to_keep_is_asked_for_once(start_relay: StartRelay, tables: Tables) -> None:

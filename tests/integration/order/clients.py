@@ -1,4 +1,4 @@
-"""Clients in memory: a conversation of a real relay over a wire that records, without sockets."""
+"""Clients in memory: a session of a real relay over a wire that records, without sockets."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ class Client:
         self.ended: list[str] = []
         self._news = asyncio.Event()
         self._relay = relay
-        self.conversation = relay.connect(self, "127.0.0.1")
+        self.session = relay.connect(self, "127.0.0.1")
 
     def send_frames(self, frames: Sequence[bytes]) -> None:
         self.messages += [orjson.loads(frame) for frame in frames]
@@ -43,7 +43,7 @@ class Client:
         self._news.set()
 
     def say(self, *message: Any) -> None:
-        self.conversation.receive(orjson.dumps(message))
+        self.session.receive(orjson.dumps(message))
 
     async def until(self, done: Callable[[], bool], seconds: float = 8.0) -> None:
         """Wait until what the relay sends makes `done` true; raises TimeoutError when it does not in time."""
@@ -77,4 +77,4 @@ class Client:
         return [message[2]["id"] for message in messages if message[:2] == ["EVENT", subscription]]
 
     def leave(self) -> None:
-        self._relay.disconnect(self.conversation, "127.0.0.1")
+        self._relay.disconnect(self.session, "127.0.0.1")

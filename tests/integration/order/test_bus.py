@@ -7,8 +7,11 @@ from channels.layers import channel_layers
 
 from relay.changes.change import Added, Batch, Removed
 from relay.protocol.event import StoredEvent
+from relay.storage.store import Store
 from relay.subscriptions.bus import Bus, pack, unpack
 from tests.unit.changes.orders import POOL, note, stored
+
+STORE = Store("a" * 16, "b" * 16, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +23,11 @@ def own_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 class Listener:
     """A bus, and what it has brought."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store = STORE) -> None:
         self.batches: list[Batch] = []
         self.ephemeral: list[StoredEvent] = []
-        self.bus = Bus(self.batches.append, self.ephemeral.append)
+        self.store = store
+        self.bus = Bus(self.batches.append, self.ephemeral.append, lambda: self.store)
         self.bus.start()
 
     async def until(self, count: int) -> None:
@@ -64,9 +68,46 @@ async def test_batches_arrive_in_the_order_in_which_they_were_sent_and_not_at_ho
 async def test_a_bus_ends_at_once_whatever_it_is_doing() -> None:
     """A cancellation can get lost in the Redis client; the end of a worker must not hang on it."""
     for turn in range(25):
-        bus = Bus(lambda batch: None, lambda event: None)
+        bus = Bus(lambda batch: None, lambda event: None, lambda: STORE)
         bus.start()
         for number in range(turn):
             bus.publish_ephemeral(note(number, kind=20_001))
             await asyncio.sleep(0)
         await asyncio.wait_for(bus.stop(), 5)
+
+
+@pytest.mark.parametrize(
+    "other", [Store("a" * 16, "b" * 16, 2), Store("a" * 16, "c" * 16, 3)], ids=["epoch", "generation"]
+)
+async def test_a_late_batch_of_another_epoch_or_generation_is_dropped_and_counted(other: Store) -> None:
+    speaker, listener, late = Listener(), Listener(), Listener(other)
+    try:
+        await introduced(speaker, listener)
+        foreign = listener.bus.foreign
+        async with asyncio.timeout(5):
+            while listener.bus.foreign == foreign:
+                late.bus.publish(Batch.of([Added(1, note(1))]))
+                await asyncio.sleep(0.01)
+        speaker.bus.publish(Batch.of([Added(1, note(2))]))
+        await listener.until(1)
+        assert listener.batches == [Batch.of([Added(1, note(2))])]
+    finally:
+        for each in (speaker, listener, late):
+            await each.bus.stop()
+
+
+async def test_messages_of_another_store_do_not_arrive() -> None:
+    speaker, listener, stranger = Listener(), Listener(), Listener(Store("d" * 16, "b" * 16, 3))
+    try:
+        await introduced(speaker, listener)
+        stranger.bus.publish(Batch.of([Added(1, note(1))]))
+        async with asyncio.timeout(5):
+            while not stranger.bus.sent:
+                await asyncio.sleep(0.01)
+        speaker.bus.publish(Batch.of([Added(1, note(2))]))
+        await listener.until(1)
+        assert listener.batches == [Batch.of([Added(1, note(2))])]
+        assert listener.bus.foreign == 0
+    finally:
+        for each in (speaker, listener, stranger):
+            await each.bus.stop()

@@ -6,7 +6,7 @@ Each matching event arrives exactly once: what is in the result before EOSE, eve
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -37,10 +37,11 @@ class Injection:
     """Runs something once, before or after a relay's next read of a sort."""
 
     def __init__(self, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._fetch = relay.reads.fetch
         self.pending: list[tuple[str, str, Callable[[], Awaitable[object]]]] = []
         self._running: list[asyncio.Future[object]] = []
-        monkeypatch.setattr(relay.reads, "fetch", self._hooked)
+        monkeypatch.setattr(relay.reads, "fetch", self._hooked(relay.reads.fetch))
+        coordination = relay.primary._server
+        monkeypatch.setattr(coordination, "fetch", self._hooked(coordination.fetch))
 
     def at(self, when: str, read: str, action: Callable[[], Awaitable[object]]) -> None:
         self.pending.append((when, read, action))
@@ -60,11 +61,14 @@ class Injection:
             else:
                 await self.pending.pop()[2]()
 
-    async def _hooked(self, text: str, parameters: Sequence[Any] = ()) -> Any:
-        await self._run("before", text)
-        rows = await self._fetch(text, parameters)
-        await self._run("after", text)
-        return rows
+    def _hooked(self, fetch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def hooked(text: str, *arguments: Any) -> Any:
+            await self._run("before", text)
+            rows = await fetch(text, *arguments)
+            await self._run("after", text)
+            return rows
+
+        return hooked
 
 
 def use_bus(relay: Relay, fate: str) -> list[Batch]:
@@ -153,7 +157,7 @@ async def test_a_storm_of_writes_and_subscriptions_loses_and_doubles_nothing(
         for _ in range(25):
             name = chance.choice(names)
             client.say("CLOSE", name)
-            client.conversation.outbox.flush()  # 01-S05: what was on its way may still arrive after CLOSE
+            client.session.outbox.flush()  # 01-S05: what was on its way may still arrive after CLOSE
             client.messages = [message for message in client.messages if message[1] != name]
             client.say("REQ", name, {"kinds": [1, 2]})
             await asyncio.sleep(chance.random() * 0.02)

@@ -1,22 +1,28 @@
 """Holes in the order: the log is read for one that stays, not for those that load leaves everywhere for a moment."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from relay.changes.change import Batch
+from relay.background import BackgroundTasks
+from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
 from relay.protocol.errors import Failed
+from relay.protocol.filters import parse_filter
+from relay.protocol.limits import Limits
 from relay.services import follow
 from relay.services.follow import Follower
-from relay.storage.log import Heartbeat
-from relay.storage.reads import Reads
-from relay.subscriptions.hub import Hub
+from relay.storage.primary import Heartbeat, Primary
+from relay.storage.store import Store
+from relay.subscriptions.hub import Hub, Subscription
+from relay.subscriptions.outbox import Flusher, Outbox
 from tests.unit.changes.orders import additions
+
+STORE = Store("a" * 16, "b" * 16, 1)
 
 
 class Waits:
@@ -39,14 +45,20 @@ class Order:
         self.waits = Waits()
         self.read = asyncio.Event()
         monkeypatch.setattr(follow, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": self.waits.sleep}))
-        monkeypatch.setattr(follow, "changes_after", self._changes_after)
+        primary = Primary(1.0)
+        monkeypatch.setattr(primary, "changes_after", self._changes_after)
+        self.faults = 0
+        self.on_changes: Callable[[Sequence[Change]], None] = lambda changes: None
         intake = Intake(Ring(0, 1_000_000))
+        self.hub = Hub(intake)
         self.follower = Follower(
             intake,
-            Hub(intake),
-            Reads(1, 1.0),
+            self.hub,
+            primary,
+            BackgroundTasks(),
             bus_is_up=lambda: True,
-            on_changes=lambda changes: None,
+            on_changes=self._on_changes,
+            on_cache_fault=self._cache_fault,
             on_lost=lambda why: None,
         )
         self.changes = additions(20)
@@ -56,7 +68,13 @@ class Order:
         for number in numbers:
             self.follower.apply(Batch.of([self.changes[number - 1]]))
 
-    async def _changes_after(self, _reads: Reads, _position: int) -> Batch | None:
+    def _on_changes(self, changes: Sequence[Change]) -> None:
+        self.on_changes(changes)
+
+    def _cache_fault(self) -> None:
+        self.faults += 1
+
+    async def _changes_after(self, _position: int) -> Batch | None:
         self.read.set()
         raise Failed("there is no log here")
 
@@ -64,7 +82,7 @@ class Order:
 @pytest.fixture
 async def order(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Order]:
     order = Order(monkeypatch)
-    order.follower.start(Heartbeat(0, 1))
+    order.follower.start(Heartbeat(0, STORE))
     yield order
     await order.follower.stop()
 
@@ -83,3 +101,56 @@ async def test_holes_that_close_by_themselves_cost_no_read_of_the_log(order: Ord
         while order.intake.ring.position < 16:
             await asyncio.sleep(0)
     assert not order.read.is_set()
+
+
+class _Wire:
+    """Takes what is sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def send_frames(self, frames: Sequence[bytes]) -> None:
+        self.frames += frames
+
+    def buffered_bytes(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        """Nothing is read here."""
+
+    def resume_reading(self) -> None:
+        """See pause_reading."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Nothing is closed here."""
+
+    def cut(self) -> None:
+        """See close."""
+
+
+async def test_a_fault_of_a_cache_costs_the_cache_and_no_live_event(order: Order) -> None:
+    def broken(changes: Sequence[Change]) -> None:
+        raise ValueError("the cache is broken")
+
+    order.on_changes = broken
+    wire = _Wire()
+    outbox = Outbox(wire, Flusher(), 1_000_000, lambda: None)
+    subscription = Subscription(outbox, b'["EVENT","s",', [parse_filter({}, Limits())])
+    order.hub.open(subscription)
+    order.hub.release(subscription, 0)
+    order.come(1)
+    order.come(2)
+    outbox.flush()
+    assert len(wire.frames) == 2
+    assert order.faults == 2
+
+
+def test_another_generation_is_followed_and_another_epoch_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Order(monkeypatch)
+    order.follower.store = STORE
+    restarted = Store(STORE.identity, "c" * 16, STORE.epoch)
+    assert order.follower.check(restarted)
+    assert order.follower.store == restarted
+    assert not order.follower.check(Store(STORE.identity, "c" * 16, STORE.epoch + 1))
+    assert not order.follower.check(Store("d" * 16, "c" * 16, STORE.epoch))
+    assert order.follower.store == restarted

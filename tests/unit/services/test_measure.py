@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import pytest
+from relay.storage.sole import Claim
 
 from analytics.admin.cache_counts import TABLES, standing, told
 from analytics.exposition import families
@@ -15,7 +16,6 @@ from relay.services.figures import EMPTY, board
 from relay.services.measure import measure
 from relay.services.runtime import Relay
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
-from relay.storage.sole import Claim
 from relay.transport.counters import counters as transport
 
 NOBODY_LISTENS = "redis://127.0.0.1:1"
