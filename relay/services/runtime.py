@@ -30,7 +30,6 @@ from relay.services.profiles import ProfileReader
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services, Session
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
-from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
 from relay.storage.log import PAGE_CHANGES, LogPruned, changes_after, heartbeat, newest
 from relay.storage.reads import Reads
@@ -101,9 +100,18 @@ class Relay:
             self.bus,
             is_current=self._is_current,
         )
-        subscriber = Subscriber(self.hub, self.reads, self.answers, self.barrier)
         self.background = BackgroundTasks()
-        self._services = Services(conf, HANDLERS, self.hub, Flusher(), self.ingest, subscriber, self.background)
+        self._services = Services(
+            conf,
+            HANDLERS,
+            self.hub,
+            Flusher(),
+            self.ingest,
+            self.reads,
+            self.answers,
+            self.barrier,
+            self.background,
+        )
         self.status = Status(conf.cache_url, conf.instance, lambda: measure(self), lambda: events_known(self.reads))
         self._restart: asyncio.Task[None] | None = None
 

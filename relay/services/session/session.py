@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from relay.background import BackgroundTasks
+from relay.caching.answers import Answers
+from relay.caching.barrier import Barrier
 from relay.conf import Config
 from relay.ingest.ingest import Ingest
 from relay.metrics import counters
@@ -19,7 +21,7 @@ from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, notice, parse_message
 from relay.protocol.session import Subscriptions
 from relay.services.session.pending import Pending
-from relay.services.subscribe import Subscriber
+from relay.storage.reads import Reads
 from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher, Outbox, Wire
 
@@ -37,14 +39,16 @@ Handler = Callable[["Session", Any], None]
 
 @dataclass(slots=True, frozen=True)
 class Services:
-    """What a session needs of its process."""
+    """What a session needs of its process. Without `answers` PostgreSQL is asked each time."""
 
     config: Config
     handlers: Mapping[type[Message], Handler]
     hub: Hub
     flusher: Flusher
     ingest: Ingest
-    subscriber: Subscriber
+    reads: Reads
+    answers: Answers | None
+    barrier: Barrier
     background: BackgroundTasks
 
 
