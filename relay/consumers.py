@@ -7,12 +7,14 @@ standard events are used.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from channels.consumer import AsyncConsumer
 
+from relay.background import cancel
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services import runtime
@@ -87,6 +89,10 @@ class StandardWire:
                 await self._say_close()
                 return
 
+    async def wait_ended(self) -> None:
+        """Wait until the connection was closed or cut from this side."""
+        await self.ended.wait()
+
     async def _say_close(self) -> None:
         assert self._closing is not None
         code, reason = self._closing
@@ -138,21 +144,21 @@ async def _serve_directly(relay: Relay, ip: str, socket: Any, receive: Any) -> N
 
 
 async def _serve(relay: Relay, ip: str, receive: Any, send: Any) -> None:
+    """Until one side ends the connection. What goes wrong in a task of it is raised, so that the server logs it."""
     wire = StandardWire(send)
     session = relay.connect(wire, ip)
     wire.on_drained = session.outbox.drained
-    tasks = [
-        asyncio.ensure_future(wire.run()),
-        asyncio.ensure_future(_listen(session, wire, receive)),
-        asyncio.ensure_future(wire.ended.wait()),
-    ]
+    loop = asyncio.get_running_loop()
+    works = (wire.run(), _listen(session, wire, receive), wire.wait_ended())
+    tasks = [loop.create_task(work) for work in works]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(OSError):  # so a server says that the client is gone
+            for task in ended:
+                task.result()
     finally:
         relay.disconnect(session, ip)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(tasks)
 
 
 async def _listen(session: Session, wire: StandardWire, receive: Any) -> None:

@@ -32,7 +32,6 @@ from relay.services.profiles import ProfileReader
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services, Session
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
-from relay.services.subscribe import Subscriber
 from relay.storage.estimates import events_known
 from relay.storage.primary import PAGE_CHANGES, LogPruned, Primary
 from relay.storage.reads import Reads
@@ -112,8 +111,18 @@ class Relay:
             self.bus,
             is_current=self._is_current,
         )
-        subscriber = Subscriber(self.hub, self.reads, self.primary, self.answers, self.barrier)
-        self._services = Services(conf, HANDLERS, self.hub, Flusher(), self.ingest, subscriber, self.tasks)
+        self._services = Services(
+            conf,
+            HANDLERS,
+            self.hub,
+            Flusher(),
+            self.ingest,
+            self.primary,
+            self.reads,
+            self.answers,
+            self.barrier,
+            self.tasks,
+        )
         self.status = Status(
             conf.cache_url,
             conf.instance,

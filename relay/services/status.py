@@ -71,7 +71,7 @@ class Status:
     many events there are (raises Failed). With an empty `cache_url` nothing is exchanged.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         cache_url: str,
         instance: str,

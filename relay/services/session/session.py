@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from relay.background import BackgroundTasks
+from relay.caching.answers import Answers
 from relay.conf import Config
+from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
 from relay.metrics import counters
 from relay.policies.source import Source, SourceKind
+from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, notice, parse_message
 from relay.protocol.session import Subscriptions
 from relay.services.session.pending import Pending
-from relay.services.subscribe import Subscriber
-from relay.subscriptions.hub import Hub
+from relay.storage.primary import Primary
+from relay.storage.reads import Reads
+from relay.subscriptions.hub import Hub, Reader
 from relay.subscriptions.outbox import Flusher, Outbox, Wire
 
 log = logging.getLogger("relay.session")
@@ -37,14 +41,17 @@ Handler = Callable[["Session", Any], None]
 
 @dataclass(slots=True, frozen=True)
 class Services:
-    """What a session needs of its process."""
+    """What a session needs of its process. Without `answers` PostgreSQL is asked each time."""
 
     config: Config
     handlers: Mapping[type[Message], Handler]
     hub: Hub
     flusher: Flusher
     ingest: Ingest
-    subscriber: Subscriber
+    primary: Primary
+    reads: Reads
+    answers: Answers | None
+    barrier: Barrier
     background: BackgroundTasks
 
 
@@ -65,6 +72,7 @@ class Session:
         config = services.config
         self.services = services
         self.source = Source(SourceKind.CLIENT, address)
+        self.reader = Reader()
         self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(wire, config.max_pending_events)
@@ -73,9 +81,9 @@ class Session:
         self._ended = False
 
     @property
-    def audience(self) -> frozenset[str]:
-        """The keys that the client has proved to hold, in hex: what it may read depends on them."""
-        return self.source.proved
+    def audience(self) -> Audience:
+        """The keys that the client has proved to hold: what it may read depends on them."""
+        return self.reader.audience
 
     def receive(self, frame: bytes | str) -> None:
         """Take one text message; never raises."""

@@ -1,0 +1,87 @@
+"""A connection over a server without `relay.direct`: it ends in order, and nothing goes wrong in silence."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from relay import consumers
+
+
+class Outbox:
+    def drained(self) -> None: ...
+
+
+class Session:
+    """Answers each message with itself."""
+
+    def __init__(self, wire: consumers.StandardWire) -> None:
+        self.wire = wire
+        self.outbox = Outbox()
+
+    def receive(self, text: str) -> None:
+        if text == "fault":
+            raise RuntimeError("a fault of the session")
+        self.wire.send_frames([text.encode()])
+
+
+class Relay:
+    def __init__(self) -> None:
+        self.ended = 0
+
+    def connect(self, wire: consumers.StandardWire, ip: str) -> Session:
+        return Session(wire)
+
+    def disconnect(self, session: Session, ip: str) -> None:
+        self.ended += 1
+
+
+async def serve(relay: Any, send: Callable[[Any], Awaitable[None]], *messages: Any) -> None:
+    """A connection on which the client says `messages` and then waits."""
+    said = list(messages)
+
+    async def receive() -> Any:
+        if said:
+            return said.pop(0)
+        return await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await consumers._serve(relay, "127.0.0.1", receive, send)
+
+
+def text(said: str) -> dict[str, str]:
+    return {"type": "websocket.receive", "text": said}
+
+
+async def test_a_client_that_goes_ends_its_session() -> None:
+    relay, sent = Relay(), list[str]()
+
+    async def send(message: Any) -> None:
+        sent.append(message["text"])
+
+    await serve(relay, send, text("a"), {"type": "websocket.disconnect"})
+    assert relay.ended == 1
+
+
+async def test_a_server_that_says_that_the_client_is_gone_ends_its_session_quietly() -> None:
+    relay = Relay()
+
+    async def send(message: Any) -> None:
+        raise ConnectionResetError
+
+    await serve(relay, send, text("a"))
+    assert relay.ended == 1
+
+
+@pytest.mark.parametrize("said", ["a", "fault"], ids=["sending", "receiving"])
+async def test_a_fault_ends_the_session_and_reaches_the_server(said: str) -> None:
+    relay = Relay()
+
+    async def send(message: Any) -> None:
+        raise RuntimeError("a fault of the server")
+
+    with pytest.raises(RuntimeError, match="a fault of the"):
+        await serve(relay, send, text(said))
+    assert relay.ended == 1
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
