@@ -13,7 +13,7 @@ from relay.transport.counters import counters
 from relay.transport.deadlines import Deadlines
 from relay.transport.frames import EMPTY_PING, PONG, close_frame, frame, text_frames
 from relay.transport.inbox import Inbox, Pause
-from relay.transport.linger import Linger
+from relay.transport.lingering_close import LingeringClose
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
@@ -276,7 +276,7 @@ class Connection:
 
     def _linger(self, code: int) -> None:
         if not self.transport.is_closing():
-            self.transport.set_protocol(Linger(self))
+            self.transport.set_protocol(LingeringClose(self.abort, self.lost))
             self.resume(Pause(self._pauses))
             self.transport.write_eof()
         self._end(code, discard=True)

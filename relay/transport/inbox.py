@@ -10,13 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntFlag
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from relay.transport.counters import counters
 from relay.transport.frames import TEXT
-
-if TYPE_CHECKING:
-    from relay.transport.connection import Connection
 
 SLICE_SECONDS = 0.005  # the rest of a read (2,700 tiny frames) adds as much again
 _GAP_SECONDS = 0.001  # reads closer together than this are one slice: the loop had no other turn
@@ -38,6 +35,23 @@ class Pause(IntFlag):
     EARLY = 32
 
 
+class Connection(Protocol):
+    """What an inbox needs of its connection; `relay.transport.connection.Connection` is the one there is."""
+
+    loop: asyncio.AbstractEventLoop
+    max_queue: int
+    reason: str
+
+    def pause(self, reason: Pause) -> None:
+        """Stop reading from the socket."""
+
+    def resume(self, reason: Pause) -> None:
+        """Read again when no other reason to pause is left."""
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close because of an error."""
+
+
 class Inbox:
     """The messages of one connection. Before `attach` they are queued, then called back."""
 
@@ -47,7 +61,7 @@ class Inbox:
         *("_told", "_waiter", "ended_with"),
     )
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._queue: deque[tuple[int, bytes]] | None = None  # made when needed: an empty deque is 600 bytes
         self._queued_bytes = 0
