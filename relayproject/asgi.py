@@ -30,7 +30,7 @@ from analytics.exposition_store import leave_figures  # noqa: E402  needs the ap
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import runtime  # noqa: E402
-from relay.views.doors import PublicDoors  # noqa: E402
+from relay.views.public import PublicViews  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
 leave_figures(settings.PROMETHEUS_MULTIPROC_DIR, settings.RELAY_WORKER)
@@ -69,5 +69,5 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-http = PublicDoors(django_application)
+http = PublicViews(django_application)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

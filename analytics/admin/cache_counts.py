@@ -6,7 +6,7 @@ Rule: pure, and complete: each count of these parts (relay.services.measure) has
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analytics.dashboard.wording import count
+from analytics.dashboard.number_format import count
 from relay.services.figures import Board
 from relay.services.worker_figures import WorkerFigures
 

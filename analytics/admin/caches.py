@@ -13,10 +13,10 @@ from django.urls import URLPattern, path, reverse
 from analytics.admin.cache_counts import standing, told
 from analytics.admin.cache_model import Cache
 from analytics.dashboard.charts import CHARTS, PERIODS
+from analytics.dashboard.number_format import count, percent, size
 from analytics.dashboard.reading import board_now
-from analytics.dashboard.wording import count, percent, size
-from relay.admin.looks import ModelAdmin
-from relay.admin.trail import note
+from relay.admin.action_log import log_action
+from relay.admin.base import ModelAdmin
 from relay.caching.registry import CacheFigures, Layer
 from relay.services import caches
 from relay.services.figures import Board
@@ -125,7 +125,7 @@ class CacheAdmin(ModelAdmin[Cache]):
             messages.error(request, f"Nothing was cleared: {reason}.")
         else:
             came_of_it = _came_of_it(layer, gone)
-            note(request, what, f"Cleared: {came_of_it}.")
+            log_action(request, what, f"Cleared: {came_of_it}.")
             messages.success(request, f"Cleared {what}: {came_of_it}.")
         return HttpResponseRedirect(reverse("admin:analytics_cache_changelist"))
 

@@ -22,11 +22,11 @@ from django_celery_beat.models import (
 from kombu.exceptions import OperationalError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from analytics.dashboard.wording import duration, latency
+from analytics.dashboard.number_format import duration, latency
 from analytics.models import JobRun
 from analytics.schedule import send_entry
-from relay.admin.looks import ModelAdmin
-from relay.admin.showing import isolated
+from relay.admin.base import ModelAdmin
+from relay.admin.formatting import isolated
 
 if TYPE_CHECKING:
     from django.forms import ModelForm, Select

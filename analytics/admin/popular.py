@@ -15,7 +15,7 @@ from analytics.admin.viewing import NamedChangeList, ViewAdmin
 from analytics.dashboard.summary import contents
 from analytics.models import PopularEvent
 from analytics.popularity import DAY_SECONDS
-from relay.admin.showing import author_link, isolated, kind_name, one_line, search_link, short, text, when
+from relay.admin.formatting import author_link, format_time, isolated, kind_name, one_line, search_link, short, text
 
 EXCERPT_CHARACTERS = 160
 DAYS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
@@ -37,7 +37,7 @@ class KindFilter(admin.SimpleListFilter):
 
 
 class PeriodFilter(admin.SimpleListFilter):
-    """By when the event was created."""
+    """By format_time the event was created."""
 
     title = "created in"
     parameter_name = "days"
@@ -101,4 +101,4 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
 
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, row: PopularEvent) -> str:
-        return when(row.created_at)
+        return format_time(row.created_at)

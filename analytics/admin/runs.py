@@ -8,10 +8,10 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django_celery_beat.models import PeriodicTask
 
-from analytics.dashboard.wording import count, latency
+from analytics.dashboard.number_format import count, latency
 from analytics.models import JobRun
+from relay.admin.formatting import isolated
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.admin.showing import isolated
 
 
 class JobFilter(admin.SimpleListFilter):

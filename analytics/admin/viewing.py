@@ -14,9 +14,9 @@ from kombu.exceptions import OperationalError
 from analytics.models import JobRun
 from analytics.registry import View, view_named
 from analytics.schedule import send
+from relay.admin.action_log import log_action
 from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.responses import author_names
-from relay.admin.trail import note
 
 M = TypeVar("M", bound=Model)
 
@@ -68,7 +68,7 @@ class ViewAdmin(ReadOnlyAdmin[M]):
         except OperationalError:
             messages.error(request, "The broker of the jobs does not answer: nothing was asked for.")
         else:
-            note(request, self._view.title, "Asked for a refresh.")
+            log_action(request, self._view.title, "Asked for a refresh.")
             messages.success(request, "A refresh was asked for: load this list again in a moment.")
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 

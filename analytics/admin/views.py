@@ -9,9 +9,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from analytics.admin.viewing import NamedChangeList, ViewAdmin
-from analytics.dashboard.wording import count, signed, size
+from analytics.dashboard.number_format import count, signed, size
 from analytics.models import ActiveAuthor, ReportedTarget, StoreGrowth, TrendingHashtag
-from relay.admin.showing import author_link, event_link, isolated, search_link, short, text, when
+from relay.admin.formatting import author_link, event_link, format_time, isolated, search_link, short, text
 
 
 @admin.register(TrendingHashtag)
@@ -69,11 +69,11 @@ class ReportedTargetAdmin(ViewAdmin[ReportedTarget]):
 
     @admin.display(description="first (UTC)", ordering="first_at")
     def first(self, row: ReportedTarget) -> str:
-        return when(row.first_at)
+        return format_time(row.first_at)
 
     @admin.display(description="last (UTC)", ordering="last_at")
     def last(self, row: ReportedTarget) -> str:
-        return when(row.last_at)
+        return format_time(row.last_at)
 
 
 @admin.register(StoreGrowth)
@@ -85,7 +85,7 @@ class StoreGrowthAdmin(ViewAdmin[StoreGrowth]):
 
     @admin.display(description="hour (UTC)", ordering="hour")
     def begin(self, row: StoreGrowth) -> str:
-        return when(row.hour)
+        return format_time(row.hour)
 
     @admin.display(description="events at its end")
     def stored(self, row: StoreGrowth) -> str:

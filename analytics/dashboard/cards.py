@@ -6,7 +6,7 @@ Rule: pure, as `analytics.dashboard.live`; what is not known is None.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analytics.dashboard.wording import count, latency, percent, rate, size
+from analytics.dashboard.number_format import count, latency, percent, rate, size
 from analytics.latencies import p95, recent_queries
 from analytics.models import Minute
 from relay.services.figures import Board

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from analytics.dashboard.cards import card_texts
-from analytics.dashboard.wording import count, duration, percent, rate, size
+from analytics.dashboard.number_format import count, duration, percent, rate, size
 from analytics.models import Minute
 from relay.services.figures import Board
 from relay.services.worker_figures import PoolFigures, WorkerFigures

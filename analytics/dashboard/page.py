@@ -13,9 +13,9 @@ from django.utils import timezone
 from analytics.dashboard import charts, reading
 from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import BAD, Live, Row, live
+from analytics.dashboard.number_format import count, duration, latency
 from analytics.dashboard.reading import LastRun
 from analytics.dashboard.summary import popular, top_kinds
-from analytics.dashboard.wording import count, duration, latency
 from analytics.history import jobs_waiting
 from analytics.models import JobRun
 

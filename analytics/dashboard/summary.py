@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from django.db.models import Sum
 
-from analytics.dashboard.wording import count
+from analytics.dashboard.number_format import count
 from analytics.models import EventsByKindAndHour, PopularEvent
 from analytics.popularity import DAY_SECONDS
-from relay.admin.showing import kind_name
+from relay.admin.formatting import kind_name
 from relay.models import Event
 
 OTHER_KINDS = -1

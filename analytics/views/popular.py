@@ -14,8 +14,8 @@ from django.http import HttpRequest, HttpResponse
 
 from analytics.popular import PERIODS, Popular, popular, refreshed_at
 from analytics.popularity import POPULAR_KINDS
-from relay.views.api import BadQuestion, answer, refusal, refuse_others
-from relay.views.cors import unless_it_reads
+from relay.views.api import BadParameter, error_response, json_response, reject_unknown_parameters
+from relay.views.cors import answer_other_methods
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
@@ -76,35 +76,35 @@ def popular_events(request: HttpRequest) -> HttpResponse:
 
     Parameters: `kind` (1), `period` (hour, day, week: how old a note may be; week), `limit` (1 to 100; 20).
     """
-    if (other := unless_it_reads(request)) is not None:
+    if (other := answer_other_methods(request)) is not None:
         return other
     try:
         body = answers.get(question(request.GET.dict()))
-    except BadQuestion as error:
-        return refusal(400, str(error))
+    except BadParameter as error:
+        return error_response(400, str(error))
     except OperationalError:
-        return refusal(503, "the database does not answer; try again later", retry_after_seconds=1)
-    return answer(request, body, f"public, max-age={MAX_AGE_SECONDS}")
+        return error_response(503, "the database does not answer; try again later", retry_after_seconds=1)
+    return json_response(request, body, f"public, max-age={MAX_AGE_SECONDS}")
 
 
 def question(given: dict[str, str]) -> Question:
-    """The parameters, checked. Raises BadQuestion."""
-    refuse_others(given, {"kind", "period", "limit"}, "there are kind, period and limit")
+    """The parameters, checked. Raises BadParameter."""
+    reject_unknown_parameters(given, {"kind", "period", "limit"}, "known are kind, period and limit")
     kind = _number("kind", given.get("kind", str(POPULAR_KINDS[0])))
     if kind not in POPULAR_KINDS:
-        raise BadQuestion(f"kind must be one of {', '.join(map(str, POPULAR_KINDS))}")
+        raise BadParameter(f"kind must be one of {', '.join(map(str, POPULAR_KINDS))}")
     period = given.get("period", "week")
     if period not in PERIODS:
-        raise BadQuestion(f"period must be one of {', '.join(PERIODS)}")
+        raise BadParameter(f"period must be one of {', '.join(PERIODS)}")
     limit = _number("limit", given.get("limit", str(DEFAULT_LIMIT)))
     if not 1 <= limit <= MAX_LIMIT:
-        raise BadQuestion(f"limit must be from 1 to {MAX_LIMIT}")
+        raise BadParameter(f"limit must be from 1 to {MAX_LIMIT}")
     return kind, period, limit
 
 
 def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise BadQuestion(f"{name} must be a whole number")
+        raise BadParameter(f"{name} must be a whole number")
     return int(text)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics.dashboard import wording
+from analytics.dashboard import number_format
 from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import Live, live
 from analytics.models import Minute
@@ -138,28 +138,28 @@ def test_without_a_worker_the_page_says_so() -> None:
 @pytest.mark.parametrize(
     "said, meant",
     [
-        (wording.count(None), "–"),
-        (wording.count(1_234_567), "1,234,567"),
-        (wording.count(12_345_678), "12.3 M"),
-        (wording.rate(0), "0"),
-        (wording.rate(0.25), "0.2"),
-        (wording.rate(1_234.5), "1,234"),
-        (wording.percent(0), "0 %"),
-        (wording.percent(99.94), "99.9 %"),
-        (wording.percent(100), "100 %"),
-        (wording.latency(0.0042), "4.2 ms"),
-        (wording.latency(0.42), "420 ms"),
-        (wording.latency(2.5), "2.50 s"),
-        (wording.duration(0.2), "0 s"),
-        (wording.duration(59), "59 s"),
-        (wording.duration(3_600), "1 h"),
-        (wording.duration(90_061), "1 d 1 h"),
-        (wording.duration(86_400 + 59), "1 d"),
-        (wording.size(999), "999 B"),
-        (wording.size(1_000), "1 KB"),
-        (wording.size(2_340_000), "2.3 MB"),
-        (wording.signed(0), "±0"),
-        (wording.signed(-1_200), "-1,200"),
+        (number_format.count(None), "–"),
+        (number_format.count(1_234_567), "1,234,567"),
+        (number_format.count(12_345_678), "12.3 M"),
+        (number_format.rate(0), "0"),
+        (number_format.rate(0.25), "0.2"),
+        (number_format.rate(1_234.5), "1,234"),
+        (number_format.percent(0), "0 %"),
+        (number_format.percent(99.94), "99.9 %"),
+        (number_format.percent(100), "100 %"),
+        (number_format.latency(0.0042), "4.2 ms"),
+        (number_format.latency(0.42), "420 ms"),
+        (number_format.latency(2.5), "2.50 s"),
+        (number_format.duration(0.2), "0 s"),
+        (number_format.duration(59), "59 s"),
+        (number_format.duration(3_600), "1 h"),
+        (number_format.duration(90_061), "1 d 1 h"),
+        (number_format.duration(86_400 + 59), "1 d"),
+        (number_format.size(999), "999 B"),
+        (number_format.size(1_000), "1 KB"),
+        (number_format.size(2_340_000), "2.3 MB"),
+        (number_format.signed(0), "±0"),
+        (number_format.signed(-1_200), "-1,200"),
     ],
 )
 def test_numbers_are_written_as_people_read_them(said: str, meant: str) -> None:

@@ -1,4 +1,4 @@
-"""Hostile text in templates: the same rules as in lists (relay.admin.showing)."""
+"""Hostile text in templates: the same rules as in lists (relay.admin.formatting)."""
 
 from django import template
 from django.utils.safestring import SafeString
@@ -9,7 +9,7 @@ register = template.Library()
 @register.simple_tag
 def excerpt(content: str, longest: int) -> SafeString:
     """At most `longest` characters of an event's content on one line, escaped and isolated."""
-    from relay.admin.showing import (
+    from relay.admin.formatting import (
         isolated,
         one_line,
     )  # late: django-unfold reads template libraries while it is imported
