@@ -1,4 +1,4 @@
-"""Hostile text in templates: the same rules as in lists (relay.admin.formatting)."""
+"""Template tags for untrusted text (relay.admin.formatting)."""
 
 from django import template
 from django.utils.safestring import SafeString
@@ -8,16 +8,14 @@ register = template.Library()
 
 @register.simple_tag
 def excerpt(content: str, longest: int) -> SafeString:
-    """At most `longest` characters of an event's content on one line, escaped and isolated."""
-    from relay.admin.formatting import (
-        isolated,
-        one_line,
-    )  # late: django-unfold reads template libraries while it is imported
+    """At most `longest` characters of an event's content on one line, escaped and bidi-isolated."""
+    # Late: django-unfold loads template libraries while it is imported.
+    from relay.admin.formatting import isolated, one_line
 
     return isolated(one_line(content, longest) or "(no text)", longest)
 
 
 @register.filter
 def words(listed: str) -> list[str]:
-    """The parts of a text between its commas."""
+    """Split at commas."""
     return listed.split(",")

@@ -1,8 +1,4 @@
-"""`GET /api/popular`: the popular events as JSON, for clients that want a page of what people talk about.
-
-Rule: a request costs the database nothing most of the time: an answer is kept for some seconds by each process, for
-the few questions there are, and clients and proxies are told how long they may keep theirs.
-"""
+"""`GET /api/popular`: popular events as JSON. Each process caches its few possible answers for some seconds."""
 
 import threading
 import time
@@ -21,13 +17,13 @@ DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
 MAX_AGE_SECONDS: Final = 60
 KEPT_SECONDS: Final = 10.0
-"""An answer is not made more often than this; an event that was removed may be in it so long."""
+"""Age limit of cached rows; a removed event may be shown for as long."""
 
 Question = tuple[int, str, int]
 
 
 class Rows(NamedTuple):
-    """What the view held at `read_at` (monotonic), as JSON: when it was refreshed, and each event."""
+    """The view's rows at `read_at` (monotonic seconds); time of refresh and events as JSON."""
 
     read_at: float
     refreshed_at: bytes
@@ -35,7 +31,7 @@ class Rows(NamedTuple):
 
 
 class Answers:
-    """The popular events as last read for each kind and period, which answer any limit: a few pages at most."""
+    """A cache of MAX_LIMIT events for each kind and period, which answers any limit."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], Rows] = {}
@@ -53,7 +49,7 @@ class Answers:
         )
 
     def _rows(self, kind: int, period: str) -> Rows:
-        with self._lock:  # whoever comes while one asks the database waits for that answer
+        with self._lock:  # concurrent requests share one query
             rows = self._kept.get((kind, period))
             if rows is None or time.monotonic() - rows.read_at > KEPT_SECONDS:
                 events = [msgspec.json.encode(_shown(one)) for one in popular(kind, period, MAX_LIMIT)]
@@ -62,19 +58,19 @@ class Answers:
             return rows
 
     def clear(self) -> None:
-        """Forget all."""
+        """Empty the cache."""
         with self._lock:
             self._kept.clear()
 
 
 answers = Answers()
-"""Those of this process."""
+"""The cache of this process."""
 
 
 def popular_events(request: HttpRequest) -> HttpResponse:
-    """200 with the events, 304 for who has them; 400 names a wrong parameter; 503 while the database is away.
+    """200 with the events, or 304 (ETag); 400: invalid parameter; 503: the database does not answer.
 
-    Parameters: `kind` (1), `period` (hour, day, week: how old a note may be; week), `limit` (1 to 100; 20).
+    Parameters and defaults: `kind` (1), `period` (maximum age: hour, day or week), `limit` (1 to 100; 20).
     """
     if (other := answer_other_methods(request)) is not None:
         return other
@@ -88,7 +84,7 @@ def popular_events(request: HttpRequest) -> HttpResponse:
 
 
 def question(given: dict[str, str]) -> Question:
-    """The parameters, checked. Raises BadParameter."""
+    """Validate the query parameters: kind, period, limit. Raises BadParameter."""
     reject_unknown_parameters(given, {"kind", "period", "limit"}, "known are kind, period and limit")
     kind = _number("kind", given.get("kind", str(POPULAR_KINDS[0])))
     if kind not in POPULAR_KINDS:
