@@ -97,7 +97,7 @@ RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-F
 RELAY_MAX_OUTBOX_BYTES = env.integer("RELAY_MAX_OUTBOX_BYTES", 8_388_608, low=65_536)  # of one connection
 RELAY_MAX_PENDING_EVENTS = env.integer("RELAY_MAX_PENDING_EVENTS", 1_000, low=1)  # of one connection
 RELAY_QUERY_SECONDS = env.seconds("RELAY_QUERY_SECONDS", 5.0, low=0.05)  # total budget of one query
-RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # from arrival to OK
+RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # of one transaction
 RELAY_PING_SECONDS = env.seconds("RELAY_PING_SECONDS", 50.0, low=0.1, high=55.0)  # 01-S14: at most 55
 RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
 RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=6.0)
