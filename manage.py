@@ -1,13 +1,14 @@
 #!/usr/bin/env python
-"""Runs the project's commands: `manage.py serve` starts a relay, `manage.py help` lists the rest."""
+"""The project's commands: `manage.py serve` starts a relay, `manage.py help` lists the others."""
 
 import os
 import sys
 
 
 def main() -> None:
+    """Run the command of sys.argv."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relayproject.settings")
-    if sys.argv[1:2] == ["serve"]:  # without Django: the supervisor must be small and quick
+    if sys.argv[1:2] == ["serve"]:  # without Django, so that the supervisor is small and starts fast
         from relayproject.runtime.command import main as serve
 
         sys.exit(serve(sys.argv[2:]))

@@ -1,4 +1,4 @@
-"""The Django app of the operators' figures."""
+"""The Django app of the analytics."""
 
 from django.apps import AppConfig
 
@@ -8,3 +8,9 @@ class AnalyticsConfig(AppConfig):
 
     name = "analytics"
     verbose_name = "Analytics"
+
+    def ready(self) -> None:
+        """Name the admin's models; the last app of INSTALLED_APPS, so that all models are loaded."""
+        from analytics.admin.navigation import name_models
+
+        name_models()

@@ -1,8 +1,7 @@
-"""The minute history: what all workers say of themselves, written down in PostgreSQL and read back for charts.
+"""The minute history: figures of all workers in PostgreSQL, for the charts.
 
-Rule: a minute has one row, whoever writes it and however often: a second sample of it becomes part of its
-means. Nobody writes minutes that have passed: while no job ran the figures were not seen, and the charts show
-that as a gap.
+Rules: one row for each minute; further samples of a minute enter its means. Past minutes are not written later: a time
+without a sample is a gap in the charts.
 """
 
 import contextlib
@@ -25,14 +24,12 @@ BROKER_SECONDS: Final = 1.0
 QUEUE: Final = "celery"
 
 PERIODS: Final = {"hour": (3_600, 60), "day": (86_400, 300), "month": (30 * 86_400, 7_200)}
-"""Name -> seconds that a chart covers, and seconds of a step: 60, 288 and 360 points."""
+"""Name -> (seconds of a chart, seconds of a step): 60, 288 and 360 points."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The figures of one step from `at` on (UTC). None: nothing was seen then. Units are in the names; hit rates are in
-    percent.
-    """
+    """The figures of one step that begins at `at` (UTC). None: no sample. Hit rates are in percent."""
 
     at: datetime
     workers: float | None
@@ -56,7 +53,7 @@ class Point:
 
 
 def note_minute(at: datetime) -> int:
-    """Write a sample of the figures of now into the minute of `at`; returns how many workers were seen."""
+    """Add a sample of the current figures to the minute of `at`; returns the number of workers."""
     board = read_figures_now(config().cache_url)
     with connection.cursor() as cursor:
         cursor.execute(statement("note_minute"), {"at": at, **sample(board), "jobs_waiting": jobs_waiting()})
@@ -64,7 +61,7 @@ def note_minute(at: datetime) -> int:
 
 
 def sample(board: Board) -> dict[str, Any]:
-    """The columns of a minute that the board knows; None each, and no hit rates, when nobody is on it."""
+    """Column -> value of a minute; all None, and no hit rates, without workers."""
     total = board.total
     rates = {layer: rate.percent for layer, rate in total.layers.items() if rate.percent is not None}
     found = {
@@ -85,7 +82,7 @@ def sample(board: Board) -> dict[str, Any]:
 
 
 def jobs_waiting() -> int | None:
-    """How many jobs wait in the broker's queue; None when it does not answer."""
+    """The length of Celery's queue; None if the broker does not answer."""
     if not settings.BROKER_URL:
         return None
     timeouts = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
@@ -95,7 +92,7 @@ def jobs_waiting() -> int | None:
 
 
 def points(period: str, now: datetime) -> list[Point]:
-    """The points of a chart over `period` (a key of PERIODS) that ends at `now`, oldest first."""
+    """The points of a chart of `period` (a key of PERIODS) up to `now`, oldest first."""
     seconds, step = PERIODS[period]
     end = datetime.fromtimestamp(now.timestamp() // step * step, UTC)
     with connection.cursor() as cursor:

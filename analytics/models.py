@@ -1,7 +1,6 @@
-"""Models over the materialized views, which the database owns, and the two tables that jobs write: runs and minutes.
+"""Models of the materialized views (read-only) and of the tables that jobs write.
 
-Rule: a view is read here and refreshed by its job; nothing is written through its model. A row of a view may name an
-event that went since the last refresh: whoever shows its content reads it from the relay's own tables.
+A view may contain events removed since its last refresh: contents are read from the relay's own tables.
 """
 
 from typing import ClassVar
@@ -21,10 +20,9 @@ class ViewModel(ReadOnlyModel):
 
 
 class PopularEvent(ViewModel):
-    """A note of the last seven days and the people, other than its author, who engaged with it (popularity.py).
+    """A note of the last seven days and its engagement (popularity.py).
 
-    `reactions`, `reposts`, `replies`, `zaps`: distinct people each; `people`: distinct people in all. Times are Unix
-    seconds.
+    `reactions`, `reposts`, `replies`, `zaps`: distinct people each; `people`: distinct people in all. Unix seconds.
     """
 
     event_id = HexField(primary_key=True)
@@ -49,7 +47,7 @@ class PopularEvent(ViewModel):
 
 
 class TrendingHashtag(ViewModel):
-    """A hashtag (lower case, without #) by distinct authors who used it in the last 24 hours, and in the 24 before."""
+    """A hashtag (lower case, without #) and its distinct authors in the last 24 hours and the 24 hours before."""
 
     hashtag = models.TextField(primary_key=True)
     rank = models.IntegerField()
@@ -67,7 +65,7 @@ class TrendingHashtag(ViewModel):
 
 
 class ActiveAuthor(ViewModel):
-    """An author by events of today and the six days before (UTC). `days`: on how many of these days."""
+    """An author's events of today and the previous six days (UTC). `days`: number of days with events."""
 
     pubkey = HexField(primary_key=True)
     rank = models.IntegerField()
@@ -84,9 +82,9 @@ class ActiveAuthor(ViewModel):
 
 
 class EventsByKindAndHour(ViewModel):
-    """How many events of a kind were created in an hour (UTC) of the last 30 days.
+    """Number of events of a kind created in an hour (UTC) of the last 30 days.
 
-    `hour`: Unix seconds of its begin. `kind`: -1 stands for all kinds that are not among the most frequent.
+    `hour`: Unix seconds of its start. `kind`: -1 for all kinds that are not among the most frequent.
     """
 
     key = models.TextField(primary_key=True)
@@ -104,9 +102,9 @@ class EventsByKindAndHour(ViewModel):
 
 
 class StoreGrowth(ViewModel):
-    """What an hour (UTC, by the clock of the roll-up) added to the store and took away.
+    """Events added and removed in an hour (UTC, time of the roll-up).
 
-    `events`: stored at its end; `bytes_added`: JSON of what was added; `store_bytes`: tables and indexes at its end.
+    `events`: stored at its end; `bytes_added`: JSON added; `store_bytes`: tables and indexes at its end.
     """
 
     hour = models.BigIntegerField(primary_key=True)
@@ -126,9 +124,9 @@ class StoreGrowth(ViewModel):
 
 
 class ReportedTarget(ViewModel):
-    """What people reported (NIP-56, kind 1984) in the last 30 days: a pubkey, an event, or a blob's SHA-256.
+    """A target of reports (NIP-56) of the last 30 days: a pubkey, an event, or a blob's SHA-256.
 
-    `reasons` counts reports by NIP-56 reason; `reporters` are distinct people.
+    `reasons`: NIP-56 reason -> reports; `reporters`: distinct pubkeys.
     """
 
     key = models.TextField(primary_key=True)
@@ -150,18 +148,19 @@ class ReportedTarget(ViewModel):
 
 
 class JobRun(models.Model):
-    """One run of a job. `job` is the name of its entry in the schedule, such as `refresh-popular_events`.
+    """One run of a job. `job`: its name in the schedule, such as `refresh-popular_events`.
 
-    `rows`: rows of the view, events rolled up, events swept, whatever the job counts; None when it counts nothing, was
-    skipped or did not end.
+    `rows`: rows that the job processed; None if it counts none, was skipped or did not end.
     """
 
     class Outcome(models.TextChoices):
+        """How a run ended."""
+
         RUNNING = "running"
         DONE = "done"
-        SKIPPED = "skipped"  # another one ran still, or there was nothing to stand on yet; `error` says which
+        SKIPPED = "skipped"  # another run was in progress or data is missing; `error` says which
         FAILED = "failed"
-        KILLED = "killed"  # its process went away in the middle
+        KILLED = "killed"  # its process ended during the run
 
     job = models.CharField(max_length=100)
     instance = models.CharField(max_length=200)
@@ -185,10 +184,9 @@ class JobRun(models.Model):
 
 
 class Minute(models.Model):
-    """The figures of the whole relay in one minute (UTC), kept for 30 days.
+    """The figures of all workers in one minute (UTC), kept for 30 days.
 
-    Means over the minute's `samples`; latencies and lag are the worst of them. None: not known then. `hit_rates` is
-    percent by cache layer.
+    Means of the minute's `samples`; latencies and lag are the maximum. None: unknown. `hit_rates`: layer -> percent.
     """
 
     minute = models.DateTimeField(primary_key=True)
@@ -220,7 +218,7 @@ class Minute(models.Model):
 
 
 class ScheduleDefault(models.Model):
-    """The interval that the software last wrote for an entry of the schedule; what differs from it is an operator's."""
+    """The interval that the software last wrote for a job; another one in the schedule was set by an operator."""
 
     name = models.CharField(max_length=200, primary_key=True)
     every_seconds = models.FloatField()

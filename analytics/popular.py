@@ -1,7 +1,6 @@
-"""Reads the popular events for those who show them.
+"""Reads popular events: the ranking from the materialized view, the event from the relay's table.
 
-Rule: the ranking comes from the view alone and is never computed for a reader; the event itself comes from the relay's
-table, so what was removed or has expired since the last refresh is not shown.
+Events removed or expired since the last refresh are therefore left out.
 """
 
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from analytics.registry import view_named
 from analytics.statements import statement
 
 PERIODS: Final = {"hour": 3_600, "day": DAY_SECONDS, "week": WINDOW_SECONDS}
-"""Name -> how old a note may be, in seconds."""
+"""Name -> maximum age of a note in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Popular:
-    """An event and how many distinct people engaged with it. `rank` is that among all of the week; `json` as sent."""
+    """An event and its numbers of distinct people. `rank`: within the week; `json`: as sent to clients."""
 
     rank: int
     people: int

@@ -1,8 +1,4 @@
-"""Takes away what the operators' tables no longer need, some rows at a time.
-
-Rule: rows of events that leave the window go without being taken out of the counts: an hour that has passed
-stays as it was.
-"""
+"""Deletes old rows of the analytics' tables, in batches. Rule: counts of past hours do not change."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,7 +6,7 @@ from typing import Final
 from django.db import connection
 from django.utils import timezone
 
-from analytics import runlog
+from analytics import job_runs
 from analytics.history import KEEP_DAYS
 from analytics.models import JobRun, Minute
 from analytics.popularity import GROWTH_SECONDS, HOURS_SECONDS, REPORT_SECONDS, window_begin
@@ -18,15 +14,15 @@ from analytics.rollup import clock
 
 BATCH: Final = 10_000
 BATCHES: Final = 200
-"""Of one run; what is left goes with the next."""
+"""Per run."""
 
 RUNS_KEEP_DAYS: Final = 7
 
 
 def prune() -> int:
-    """Take away what is too old; returns how many rows went."""
+    """Delete old rows and mark lost job runs; returns the number of deleted rows."""
     now = clock()
-    gone = _prune_recent(window_begin(now))
+    deleted = _prune_recent(window_begin(now))
     for table, column, begin in (
         ("analytics_author_day", "day", window_begin(now)),
         ("analytics_kind_hour", "hour", now - HOURS_SECONDS),
@@ -35,16 +31,16 @@ def prune() -> int:
     ):
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {table} WHERE {column} < %s", [begin])  # noqa: S608  constant text
-            gone += cursor.rowcount
-    runlog.bury_lost()
-    gone += Minute.objects.filter(minute__lt=timezone.now() - timedelta(days=KEEP_DAYS)).delete()[0]
-    gone += JobRun.objects.filter(started_at__lt=timezone.now() - timedelta(days=RUNS_KEEP_DAYS)).delete()[0]
-    return gone
+            deleted += cursor.rowcount
+    job_runs.mark_lost()
+    deleted += Minute.objects.filter(minute__lt=timezone.now() - timedelta(days=KEEP_DAYS)).delete()[0]
+    deleted += JobRun.objects.filter(started_at__lt=timezone.now() - timedelta(days=RUNS_KEEP_DAYS)).delete()[0]
+    return deleted
 
 
 def _prune_recent(begin: int) -> int:
-    """Rows of events created before `begin` (Unix seconds)."""
-    gone = 0
+    """Delete rows of events created before `begin` (Unix seconds)."""
+    deleted = 0
     for _ in range(BATCHES):
         with connection.cursor() as cursor:
             cursor.execute(
@@ -52,7 +48,7 @@ def _prune_recent(begin: int) -> int:
                 "SELECT ctid FROM analytics_recent WHERE created_at < %s LIMIT %s))",
                 [begin, BATCH],
             )
-            gone += cursor.rowcount
+            deleted += cursor.rowcount
             if cursor.rowcount < BATCH:
                 break
-    return gone
+    return deleted

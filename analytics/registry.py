@@ -1,4 +1,4 @@
-"""Every materialized view, its SQL file, its unique index, and how often it is refreshed."""
+"""The materialized views: SQL files, unique indexes and refresh intervals."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,8 +6,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A materialized view. `sql/<name>.sql` makes it together with `unique_index`, without which it could not be
-    refreshed while people read it. `cadence_seconds` is the schedule's default; operators change it in the admin."""
+    """A materialized view, created by `sql/<name>.sql` with `unique_index`, which REFRESH ... CONCURRENTLY needs.
+
+    `cadence_seconds`: the schedule's default; operators change it in the admin.
+    """
 
     name: str
     title: str
@@ -16,11 +18,12 @@ class View:
 
     @property
     def unique_index(self) -> str:
+        """The index's name."""
         return f"{self.name}_one"
 
     @property
     def job(self) -> str:
-        """The name of its entry in the schedule, and of its runs."""
+        """The name of its job in the schedule and the log of runs."""
         return f"refresh-{self.name}"
 
 
@@ -35,5 +38,5 @@ VIEWS: Final = (
 
 
 def view_named(name: str) -> View:
-    """Raises KeyError for a name that is not registered."""
+    """The view of that name. Raises KeyError."""
     return {view.name: view for view in VIEWS}[name]

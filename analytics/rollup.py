@@ -1,10 +1,9 @@
-"""Keeps the roll-up at the change log: a page of changes at a time, in the order of their numbers.
+"""Follows the log of changes into the roll-up's tables, a page of changes in each transaction.
 
-Rule: the cursor moves in the transaction that writes the rows, and one run at a time holds it; so a run that is killed
-anywhere leaves neither a gap nor a double, and the next one goes on from there. Every event has one row at most, which
-counts it, so a page that comes twice changes nothing. When the log no longer holds what comes next, or a failover has
-begun a new epoch, the roll-up is made anew from the tables, a page at a time as well, and then follows the log from
-the position at which that began.
+Rules: the cursor moves in the transaction that writes the rows, and one run at a time holds it: a run that is killed
+leaves neither a gap nor a duplicate. An event has at most one row, which its counts depend on: a page that is processed
+twice changes nothing. If the log was pruned beyond the cursor or the epoch has changed, the roll-up is rebuilt from
+the tables, also by pages, and then follows the log from the position at which the rebuild began.
 """
 
 import time
@@ -14,77 +13,76 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from analytics.cursor import Cursor
+from analytics.job_runs import Run, Skipped
 from analytics.pages import LogRow, Page, Row, write
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
-from analytics.runlog import Run, Skipped
 from analytics.statements import statement
 
-REST = 4.0
-"""How long a run rests after a page of the log, in times of what that page took: while people publish at full speed the
-machine is theirs, and the roll-up comes after."""
+LOG_PAUSE = 4.0
+"""Pause after a page of the log, in multiples of the page's duration: the roll-up uses at most a fifth of a core."""
 
-SCAN_REST = 1.0
-"""The same after a page of the tables: nothing is refreshed before they are read."""
+SCAN_PAUSE = 1.0
+"""The same after a page of the tables, until whose end no view is refreshed."""
 
-HURRY = 1_000_000
-"""Changes that may wait; beyond them a run rests no more, or the log would be pruned before it was read."""
+MAX_BACKLOG = 1_000_000
+"""Beyond this many unread changes runs do not pause, so that the log is not pruned before it is read."""
 
 PAGE = 1_000
-"""Changes of one transaction: some milliseconds of locks on rows that nobody else writes, and some megabytes."""
+"""Changes per transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a run did. `changes`: of the log; `events`: read from the tables; `is_done`: nothing was left to do.
+    """Processed `changes` of the log and `events` of the tables; `is_done`: nothing is left.
 
-    `rest`: how long to rest after the last page, in times of what it took.
+    `pause`: after the last page, in multiples of its duration.
     """
 
     changes: int = 0
     events: int = 0
     is_done: bool = False
-    rest: float = 0.0
+    pause: float = 0.0
 
     def plus(self, other: "Progress") -> "Progress":
-        """Both; what the later one says of its end holds."""
-        return Progress(self.changes + other.changes, self.events + other.events, other.is_done, other.rest)
+        """Sums, with `is_done` and `pause` of the later one."""
+        return Progress(self.changes + other.changes, self.events + other.events, other.is_done, other.pause)
 
 
 def roll_up(seconds: float = 10.0, page: int = PAGE, run: Run | None = None, *, rests: bool = True) -> Progress:
-    """Take in what has happened until nothing is left, or for `seconds`. Raises Skipped while another one does."""
+    """Process changes until none is left or for `seconds`. Raises Skipped while another run does. `rests`: pause."""
     deadline = time.monotonic() + seconds
     done = Progress()
     while not done.is_done and time.monotonic() < deadline:
         begun = time.monotonic()
         done = done.plus(step(page, run))
         if rests and not done.is_done:
-            time.sleep((time.monotonic() - begun) * done.rest)
+            time.sleep((time.monotonic() - begun) * done.pause)
     with connection.cursor() as cursor:
         cursor.execute(statement("weigh"), {"now": clock()})
     return done
 
 
 def step(page: int = PAGE, run: Run | None = None) -> Progress:
-    """One transaction: a page of the log, or of the tables. Raises Skipped while another one holds the cursor."""
+    """One transaction: a page of the log or of the tables. Raises Skipped while another run holds the cursor."""
     with transaction.atomic():
         cursor = Cursor.held()
         if cursor is None:
             raise Skipped("another run holds the roll-up")
         if run is not None:
-            run.alone()
+            run.has_lock()
         if cursor.is_scanning:
             return _scan(cursor, page)
         rows = _log_after(cursor.position, page)
         if not cursor.fits(rows):
-            _begin_anew(cursor)
+            _begin_rebuild(cursor)
             return Progress()
         _follow(cursor, rows)
-        rest = REST if cursor.newest - cursor.position < HURRY else 0.0
-        return Progress(changes=len(rows), is_done=len(rows) < page, rest=rest)
+        pause = LOG_PAUSE if cursor.newest - cursor.position < MAX_BACKLOG else 0.0
+        return Progress(changes=len(rows), is_done=len(rows) < page, pause=pause)
 
 
 def clock() -> int:
-    """What the views take as now (Unix seconds)."""
+    """The views' current time (Unix seconds)."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT analytics_now()")
         return int(cursor.fetchone()[0])
@@ -112,31 +110,31 @@ def _page_of(rows: Sequence[LogRow]) -> Page:
             page.removed.append(bytes(event_id))
         else:
             page.added += 1
-            if event[0] is not None:  # None: removed since; its removal follows
+            if event[0] is not None:  # None: removed since; the removal follows in the log
                 page.rows.append(Row(bytes(event_id), *event))
     return page
 
 
 def _note_growth(page: Page, events: int, now: int) -> None:
-    """What the page changed, in the hour of `now`; `events`: how many are stored after it."""
+    """Add the page's changes to the hour of `now`; `events`: stored after it."""
     figures = {"added": page.added, "removed": len(page.removed), "bytes_added": page.bytes_added, "events": events}
     with connection.cursor() as sql:
         sql.execute(statement("grow"), {"now": now, **figures})
 
 
-def _begin_anew(cursor: Cursor) -> None:
-    """Empty what the window holds and note where the order stands now; the next steps read the tables."""
+def _begin_rebuild(cursor: Cursor) -> None:
+    """Truncate the window's tables and start the scan; the next steps read the tables."""
     now = clock()
     with connection.cursor() as sql:
         sql.execute("SET LOCAL lock_timeout = '10s'")
         sql.execute("TRUNCATE analytics_recent, analytics_author_day, analytics_report")
-        # What lies before the window cannot be made anew, and stays as it was counted.
+        # Hours before the window cannot be rebuilt and keep their counts.
         sql.execute("DELETE FROM analytics_kind_hour WHERE hour >= %s", [window_begin(now)])
     cursor.begin_scan(now + AHEAD_SECONDS)
 
 
 def _scan(cursor: Cursor, limit: int) -> Progress:
-    """A page of the stored events of the window, then of older reports; the log is next when both are through."""
+    """A page of the window's events, then of older reports; at the end of both the scan ends."""
     now = clock()
     begin = window_begin(now)
     is_window = cursor.scan_created_at >= begin
@@ -155,4 +153,4 @@ def _scan(cursor: Cursor, limit: int) -> Progress:
         cursor.scan_to(begin - 1, b"")
     else:
         cursor.end_scan()
-    return Progress(events=len(rows), rest=SCAN_REST)
+    return Progress(events=len(rows), pause=SCAN_PAUSE)

@@ -1,4 +1,4 @@
-"""The relay's settings as values: what Django's settings say, in the types that the relay uses."""
+"""The relay's settings as typed values, read from Django's settings."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -34,14 +34,14 @@ class Config:
     cache_layers: str  # "none", "l1", "l1+l2"
     url: str  # ws:// or wss://, as clients reach the relay
     cache_url: str  # "": no cache
-    instance: str  # this machine's name among those that serve the relay
-    worker: str  # this process's number on this machine, "" for one that was started by hand
-    ack_table: int | None  # descriptor of the memory in which the workers of this instance acknowledge
+    instance: str  # name of this instance (one start of `serve`)
+    worker: str  # number of this worker in its instance, "" without a supervisor
+    ack_table: int | None  # file descriptor of the shared memory of the instance's workers
 
 
 @cache
 def config() -> Config:
-    """The settings of this process, read once."""
+    """The settings of this process, cached."""
     return Config(
         limits=limits(),
         identity=identity(),
@@ -68,7 +68,7 @@ def config() -> Config:
 
 
 def limits() -> Limits:
-    """The limits that the protocol enforces, most of which NIP-11 publishes."""
+    """The protocol's limits, most of which NIP-11 publishes."""
     return Limits(
         max_message_length=settings.RELAY_MAX_MESSAGE_LENGTH,
         max_subscriptions=settings.RELAY_MAX_SUBSCRIPTIONS,
@@ -84,7 +84,7 @@ def limits() -> Limits:
 
 
 def identity() -> RelayIdentity:
-    """What the relay says of itself (NIP-11)."""
+    """The relay's description of itself (NIP-11)."""
     return RelayIdentity(
         name=settings.RELAY_NAME,
         description=settings.RELAY_DESCRIPTION,

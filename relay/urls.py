@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from relay.views.doors import PUBLIC
+from relay.views.public import PUBLIC_VIEWS
 
-urlpatterns = [path(route, view) for route, view in PUBLIC.items()]
+urlpatterns = [path(route, view) for route, view in PUBLIC_VIEWS.items()]

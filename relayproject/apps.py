@@ -1,14 +1,14 @@
-"""The project as an app: it brings the commands and the system checks."""
+"""The project as a Django app: management commands and system checks."""
 
 from django.apps import AppConfig
 
 
 class ProjectConfig(AppConfig):
+    """The app `relayproject`."""
+
     name = "relayproject"
     verbose_name = "Relay project"
 
     def ready(self) -> None:
-        from relayproject import (
-            celery,  # noqa: F401  pages send jobs with its settings
-            checks,  # noqa: F401  registers the checks
-        )
+        """Import the Celery app, whose settings the admin needs to send jobs, and register the system checks."""
+        from relayproject import celery, checks  # noqa: F401

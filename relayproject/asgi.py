@@ -1,7 +1,7 @@
-"""The ASGI application: HTTP goes to Django, WebSocket on "/" to the relay, lifespan to the process's relay.
+"""The ASGI application: HTTP for Django, WebSocket on "/" for the relay, lifespan to start and stop the relay.
 
-Under `serve` each worker process runs it in uvicorn. Started by hand in another server (daphne, uvicorn), it
-refuses with one sentence when no database answers.
+Under `serve` each worker runs it in uvicorn. In another server (daphne, uvicorn) the process exits with one sentence
+when the database does not answer.
 """
 
 import os
@@ -16,13 +16,13 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402
 
-from relayproject.runtime.presence import require_database  # noqa: E402  needs the settings
-from relayproject.runtime.refusal import Refusal  # noqa: E402
+from relayproject.runtime.database_check import require_database  # noqa: E402  needs the settings
+from relayproject.runtime.errors import StartupError  # noqa: E402
 
 if not os.environ.get("RELAY_SUPERVISED"):
     try:
         require_database()
-    except Refusal as refusal:
+    except StartupError as refusal:
         sys.exit(str(refusal))
 
 
@@ -30,14 +30,14 @@ from analytics.exposition_store import leave_figures  # noqa: E402  needs the ap
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import runtime  # noqa: E402
-from relay.views.doors import PublicDoors  # noqa: E402
+from relay.views.public import PublicViews  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
 leave_figures(settings.PROMETHEUS_MULTIPROC_DIR, settings.RELAY_WORKER)
 
 
 async def websocket(scope: Any, receive: Any, send: Any) -> None:
-    """The relay on "/"; any other path is answered 404, or 403 where the server cannot (01-S12)."""
+    """The relay on "/"; another path is answered 404, or 403 by a server that cannot send 404 (01-S12)."""
     if scope["path"] == "/":
         await relay_consumer(scope, receive, send)
         return
@@ -50,9 +50,9 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
-    """Start the process's relay before the first connection, stop it after the last.
+    """Start the relay before the first connection and stop it after the last.
 
-    A server without lifespan (daphne) starts it with its first connection.
+    Without lifespan (daphne) the first request starts it.
     """
     while True:
         message = await receive()
@@ -69,5 +69,5 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-http = PublicDoors(django_application)
+http = PublicViews(django_application)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

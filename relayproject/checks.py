@@ -1,20 +1,20 @@
-"""Django system checks: every rule of rules.py, with its id and a hint."""
+"""Django system checks of the settings; the rules are in validation.py."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from relayproject.rules import advice, problems
+from relayproject.validation import advice, problems
 
 
 @register()
 def settings_follow_the_rules(**_kwargs: Any) -> list[CheckMessage]:
-    """relay.E001 and above: a wrong setting stops the start."""
+    """relay.E001 and above: errors, which prevent a start."""
     return [Error(problem.sentence, hint=problem.hint, id=problem.id) for problem in problems(settings)]
 
 
 @register(Tags.security, deploy=True)
 def settings_fit_a_public_machine(**_kwargs: Any) -> list[CheckMessage]:
-    """relay.W001 and above, with `check --deploy`."""
+    """relay.W001 and above: warnings of `check --deploy`."""
     return [Warning(found.sentence, hint=found.hint, id=found.id) for found in advice(settings)]

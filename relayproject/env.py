@@ -1,7 +1,7 @@
-"""Typed readers of the environment: the only place where a setting's text becomes a value.
+"""Parses environment variables into typed values.
 
-A wrong value does not raise where it is read: settings must load so that `manage.py check` can name
-every fault at once. It is noted in `faults`, and the system check `relay.E001` reports it.
+An invalid value does not raise, because settings must load for `manage.py check` to report every fault at once: it is
+appended to `faults`, gives the default, and is reported as relay.E001.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A variable whose text cannot be used: `name`, and `problem` as the end of a sentence."""
+    """An invalid variable: `problem` continues a sentence that begins with `name`."""
 
     name: str
     problem: str
@@ -21,12 +21,12 @@ faults: list[Fault] = []
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable's text, or `default` when it is unset or empty."""
+    """The variable's text; `default` when it is unset or empty."""
     return os.environ.get(name, "").strip() or default
 
 
 def integer(name: str, default: int, *, low: int = 0, high: int = 2**63 - 1) -> int:
-    """A whole number from `low` to `high`; a wrong text is noted as a fault and gives `default`."""
+    """An integer from `low` to `high`."""
     raw = text(name)
     if not raw:
         return default
@@ -42,7 +42,7 @@ def integer(name: str, default: int, *, low: int = 0, high: int = 2**63 - 1) -> 
 
 
 def seconds(name: str, default: float, *, low: float = 0.0, high: float = 86_400.0) -> float:
-    """A duration in seconds, fractions allowed; a wrong text is noted as a fault and gives `default`."""
+    """A duration in seconds from `low` to `high`, fractions allowed."""
     raw = text(name)
     if not raw:
         return default
@@ -58,7 +58,7 @@ def seconds(name: str, default: float, *, low: float = 0.0, high: float = 86_400
 
 
 def flag(name: str, default: bool) -> bool:
-    """True for 1, true, yes, on; False for 0, false, no, off; anything else is a fault."""
+    """True for 1, true, yes, on; False for 0, false, no, off."""
     raw = text(name).lower()
     if not raw:
         return default
@@ -71,18 +71,18 @@ def flag(name: str, default: bool) -> bool:
 
 
 def words(name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """A list separated by commas, without its empty entries."""
+    """A list separated by commas; empty entries are dropped."""
     raw = text(name)
     return tuple(word.strip() for word in raw.split(",") if word.strip()) if raw else default
 
 
 def folder(name: str, default: Path) -> Path:
-    """An absolute path; a relative one is taken from the working directory."""
+    """An absolute path; a relative one starts at the working directory."""
     return Path(text(name, str(default))).expanduser().absolute()
 
 
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
-    """One of `allowed`; anything else is noted as a fault and gives `default`."""
+    """One of `allowed`."""
     value = text(name, default)
     if value not in allowed:
         faults.append(Fault(name, f"must be one of {', '.join(allowed)}, not {value!r}"))
@@ -91,7 +91,7 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def cache_address(name: str, default: str) -> str:
-    """The URL of the shared cache (relay.caching.address): one server, Sentinel or Cluster; else a fault."""
+    """The URL of the shared cache (relay.caching.address): one server, Sentinel or Cluster."""
     from relay.caching.address import parse
 
     value = text(name, default)
@@ -105,7 +105,7 @@ def cache_address(name: str, default: str) -> str:
 
 
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
-    """A URL with one of `schemes` and a host; anything else is noted as a fault and gives `default`."""
+    """A URL with one of `schemes` and a host."""
     from urllib.parse import urlsplit
 
     value = text(name, default)
@@ -114,7 +114,7 @@ def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
     try:
         parts = urlsplit(value)
         right = parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/")) and parts.port != 0
-    except ValueError:  # a broken IPv6 address, a port that is no number
+    except ValueError:  # an invalid IPv6 address or port
         right = False
     if not right:
         faults.append(Fault(name, f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"))

@@ -1,7 +1,7 @@
 """Every setting, read top to bottom. Values come from the environment; docs/settings.md explains each.
 
-Local mode: without DATABASE_URL or REDIS_URL, `manage.py serve` starts an embedded server and leaves its
-address in the data folder, where every other command of this checkout finds it.
+Local mode: without DATABASE_URL or REDIS_URL, `manage.py serve` starts an embedded server and writes its address into
+the data folder, where the other commands of this checkout read it.
 """
 
 import json
@@ -20,12 +20,12 @@ from relayproject import env
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-# -- Where this instance keeps its things ------------------------------------------------------------
+# -- Data folder and servers --------------------------------------------------------------------------
 RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
 
 
 def _running_services() -> dict[str, str]:
-    """The addresses that a running `serve` on this data folder left for other commands."""
+    """The addresses of the embedded servers of a running `serve` (services.json): variable -> URL."""
     try:
         found = json.loads((RELAY_DATA_DIR / "services.json").read_text())
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ LOCAL_MODE = not os.environ.get("DATABASE_URL")
 
 
 def _local_secret() -> str:
-    """The key that `serve` generated into the data folder; before its first start one for this process alone."""
+    """The key in the data folder; before the first `serve` a random one for this process."""
     try:
         return (RELAY_DATA_DIR / "secret_key").read_text().strip() or secrets.token_urlsafe(50)
     except OSError:
@@ -64,11 +64,9 @@ RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", os.uname().nodename)
 RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
-RELAY_ACK_TABLE = os.environ.get(
-    "RELAY_ACK_TABLE", ""
-)  # descriptor of the memory that its workers share, given by it as well
+RELAY_ACK_TABLE = os.environ.get("RELAY_ACK_TABLE", "")  # descriptor of the workers' shared memory, from the supervisor
 
-# -- What the relay says of itself (NIP-11) -----------------------------------------------------------
+# -- Relay information (NIP-11) -----------------------------------------------------------------------
 RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")
 RELAY_DESCRIPTION = env.text("RELAY_DESCRIPTION")
 RELAY_BANNER = env.text("RELAY_BANNER")
@@ -95,37 +93,35 @@ RELAY_MAX_FILTERS = env.integer("RELAY_MAX_FILTERS", 20, low=1, high=1_000)
 RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # of one worker
 RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker
 RELAY_IP_LIMIT_EXEMPT = env.words("RELAY_IP_LIMIT_EXEMPT", ("127.0.0.0/8", "::1/128"))
-RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-Forwarded-For is believed
+RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-Forwarded-For is trusted
 RELAY_MAX_OUTBOX_BYTES = env.integer("RELAY_MAX_OUTBOX_BYTES", 8_388_608, low=65_536)  # of one connection
 RELAY_MAX_PENDING_EVENTS = env.integer("RELAY_MAX_PENDING_EVENTS", 1_000, low=1)  # of one connection
 RELAY_QUERY_SECONDS = env.seconds("RELAY_QUERY_SECONDS", 5.0, low=0.05)  # total budget of one query
-RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # from arrival to OK
+RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # of one transaction
 RELAY_PING_SECONDS = env.seconds("RELAY_PING_SECONDS", 50.0, low=0.1, high=55.0)  # 01-S14: at most 55
 RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
 RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=6.0)
-RELAY_HEARTBEAT_SECONDS = env.seconds(
-    "RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0
-)  # silence after which a worker is replaced
+RELAY_HEARTBEAT_SECONDS = env.seconds("RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0)  # then a silent worker is restarted
 
 # -- Who may read /metrics ----------------------------------------------------------------------------
 RELAY_METRICS_TOKEN = env.text("RELAY_METRICS_TOKEN")
 RELAY_METRICS_ALLOW = env.words("RELAY_METRICS_ALLOW", ("127.0.0.0/8", "::1/128"))
-PROMETHEUS_MULTIPROC_DIR = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")  # made by `serve` for its processes
+PROMETHEUS_MULTIPROC_DIR = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")  # created by `serve`
 
 # -- Writing, ring and log ----------------------------------------------------------------------------
 RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # events of one transaction
-RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # events that wait in one worker
+RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # queued events of one worker
 RELAY_READ_CONNECTIONS = env.integer("RELAY_READ_CONNECTIONS", 4, low=1, high=100)  # of one worker
 RELAY_RING_BYTES = env.integer("RELAY_RING_BYTES", 67_108_864, low=1_048_576)
-RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # of the newest events, in one worker
+RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # newest events in memory, of one worker
 RELAY_CACHE_LAYERS = env.choice("RELAY_CACHE_LAYERS", "l1+l2", ("none", "l1", "l1+l2"))
 RELAY_LOG_KEEP = env.integer("RELAY_LOG_KEEP", 5_000_000, low=1_000_000)  # changes
-RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # how often expired events go
+RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # interval of removing expired events
 
 # -- Django -------------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("*",)))
-BEHIND_TLS = RELAY_URL.startswith("wss://")  # whoever ends TLS speaks plain HTTP to us
+BEHIND_TLS = RELAY_URL.startswith("wss://")  # a reverse proxy terminates TLS
 CSRF_TRUSTED_ORIGINS = list(env.words("CSRF_TRUSTED_ORIGINS"))
 if BEHIND_TLS:
     CSRF_TRUSTED_ORIGINS.append(f"https://{urlsplit(RELAY_URL).netloc}")
@@ -167,7 +163,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "analytics.exposition_http.HttpMetrics",
-    "axes.middleware.AxesMiddleware",  # the last: it answers for a sign-in that was refused
+    "axes.middleware.AxesMiddleware",  # must be last: it answers refused sign-ins
 ]
 
 TEMPLATES: list[dict[str, Any]] = [
@@ -187,7 +183,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True  # static files come from the packages; collectstatic is possible, not needed
+WHITENOISE_USE_FINDERS = True  # static files are served from the packages; collectstatic is optional
 warnings.filterwarnings("ignore", "No directory at", UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 
@@ -205,26 +201,26 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# -- Operators sign in --------------------------------------------------------------------------------
+# -- Sign-in of operators -----------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 RELAY_LOGIN_FAILURES = env.integer("RELAY_LOGIN_FAILURES", 5, low=1, high=1_000)  # then the address is locked out
 RELAY_LOGIN_LOCKOUT_SECONDS = env.seconds("RELAY_LOGIN_LOCKOUT_SECONDS", 900.0, low=1.0)
 AXES_FAILURE_LIMIT = RELAY_LOGIN_FAILURES
 AXES_COOLOFF_TIME = timedelta(seconds=RELAY_LOGIN_LOCKOUT_SECONDS)
-AXES_LOCKOUT_PARAMETERS = ["ip_address"]  # by name, a stranger could lock out the operator
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]  # by user name, anyone could lock out an operator
 AXES_CLIENT_IP_CALLABLE = "relay.admin.lockout.network_of"
 AXES_LOCKOUT_CALLABLE = "relay.admin.lockout.locked_out"
 AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or each further try would be written to the database
-AXES_ENABLE_ADMIN = False  # relay.admin.signins shows them in the admin's looks
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # otherwise each attempt is a write to the database
+AXES_ENABLE_ADMIN = False  # relay.admin.signins shows them with unfold's templates
 AXES_VERBOSE = False
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
-# Without trusted proxies nobody can tell that a request came over TLS: a redirect would never end.
+# Without trusted proxies X-Forwarded-Proto is ignored, and a redirect to https would loop.
 SECURE_SSL_REDIRECT = BEHIND_TLS and bool(RELAY_TRUSTED_PROXIES)
-SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/?$"]  # asked for from inside, over plain HTTP
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS of other hosts of the domain is not ours to set
+SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/?$"]  # asked from the internal network over plain HTTP
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS of subdomains and preload: the domain owner's choice
 
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
@@ -283,7 +279,7 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "analytics.admin.navigation.sections"},
     "SCRIPTS": [f"{STATIC_URL}analytics/keyboard.js"],
     "COLORS": {
-        "primary": {  # the green of the relay's page, from pale to dark
+        "primary": {  # the green of the front page
             "50": "#effaf6",
             "100": "#d8eee7",
             "200": "#b0ddd0",

@@ -1,4 +1,4 @@
-"""HTTP paths: the admin, and whatever the relay serves."""
+"""HTTP paths of the admin, the analytics and the relay."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -17,7 +17,7 @@ from types import FrameType
 import pytest
 
 from relayproject.runtime.datafolder import DataFolder
-from relayproject.runtime.services import Services
+from relayproject.runtime.embedded_servers import EmbeddedServers
 
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY")
 
@@ -29,7 +29,7 @@ class SessionServices:
         self._folder = Path(tempfile.mkdtemp(prefix="relay-tests-"))
         self._data = DataFolder(self._folder)
         self._data.take()
-        self._services = Services(
+        self._services = EmbeddedServers(
             self._data, postgres="DATABASE_URL" not in os.environ, valkey="REDIS_URL" not in os.environ
         )
 

@@ -1,9 +1,8 @@
-"""The operators' lists: popular events and the other views, caches, jobs and their runs.
+"""Admin pages of the materialized views, caches, jobs and job runs.
 
-Rule: views are read-only here; whatever an operator sets off is a POST, confirmed where it cannot be undone, and noted
-in the log of actions.
+Rule: views are read-only; an operator's action is a POST, confirmed if it cannot be undone, and logged.
 """
 
-from analytics.admin import caches, jobs, popular, runs, views
+from analytics.admin import caches, jobs, popular, rankings, runs
 
-__all__ = ["caches", "jobs", "popular", "runs", "views"]
+__all__ = ["caches", "jobs", "popular", "rankings", "runs"]

@@ -1,4 +1,4 @@
-"""What the workers count around the caches, in plain words: the barrier, the client of the shared cache, single flight.
+"""Tables of what the workers count around the caches: barrier, client of the shared cache, single flight.
 
 Rule: pure, and complete: each count of these parts (relay.services.measure) has one line here, which a test compares.
 """
@@ -6,81 +6,82 @@ Rule: pure, and complete: each count of these parts (relay.services.measure) has
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analytics.dashboard.wording import count
+from analytics.dashboard.number_format import count
 from relay.services.figures import Board
 from relay.services.worker_figures import WorkerFigures
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A table: `name` as an id, what the part is for, and of each line the words and the count as texts."""
+class CountTable:
+    """`name`: an HTML id; `lines`: label, help text and formatted count."""
 
     name: str
     title: str
-    meaning: str
-    lines: Sequence[tuple[str, str]]
+    help: str
+    lines: Sequence[tuple[str, str, str]]
 
 
-Words = Sequence[tuple[str, str]]
-"""The name of a count in `WorkerFigures.counts`, and what it counts."""
+Labels = Sequence[tuple[str, str, str]]
+"""Name of a count in `WorkerFigures.counts`, its label and help text."""
 
-BARRIER: Words = (
-    ("barrier_from_board", "Knew the newest number from the memory of its machine, and asked nobody"),
-    ("barrier_fetches", "Asked the shared cache for the newest number"),
-    ("barrier_asked_primary", "Asked the database for it: ten times a second while somebody reads, and when in doubt"),
-    ("barrier_repairs", "Made the number in the shared cache anew, because it was gone or wrong"),
-    ("barrier_held", "Batches whose OKs were held back because the shared cache could not be told"),
-    ("barrier_given_up", "Of them those whose OKs became errors, because that took longer than 10 seconds"),
-    ("barrier_held_for_claim", "Batches whose OKs waited until an instance knew that it is not alone any more"),
-    ("barrier_claims_ended", "Set out to end another instance's claim to have the store for itself"),
+BARRIER: Labels = (
+    ("barrier_from_board", "Position reads: shared memory", "The instance is the only one: no request was needed."),
+    ("barrier_fetches", "Position reads: shared cache", "One request for all answers that wait."),
+    ("barrier_asked_primary", "Position reads: database", "Ten a second while clients read; more in doubt."),
+    ("barrier_repairs", "Counter rebuilt", "The position in the shared cache was missing or wrong."),
+    ("barrier_held", "OKs delayed: cache unreachable", "Batches whose position could not be written to the cache."),
+    ("barrier_given_up", "OKs failed: cache unreachable", "Of these, batches answered with an error after 10 s."),
+    (
+        "barrier_held_for_claim",
+        "OKs delayed: lease revoked",
+        "Batches that waited until the holder had noticed.",
+    ),
+    ("barrier_claims_ended", "Leases revoked", "Single-instance leases of other instances that a reader ended."),
 )
-SHARED: Words = (
-    ("shared_commands", "Commands sent"),
-    ("shared_failures", "Commands that got no answer"),
-    ("shared_dropped", "Of them refused here, because too many waited"),
-    ("shared_timeouts", "Connections given up because a command took longer than 50 ms"),
-    ("shared_reconnects", "Connections made again"),
+SHARED: Labels = (
+    ("shared_commands", "Commands sent", ""),
+    ("shared_failures", "Commands failed", ""),
+    ("shared_dropped", "Commands rejected: queue full", "Included in the failed ones."),
+    ("shared_timeouts", "Connections timed out", "A command took longer than 50 ms."),
+    ("shared_reconnects", "Reconnects", ""),
 )
-FLIGHTS: Words = (
-    ("flights_fetched", "Fetched, for all in the worker who asked meanwhile"),
-    ("flights_joined", "Joined a fetch of the same worker"),
-    ("across_led", "Costly: fetched for all instances"),
-    ("across_waited", "Costly: waited for what another instance fetched"),
-    ("across_alone", "Costly: fetched alone, because the others could not be asked to wait"),
+FLIGHTS: Labels = (
+    ("flights_fetched", "Fetches", "Each for all concurrent requests of the worker."),
+    ("flights_joined", "Requests that shared a fetch", ""),
+    ("across_led", "Costly fetches: led", "For all instances."),
+    ("across_waited", "Costly fetches: waited", "For the result of another instance."),
+    ("across_alone", "Costly fetches: unlocked", "The lock between instances was not available."),
 )
 TABLES = (
-    ("barrier", "Barrier", "It says what a copy must have applied before it may answer.", BARRIER),
-    ("shared", "Shared cache client", "The way of the workers to L2.", SHARED),
-    ("flights", "Single flight", "Who asks for the same at once shares one fetch.", FLIGHTS),
+    ("barrier", "Barrier", "Which log position a cached answer must have reached before it is sent.", BARRIER),
+    ("shared", "Shared cache client", "Connections of the workers to L2.", SHARED),
+    ("flights", "Single flight", "Concurrent requests for the same data share one fetch.", FLIGHTS),
 )
 
 
-def told(total: WorkerFigures) -> list[Told]:
-    """The tables with the sums of all workers."""
-    return [Told(name, title, meaning, _lines(words, total)) for name, title, meaning, words in TABLES]
+def count_tables(total: WorkerFigures) -> list[CountTable]:
+    """The tables, with the totals of all workers."""
+    return [CountTable(name, title, text, _lines(labels, total)) for name, title, text, labels in TABLES]
 
 
-def standing(board: Board) -> list[str]:
-    """How workers and instances stand to each other now, in sentences; none of nobody."""
-    return list(_standing(board)) if board.workers else []
+def coordination(board: Board) -> list[str]:
+    """Sentences about lease and degraded workers; none without workers."""
+    return list(_coordination(board)) if board.workers else []
 
 
-def _standing(board: Board) -> Iterator[str]:
-    alone = sorted({worker.instance for worker in board.workers if worker.alone})
-    for instance in alone:
-        yield f"{instance} has the store for itself: its workers tell each other through memory, and ask nobody else."
-    if not alone:
-        yield (
-            "No instance has the store for itself: several are at work, or were half a minute ago. "
-            "They tell each other through the shared cache, or else through the database."
-        )
+def _coordination(board: Board) -> Iterator[str]:
+    holders = sorted({worker.instance for worker in board.workers if worker.alone})
+    for instance in holders:
+        yield f"{instance} holds the single-instance lease: its workers coordinate through shared memory."
+    if not holders:
+        yield "No instance holds the single-instance lease: instances coordinate through shared cache or database."
     for worker in board.workers:
         if worker.apart:
             yield (
-                f"Worker {worker.worker} of {worker.instance} cannot tell the shared cache what it stored: "
-                "until it can, all ask the database."
+                f"Worker {worker.worker} of {worker.instance} cannot write to the shared cache: "
+                "all workers read positions from the database."
             )
 
 
-def _lines(words: Words, total: WorkerFigures) -> list[tuple[str, str]]:
-    return [(text, count(total.counts.get(name, 0))) for name, text in words]
+def _lines(labels: Labels, total: WorkerFigures) -> list[tuple[str, str, str]]:
+    return [(label, text, count(total.counts.get(name, 0))) for name, label, text in labels]

@@ -1,10 +1,10 @@
-"""Caches as something that the admin knows: who may see them, and who may clear them."""
+"""Caches as a model, so that Django's permissions apply to them."""
 
 from django.db import models
 
 
 class Cache(models.Model):
-    """No table stands behind it: caches are in memory, and their figures on the board of the workers."""
+    """Without a table: the page reads the workers' figures. The permission to delete is the one to clear."""
 
     name = models.CharField(max_length=100, primary_key=True)
 
@@ -12,7 +12,7 @@ class Cache(models.Model):
         managed = False
         app_label = "analytics"
         verbose_name = "cache"
-        default_permissions = ("view", "delete")  # to delete is to clear
+        default_permissions = ("view", "delete")
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,4 @@
-"""Caches: what each holds, how often it had the answer, what is counted around them, and a way to empty them."""
+"""The page of the caches: entries, hits and misses, counters of the barrier, and clearing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from analytics.admin.cache_counts import standing, told
+from analytics.admin.cache_counts import coordination, count_tables
 from analytics.admin.cache_model import Cache
 from analytics.dashboard.charts import CHARTS, PERIODS
-from analytics.dashboard.reading import board_now
-from analytics.dashboard.wording import count, percent, size
-from relay.admin.looks import ModelAdmin
-from relay.admin.trail import note
+from analytics.dashboard.number_format import count, percent, size
+from analytics.dashboard.sources import current_board
+from relay.admin.action_log import log_action
+from relay.admin.readonly import RecordAdmin
 from relay.caching.registry import CacheFigures, Layer
 from relay.services import caches
 from relay.services.figures import Board
@@ -24,7 +24,7 @@ from relay.services.figures import Board
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A cache of one worker, or of all of them together. All texts but `name` and `layer`."""
+    """A row of a table: a cache of one worker (`where`) or of all. `cells`: formatted figures."""
 
     name: str
     layer: str
@@ -33,16 +33,17 @@ class Line:
 
     @property
     def can_be_cleared(self) -> bool:
+        """True if operators can clear this cache alone."""
         return self.layer in caches.LAYERS and self.name in caches.NAMES
 
 
-def together(board: Board) -> list[Line]:
-    """Every cache over all workers, by layer and name."""
+def totals(board: Board) -> list[Line]:
+    """Each cache, summed over all workers, by layer and name."""
     return [_line(cache, "") for cache in board.total.caches]
 
 
-def apart(board: Board) -> list[Line]:
-    """Every cache of every worker."""
+def by_worker(board: Board) -> list[Line]:
+    """Each cache of each worker."""
     return [
         _line(cache, f"{worker.instance}, worker {worker.worker}")
         for worker in board.workers
@@ -66,19 +67,14 @@ def _line(cache: CacheFigures, where: str) -> Line:
 
 
 @admin.register(Cache)
-class CacheAdmin(ModelAdmin[Cache]):
-    """One page instead of a list: the figures are those of the last second."""
+class CacheAdmin(RecordAdmin[Cache]):
+    """A page instead of a list."""
 
     class Media:
-        css = {"all": ["relay/admin.css", "analytics/dashboard.css"]}  # noqa: RUF012
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        css = {"all": ["analytics/dashboard.css"]}  # noqa: RUF012
 
     def get_urls(self) -> list[URLPattern]:
+        """Django: the page and the form to clear."""
         view = self.admin_site.admin_view
         return [
             path("", view(self.page), name="analytics_cache_changelist"),
@@ -86,26 +82,26 @@ class CacheAdmin(ModelAdmin[Cache]):
         ]
 
     def page(self, request: HttpRequest) -> HttpResponse:
-        """What the caches of all workers hold and count."""
+        """200 with the figures of the last second. Raises PermissionDenied."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        board = board_now()
+        board = current_board()
         context = {
             "title": "Caches",
             "board": board,
-            "together": together(board),
-            "apart": apart(board),
-            "tables": told(board.total),
-            "standing": standing(board),
+            "totals": totals(board),
+            "by_worker": by_worker(board),
+            "tables": count_tables(board.total),
+            "coordination": coordination(board),
             "layers": caches.LAYERS,
             "may_clear": self.has_delete_permission(request),
             "chart": next(chart for chart in CHARTS if chart.name == "hits"),
             "periods": PERIODS.values(),
         }
-        return TemplateResponse(request, "admin/analytics/caches.html", self._around(request) | context)
+        return TemplateResponse(request, "admin/analytics/caches.html", self._context(request) | context)
 
     def clear(self, request: HttpRequest) -> HttpResponse:
-        """GET: ask whether the cache of `?name=` and `?layer=` is to be emptied; POST: empty it."""
+        """GET: ask to clear the cache `?name=` in `?layer=`; POST: clear it. Raises PermissionDenied, Http404."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
         given = request.POST if request.method == "POST" else request.GET
@@ -115,34 +111,31 @@ class CacheAdmin(ModelAdmin[Cache]):
         if request.method == "POST":
             return self._cleared(request, name, layer)
         context = {"title": f"Clear {_what(name, layer)}?", "what": _what(name, layer), "name": name, "layer": layer}
-        return TemplateResponse(request, "admin/analytics/clear_cache.html", self._around(request) | context)
+        return TemplateResponse(request, "admin/analytics/clear_cache.html", self._context(request) | context)
 
     def _cleared(self, request: HttpRequest, name: str | None, layer: str | None) -> HttpResponse:
         what = _what(name, layer)
         try:
-            gone = caches.clear(name, layer)
+            deleted = caches.clear(name, layer)
         except caches.CachesAway as reason:
             messages.error(request, f"Nothing was cleared: {reason}.")
         else:
-            came_of_it = _came_of_it(layer, gone)
-            note(request, what, f"Cleared: {came_of_it}.")
-            messages.success(request, f"Cleared {what}: {came_of_it}.")
+            result = _result(layer, deleted)
+            log_action(request, what, f"Cleared: {result}.")
+            messages.success(request, f"Cleared {what}: {result}.")
         return HttpResponseRedirect(reverse("admin:analytics_cache_changelist"))
 
-    def _around(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page of the admin needs."""
+    def _context(self, request: HttpRequest) -> dict[str, Any]:
+        """The context of every page of the admin."""
         return {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
 
 
-def _came_of_it(layer: str | None, gone: int) -> str:
-    """What is known of a clearing: the entries of the shared layer, and that the workers follow."""
-    parts = [] if layer == Layer.L1 else [f"{count(gone)} entries of L2"]
-    parts += [] if layer == Layer.L2 else ["each worker empties its L1 within a second or two"]
+def _result(layer: str | None, deleted: int) -> str:
+    parts = [] if layer == Layer.L1 else [f"{count(deleted)} entries of L2 deleted"]
+    parts += [] if layer == Layer.L2 else ["each worker clears its L1 within two seconds"]
     return ", ".join(parts)
 
 
 def _what(name: str | None, layer: str | None) -> str:
-    """A cache in words."""
-    if name is None:
-        return f"all caches of {layer}" if layer else "all caches"
-    return f"the cache “{name[:100]}” of {layer}" if layer else f"the cache “{name[:100]}” of every layer"
+    caches = "all caches" if name is None else f"the cache “{name[:100]}”"
+    return f"{caches} of {layer}" if layer else caches

@@ -1,4 +1,4 @@
-"""The schedule, as operators see and change it: django-celery-beat's entries, with the last run of each."""
+"""Scheduled jobs: django-celery-beat's periodic tasks, with the last run of each."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,11 @@ from django_celery_beat.models import (
 from kombu.exceptions import OperationalError
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from analytics.dashboard.wording import duration, latency
+from analytics.dashboard.number_format import duration, latency
 from analytics.models import JobRun
 from analytics.schedule import send_entry
-from relay.admin.looks import ModelAdmin
-from relay.admin.showing import isolated
+from relay.admin.base import ModelAdmin
+from relay.admin.formatting import isolated
 
 if TYPE_CHECKING:
     from django.forms import ModelForm, Select
@@ -45,7 +45,7 @@ for _model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask,
 
 
 class JobForm(_Form):
-    """django-celery-beat's form, with fields that look right here."""
+    """django-celery-beat's form with unfold's widgets."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,16 +55,16 @@ class JobForm(_Form):
 
 @admin.register(PeriodicTask)
 class JobAdmin(ModelAdmin[PeriodicTask]):
-    """Jobs by name. What is switched off here stays off: no new version switches it on."""
+    """Jobs by name. A job that an operator disabled stays disabled in new versions."""
 
     form = JobForm
-    list_display = ("name", "enabled", "schedule", "outcome", "ran", "took", "wrong")
+    list_display = ("name", "enabled", "schedule", "outcome", "started", "took", "failure")
     list_filter = ("enabled",)
     search_fields = ("name", "task")
     ordering = ("name",)
     list_per_page = 100
     list_fullwidth = True
-    actions = ("run_selected", "switch_on", "switch_off")
+    actions = ("run_selected", "enable", "disable")
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         ("Schedule", {"fields": ("interval", "crontab", "start_time", "one_off", "last_run_at")}),
@@ -77,6 +77,7 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
         css = {"all": ["relay/admin.css"]}  # noqa: RUF012
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[PeriodicTask, PeriodicTask]":
+        """Django: with the last run's columns as `run_outcome`, `run_started_at`, ..."""
         last = JobRun.objects.filter(job=OuterRef("name")).order_by("-started_at", "-id")
         found = {
             name: Subquery(last.values(name)[:1]) for name in ("outcome", "started_at", "duration_seconds", "error")
@@ -88,36 +89,40 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
         return annotated
 
     def has_run_permission(self, request: HttpRequest) -> bool:
+        """True for operators who may change jobs."""
         return self.has_change_permission(request)
 
     @admin.action(description="Run now", permissions=["run"])
     def run_selected(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
+        """Send each job to the broker once."""
         sent = 0
         try:
             for entry in entries:
                 send_entry(entry)
-                self.log_change(request, entry, "Asked for a run.")
+                self.log_change(request, entry, "Run requested.")
                 sent += 1
         except OperationalError:
-            messages.error(request, f"The broker of the jobs does not answer: {sent} of {len(entries)} were asked for.")
+            messages.error(request, f"The Celery broker does not answer: {sent} of {len(entries)} runs requested.")
         else:
-            messages.success(request, f"{sent} asked for: what comes of it will be in the runs.")
+            messages.success(request, f"{sent} run{'' if sent == 1 else 's'} requested: see Job runs for the outcome.")
 
-    @admin.action(description="Switch on", permissions=["change"])
-    def switch_on(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
-        self._switch(request, entries, True)
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
+        """Let beat run the jobs."""
+        self._set(request, entries, True)
 
-    @admin.action(description="Switch off", permissions=["change"])
-    def switch_off(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
-        self._switch(request, entries, False)
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]") -> None:
+        """Keep beat from running the jobs."""
+        self._set(request, entries, False)
 
-    def _switch(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]", enabled: bool) -> None:
+    def _set(self, request: HttpRequest, entries: "QuerySet[PeriodicTask, PeriodicTask]", enabled: bool) -> None:
         changed = list(entries.exclude(enabled=enabled))
         PeriodicTask.objects.filter(pk__in=[entry.pk for entry in changed]).update(enabled=enabled)
         PeriodicTasks.update_changed()
         for entry in changed:
-            self.log_change(request, entry, "Switched on." if enabled else "Switched off.")
-        messages.success(request, f"{len(changed)} switched {'on' if enabled else 'off'}.")
+            self.log_change(request, entry, "Enabled." if enabled else "Disabled.")
+        messages.success(request, f"{len(changed)} {'enabled' if enabled else 'disabled'}.")
 
     @admin.display(description="schedule")
     def schedule(self, entry: PeriodicTask) -> str:
@@ -129,35 +134,35 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
     @admin.display(description="last run")
     def outcome(self, entry: Any) -> SafeString | str:
         if entry.run_outcome is None:
-            return "has not run"
+            return "never"
         url = f"{reverse('admin:analytics_jobrun_changelist')}?{urlencode({'job': entry.name})}"
         return format_html('<a class="relay-link" href="{}">{}</a>', url, entry.run_outcome)
 
-    @admin.display(description="when")
-    def ran(self, entry: Any) -> str:
+    @admin.display(description="started")
+    def started(self, entry: Any) -> str:
         if entry.run_started_at is None:
             return ""
         return f"{duration((timezone.now() - entry.run_started_at).total_seconds())} ago"
 
-    @admin.display(description="took")
+    @admin.display(description="duration")
     def took(self, entry: Any) -> str:
         return latency(entry.run_duration_seconds) if entry.run_outcome else ""
 
     @admin.display(description="error")
-    def wrong(self, entry: Any) -> SafeString:
+    def failure(self, entry: Any) -> SafeString:
         return isolated(entry.run_error or "", 200)
 
 
 @admin.register(IntervalSchedule)
 class IntervalAdmin(ModelAdmin[IntervalSchedule]):
-    """Every so often."""
+    """Intervals of jobs."""
 
     list_display = ("__str__", "every", "period")
 
 
 @admin.register(CrontabSchedule)
 class CrontabAdmin(ModelAdmin[CrontabSchedule]):
-    """At times of the clock (UTC)."""
+    """Crontab schedules of jobs (UTC)."""
 
     list_display = ("__str__", "human_readable")
     fields = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")

@@ -1,23 +1,27 @@
-"""The admin's side bar: what an operator may see, by what it is for."""
+"""The admin's side bar, and the names of all lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A list of the admin: the model's label, what it is called here, and a symbol of Material Symbols."""
+    """A list of the admin: model label, names of its rows (one, many), and a symbol of Material Symbols."""
 
     model: str
-    title: str
+    singular: str
+    plural: str
     icon: str
 
     def link(self) -> str:
+        """The URL of the list."""
         return reverse(f"admin:{self.model.replace('.', '_')}_changelist")
 
 
@@ -25,44 +29,57 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     (
         "Store",
         (
-            Entry("relay.event", "Events", "forum"),
-            Entry("relay.tag", "Tags", "sell"),
-            Entry("relay.change", "Changes", "format_list_numbered"),
+            Entry("relay.event", "event", "events", "forum"),
+            Entry("relay.tag", "tag", "tags", "sell"),
+            Entry("relay.change", "change", "changes", "format_list_numbered"),
         ),
     ),
     (
         "Insight",
         (
-            Entry("analytics.popularevent", "Popular events", "local_fire_department"),
-            Entry("analytics.trendinghashtag", "Hashtags", "tag"),
-            Entry("analytics.activeauthor", "Active authors", "group"),
-            Entry("analytics.reportedtarget", "Reports", "flag"),
-            Entry("analytics.storegrowth", "Growth", "trending_up"),
+            Entry("analytics.popularevent", "popular event", "popular events", "local_fire_department"),
+            Entry("analytics.trendinghashtag", "hashtag", "hashtags", "tag"),
+            Entry("analytics.activeauthor", "active author", "active authors", "group"),
+            Entry("analytics.reportedtarget", "report", "reports", "flag"),
+            Entry("analytics.storegrowth", "hour", "store growth", "trending_up"),
         ),
     ),
     (
         "Operation",
         (
-            Entry("analytics.cache", "Caches", "memory"),
-            Entry("django_celery_beat.periodictask", "Jobs", "schedule"),
-            Entry("analytics.jobrun", "Runs", "checklist"),
+            Entry("analytics.cache", "cache", "caches", "memory"),
+            Entry("django_celery_beat.periodictask", "job", "jobs", "schedule"),
+            Entry("analytics.jobrun", "job run", "job runs", "checklist"),
         ),
     ),
     (
         "Access",
         (
-            Entry("auth.user", "Users", "person"),
-            Entry("auth.group", "Groups", "shield_person"),
-            Entry("axes.accesslog", "Sign-ins", "login"),
-            Entry("axes.accessattempt", "Failed sign-ins", "gpp_maybe"),
-            Entry("admin.logentry", "Actions", "history"),
+            Entry("auth.user", "user", "users", "person"),
+            Entry("auth.group", "group", "groups", "shield_person"),
+            Entry("axes.accesslog", "sign-in", "sign-ins", "login"),
+            Entry("axes.accessattempt", "failed sign-in", "failed sign-ins", "gpp_maybe"),
+            Entry("admin.logentry", "action", "actions", "history"),
         ),
     ),
 )
 
+APP_NAMES = {"axes": "Access", "auth": "Access", "admin": "Access", "django_celery_beat": "Operation"}
+"""App label -> its name in breadcrumbs, the section of the side bar."""
+
+
+def name_models() -> None:
+    """Give models and apps the names of the side bar, so that headings agree with it. Migrations do not change."""
+    for _, entries in SECTIONS:
+        for entry in entries:
+            options = apps.get_model(entry.model)._meta
+            options.verbose_name, options.verbose_name_plural = entry.singular, entry.plural
+    for label, name in APP_NAMES.items():
+        apps.get_app_config(label).verbose_name = name
+
 
 def sections(request: HttpRequest) -> list[dict[str, Any]]:
-    """What django-unfold shows at the side; lists that the operator may not see are left out."""
+    """django-unfold's SIDEBAR navigation, without the lists that the operator may not see."""
     allowed = {
         model._meta.label_lower: model_admin
         for model, model_admin in admin.site._registry.items()
@@ -75,7 +92,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
     found = [first]
     for title, entries in SECTIONS:
         items = [
-            {"title": entry.title, "icon": entry.icon, "link": entry.link()}
+            {"title": capfirst(entry.plural), "icon": entry.icon, "link": entry.link()}
             for entry in entries
             if entry.model in allowed
         ]

@@ -1,4 +1,4 @@
-"""Popular events: what many different people engaged with in the last seven days."""
+"""Popular events: notes that more than ten people engaged with in the last seven days."""
 
 import time
 from collections.abc import Iterable
@@ -11,41 +11,45 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analytics.admin.viewing import NamedChangeList, ViewAdmin
+from analytics.admin.view_admin import NamedChangeList, ViewAdmin
 from analytics.dashboard.summary import contents
 from analytics.models import PopularEvent
 from analytics.popularity import DAY_SECONDS
-from relay.admin.showing import author_link, isolated, kind_name, one_line, search_link, short, text, when
+from relay.admin.formatting import author_link, format_time, isolated, kind_name, one_line, search_link, short, text
 
 EXCERPT_CHARACTERS = 160
 DAYS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
 
 
 class KindFilter(admin.SimpleListFilter):
-    """Popular events of one kind; those kinds that there are."""
+    """Popular events of one kind. The choices are the kinds of the view."""
 
     title = "kind"
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        """Django: the choices."""
         kinds = PopularEvent.objects.order_by("kind").values_list("kind", flat=True).distinct()
         return [(str(kind), kind_name(kind)) for kind in kinds]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Django: the filtered rows."""
         chosen = self.value()
         return queryset.filter(kind=int(chosen)) if chosen and chosen.isdecimal() and len(chosen) < 6 else queryset
 
 
 class PeriodFilter(admin.SimpleListFilter):
-    """By when the event was created."""
+    """Events created in the last days."""
 
     title = "created in"
     parameter_name = "days"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        """Django: the choices."""
         return DAYS.items()
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Django: the filtered rows."""
         chosen = self.value()
         if chosen not in DAYS:
             return queryset
@@ -53,9 +57,10 @@ class PeriodFilter(admin.SimpleListFilter):
 
 
 class PopularChangeList(NamedChangeList):
-    """Reads the texts of a page's events in one statement."""
+    """Adds `row.content`, None after a deletion, with one query for the page."""
 
     def get_results(self, request: HttpRequest) -> None:
+        """Django: read the rows."""
         super().get_results(request)
         texts = contents([row.event_id for row in self.result_list])
         for row in self.result_list:
@@ -64,12 +69,12 @@ class PopularChangeList(NamedChangeList):
 
 @admin.register(PopularEvent)
 class PopularEventAdmin(ViewAdmin[PopularEvent]):
-    """Ranked by how many people engaged. The texts are those of strangers."""
+    """By number of people. Contents are untrusted text."""
 
     view_name = "popular_events"
     list_display = (
         "rank",
-        "said",
+        "note",
         "author",
         "people",
         "reactions",
@@ -82,12 +87,13 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
     ordering = ("rank",)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Django: the list's class."""
         return PopularChangeList
 
     @admin.display(description="event")
-    def said(self, row: Any) -> SafeString:
+    def note(self, row: Any) -> SafeString:
         if row.content is None:
-            return format_html('<span class="relay-hex">{}</span> (gone)', short(row.event_id))
+            return format_html('<span class="relay-hex">{}</span> (removed)', short(row.event_id))
         shown = one_line(row.content, EXCERPT_CHARACTERS)
         url = reverse("admin:relay_event_change", args=[row.event_id])
         label = isolated(shown, EXCERPT_CHARACTERS) if shown else short(row.event_id)
@@ -101,4 +107,4 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
 
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, row: PopularEvent) -> str:
-        return when(row.created_at)
+        return format_time(row.created_at)

@@ -1,4 +1,4 @@
-"""The log of runs: what each job did, how long it took, and what went wrong."""
+"""The log of job runs: outcome, duration, rows and error."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,22 +8,24 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django_celery_beat.models import PeriodicTask
 
-from analytics.dashboard.wording import count, latency
+from analytics.dashboard.number_format import count, latency
 from analytics.models import JobRun
+from relay.admin.formatting import isolated
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.admin.showing import isolated
 
 
 class JobFilter(admin.SimpleListFilter):
-    """Runs of one entry of the schedule. The log itself is not read for its names."""
+    """Runs of one job. The choices come from the schedule, not from the log."""
 
     title = "job"
     parameter_name = "job"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        """Django: the choices."""
         return [(name, name) for name in PeriodicTask.objects.order_by("name").values_list("name", flat=True)]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Django: the filtered rows."""
         return queryset.filter(job=self.value()) if self.value() else queryset
 
 
@@ -31,11 +33,11 @@ class JobFilter(admin.SimpleListFilter):
 class JobRunAdmin(ReadOnlyAdmin[JobRun]):
     """Newest first, read-only."""
 
-    list_display = ("started_at", "job", "outcome", "took", "counted", "wrong", "instance")
+    list_display = ("started_at", "job", "outcome", "took", "counted", "failure", "instance")
     list_display_links = None
     list_filter = (JobFilter, "outcome")
 
-    @admin.display(description="took", ordering="duration_seconds")
+    @admin.display(description="duration", ordering="duration_seconds")
     def took(self, run: JobRun) -> str:
         return latency(run.duration_seconds)
 
@@ -44,5 +46,5 @@ class JobRunAdmin(ReadOnlyAdmin[JobRun]):
         return count(run.rows)
 
     @admin.display(description="error")
-    def wrong(self, run: JobRun) -> SafeString:
+    def failure(self, run: JobRun) -> SafeString:
         return isolated(run.error, 300)

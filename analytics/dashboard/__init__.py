@@ -1,4 +1,4 @@
-"""The first page of the admin: what happens now, and what happened in the last hour, day and month.
+"""The dashboard, the admin's index page: live figures, and charts of the last hour, day and month.
 
-Rule: a page costs a few look-ups however much is stored, and shows what it can when the cache or a view is away.
+Rule: a few index look-ups however many events are stored; missing servers and views leave gaps, not errors.
 """

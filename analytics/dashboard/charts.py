@@ -1,4 +1,4 @@
-"""The charts of the page: which columns of the minute history they draw, over an hour, a day or a month."""
+"""The charts of the dashboard, made of the minute history: an hour, a day or a month."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from analytics.models import Minute
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A time that charts cover: `name` is a key of analytics.history.PERIODS, `label` a format of strftime."""
+    """`name`: a key of analytics.history.PERIODS; `label`: the strftime format of the axis."""
 
     name: str
     title: str
@@ -32,20 +32,21 @@ assert PERIODS.keys() == STEPS.keys()
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart: a field of Point, its label, and what its values are multiplied by."""
+    """One line of a chart: a field of Point, its label, and a factor for its values."""
 
     field: str
     label: str
     factor: float = 1.0
 
     def value(self, point: Point) -> float | None:
+        """The scaled value, rounded to 3 digits; None for a gap."""
         found = getattr(point, self.field)
         return None if found is None else round(float(found) * self.factor, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart of the page."""
+    """A chart and its lines."""
 
     name: str
     title: str
@@ -57,7 +58,7 @@ CHARTS = (
     Chart(
         "rates",
         "Events and queries",
-        "a second",
+        "per second",
         (Line("events_per_second", "events"), Line("queries_per_second", "queries")),
     ),
     Chart(
@@ -78,15 +79,15 @@ CHARTS = (
         (
             Line("cpu_percent", "CPU, % of a core"),
             Line("pool_used", "database connections"),
-            Line("jobs_waiting", "jobs waiting"),
-            Line("position_lag_seconds", "lag, s"),
+            Line("jobs_waiting", "jobs queued"),
+            Line("position_lag_seconds", "replication lag, s"),
         ),
     ),
 )
 
 
 def series(period: Period, now: datetime) -> dict[str, Any]:
-    """What the page's script draws: `labels`, and for each chart its lines with a value or null for each label."""
+    """As history.js reads it: `labels`, and for each chart its lines with a value or None for each label."""
     found = points(period.name, now)
     return {
         "period": period.name,
@@ -101,5 +102,5 @@ def series(period: Period, now: datetime) -> dict[str, Any]:
 
 
 def newest() -> Minute | None:
-    """The last minute that was written; None with an empty history."""
+    """The newest row of the minute history; None if it is empty."""
     return Minute.objects.order_by("-minute").first()

@@ -1,4 +1,4 @@
-"""The first page of the admin, and the two addresses that its script asks."""
+"""The dashboard, and the two JSON endpoints of its script."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -10,26 +10,26 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from analytics.dashboard import charts, reading
+from analytics.dashboard import charts, sources
 from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import BAD, Live, Row, live
-from analytics.dashboard.reading import LastRun
+from analytics.dashboard.number_format import count, duration, latency
+from analytics.dashboard.sources import LastRun
 from analytics.dashboard.summary import popular, top_kinds
-from analytics.dashboard.wording import count, duration, latency
 from analytics.history import jobs_waiting
 from analytics.models import JobRun
 
 PERMISSION = "analytics.view_minute"
-"""Who may see the dashboard; other operators see the list of what they may."""
+"""Permission to see the dashboard; other operators see Django's index."""
 
 
 def may_see(request: HttpRequest) -> bool:
-    """Whether the operator of `request` may see the dashboard."""
+    """True if the operator of `request` may see the dashboard."""
     return admin.site.has_permission(request) and request.user.has_perm(PERMISSION)
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """django-unfold's DASHBOARD_CALLBACK: what the template of the first page shows."""
+    """django-unfold's DASHBOARD_CALLBACK: the context of admin/index.html."""
     if not may_see(request):
         return context
     now = live_now()
@@ -53,20 +53,20 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def live_now() -> Live:
-    """What happens now, with the last runs of the jobs."""
-    now = live(reading.board_now(), jobs_waiting(), charts.newest(), time.time())
-    now.tables["jobs"] = job_rows(reading.last_runs(), timezone.now())
+    """The live figures and tables, with the last run of each job."""
+    now = live(sources.current_board(), jobs_waiting(), charts.newest(), time.time())
+    now.tables["jobs"] = job_rows(sources.last_runs(), timezone.now())
     return now
 
 
 def job_rows(last_runs: Iterable[LastRun], now: datetime) -> list[Row]:
-    """The schedule with the last run of each entry, as texts: job, outcome, how long ago, how long it took, rows."""
+    """A row for each scheduled job: name, outcome of its last run, its age, duration and rows."""
     return [_job_row(last.job, last.run, now) for last in last_runs]
 
 
 def _job_row(job: str, run: JobRun | None, now: datetime) -> Row:
     if run is None:
-        return Row(job, [job, "has not run", "", "", ""])
+        return Row(job, [job, "never", "", "", ""])
     ago = f"{duration((now - run.started_at).total_seconds())} ago"
     cells = [job, run.outcome, ago, latency(run.duration_seconds), count(run.rows)]
     return Row(job, cells, BAD if run.outcome in (run.Outcome.FAILED, run.Outcome.KILLED) else "")
@@ -75,8 +75,8 @@ def _job_row(job: str, run: JobRun | None, now: datetime) -> Row:
 View = Callable[[HttpRequest], HttpResponse]
 
 
-def for_operators(view: View) -> View:
-    """403 as JSON for whoever may not see the dashboard: a script cannot follow a redirect to the sign-in page."""
+def operators_only(view: View) -> View:
+    """Decorator: 403 as JSON without the permission, because a script cannot follow a redirect to the sign-in."""
 
     @wraps(view)
     def guarded(request: HttpRequest) -> HttpResponse:
@@ -87,14 +87,14 @@ def for_operators(view: View) -> View:
     return guarded
 
 
-@for_operators
+@operators_only
 def figures(_request: HttpRequest) -> HttpResponse:
     """200 with `analytics.dashboard.live.Live` as JSON."""
     return JsonResponse(live_now().as_json())
 
 
-@for_operators
-def past(request: HttpRequest) -> HttpResponse:
+@operators_only
+def history(request: HttpRequest) -> HttpResponse:
     """200 with the series of `?period=` hour, day or month; 404 for another."""
     period = charts.PERIODS.get(request.GET.get("period", "hour"))
     if period is None:

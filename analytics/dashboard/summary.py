@@ -1,4 +1,4 @@
-"""Short lists of the first page: popular notes and the kinds of the last day. An empty view gives an empty list."""
+"""The dashboard's lists of popular notes and frequent kinds; empty if the materialized view is."""
 
 import json
 import time
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from django.db.models import Sum
 
-from analytics.dashboard.wording import count
+from analytics.dashboard.number_format import count
 from analytics.models import EventsByKindAndHour, PopularEvent
 from analytics.popularity import DAY_SECONDS
-from relay.admin.showing import kind_name
+from relay.admin.formatting import kind_name
 from relay.models import Event
 
 OTHER_KINDS = -1
-"""Stands in the view for all kinds that are not among the most frequent."""
+"""The view's number for all kinds that are not among the most frequent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A popular note; `content` is hostile text, empty when the note is gone."""
+    """A popular note; `content`: untrusted text, "" after a deletion."""
 
     row: PopularEvent
     content: str
@@ -27,7 +27,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How many events of a kind there are, as a text, and their share of the most frequent kind's in percent."""
+    """A kind, its number of events (formatted), and that number in percent of the most frequent kind's."""
 
     name: str
     events: str
@@ -35,19 +35,19 @@ class Kind:
 
 
 def contents(ids: Sequence[str]) -> dict[str, str]:
-    """The content of stored events by id (hex), hostile text; those that are gone are missing."""
+    """Id (hex) -> content, untrusted text; events no longer stored are missing."""
     return {event.id: str(json.loads(event.json)["content"]) for event in Event.objects.filter(id__in=ids)}
 
 
 def popular(most: int) -> list[Note]:
-    """The most popular notes with their texts."""
+    """The `most` popular notes, by rank."""
     rows = list(PopularEvent.objects.order_by("rank")[:most])
     texts = contents([row.event_id for row in rows])
     return [Note(row, texts.get(row.event_id, "")) for row in rows]
 
 
 def top_kinds(most: int) -> list[Kind]:
-    """The kinds of which most events were created in the last 24 hours."""
+    """The `most` frequent kinds of the last 24 hours (by created_at)."""
     since = int(time.time()) - DAY_SECONDS
     found = (
         EventsByKindAndHour.objects.filter(hour__gt=since)
@@ -58,6 +58,6 @@ def top_kinds(most: int) -> list[Kind]:
     counted = [(int(kind), int(total)) for kind, total in found]
     highest = max((total for _, total in counted), default=1)
     return [
-        Kind("all others" if kind == OTHER_KINDS else kind_name(kind), count(total), round(100 * total / highest))
+        Kind("others" if kind == OTHER_KINDS else kind_name(kind), count(total), round(100 * total / highest))
         for kind, total in counted
     ]

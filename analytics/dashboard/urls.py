@@ -1,8 +1,8 @@
-"""What the script of the first page asks, under the admin's path: so the admin's policy and session hold."""
+"""The dashboard's JSON endpoints, below /admin/ so that its session and CSP apply."""
 
 from django.urls import path
 
-from analytics.dashboard.page import figures, past
+from analytics.dashboard.page import figures, history
 
 app_name = "dashboard"
-urlpatterns = [path("figures/", figures, name="figures"), path("history/", past, name="history")]
+urlpatterns = [path("figures/", figures, name="figures"), path("history/", history, name="history")]

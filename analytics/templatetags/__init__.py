@@ -1,1 +1,1 @@
-"""What the templates of the admin need beside Django."""
+"""Template tags."""

@@ -1,1 +1,1 @@
-"""HTTP answers of the analytics: one module for each."""
+"""HTTP views of the analytics."""

@@ -1,8 +1,4 @@
-"""`GET /api/popular`: the popular events as JSON, for clients that want a page of what people talk about.
-
-Rule: a request costs the database nothing most of the time: an answer is kept for some seconds by each process, for
-the few questions there are, and clients and proxies are told how long they may keep theirs.
-"""
+"""`GET /api/popular`: popular events as JSON. Each process caches its few possible answers for some seconds."""
 
 import threading
 import time
@@ -14,20 +10,20 @@ from django.http import HttpRequest, HttpResponse
 
 from analytics.popular import PERIODS, Popular, popular, refreshed_at
 from analytics.popularity import POPULAR_KINDS
-from relay.views.api import BadQuestion, answer, refusal, refuse_others
-from relay.views.cors import unless_it_reads
+from relay.views.api import BadParameter, error_response, json_response, reject_unknown_parameters
+from relay.views.cors import answer_other_methods
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
 MAX_AGE_SECONDS: Final = 60
 KEPT_SECONDS: Final = 10.0
-"""An answer is not made more often than this; an event that was removed may be in it so long."""
+"""Age limit of cached rows; a removed event may be shown for as long."""
 
 Question = tuple[int, str, int]
 
 
 class Rows(NamedTuple):
-    """What the view held at `read_at` (monotonic), as JSON: when it was refreshed, and each event."""
+    """The view's rows at `read_at` (monotonic seconds); time of refresh and events as JSON."""
 
     read_at: float
     refreshed_at: bytes
@@ -35,7 +31,7 @@ class Rows(NamedTuple):
 
 
 class Answers:
-    """The popular events as last read for each kind and period, which answer any limit: a few pages at most."""
+    """A cache of MAX_LIMIT events for each kind and period, which answers any limit."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], Rows] = {}
@@ -53,7 +49,7 @@ class Answers:
         )
 
     def _rows(self, kind: int, period: str) -> Rows:
-        with self._lock:  # whoever comes while one asks the database waits for that answer
+        with self._lock:  # concurrent requests share one query
             rows = self._kept.get((kind, period))
             if rows is None or time.monotonic() - rows.read_at > KEPT_SECONDS:
                 events = [msgspec.json.encode(_shown(one)) for one in popular(kind, period, MAX_LIMIT)]
@@ -62,49 +58,49 @@ class Answers:
             return rows
 
     def clear(self) -> None:
-        """Forget all."""
+        """Empty the cache."""
         with self._lock:
             self._kept.clear()
 
 
 answers = Answers()
-"""Those of this process."""
+"""The cache of this process."""
 
 
 def popular_events(request: HttpRequest) -> HttpResponse:
-    """200 with the events, 304 for who has them; 400 names a wrong parameter; 503 while the database is away.
+    """200 with the events, or 304 (ETag); 400: invalid parameter; 503: the database does not answer.
 
-    Parameters: `kind` (1), `period` (hour, day, week: how old a note may be; week), `limit` (1 to 100; 20).
+    Parameters and defaults: `kind` (1), `period` (maximum age: hour, day or week), `limit` (1 to 100; 20).
     """
-    if (other := unless_it_reads(request)) is not None:
+    if (other := answer_other_methods(request)) is not None:
         return other
     try:
         body = answers.get(question(request.GET.dict()))
-    except BadQuestion as error:
-        return refusal(400, str(error))
+    except BadParameter as error:
+        return error_response(400, str(error))
     except OperationalError:
-        return refusal(503, "the database does not answer; try again later", retry_after_seconds=1)
-    return answer(request, body, f"public, max-age={MAX_AGE_SECONDS}")
+        return error_response(503, "the database does not answer; try again later", retry_after_seconds=1)
+    return json_response(request, body, f"public, max-age={MAX_AGE_SECONDS}")
 
 
 def question(given: dict[str, str]) -> Question:
-    """The parameters, checked. Raises BadQuestion."""
-    refuse_others(given, {"kind", "period", "limit"}, "there are kind, period and limit")
+    """Validate the query parameters: kind, period, limit. Raises BadParameter."""
+    reject_unknown_parameters(given, {"kind", "period", "limit"}, "known are kind, period and limit")
     kind = _number("kind", given.get("kind", str(POPULAR_KINDS[0])))
     if kind not in POPULAR_KINDS:
-        raise BadQuestion(f"kind must be one of {', '.join(map(str, POPULAR_KINDS))}")
+        raise BadParameter(f"kind must be one of {', '.join(map(str, POPULAR_KINDS))}")
     period = given.get("period", "week")
     if period not in PERIODS:
-        raise BadQuestion(f"period must be one of {', '.join(PERIODS)}")
+        raise BadParameter(f"period must be one of {', '.join(PERIODS)}")
     limit = _number("limit", given.get("limit", str(DEFAULT_LIMIT)))
     if not 1 <= limit <= MAX_LIMIT:
-        raise BadQuestion(f"limit must be from 1 to {MAX_LIMIT}")
+        raise BadParameter(f"limit must be from 1 to {MAX_LIMIT}")
     return kind, period, limit
 
 
 def _number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise BadQuestion(f"{name} must be a whole number")
+        raise BadParameter(f"{name} must be a whole number")
     return int(text)
 
 

@@ -1,8 +1,8 @@
-"""The operator's view of the relay, in Django's admin with django-unfold's looks.
+"""The relay's tables, users and logs in Django's admin (django-unfold).
 
-Rule: what the relay stores is read-only here, and no page counts a large table or reads it whole.
+Rules: the relay's tables are read-only here; no page counts or scans a large table.
 """
 
-from relay.admin import accounts, changes, events, signins, tags, trail
+from relay.admin import accounts, action_log, changes, events, signins, tags
 
-__all__ = ["accounts", "changes", "events", "signins", "tags", "trail"]
+__all__ = ["accounts", "action_log", "changes", "events", "signins", "tags"]

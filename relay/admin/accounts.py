@@ -1,4 +1,4 @@
-"""The operators themselves: Django's users and groups with the forms that look right here."""
+"""Django's users and groups, with unfold's forms."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     _UserAdmin = DjangoUserAdmin[User]
     _GroupAdmin = DjangoGroupAdmin
 else:
-    from relay.admin.looks import ModelAdmin
+    from relay.admin.base import ModelAdmin
 
     class _UserAdmin(DjangoUserAdmin, ModelAdmin):
         pass
@@ -27,7 +27,7 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(_UserAdmin):
-    """Who may sign in here."""
+    """Operators who may sign in."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -36,4 +36,4 @@ class UserAdmin(_UserAdmin):
 
 @admin.register(Group)
 class GroupAdmin(_GroupAdmin):
-    """Permissions that several operators share."""
+    """Permissions of several operators."""

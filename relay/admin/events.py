@@ -1,4 +1,4 @@
-"""Stored events: a list that is searched by index walks, and a page for each."""
+"""Stored events: a list searched by index scans, and a page for each event."""
 
 import json
 from typing import Any
@@ -9,23 +9,23 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from relay.admin.filters import KindFilter, TimeFilter, time_range
-from relay.admin.matching import matching
-from relay.admin.readonly import StoreAdmin
-from relay.admin.responses import address_of, author_names, response_links
-from relay.admin.search import HEX_KEY, BadSearch, parse_search
-from relay.admin.showing import (
+from relay.admin.formatting import (
     author_link,
     block,
     event_link,
+    format_time,
     hex_and_name,
     isolated,
     kind_name,
     one_line,
     search_link,
     text,
-    when,
     with_visible_formatting,
 )
+from relay.admin.matching import matching
+from relay.admin.readonly import StoreAdmin
+from relay.admin.responses import address_of, author_names, response_links
+from relay.admin.search import HEX_KEY, BadSearch, parse_search
 from relay.models import Event
 from relay.storage.browse import Events
 
@@ -35,7 +35,7 @@ SHOWN_TAGS = 500
 
 @admin.register(Event)
 class EventAdmin(StoreAdmin[Event]):
-    """Read-only: an event is what its author signed."""
+    """Read-only: a changed event would lose its signature."""
 
     list_display = ("created", "kind_named", "author", "excerpt")
     list_filter = (KindFilter, TimeFilter)
@@ -56,9 +56,9 @@ class EventAdmin(StoreAdmin[Event]):
     readonly_fields = fields
 
     def get_search_results(self, request: HttpRequest, queryset: Events, search_term: str) -> tuple[Events, bool]:
-        """What the text asks for; nothing, and a message, when it asks for nothing that can be found."""
+        """The matching events; none and an error message for a text that is not a search."""
         try:
-            # The range beside the list bounds the walk of a tag too.
+            # The time filter bounds the scan of a tag as well.
             search = parse_search(search_term).within(*time_range(request.GET))
             return matching(queryset, search), False
         except BadSearch as error:
@@ -67,7 +67,7 @@ class EventAdmin(StoreAdmin[Event]):
 
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, event: Event) -> str:
-        return when(event.created_at)
+        return format_time(event.created_at)
 
     @admin.display(description="kind")
     def kind_named(self, event: Event) -> str:
@@ -93,12 +93,12 @@ class EventAdmin(StoreAdmin[Event]):
 
     @admin.display(description="replies and reactions")
     def responses(self, event: Event) -> SafeString:
-        """How many events name this one, each kind a link to them; the newest 1,000 are looked at."""
+        """Counts by kind of the events that reference this one, among the newest 1,000, with links."""
         return response_links(event.id, address_of(event, _decoded(event)["tags"]))
 
     @admin.display(description="expires (UTC)")
     def expires(self, event: Event) -> str:
-        return "never" if event.expires_at is None else when(event.expires_at)
+        return "never" if event.expires_at is None else format_time(event.expires_at)
 
     @admin.display(description="content")
     def excerpt(self, event: Event) -> SafeString:
@@ -127,12 +127,12 @@ def _decoded(event: Event) -> dict[str, Any]:
 
 
 def _tag_row(tag: list[str]) -> tuple[str, str, str]:
-    """Name, value and the rest of a tag; the value is a link where an index can follow it."""
+    """Name, value and the rest of a tag; the value is a link where an index can find it."""
     name, value, *rest = [*tag, "", ""][: max(2, len(tag))]
-    return text(name, 100), _followed(name, value), text(", ".join(rest), 500)
+    return text(name, 100), _value_link(name, value), text(", ".join(rest), 500)
 
 
-def _followed(name: str, value: str) -> str:
+def _value_link(name: str, value: str) -> str:
     if name in ("e", "q") and HEX_KEY.fullmatch(value):
         return event_link(value)
     if name == "p" and HEX_KEY.fullmatch(value):

@@ -1,4 +1,4 @@
-"""The filters beside the list of events: a kind, and a range of time."""
+"""The filters of the list of events: kind and time range."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from relay.storage.browse import Events
 
 
 class InputFilter(ListFilter):
-    """A filter of input fields. `inputs`: parameter -> (type of the input, its label)."""
+    """A filter made of input fields. `inputs`: query parameter -> (HTML input type, label)."""
 
     template = "admin/relay/filter_inputs.html"
     inputs: dict[str, tuple[str, str]]
@@ -28,25 +28,28 @@ class InputFilter(ListFilter):
                 self.used_parameters[name] = text
 
     def has_output(self) -> bool:
+        """Django: always shown."""
         return True
 
     def expected_parameters(self) -> list[str | None]:
+        """Django: the query parameters."""
         return list(self.inputs)
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Django: one dictionary for each input field of the template."""
         for name, (kind, label) in self.inputs.items():
             yield {"name": name, "type": kind, "label": label, "value": self.used_parameters.get(name, "")}
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Those that fit; none, and a message, when what was entered cannot be read."""
+        """Django: the filtered events; none and an error message for invalid input."""
         try:
-            return self.narrowed(queryset, {name: str(value) for name, value in self.used_parameters.items()})
+            return self.filtered(queryset, {name: str(value) for name, value in self.used_parameters.items()})
         except BadSearch as error:
             messages.error(request, str(error))
             return queryset.none()
 
-    def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
-        """Those of `events` that fit what was entered. Raises BadSearch."""
+    def filtered(self, events: Events, entered: dict[str, str]) -> Events:
+        """The `events` that match the input (parameter -> text). Raises BadSearch."""
         raise NotImplementedError
 
 
@@ -56,21 +59,23 @@ class KindFilter(InputFilter):
     title = "kind"
     inputs = {"kind": ("number", "Kind, for example 1")}  # noqa: RUF012
 
-    def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
+    def filtered(self, events: Events, entered: dict[str, str]) -> Events:
+        """As InputFilter."""
         return events.filter(kind=kind_number(entered["kind"])) if entered else events
 
 
 class TimeFilter(InputFilter):
-    """Events created in a range of time, both ends included."""
+    """Events created in a time range, both ends included."""
 
     title = "time (UTC)"
     inputs = {"since": ("datetime-local", "From"), "until": ("datetime-local", "To")}  # noqa: RUF012
 
-    def narrowed(self, events: Events, entered: dict[str, str]) -> Events:
+    def filtered(self, events: Events, entered: dict[str, str]) -> Events:
+        """As InputFilter."""
         return between(events, *time_range(entered))
 
 
 def time_range(entered: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """The range of TimeFilter's inputs in Unix seconds. Raises BadSearch."""
+    """TimeFilter's inputs as (since, until) in Unix seconds, None for an empty one. Raises BadSearch."""
     since, until = entered.get("since"), entered.get("until")
     return moment(since) if since else None, moment(until, is_end=True) if until else None

@@ -1,6 +1,6 @@
-"""What happens to whoever guesses passwords: after a few failures an address is locked out for a while (django-axes).
+"""Lock-out after failed sign-ins (django-axes).
 
-Rule: an address is locked out, never a name, so that no stranger can keep an operator out.
+Rule: IP addresses are locked out, never user names: otherwise anyone could lock out an operator.
 """
 
 from datetime import timedelta
@@ -13,13 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 SUBSCRIBER_PREFIX = 64
-"""Of IPv6 one subscriber has at least a /64, and so 2^64 addresses to guess from."""
+"""An IPv6 subscriber has at least a /64."""
 
 
 def network_of(request: HttpRequest) -> str | None:
-    """What a lock-out counts by: the client's address, of IPv6 the first of its /64. None: a Unix socket's client.
+    """The key of a lock-out: the client's IPv4 address or IPv6 /64 network. None for a Unix socket.
 
-    REMOTE_ADDR is the client's own: the server takes it from X-Forwarded-For when RELAY_TRUSTED_PROXIES says so.
+    REMOTE_ADDR is the client's address: uvicorn takes it from X-Forwarded-For of RELAY_TRUSTED_PROXIES.
     """
     try:
         address = ip_address(request.META.get("REMOTE_ADDR") or "")
@@ -33,22 +33,22 @@ def network_of(request: HttpRequest) -> str | None:
 
 
 def locked_out(request: HttpRequest, *_unused: Any) -> HttpResponse:
-    """429 with a page that says what has happened, and when to try again."""
-    patience: timedelta = settings.AXES_COOLOFF_TIME
+    """429 with a page and Retry-After."""
+    remaining: timedelta = settings.AXES_COOLOFF_TIME
     context = {
         **admin.site.each_context(request),
         "title": "Locked out",
         "failures": settings.AXES_FAILURE_LIMIT,
-        "patience": _spoken(patience),
+        "remaining": _in_words(remaining),
     }
     response = render(request, "admin/locked_out.html", context, status=429)
-    response["Retry-After"] = str(int(patience.total_seconds()))
+    response["Retry-After"] = str(int(remaining.total_seconds()))
     response["Cache-Control"] = "no-store"
     return response
 
 
-def _spoken(duration: timedelta) -> str:
-    """A duration as one says it, rounded up."""
+def _in_words(duration: timedelta) -> str:
+    """Seconds, or minutes rounded up."""
     seconds = int(duration.total_seconds())
     if seconds < 120:
         return f"{seconds} seconds"

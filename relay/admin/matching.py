@@ -1,4 +1,4 @@
-"""The events that a search asks for (relay.admin.search), as a query that walks one index."""
+"""Turns a search (relay.admin.search) into a query that scans one index."""
 
 from relay.admin.search import Search
 from relay.models import Event
@@ -6,9 +6,9 @@ from relay.storage.browse import Events, newest_version, with_tag
 
 
 def matching(events: Events, search: Search) -> Events:
-    """Those of `events` that the search asks for."""
+    """The `events` that match the search."""
     if search.key is not None:
-        # Asked beforehand, because no single index answers "id or author" in order.
+        # A query of its own, because no single index answers "id or author" in order.
         is_id = Event.objects.filter(id=search.key).exists()
         events = events.filter(id=search.key) if is_id else events.filter(pubkey=search.key)
     if search.address is not None:
@@ -20,7 +20,7 @@ def matching(events: Events, search: Search) -> Events:
 
 
 def between(events: Events, since: int | None, until: int | None) -> Events:
-    """Those of `events` that were created from `since` to `until` (Unix seconds, None: no bound)."""
+    """The `events` created from `since` to `until` (Unix seconds, None: no bound)."""
     if since is not None:
         events = events.filter(created_at__gte=since)
     return events if until is None else events.filter(created_at__lte=until)

@@ -1,4 +1,4 @@
-"""Pages of a list that nobody counts: each knows whether there is a next one, and there is an end to turning them."""
+"""Pagination without COUNT(*): a page knows whether another follows; the number of pages is bounded."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from relay.protocol.errors import Failed
 from relay.storage.browse import rows_in_time
 
 MAX_PAGES = 100
-"""A page is found by skipping those before it; beyond these a search by time is asked for."""
+"""OFFSET reads the pages before; beyond this the operator is asked to search by time."""
 
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ else:
 
 
 class NewestPaginator(_Paginator):
-    """Reads one row more than a page shows, to know whether another follows. `count` is a pretence for the admin."""
+    """Reads one row more than a page shows, to know whether another follows."""
 
     template_name = "admin/relay/pagination.html"
 
@@ -32,14 +32,16 @@ class NewestPaginator(_Paginator):
 
     @property
     def count(self) -> int:
+        """Django: an upper bound, because rows are not counted."""
         return self.per_page * MAX_PAGES
 
     @property
     def num_pages(self) -> int:
+        """Django: the maximum."""
         return MAX_PAGES
 
     def page(self, number: int | str) -> "Page[Any]":
-        """The rows of page `number`, read now; empty, and `timed_out`, when the database took too long."""
+        """The rows of page `number`; empty, with `timed_out` set, after a query timeout."""
         number = self.validate_number(number)
         start = (number - 1) * self.per_page
         asked: Any = self.object_list
@@ -53,10 +55,10 @@ class NewestPaginator(_Paginator):
 
 
 class NewestChangeList(ChangeList):
-    """A list in the one order that its index has, or that order turned round."""
+    """A list in the order of its index, or in reverse."""
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[str | Combinable]:
-        """What the model says; reversed when its column is clicked."""
+        """The model's ordering; reversed when its column is clicked."""
         chosen = self.params.get("o", "")
         newest_first = [str(field) for field in self.model._meta.ordering or ()]
         if not chosen or chosen.startswith("-"):
@@ -64,7 +66,7 @@ class NewestChangeList(ChangeList):
         return [field[1:] if field.startswith("-") else f"-{field}" for field in newest_first]
 
     def get_results(self, request: HttpRequest) -> None:
-        """One page, and nothing counted."""
+        """Read one page without counting."""
         paginator: Any = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
         try:
             self.result_list = paginator.page(self.page_num).object_list
@@ -72,12 +74,10 @@ class NewestChangeList(ChangeList):
             raise IncorrectLookupParameters from None
         self.paginator = paginator
         self.result_count = len(self.result_list)
-        self.full_result_count = self.result_count  # so that none is shown
+        self.full_result_count = self.result_count  # hides the count
         self.show_full_result_count = False
         self.show_admin_actions = False
         self.can_show_all = False
         if paginator.timed_out:
-            messages.warning(
-                request, "This search took too long and was given up: add a kind, an author or a shorter time."
-            )
+            messages.warning(request, "The search took too long: add a kind, an author or a shorter time range.")
         self.multi_page = paginator.has_more or self.page_num > 1

@@ -1,7 +1,4 @@
-"""What lists have in common that nobody writes by hand, those of the relay's own tables among them.
-
-Rule: nothing can be added or changed, and of the relay's own tables nothing is counted or read whole.
-"""
+"""Base classes of read-only lists. Rule: the relay's own tables are neither counted nor scanned."""
 
 from typing import Any, TypeVar
 
@@ -10,14 +7,14 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
 from django.http import HttpRequest
 
-from relay.admin.looks import ModelAdmin
+from relay.admin.base import ModelAdmin
 from relay.admin.paging import NewestChangeList, NewestPaginator
 
 M = TypeVar("M", bound=Model)
 
 
 class RecordAdmin(ModelAdmin[M]):
-    """Records that the software keeps: adds and changes nothing; who may delete them may do so."""
+    """Records written by the software: no adding or changing; deleting takes Django's permission."""
 
     list_per_page = 50
     list_fullwidth = True
@@ -27,31 +24,35 @@ class RecordAdmin(ModelAdmin[M]):
         css = {"all": ["relay/admin.css"]}  # noqa: RUF012
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Django: never."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Django: never."""
         return False
 
 
 class ReadOnlyAdmin(RecordAdmin[M]):
-    """Lists and shows; adds, changes and deletes nothing."""
+    """No adding, changing or deleting."""
 
     actions = None
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Django: never."""
         return False
 
 
 class StoreAdmin(ReadOnlyAdmin[M]):
-    """The relay's own tables, which are large: a list is a walk of one index, a page at a time."""
+    """The relay's own large tables: a list is an index scan of one page."""
 
     paginator = NewestPaginator
     show_facets = ShowFacets.NEVER
     list_filter_submit = True
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Django: the list's class."""
         return NewestChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """The filters' own parameters, and no condition by hand in the address: no index might answer it."""
+        """Django: only the parameters of the filters, because other conditions may have no index."""
         return any(lookup in getattr(chosen, "inputs", ()) for chosen in self.list_filter)

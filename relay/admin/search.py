@@ -1,14 +1,14 @@
-"""What an operator may type to find events: exact, and always the walk of one index.
+"""The search syntax of the list of events. Every search is exact and scans one index.
 
 64 hex digits              an event's id, or an author's key
 npub1...  nprofile1...     an author
 note1...  nevent1...       an event
 naddr1...                  the newest version of a replaceable or addressable event
-id:...  author:...         the one or the other alone, in any of these forms
+id:...  author:...         only an event, only an author, in any of these forms
 kind:1                     a kind
 t:bitcoin  t:"two words"   a single-letter tag with this value; one at most. p:npub1..., e:note1...
 since:2026-01-31  until:2026-01-31T12:00  until:1767225600
-                           a day, a time (UTC) or Unix seconds; both ends belong to the range
+                           a day, a time (UTC) or Unix seconds; both ends are included
 """
 
 import re
@@ -22,12 +22,12 @@ _TERM = re.compile(r'([^\s:"]+):"([^"]*)"|(\S+)')
 
 
 class BadSearch(ValueError):
-    """A text that names nothing that can be searched for; its message tells the operator what to write instead."""
+    """An invalid search; the message tells the operator what to write instead."""
 
 
 @dataclass(slots=True)
 class Search:
-    """What was asked for; None where nothing was. Times are Unix seconds, `tag` is the letter and the value joined."""
+    """A parsed search; None for what it does not restrict. Times in Unix seconds; `tag`: letter and value joined."""
 
     key: str | None = None  # an id or an author
     id: str | None = None
@@ -39,14 +39,14 @@ class Search:
     address: tuple[str, int, str] | None = None  # author, kind and identifier
 
     def within(self, since: int | None, until: int | None) -> "Search":
-        """This search, of a range of time that is no wider than the given one."""
+        """This search with its time range intersected with another one."""
         starts = [bound for bound in (self.since, since) if bound is not None]
         ends = [bound for bound in (self.until, until) if bound is not None]
         return replace(self, since=max(starts, default=None), until=min(ends, default=None))
 
 
 def parse_search(text: str) -> Search:
-    """The search that `text` describes. Raises BadSearch."""
+    """Parse a search. Raises BadSearch."""
     search = Search()
     for name, quoted, plain in _TERM.findall(text):
         if name:
@@ -71,7 +71,7 @@ def _take_name(search: Search, text: str) -> None:
 
 
 def named(text: str) -> nip19.Name:
-    """What a NIP-19 name names. Raises BadSearch."""
+    """Decode a NIP-19 entity. Raises BadSearch."""
     try:
         return nip19.decode(text)
     except nip19.NotAName as error:
@@ -96,7 +96,7 @@ def _take(search: Search, name: str, value: str) -> None:
 
 
 def _plain_key(text: str, part: str) -> str:
-    """The id or author (`part`) that a name or 64 hex digits give. Raises BadSearch."""
+    """The id or author (`part`) of a NIP-19 entity or 64 hex digits. Raises BadSearch."""
     if not nip19.is_name(text):
         return hex_key(text)
     key = getattr(named(text), part)
@@ -106,7 +106,7 @@ def _plain_key(text: str, part: str) -> str:
 
 
 def _tag_value(value: str) -> str:
-    """As it stands in a tag: events and authors in hex, whichever way they were written."""
+    """A tag's value, with NIP-19 entities converted to hex or an address."""
     if not nip19.is_name(value):
         return value
     name = named(value)
@@ -116,7 +116,7 @@ def _tag_value(value: str) -> str:
 
 
 def tag_of(letter: str, value: str) -> str:
-    """Letter and value joined, as an index knows a tag. Raises BadSearch."""
+    """Letter and value joined, as in the tag index. Raises BadSearch."""
     if not (len(letter) == 1 and letter.isascii() and letter.isalpha()):
         raise BadSearch(f"“{letter[:80]}:” is not known: use id, author, kind, since, until, or one letter for a tag.")
     if not value:
@@ -136,14 +136,14 @@ def hex_key(text: str) -> str:
 
 
 def kind_number(text: str) -> int:
-    """A kind. Raises BadSearch."""
+    """A kind, 0 to 65535. Raises BadSearch."""
     if not (re.fullmatch(r"[0-9]{1,5}", text) and int(text) <= 65_535):
         raise BadSearch(f"“{text[:80]}” is not a kind: kinds are whole numbers from 0 to 65535.")
     return int(text)
 
 
 def moment(text: str, *, is_end: bool = False) -> int:
-    """Unix seconds of a time in UTC, or of a day's first or, for an end, last second. Raises BadSearch."""
+    """Unix seconds of a time (UTC) or of a day's first second, with `is_end` its last. Raises BadSearch."""
     if re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
     try:

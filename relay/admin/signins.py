@@ -1,4 +1,4 @@
-"""Sign-ins: those that failed and count towards a lock-out, and those that did not."""
+"""Successful and failed sign-ins (django-axes)."""
 
 from typing import Any
 
@@ -7,33 +7,33 @@ from django.conf import settings
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
+from relay.admin.formatting import isolated
 from relay.admin.readonly import ReadOnlyAdmin, RecordAdmin
-from relay.admin.showing import isolated
 
 
 class _SignIns(RecordAdmin[Any]):
-    """What a stranger sent to the sign-in page is text, and nobody edits it."""
+    """User name and user agent are untrusted text."""
 
     ordering = ("-attempt_time",)
     search_fields = ("ip_address", "username")
-    search_help_text = "An address or a name"
+    search_help_text = "IP address or user name"
 
-    @admin.display(description="name", ordering="username")
+    @admin.display(description="user name", ordering="username")
     def name(self, record: Any) -> SafeString:
         return isolated(record.username or "", 150)
 
-    @admin.display(description="browser")
+    @admin.display(description="user agent")
     def browser(self, record: Any) -> SafeString:
         return isolated(record.user_agent, 120)
 
-    @admin.display(description="address", ordering="ip_address")
+    @admin.display(description="IP address", ordering="ip_address")
     def address(self, record: Any) -> str:
-        return record.ip_address or "a Unix socket"
+        return record.ip_address or "Unix socket"
 
 
 @admin.register(AccessAttempt)
 class FailedSignInAdmin(_SignIns):
-    """Failures of the last minutes, by address. To end a lock-out, delete those of the address."""
+    """Recent failures by address. Deleting an address's rows ends its lock-out."""
 
     list_display = ("attempt_time", "address", "name", "failures_since_start", "is_locked_out", "browser")
     fields = ("attempt_time", "address", "name", "failures_since_start", "is_locked_out", "browser", "path_info")
@@ -46,7 +46,7 @@ class FailedSignInAdmin(_SignIns):
 
 @admin.register(AccessLog)
 class SignInAdmin(_SignIns, ReadOnlyAdmin[Any]):
-    """Who signed in, from where. Kept 90 days."""
+    """Sign-ins of the last 90 days."""
 
     list_display = ("attempt_time", "name", "address", "logout_time", "browser")
     fields = ("attempt_time", "name", "address", "logout_time", "browser")

@@ -1,4 +1,4 @@
-"""The index of single-letter tags, as it stands in the database."""
+"""The index of single-letter tags."""
 
 from typing import Any
 
@@ -8,36 +8,36 @@ from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from relay.admin.formatting import event_link, format_time, isolated, kind_name, short
 from relay.admin.readonly import StoreAdmin
 from relay.admin.search import HEX_KEY, BadSearch, tag_of
-from relay.admin.showing import event_link, isolated, kind_name, short, when
 from relay.models import Tag
 
 
 @admin.register(Tag)
 class TagAdmin(StoreAdmin[Tag]):
-    """In the order of the index: by tag, then newest first. A row has no page of its own: it leads to its event."""
+    """Rows in index order: by tag, then newest first. A row leads to its event."""
 
     list_display = ("tag", "created", "kind_named", "of_event")
     list_display_links = None
     search_fields = ("key",)
-    search_help_text = "A letter and a value: t:bitcoin"
+    search_help_text = "Letter and value: t:bitcoin"
     sortable_by = ()
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """The rows of one tag; none, and a message, when the text names no tag."""
+        """The rows of one tag; none and an error message for another text."""
         if not search_term.strip():
             return queryset, False
         letter, _, value = search_term.strip().partition(":")
         try:
             tag_of(letter, value)
         except BadSearch:
-            messages.error(request, "A tag is searched by its one letter and its whole value, as in t:bitcoin.")
+            messages.error(request, "Search a tag by its letter and its whole value, as in t:bitcoin.")
             return queryset.none(), False
         return queryset.filter(key=f"{letter}:{value}"), False
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """To the event: its id is all that names a row, and it names several."""
+        """Redirect to the event: the row's key is its event's id, which several rows share."""
         return redirect("admin:relay_event_change", object_id)
 
     @admin.display(description="tag")
@@ -49,7 +49,7 @@ class TagAdmin(StoreAdmin[Tag]):
 
     @admin.display(description="created (UTC)")
     def created(self, row: Tag) -> str:
-        return when(row.created_at)
+        return format_time(row.created_at)
 
     @admin.display(description="kind")
     def kind_named(self, row: Tag) -> str:

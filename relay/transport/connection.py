@@ -1,7 +1,7 @@
-"""One WebSocket connection: everything that is written, keepalive, and every way in which it ends.
+"""One WebSocket connection: writes, keepalive, and every way in which it ends.
 
-Rules: all bytes go through one transport in the order of the calls; what waits to be written is bounded;
-whatever the peer does, a connection that was told to end is gone after `close_seconds`.
+Rules: all bytes go through one transport in the order of the calls; the write buffer is bounded; whatever the peer
+does, a connection that was told to close is closed after `close_seconds`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from relay.transport.counters import counters
 from relay.transport.deadlines import Deadlines
 from relay.transport.frames import EMPTY_PING, PONG, close_frame, frame, text_frames
 from relay.transport.inbox import Inbox, Pause
-from relay.transport.linger import Linger
+from relay.transport.lingering_close import LingeringClose
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
@@ -22,8 +22,8 @@ MISSED_PONGS = 2
 _PEER_FAULTS = frozenset({1002, 1003, 1007, 1009})
 
 
-class Sweeper:
-    """The timers of all connections of a worker: pings, and the end of connections that do not end."""
+class ConnectionTimers:
+    """The timers of all connections of a worker: ping interval and deadline of the closing handshake, in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ping_seconds: float | None, close_seconds: float) -> None:
         self.pings: Deadlines[Connection] | None = None
@@ -32,17 +32,17 @@ class Sweeper:
         self.closings: Deadlines[asyncio.Transport] = Deadlines(loop, close_seconds, _abort_overdue)
 
 
-_sweepers: "WeakKeyDictionary[ServerState, Sweeper]" = WeakKeyDictionary()
+_timers: "WeakKeyDictionary[ServerState, ConnectionTimers]" = WeakKeyDictionary()
 
 
-def sweeper_of(
+def timers_of(
     server: "ServerState", loop: asyncio.AbstractEventLoop, ping_seconds: float | None, close_seconds: float
-) -> Sweeper:
-    """The one sweeper of a running server."""
-    sweeper = _sweepers.get(server)
-    if sweeper is None:
-        sweeper = _sweepers[server] = Sweeper(loop, ping_seconds, close_seconds)
-    return sweeper
+) -> ConnectionTimers:
+    """The timers of a running server, made on the first call. `ping_seconds`: None or 0 for no pings."""
+    timers = _timers.get(server)
+    if timers is None:
+        timers = _timers[server] = ConnectionTimers(loop, ping_seconds, close_seconds)
+    return timers
 
 
 def _abort_overdue(transport: asyncio.Transport) -> None:
@@ -51,10 +51,10 @@ def _abort_overdue(transport: asyncio.Transport) -> None:
 
 
 class Connection:
-    """From the TCP connection to its end. Loop thread only; no method raises because the peer is gone."""
+    """A TCP connection from handshake to close. Loop thread only; no method raises because the peer is gone."""
 
     __slots__ = (
-        *("_buffer_age", "_code_sent", "_new_parser", "_on_drained", "_pauses", "_sweeper", "_writable"),
+        *("_buffer_age", "_code_sent", "_new_parser", "_on_drained", "_pauses", "_timers", "_writable"),
         *(
             "above_high_water",
             "closing",
@@ -74,7 +74,7 @@ class Connection:
         self,
         transport: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
-        sweeper: Sweeper,
+        timers: ConnectionTimers,
         *,
         max_message_bytes: int,
         max_queue: int,
@@ -87,14 +87,14 @@ class Connection:
         self.write_limit_bytes = write_limit_bytes
         self.inbox = Inbox(self)
         self.opened = False  # accepted
-        self.closing = False  # a close frame or a refusal was sent, or the connection is lost: nothing more is sent
+        self.closing = False  # close frame or error response sent, or connection lost: nothing more is sent
         self.is_lost = False
         self.reason = ""
         self.on_lost: Callable[[], None] | None = None
         self.unanswered_pings = 0
         self.shrink_wanted = False
         self._code_sent: int | None = None
-        self._sweeper = sweeper
+        self._timers = timers
         self._pauses = 0
         self._buffer_age = 0  # pings since the parser's buffer grew; 0: it is small
         self.above_high_water = False
@@ -103,7 +103,7 @@ class Connection:
         self._new_parser: Callable[[], asyncio.BufferedProtocol] | None = None
 
     def open(self, response: bytes, new_parser: Callable[[], asyncio.BufferedProtocol]) -> asyncio.BufferedProtocol:
-        """Send the 101 response; from now on the parser reads."""
+        """Send the 101 response and let a new parser, which is returned, read."""
         self.opened = True
         counters.connections_open += 1
         counters.connections_opened += 1
@@ -111,12 +111,12 @@ class Connection:
         self.transport.write(response)
         parser = new_parser()
         self.transport.set_protocol(parser)
-        if self._sweeper.pings is not None:
-            self._sweeper.pings.add(self)
+        if self._timers.pings is not None:
+            self._timers.pings.add(self)
         return parser
 
     def refuse(self, response: bytes) -> None:
-        """Send an HTTP response instead of opening, and close."""
+        """Send an HTTP error response instead of opening, and close."""
         self.closing = True
         self.transport.write(response)
         self._finish()
@@ -125,7 +125,7 @@ class Connection:
     # writing
 
     def send_frames(self, payloads: Sequence[bytes]) -> None:
-        """Text messages in one write. Above the bound the connection is aborted; after the end nothing happens."""
+        """Text messages in one write. A write buffer above its bound aborts; a closing connection sends nothing."""
         if self.closing or not payloads:
             return
         data = text_frames(payloads)
@@ -137,7 +137,7 @@ class Connection:
             self._check_bound()
 
     def send(self, opcode: int, payload: bytes) -> None:
-        """One message of either kind."""
+        """One text or binary message."""
         if self.closing:
             return
         data = frame(opcode, payload)
@@ -147,7 +147,7 @@ class Connection:
         self._write(data)
 
     def pong(self, payload: bytes) -> None:
-        """Answer a ping, unless what was sent before is not being read: a flood of pings must not fill the buffer."""
+        """Answer a ping, unless the write buffer is above high water: a flood of pings must not fill it."""
         if not self.above_high_water:
             self._write(frame(PONG, payload))
 
@@ -162,19 +162,22 @@ class Connection:
             self.abort()
 
     def pause_writing(self) -> None:
+        """asyncio: the write buffer is above its high-water mark."""
         self.above_high_water = True
 
     def resume_writing(self) -> None:
+        """asyncio: the write buffer is below its low-water mark."""
         self.above_high_water = False
         self._wake_writers()
         if self._on_drained is not None:
             self._on_drained()
 
     def set_drained(self, callback: Callable[[], None] | None) -> None:
+        """Set or remove the one callback of `resume_writing`."""
         self._on_drained = callback
 
     async def writable(self) -> None:
-        """Wait until the write buffer is below high water, or the connection is lost."""
+        """Wait until the write buffer has drained or the connection is lost."""
         while self.above_high_water and not self.is_lost:
             if self._writable is None or self._writable.done():
                 self._writable = self.loop.create_future()
@@ -188,13 +191,15 @@ class Connection:
     # reading
 
     def pause(self, reason: Pause) -> None:
+        """Stop reading. A closing connection reads on, unless it failed: the peer's close frame is awaited."""
         if self.closing and reason is not Pause.FAILED:
-            return  # the peer's close frame must be read
+            return
         before, self._pauses = self._pauses, self._pauses | reason
         if not before and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self, reason: Pause) -> None:
+        """Read again when no other reason to pause is left."""
         before, self._pauses = self._pauses, self._pauses & ~reason
         if before and not self._pauses and not self.transport.is_closing():
             self.transport.resume_reading()
@@ -202,7 +207,7 @@ class Connection:
     # keepalive, and the parser's memory
 
     def ping(self) -> None:
-        """The ping interval has passed. A peer that we do not read cannot be seen to answer."""
+        """The ping interval has passed. While reading is paused pongs cannot be seen, so none is counted as missing."""
         if self.closing:
             return
         if self.unanswered_pings >= MISSED_PONGS:
@@ -216,15 +221,16 @@ class Connection:
             self._buffer_age += 1
             self.shrink_wanted = self._buffer_age > 2
         self._write(EMPTY_PING)
-        if self._sweeper.pings is not None:
-            self._sweeper.pings.add(self)
+        if self._timers.pings is not None:
+            self._timers.pings.add(self)
 
     def buffer_is_big(self) -> None:
+        """The parser's read buffer has grown; after two pings without such growth it is replaced."""
         self._buffer_age = 1
         self.shrink_wanted = False
 
     def shrink_buffer(self) -> None:
-        """picows' buffer never shrinks, so the parser is replaced, between two reads when it holds nothing."""
+        """Replace the parser between two reads, while it holds no data: picows' buffer never shrinks."""
         self._buffer_age = 0
         self.shrink_wanted = False
         self.pause(Pause.BUFFER)
@@ -239,7 +245,7 @@ class Connection:
     # the end
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close in order: what was sent goes out, the peer has `close_seconds` to answer. ValueError: illegal code."""
+        """Closing handshake: data sent before goes out, the peer has `close_seconds` to answer. Raises ValueError."""
         closing = close_frame(code, reason)
         if self.closing:
             return
@@ -251,7 +257,7 @@ class Connection:
     def peer_closed(self, code: int, reason: str) -> None:
         """The peer's close frame. An empty one (1005) is answered with 1000."""
         if self._pauses & Pause.FAILED:
-            return  # it lingers
+            return  # in lingering close
         if not self.closing:
             self._begin_close(close_frame(1000 if code == 1005 else code), code)
             self.reason = reason
@@ -259,7 +265,7 @@ class Connection:
         self._end(code)
 
     def fail(self, code: int, reason: str) -> None:
-        """The peer broke a rule, or (1011) we did: close without a further look at what it sends."""
+        """Protocol error of the peer, or (1011) an error of ours: close and ignore what the peer still sends."""
         if self.closing:
             return
         if code in _PEER_FAULTS:
@@ -270,36 +276,36 @@ class Connection:
         self.loop.call_soon(self._linger, code)
 
     def violation(self, code: int, reason: str) -> None:
-        """The parser gave up. The messages before the broken frame are still on their way."""
+        """The parser met a broken frame: fail, after the messages that came before the frame."""
         self.pause(Pause.FAILED)
         self.loop.call_soon(self.fail, code, reason)
 
     def _linger(self, code: int) -> None:
         if not self.transport.is_closing():
-            self.transport.set_protocol(Linger(self))
+            self.transport.set_protocol(LingeringClose(self.abort, self.lost))
             self.resume(Pause(self._pauses))
             self.transport.write_eof()
         self._end(code, discard=True)
 
     def shut_down(self) -> None:
-        """The server stops. `on_close` comes first: frames that it sends precede the close frame."""
+        """The server stops: `on_close(1012)`, the frames that it sends, then the close frame."""
         if not self.closing:
             self._end(1012, discard=True)
             self.close(1012, "server restarts")
 
     def abort(self) -> None:
-        """Drop the connection now, with all that waits to be written. `on_close(1006)` follows."""
+        """Drop the connection and its write buffer now; `on_close(1006)` follows."""
         self.closing = True
         self.transport.abort()
 
     def lost(self) -> None:
-        """The transport says so; always the last event."""
+        """The transport's connection_lost: always the last event."""
         self.closing = self.is_lost = True
         self._new_parser = None
         if self.opened:
             counters.connections_open -= 1
             counters.closed(self.inbox.ended_with or 1006)
-        self._sweeper.closings.discard(self.transport)
+        self._timers.closings.discard(self.transport)
         self._wake_writers()
         self._end(1006)
         self._on_drained = None
@@ -311,14 +317,14 @@ class Connection:
         self._write(closing)
         self._code_sent = code
         self.closing = True
-        self._sweeper.closings.add(self.transport)
+        self._timers.closings.add(self.transport)
 
     def _finish(self) -> None:
-        self._sweeper.closings.add(self.transport)
+        self._timers.closings.add(self.transport)
         self.transport.close()
 
     def _end(self, code: int, *, discard: bool = False) -> None:
-        if self._sweeper.pings is not None:
-            self._sweeper.pings.discard(self)
-        # Who closed first has named the code, even if the answer or the loss is noticed before `_end` had its turn.
+        if self._timers.pings is not None:
+            self._timers.pings.discard(self)
+        # The side that closed first gave the code, even if the answer or the loss was noticed before `_end` ran.
         self.inbox.end(self._code_sent or code, discard=discard)

@@ -1,7 +1,7 @@
-"""What the transport of this worker has done, as plain integers.
+"""Counters of this worker's transport, as plain integers.
 
-A prometheus counter costs 20 to 100 times an attribute; the metrics room reads these once a second.
-They only ever grow, except `connections_open`.
+A prometheus counter costs 20 to 100 times an attribute, so the metrics are made of these once a second. They never
+decrease, except `connections_open`.
 """
 
 
@@ -41,7 +41,7 @@ class Counters:
         self.aborted_slow_readers = 0  # write buffer above its bound
         self.aborted_ping_timeout = 0  # two pongs missing
         self.aborted_close_deadline = 0  # did not finish the closing handshake in time
-        self.yields = 0  # one client's frames were set aside so that others get their turn
+        self.yields = 0  # a client's frames were queued so that others get their turn
         self.buffers_shrunk = 0  # parsers replaced because their buffer had grown
         self.closes: dict[int, int] = {}  # close code -> connections; 1006 is a connection lost without one
 

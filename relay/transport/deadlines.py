@@ -1,7 +1,7 @@
-"""Many equal waits with one timer: pings, closing handshakes, request heads.
+"""Many timeouts of equal length with one timer: pings, closing handshakes, request heads.
 
-A timer or a task for each connection costs 1.8 KB and a wakeup each. All items of one `Deadlines` wait
-equally long, so the order in which they were added is the order in which they fall due.
+A timer or a task for each connection costs 1.8 KB and a wakeup. All timeouts of one `Deadlines` are equally long, so
+they expire in the order in which they were added.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
 
-_SLICE_SECONDS = 0.005  # of the loop's time in one go; thousands may fall due together
+_SLICE_SECONDS = 0.005  # of the loop's time at once: thousands may expire together
 
 
 class Deadlines(Generic[Item]):
@@ -32,13 +32,14 @@ class Deadlines(Generic[Item]):
         return len(self._waiting)
 
     def add(self, item: Item) -> None:
-        """Start the wait of `item`, again if it is waiting."""
+        """Start the timeout of `item`, or start it again."""
         self._waiting.pop(item, None)
         self._waiting[item] = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._run)
 
     def discard(self, item: Item) -> None:
+        """Cancel the timeout of `item`, if there is one."""
         self._waiting.pop(item, None)
 
     def _run(self) -> None:

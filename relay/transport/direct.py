@@ -19,20 +19,19 @@ class DirectSocket:
         self._connection = connection
 
     def attach(self, on_text: OnMessage, on_close: OnClose, on_binary: OnMessage | None = None) -> None:
-        """From now on whole messages go to the callbacks, in order, those that wait already first.
+        """Pass whole messages to the callbacks from now on, in order, queued ones first.
 
-        `on_text` gets UTF-8 that was checked. Without `on_binary` a binary message closes with 1003.
-        `on_close(code)` comes once, as the last call: the peer's code (1005: none given), our own, 1006 for a
-        lost or aborted connection. At the server's shutdown it is 1012 and `send_frames` still works inside it.
-        `receive()` yields nothing but `websocket.disconnect`. An exception of a callback closes with 1011.
-        Raises RuntimeError when attached already.
+        `on_text` gets valid UTF-8. Without `on_binary` a binary message closes with 1003. `on_close(code)` is the last
+        call, once: the peer's code (1005: none given), our own, or 1006 for a lost or aborted connection; 1012 at the
+        server's shutdown, when `send_frames` still works inside it. `receive()` then gives only
+        `websocket.disconnect`. An exception in a callback closes with 1011. Raises RuntimeError when attached already.
         """
         self._connection.inbox.attach(on_text, on_close, on_binary)
 
     def send_frames(self, frames: Sequence[bytes]) -> None:
-        """Send text messages (UTF-8), one for each item, all in one write. Does nothing once it is closing.
+        """Send text messages (UTF-8), one for each item, in one write. A closing connection sends nothing.
 
-        Never waits: watch `buffered_bytes` and `set_drained`. Above the bound (16 MiB) the connection is aborted.
+        Never waits: watch `buffered_bytes` and `set_drained`. A buffer above 16 MiB aborts the connection.
         Raises RuntimeError before `websocket.accept`.
         """
         if not self._connection.opened:
@@ -40,27 +39,28 @@ class DirectSocket:
         self._connection.send_frames(frames)
 
     def buffered_bytes(self) -> int:
-        """What waits to be written, in bytes; the kernel's buffer not included."""
+        """Bytes in the write buffer, without the kernel's."""
         connection = self._connection
         return 0 if connection.is_lost else connection.transport.get_write_buffer_size()
 
     def set_drained(self, callback: Callable[[], None] | None) -> None:
-        """`callback()` when the write buffer fell below 16 KiB after it was above 64 KiB. One at a time."""
+        """Set the one callback for a write buffer that fell below 16 KiB after it was above 64 KiB; None removes it."""
         self._connection.set_drained(callback)
 
     def pause_reading(self) -> None:
-        """No `on_text` until `resume_reading`; what was read already waits, the rest stays with the client."""
-        self._connection.inbox.hold()
+        """No `on_text` until `resume_reading`: messages already read are queued, then TCP back-pressure holds."""
+        self._connection.inbox.pause_delivery()
         self._connection.pause(Pause.APPLICATION)
 
     def resume_reading(self) -> None:
-        self._connection.inbox.release()
+        """Undo `pause_reading`."""
+        self._connection.inbox.resume_delivery()
         self._connection.resume(Pause.APPLICATION)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close after what was sent before; `on_close(code)` follows in a later turn of the loop.
+        """Close after data sent before; `on_close(code)` follows in a later turn of the loop.
 
-        The reason is cut to 123 bytes. A peer that does not answer within 5 s is dropped.
+        `reason` is cut to 123 bytes. A peer that does not answer within 5 s is dropped.
         Raises ValueError for a code that may not be sent, RuntimeError before `websocket.accept`.
         """
         if not self._connection.opened:
@@ -68,5 +68,5 @@ class DirectSocket:
         self._connection.close(code, reason)
 
     def abort(self) -> None:
-        """Drop the connection and all that waits to be written, now; `on_close(1006)` follows."""
+        """Drop the connection and its write buffer now; `on_close(1006)` follows."""
         self._connection.abort()

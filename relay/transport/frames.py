@@ -1,6 +1,6 @@
 """The bytes of a server's frames (RFC 6455, 5): unmasked, never fragmented. Pure.
 
-Rule: whatever is built here is legal on the wire, whatever the application asked for.
+Rule: every frame is legal on the wire, whatever the application asked for.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ EMPTY_PING = bytes((_FIN | PING, 0))
 
 
 def text_frames(payloads: Iterable[bytes]) -> bytes:
-    """One text frame for each payload (UTF-8), joined: what one write sends."""
+    """One text frame for each payload (UTF-8), joined for one write."""
     parts = []
     for payload in payloads:
         size = len(payload)
@@ -58,6 +58,6 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def cut_reason(reason: str) -> bytes:
-    """The reason as UTF-8 of at most 123 bytes; what UTF-8 cannot express becomes a question mark."""
+    """The reason as UTF-8 of at most 123 bytes; lone surrogates become question marks."""
     raw = reason.encode("utf-8", "replace")
     return raw if len(raw) <= MAX_REASON_BYTES else raw[:MAX_REASON_BYTES].decode("utf-8", "ignore").encode()

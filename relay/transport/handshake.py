@@ -1,6 +1,6 @@
-"""The opening handshake (RFC 6455, 4.2): reads the request's head, judges it, builds every response. Pure.
+"""The opening handshake (RFC 6455, 4.2): parses and validates the request head, builds every response. Pure.
 
-It is judged here and not by picows, which refuses `Connection: keep-alive, Upgrade` as Firefox sends it.
+Not left to picows, which refuses Firefox's `Connection: keep-alive, Upgrade`.
 """
 
 import re
@@ -19,7 +19,7 @@ _VALUE = re.compile(rb"[^\x00\r\n]*\Z")
 
 
 class Refused(Exception):
-    """The request is no valid WebSocket handshake; `status`, text and `headers` make the answer."""
+    """Not a valid WebSocket handshake: `status`, `headers` and the text are the HTTP response."""
 
     def __init__(self, status: int, text: str, headers: Headers | None = None) -> None:
         super().__init__(text)
@@ -36,16 +36,18 @@ class Request:
     headers: Headers
 
     def values(self, name: bytes) -> list[bytes]:
+        """The values of a header (its name in lower case), in order."""
         return [value for key, value in self.headers if key == name]
 
     @property
     def subprotocols(self) -> list[str]:
+        """The offered subprotocols, in order."""
         joined = b",".join(self.values(b"sec-websocket-protocol")).decode("latin-1")
         return [token.strip() for token in joined.split(",") if token.strip()]
 
 
 def read_request(head: bytes) -> Request:
-    """The head as uvicorn's HTTP protocol hands it over: already checked, one line a header."""
+    """Parse a head from uvicorn's HTTP protocol, which has validated it: one line for each header."""
     request_line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     method, target, _ = request_line.split(b" ", 2)
     pairs = (line.partition(b":") for line in lines)
@@ -83,7 +85,7 @@ def switching_protocols(accept: bytes, subprotocol: str | None, headers: Iterabl
 
 
 def response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """A whole response, after which the connection is closed. Raises ValueError as above."""
+    """A complete response that closes the connection. Raises ValueError as `switching_protocols` does."""
     replaced = {b"connection", b"content-length", b"transfer-encoding"}
     kept = [(name, value) for name, value in headers if name.lower() not in replaced]
     names = {name.lower() for name, _ in kept}

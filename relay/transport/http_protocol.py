@@ -1,9 +1,8 @@
 """uvicorn's HTTP protocol with a deadline: `uvicorn --http relay.transport.http_protocol:RelayHTTPProtocol`.
 
-uvicorn waits for ever for a silent client, or for the second half of a request's head, and its
-limit_concurrency does not count upgrades. Rules: whoever has not sent a whole head after
-`HEAD_SECONDS` is dropped (bytes sent one by one do not extend it); above the limit an upgrade gets 503.
-A head has at most 16 KiB (h11), 64 KiB may follow it before the WebSocket is accepted.
+uvicorn has no timeout for a request head, and its limit_concurrency does not count upgrades. Rules: a client that has
+not sent a whole head after `HEAD_SECONDS` is dropped (slowloris: single bytes do not extend it); above the limit an
+upgrade gets 503. A head has at most 16 KiB (h11); 64 KiB may follow it before the WebSocket is accepted.
 """
 
 import asyncio
@@ -27,6 +26,7 @@ class RelayHTTPProtocol(H11Protocol):
     _deadlines: ClassVar["WeakKeyDictionary[ServerState, Deadlines[RelayHTTPProtocol]]"] = WeakKeyDictionary()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """asyncio: start the timeout of the first head."""
         super().connection_made(transport)
         deadlines = self._deadlines.get(self.server_state)
         if deadlines is None:
@@ -36,25 +36,27 @@ class RelayHTTPProtocol(H11Protocol):
         deadlines.add(self)
 
     def data_received(self, data: bytes) -> None:
+        """asyncio: a whole head ends the timeout; the next request of a keep-alive connection starts it again."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._waiting.discard(self)
         elif self not in self._waiting and not self.transport.is_closing():
-            self._waiting.add(self)  # a later request of a kept connection has begun
+            self._waiting.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the socket is closed."""
         self._waiting.discard(self)
         super().connection_lost(exc)
 
     def head_overdue(self) -> None:
-        """Half a head is answered with 408, silence with nothing."""
+        """Close: with 408 after part of a head, without a response after none."""
         counters.handshakes_timed_out += 1
         if self.conn.trailing_data[0]:
             self.transport.write(response(408, [], b"The request's head took too long."))
         self.transport.close()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand over to the WebSocket protocol, and what came behind the head with it (uvicorn drops that)."""
+        """Hand over to the WebSocket protocol, with the bytes after the head (uvicorn drops those)."""
         self._waiting.discard(self)
         if event.http_version < b"1.1":
             self._refuse(400, b"A WebSocket handshake needs HTTP/1.1.")

@@ -1,7 +1,7 @@
-"""Whole messages on their way to the application: by `receive()`, or straight to callbacks once attached.
+"""The queue of whole messages between parser and application: `receive()`, or callbacks once attached.
 
-Rules: order is kept, from the first message to the close; every wait is bounded (reading pauses); no client
-holds the worker for longer than `SLICE_SECONDS` at a time, what is left of its read waits for the next turn.
+Rules: messages and the close keep their order; the queue is bounded (reading pauses); one client uses the event loop
+for at most `SLICE_SECONDS` at a time, and the rest of its read waits for the next turn of the loop.
 """
 
 import asyncio
@@ -10,25 +10,22 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntFlag
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from relay.transport.counters import counters
 from relay.transport.frames import TEXT
 
-if TYPE_CHECKING:
-    from relay.transport.connection import Connection
-
 SLICE_SECONDS = 0.005  # the rest of a read (2,700 tiny frames) adds as much again
 _GAP_SECONDS = 0.001  # reads closer together than this are one slice: the loop had no other turn
 _QUEUE_BYTES = 1024 * 1024
-_SMALL_BYTES = 4096  # less than a read: with nothing behind it the client cannot be flooding
+_SMALL_BYTES = 4096  # a message below this that ends its read cannot be part of a flood
 
 OnMessage = Callable[[bytes], None]
 OnClose = Callable[[int], None]
 
 
 class Pause(IntFlag):
-    """Why reading is paused; it goes on when no reason is left."""
+    """Reasons to pause reading; it resumes when none is left."""
 
     QUEUE = 1
     APPLICATION = 2
@@ -38,16 +35,33 @@ class Pause(IntFlag):
     EARLY = 32
 
 
+class Connection(Protocol):
+    """What an inbox needs of its connection; `relay.transport.connection.Connection` is the one there is."""
+
+    loop: asyncio.AbstractEventLoop
+    max_queue: int
+    reason: str
+
+    def pause(self, reason: Pause) -> None:
+        """Stop reading from the socket."""
+
+    def resume(self, reason: Pause) -> None:
+        """Read again when no other reason to pause is left."""
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close because of an error."""
+
+
 class Inbox:
-    """The messages of one connection. Before `attach` they are queued, then called back."""
+    """The messages of one connection: queued for `receive()` until `attach`, then passed to callbacks."""
 
     __slots__ = (
         *("_application_paused", "_closing", "_connection", "_held", "_in_batch", "_on_binary"),
         *("_on_close", "_on_text", "_queue", "_queued_bytes", "_scheduled", "_slice_ended", "_slice_started"),
-        *("_told", "_waiter", "ended_with"),
+        *("_close_reported", "_waiter", "ended_with"),
     )
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._queue: deque[tuple[int, bytes]] | None = None  # made when needed: an empty deque is 600 bytes
         self._queued_bytes = 0
@@ -62,12 +76,12 @@ class Inbox:
         self._slice_started = self._slice_ended = 0.0
         self._closing: Callable[[], None] | None = None  # the peer's close, behind its messages
         self.ended_with: int | None = None
-        self._told = False
+        self._close_reported = False
 
     # from the parser
 
     def put(self, opcode: int, data: bytes, last: bool) -> None:
-        """Take one message; `last` when its read brought nothing more."""
+        """Take one message. `last`: it ends what one read brought."""
         on_text = self._on_text
         try:
             if self._held or on_text is None:
@@ -78,7 +92,7 @@ class Inbox:
                 else:
                     self._deliver(opcode, data)
             elif self._slice_used(last):
-                self.give_way()
+                self.yield_to_loop()
                 self._enqueue(opcode, data)
             else:
                 if opcode == TEXT:
@@ -91,9 +105,9 @@ class Inbox:
             self._failed()
 
     def frame_without_message(self, last: bool) -> None:
-        """A control frame or a fragment was handled: its time counts too."""
+        """Count the time of a control frame or fragment towards the slice."""
         if not self._held and (self._in_batch or not last) and self._slice_used(last):
-            self.give_way()
+            self.yield_to_loop()
 
     def _slice_used(self, last: bool) -> bool:
         now = monotonic()
@@ -106,11 +120,11 @@ class Inbox:
             self._slice_ended = now
         return now - self._slice_started > SLICE_SECONDS
 
-    def give_way(self) -> None:
-        """Read no further, and set aside what the parser still brings, until the loop has had a turn."""
+    def yield_to_loop(self) -> None:
+        """Pause reading and queue what the parser still delivers until the loop's next turn."""
         counters.yields += 1
         self._in_batch = False
-        self._slice_ended = 0.0  # whatever comes next begins a new one
+        self._slice_ended = 0.0  # the next message begins a new slice
         self._connection.pause(Pause.BACKLOG)
         if self._on_text is None:
             self._connection.loop.call_soon(self._connection.resume, Pause.BACKLOG)
@@ -120,7 +134,7 @@ class Inbox:
 
     def _enqueue(self, opcode: int, data: bytes) -> None:
         if self._closing is not None or self.ended_with is not None:
-            return  # it came after the close
+            return  # after the close
         if self._queue is None:
             self._queue = deque()
         self._queue.append((opcode, data))
@@ -131,16 +145,16 @@ class Inbox:
                 self._connection.pause(Pause.QUEUE)
 
     def after_messages(self, closing: Callable[[], None]) -> None:
-        """Call `closing` when the attached application has had all messages before it; else at once."""
+        """Call `closing` once the attached application has had the messages before it, or now if none is queued."""
         if self._held and self._queue:
             self._closing = closing
-            self._application_paused = False  # the end is near and the queue bounded: nothing is lost, nobody waits
+            self._application_paused = False  # the queue is bounded: deliver it all before the close
             self._schedule()
         else:
             closing()
 
     def end(self, code: int, *, discard: bool = False) -> None:
-        """The connection is over: the application learns it once, after its messages or (`discard`) instead."""
+        """The connection ended with `code`: tell the application once, after its messages, which `discard` drops."""
         if self.ended_with is not None:
             return
         self.ended_with = code
@@ -151,11 +165,12 @@ class Inbox:
         if self._on_text is not None and self._queue:
             self._schedule()
         else:
-            self._tell()
+            self._report_close()
 
     # to the attached application
 
     def attach(self, on_text: OnMessage, on_close: OnClose, on_binary: OnMessage | None) -> None:
+        """Pass messages to callbacks from now on, queued ones first. Raises RuntimeError the second time."""
         if self._on_text is not None:
             raise RuntimeError("the connection's socket is attached already")
         self._on_text, self._on_close, self._on_binary = on_text, on_close, on_binary
@@ -165,11 +180,12 @@ class Inbox:
             self._schedule()
         self._connection.resume(Pause.QUEUE)
 
-    def hold(self) -> None:
-        """Deliver nothing until `release()`."""
+    def pause_delivery(self) -> None:
+        """Call no message callback until `resume_delivery()`."""
         self._held = self._application_paused = True
 
-    def release(self) -> None:
+    def resume_delivery(self) -> None:
+        """Deliver again, queued messages first, in the next turn of the loop."""
         self._application_paused = False
         if self._queue:
             self._schedule()
@@ -205,7 +221,7 @@ class Inbox:
         self._held = self._application_paused
         self._connection.resume(Pause.BACKLOG)
         if self.ended_with is not None:
-            self._tell()
+            self._report_close()
         elif self._closing is not None:
             closing, self._closing = self._closing, None
             closing()
@@ -218,12 +234,16 @@ class Inbox:
         else:
             self._connection.fail(1003, "text messages only")
 
-    def _tell(self) -> None:
+    def _report_close(self) -> None:
         self._wake()
-        if self._on_close is not None and not self._told:
-            self._told = True
+        if self._on_close is not None and not self._close_reported:
+            self._close_reported = True
             on_close, code = self._on_close, self.ended_with
-            self._on_text, self._on_binary, self._on_close = _ignore, _ignore, None  # they hold the application
+            self._on_text, self._on_binary, self._on_close = (
+                _ignore,
+                _ignore,
+                None,
+            )  # drop references to the application
             try:
                 on_close(code or 1006)
             except Exception:
@@ -232,7 +252,7 @@ class Inbox:
     # to receive()
 
     async def receive(self) -> dict[str, Any]:
-        """The next `websocket.receive` event, or `websocket.disconnect`, as often as asked."""
+        """ASGI: the next `websocket.receive` event, or `websocket.disconnect`, repeatedly."""
         while True:
             if self._queue and self._on_text is None:
                 return self._event(*self._queue.popleft())

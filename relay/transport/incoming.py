@@ -1,7 +1,7 @@
-"""From frames to whole messages: fragments, UTF-8, control frames (RFC 6455, 5.4 to 5.6 and 8.1).
+"""Assembles frames into messages: fragments, UTF-8, control frames (RFC 6455, 5.4 to 5.6 and 8.1).
 
-picows checks masks, opcodes, lengths and control frames; it neither joins fragments, nor checks their order,
-nor UTF-8, nor the reserved bits. That is done here. This is the hot path: few calls, the usual case first.
+picows checks masks, opcodes, lengths and control frames; fragments, their order, UTF-8 and reserved bits are checked
+here. Hot path: few calls, the common case first.
 """
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
@@ -10,14 +10,14 @@ from relay.transport.connection import Connection
 from relay.transport.counters import counters
 from relay.transport.frames import BINARY, TEXT, is_wire_close_code
 
-# A name of a module is found faster than an attribute of an enum.
+# A module global is looked up faster than an attribute of an enum.
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 _BIG_BYTES = 4096  # above it the parser's buffer has grown to at least 7 KB
 
 
 class Incoming(WSListener):
-    """Listens to the parser of one connection. Its only state is the message that is not whole yet."""
+    """The frame listener of one connection's parser. Its only state is an unfinished message."""
 
     __slots__ = ("_connection", "_inbox", "_max_bytes", "_opcode", "_parts")
 
@@ -29,8 +29,9 @@ class Incoming(WSListener):
         self._parts: bytearray | None = None  # joined at once: a million empty fragments take no memory
 
     def on_ws_frame(self, _: WSTransport, frame: WSFrame) -> None:
+        """picows: one frame was parsed."""
         connection = self._connection
-        connection.unanswered_pings = 0  # a client in mid-upload answers late: what it sends is a sign of life
+        connection.unanswered_pings = 0  # any frame counts as a pong: during an upload pongs come late
         kind = frame.msg_type
         if connection.closing:
             if kind is _CLOSE:
@@ -96,7 +97,7 @@ class Incoming(WSListener):
         self._inbox.put(self._opcode, data, last)
 
     def _close(self, payload: bytes) -> None:
-        """picows has checked the length and the reason's UTF-8; it lets codes pass that must not be sent."""
+        """picows has checked the length and the reason's UTF-8, but not the code."""
         code = int.from_bytes(payload[:2], "big") if payload else 1005
         if payload and not is_wire_close_code(code):
             self._connection.fail(1002, "illegal close code")
@@ -106,12 +107,15 @@ class Incoming(WSListener):
         self._inbox.after_messages(lambda: connection.peer_closed(code, reason))
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
+        """picows: the socket is closed."""
         self._connection.lost()
 
     def pause_writing(self) -> None:
+        """asyncio: the write buffer is above its high-water mark."""
         self._connection.pause_writing()
 
     def resume_writing(self) -> None:
+        """asyncio: the write buffer is below its low-water mark."""
         self._connection.resume_writing()
 
 

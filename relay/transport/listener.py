@@ -1,8 +1,8 @@
 """The listening socket of one worker.
 
-Rule: every worker has its own (SO_REUSEPORT): on a shared one a single worker got all connections. And its
-receive buffer is small: picows delivers in one callback whatever one read brings, so with the kernel's
-32 MB a blasting client held a worker for 0.9 s and kept 5 MB; with 64 KB it is 172 frames, at equal speed.
+Rules: every worker has its own (SO_REUSEPORT): on a shared one a single worker got all connections. Its receive buffer
+is small: picows handles all frames of one read in one callback, so with the kernel's 32 MB a flooding client blocked a
+worker for 0.9 s and kept 5 MB; with 64 KB it is 172 frames, at equal speed.
 """
 
 import socket

@@ -1,8 +1,8 @@
-"""The only module that knows picows' private WSProtocol: here it is a parser and nothing else.
+"""picows as a frame parser only; the one module that uses its private WSProtocol.
 
-picows reads, unmasks and cuts frames out of its buffer, in C. Everything it would write (its handshake
-response, the close frame after an error) goes to an `_Outlet` that turns it into a call, so that this
-package alone writes to the socket, in one order, with one bound. Pinned: picows 2.3.1.
+picows reads, unmasks and splits frames in C. What it would write (handshake response, close frame after an error) goes
+to a fake transport that turns it into a call, so that only this package writes to the socket, in one order, with one
+bound. Pinned: picows 2.3.1.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Any, cast
 from picows import WSAutoPingStrategy, WSListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
-READ_BUFFER_BYTES = 2048  # the least that picows takes; it grows by doubling and never shrinks
-READ_BYTES = 16384  # one read at most: its frames come in one go, and of the smallest there are 2,700 in it
+READ_BUFFER_BYTES = 2048  # picows' minimum; the buffer grows by doubling and never shrinks
+READ_BYTES = 16384  # at most per read: its frames, up to 2,700, are handled in one callback
 
-# Always the same, so its size is known: the client's real request was judged before (handshake.py).
+# picows wants a handshake; the client's real one was validated before (handshake.py).
 _REQUEST = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
@@ -26,7 +26,7 @@ OnViolation = Callable[[int, str], None]
 
 
 class _NoSocket:
-    """Keeps picows from the file descriptor: it would send past the transport."""
+    """Hides the file descriptor from picows, which would send past the transport."""
 
     __slots__ = ()
 
@@ -41,7 +41,7 @@ class _NoSocket:
 
 
 class _Log:
-    """A client's faults are counted, not logged; a fault of ours is logged with its traceback."""
+    """Client errors are counted, not logged; exceptions of ours are logged with their traceback."""
 
     __slots__ = ()
 
@@ -61,8 +61,8 @@ _NO_SOCKET = _NoSocket()
 _LOG = _Log()
 
 
-class _Outlet:
-    """What picows takes for its transport."""
+class _FakeTransport:
+    """picows' transport: a close frame that it writes becomes a call of `on_violation`."""
 
     __slots__ = ("_on_violation",)
 
@@ -80,25 +80,25 @@ class _Outlet:
             self._on_violation(int.from_bytes(data[2:4], "big"), bytes(data[4:]).decode("utf-8", "replace"))
 
     def close(self) -> None:
-        """picows closes 10 ms after an error; the closing handshake is ours."""
+        """Ignored: picows closes 10 ms after an error, our closing handshake takes longer."""
 
     def abort(self) -> None:
-        """As for close()."""
+        """Ignored, as `close()` is."""
 
 
 class _Parser(WSProtocol):  # type: ignore[misc]
     __slots__ = ()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        room: memoryview = WSProtocol.get_buffer(self, sizehint)
-        return room if len(room) <= READ_BYTES else room[:READ_BYTES]
+        buffer: memoryview = WSProtocol.get_buffer(self, sizehint)
+        return buffer if len(buffer) <= READ_BYTES else buffer[:READ_BYTES]
 
 
 def new_parser(listener: WSListener, on_violation: OnViolation, max_frame_bytes: int) -> asyncio.BufferedProtocol:
-    """A protocol for `transport.set_protocol()` that calls the listener's methods for frames of an open WebSocket.
+    """A protocol for `transport.set_protocol()` that calls `listener` for each frame of an open WebSocket.
 
-    A broken frame gives `on_violation(code, reason)`, once: nothing may be fed afterwards. The listener's
-    `on_ws_disconnected` is called when the connection is lost, `pause_writing` and `resume_writing` as usual.
+    The first broken frame gives `on_violation(code, reason)`; nothing may be fed afterwards. `on_ws_disconnected`,
+    `pause_writing` and `resume_writing` of the listener are called as usual.
     """
     idle = reply = 1.0
     parser = _Parser(
@@ -106,18 +106,18 @@ def new_parser(listener: WSListener, on_violation: OnViolation, max_frame_bytes:
         *(False, idle, reply, WSAutoPingStrategy.PING_WHEN_IDLE),
         *(False, max_frame_bytes, None, READ_BUFFER_BYTES),
     )
-    parser.connection_made(_Outlet(on_violation))
+    parser.connection_made(_FakeTransport(on_violation))
     feed(parser, _REQUEST)
-    parser.transport.request.headers = parser.transport.response.headers = None  # 1 KB that nobody reads
+    parser.transport.request.headers = parser.transport.response.headers = None  # 1 KB, unused
     return cast(asyncio.BufferedProtocol, parser)
 
 
 def feed(parser: Any, data: bytes) -> None:
-    """Hand bytes over that another protocol has read. The buffer may be smaller than the data."""
+    """Pass bytes that another protocol has read to the parser."""
     rest = memoryview(data)
-    while rest:
-        room = parser.get_buffer(len(rest))
-        count = min(len(room), len(rest))
-        room[:count] = rest[:count]
+    while rest:  # the parser's buffer may be smaller than the data
+        buffer = parser.get_buffer(len(rest))
+        count = min(len(buffer), len(rest))
+        buffer[:count] = rest[:count]
         parser.buffer_updated(count)
         rest = rest[count:]

@@ -1,9 +1,9 @@
 """A WebSocket protocol for uvicorn on picows: `uvicorn --ws relay.transport.picows_protocol:PicowsProtocol`.
 
-uvicorn's HTTP protocol reads the request's head, builds this class, calls `connection_made` and
-`data_received(head)` and makes it the transport's protocol. It runs the ASGI application; at
-`websocket.accept` the parser takes over the reading, and this object stays as the application's side.
-Rule: ASGI as uvicorn's own protocols speak it; the extension `relay.direct` is added, nothing is changed.
+uvicorn's HTTP protocol reads the request head, constructs this class, calls `connection_made` and
+`data_received(head)` and makes it the transport's protocol. It runs the ASGI application; at `websocket.accept` the
+parser becomes the transport's protocol, and this object remains as the ASGI side.
+Rule: ASGI exactly as uvicorn's own protocols implement it, plus the extension `relay.direct`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from uvicorn.protocols.utils import (
 from uvicorn.server import ServerState
 
 from relay.transport import handshake
-from relay.transport.connection import Connection, sweeper_of
+from relay.transport.connection import Connection, timers_of
 from relay.transport.counters import counters
 from relay.transport.direct import DirectSocket
 from relay.transport.frames import BINARY, TEXT
@@ -41,8 +41,8 @@ class PicowsProtocol(asyncio.Protocol):
     """
 
     WRITE_LIMIT_BYTES = 16 * 1024 * 1024
-    CLOSE_SECONDS = 5.0  # for a peer to end a connection that we have told it to end
-    EARLY_LIMIT_BYTES = 65536  # what a client may send before it was accepted
+    CLOSE_SECONDS = 5.0  # for the peer's part of the closing handshake
+    EARLY_LIMIT_BYTES = 65536  # data before the 101 response
 
     __slots__ = (
         *("_accept", "_app", "_app_closed", "_config", "_connected", "_connection", "_early", "_loop", "_response"),
@@ -67,14 +67,15 @@ class PicowsProtocol(asyncio.Protocol):
         self._app_closed = False  # the application has sent its last event
         self._response: tuple[int, handshake.Headers, bytearray] | None = None
 
-    # uvicorn's and the transport's side
+    # called by uvicorn and asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: uvicorn hands over its transport."""
         self._transport = cast(asyncio.Transport, transport)
         self._connection = Connection(
             self._transport,
             self._loop,
-            sweeper_of(self._server_state, self._loop, self._config.ws_ping_interval, self.CLOSE_SECONDS),
+            timers_of(self._server_state, self._loop, self._config.ws_ping_interval, self.CLOSE_SECONDS),
             max_message_bytes=self._config.ws_max_size,
             max_queue=self._config.ws_max_queue,
             write_limit_bytes=self.WRITE_LIMIT_BYTES,
@@ -83,7 +84,7 @@ class PicowsProtocol(asyncio.Protocol):
         self._server_state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
-        """The request's head, whole, comes first; then what the client sends before it was accepted."""
+        """asyncio: first the whole request head, then data that the client sends before the 101 response."""
         if self._scope is None:
             self._begin(data)
         elif not self._connection.closing:
@@ -93,10 +94,11 @@ class PicowsProtocol(asyncio.Protocol):
                 self._connection.pause(Pause.EARLY)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the socket is closed."""
         self._connection.lost()
 
     def shutdown(self) -> None:
-        """uvicorn stops: 1012 to an open connection, 503 to one that was not accepted yet."""
+        """uvicorn stops: close an open connection with 1012, answer a pending handshake with 503."""
         if self._connection.opened:
             self._connection.shut_down()
         elif not self._connection.closing:
@@ -141,7 +143,7 @@ class PicowsProtocol(asyncio.Protocol):
             },
         }
 
-    # the application's side
+    # called by the application
 
     async def _run(self, scope: dict[str, Any]) -> None:
         connection = self._connection
@@ -166,7 +168,7 @@ class PicowsProtocol(asyncio.Protocol):
             self._refuse(500, [], b"Internal Server Error")
 
     def _is_over(self) -> bool:
-        """Nothing can be sent any more: we have ended it, or the transport knows that the client is gone."""
+        """True when nothing can be sent any more."""
         return self._connection.closing or self._transport.is_closing()
 
     async def receive(self) -> dict[str, Any]:
@@ -191,7 +193,7 @@ class PicowsProtocol(asyncio.Protocol):
             self._answer(kind, message)
         elif kind == "websocket.send":
             if self._is_over():
-                raise ClientDisconnected()  # at once: an application that sends in a loop would never let go of it
+                raise ClientDisconnected()  # ends an application that sends in a loop
             data = message.get("bytes")
             if data is None:
                 connection.send(TEXT, message["text"].encode())

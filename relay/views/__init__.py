@@ -1,1 +1,1 @@
-"""What the relay answers over HTTP. No SQL here, and nothing that waits for Django's ORM."""
+"""HTTP views of the relay. Rule: no SQL, and no use of Django's ORM."""

@@ -1,4 +1,4 @@
-"""The relay's address over HTTP: the NIP-11 document for programs, a page for people."""
+"""`GET /`: the NIP-11 document or the HTML front page, by the Accept header."""
 
 from functools import cache
 from urllib.parse import urlsplit
@@ -7,20 +7,20 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from relay.conf import Config, config
-from relay.views.cors import unless_it_reads
+from relay.views.cors import answer_other_methods
+from relay.views.etag import conditional_response, etag_of
 from relay.views.information import MEDIA_TYPE, information, supported_nips
 from relay.views.negotiation import accepts
+from relay.views.policy_text import nips, policies
 from relay.views.security import page_policy
-from relay.views.versions import etag_of, versioned
-from relay.views.wording import nips, policies
 
 LINKED_SCHEMES = frozenset({"http", "https", "mailto", "nostr"})
-"""A contact of another scheme is shown as text: the operator's setting, but not necessarily the operator's care."""
+"""A contact with another scheme (javascript:) is shown as text."""
 
 
 async def front(request: HttpRequest) -> HttpResponse:
     """GET and HEAD: document or page, as Accept says (11-1, 11-7). OPTIONS: the CORS preflight (11-2)."""
-    if (other := unless_it_reads(request)) is not None:
+    if (other := answer_other_methods(request)) is not None:
         return other
     if accepts(request.headers.get("Accept", ""), MEDIA_TYPE):
         return information(request)
@@ -29,7 +29,7 @@ async def front(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, conf: Config) -> HttpResponse:
     text, etag = _rendered(conf)
-    response = versioned(request, text, etag)
+    response = conditional_response(request, text, etag)
     response["Cache-Control"] = "no-cache"
     response["Vary"] = "Accept"
     has_images = bool(conf.identity.icon or conf.identity.banner)

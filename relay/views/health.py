@@ -1,4 +1,4 @@
-"""For load balancers and orchestrators: does this process live, and should it get new clients?"""
+"""Liveness (`/health`) and readiness (`/ready`) probes for load balancers and orchestrators."""
 
 import asyncio
 
@@ -8,18 +8,18 @@ from relay.protocol.errors import Failed
 from relay.services import runtime
 
 START_PATIENCE_SECONDS = 2.0
-"""A relay that is not started yet (daphne has no lifespan) is started; whoever asked waits no longer than this."""
+"""How long a request waits for the start of the relay, which it triggers on servers without lifespan (daphne)."""
 
 _starting: set[asyncio.Task[runtime.Relay]] = set()
 
 
 async def health(_request: HttpRequest) -> HttpResponse:
-    """200: this process answers. Nothing else is looked at."""
+    """200: this process answers. Nothing else is checked."""
     return HttpResponse("ok\n", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 
 async def ready(_request: HttpRequest) -> JsonResponse:
-    """200 `{"ready": true}`; 503 `{"ready": false, "reason": text}` while database, bus or change log are not well."""
+    """200 `{"ready": true}`; 503 `{"ready": false, "reason": text}` while database, bus or change log are unhealthy."""
     problem = await _problem()
     if problem is None:
         return JsonResponse({"ready": True}, headers={"Cache-Control": "no-store"})
@@ -32,7 +32,7 @@ async def _problem() -> str | None:
     relay = runtime.current()
     if relay is None:
         try:
-            relay = await started()
+            relay = await started_relay()
         except TimeoutError:
             return "the relay is starting"
         except Failed as error:
@@ -40,10 +40,10 @@ async def _problem() -> str | None:
     return relay.problem()
 
 
-async def started() -> runtime.Relay:
-    """The relay of this process, started if it was not. Raises TimeoutError while that goes on, Failed if it cannot.
+async def started_relay() -> runtime.Relay:
+    """The relay of this process; starts it if needed. Raises TimeoutError after START_PATIENCE_SECONDS, or Failed.
 
-    The start goes on by itself when this call is given up: a client that leaves must not undo it.
+    The start continues when this call is cancelled, so that a client that disconnects does not cancel it.
     """
     if (relay := runtime.current()) is not None:
         return relay
@@ -57,4 +57,4 @@ async def started() -> runtime.Relay:
 def _settled(task: asyncio.Task[runtime.Relay]) -> None:
     _starting.discard(task)
     if not task.cancelled():
-        task.exception()  # whoever waited has been told
+        task.exception()  # the waiting request reports it

@@ -1,4 +1,4 @@
-"""The relay information document (NIP-11) over HTTP: the same bytes from every worker and node (11-8)."""
+"""The relay information document (NIP-11): the same bytes from every worker and instance (11-8)."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from relay.conf import Config, config
 from relay.protocol.info import RelayIdentity, relay_information
 from relay.protocol.limits import Limits
-from relay.views.cors import for_all_sites
-from relay.views.versions import etag_of, versioned
+from relay.views.cors import with_cors
+from relay.views.etag import conditional_response, etag_of
 
 MEDIA_TYPE = "application/nostr+json"
 MAX_AGE_SECONDS = 60
@@ -25,11 +25,11 @@ FEATURES: tuple[tuple[int, Callable[[Config], bool]], ...] = (
     (11, _always),
     (40, _always),
 )
-"""Each NIP that the relay speaks, and whether it is switched on (11-7)."""
+"""Each supported NIP and whether the settings enable it (11-7)."""
 
 
 def supported_nips(conf: Config) -> tuple[int, ...]:
-    """The numbers of the NIPs that are switched on, ascending."""
+    """The numbers of the enabled NIPs, ascending."""
     return tuple(sorted(nip for nip, is_on in FEATURES if is_on(conf)))
 
 
@@ -41,10 +41,10 @@ def _document(identity: RelayIdentity, limits: Limits, nips: tuple[int, ...]) ->
 
 
 def information(request: HttpRequest) -> HttpResponse:
-    """200 with the document, or 304 when the client has this very version."""
+    """200 with the document, or 304 (ETag)."""
     conf = config()
     text, etag = _document(conf.identity, conf.limits, supported_nips(conf))
-    response = versioned(request, text, etag, MEDIA_TYPE)
+    response = conditional_response(request, text, etag, MEDIA_TYPE)
     response["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
     response["Vary"] = "Accept"
-    return for_all_sites(response)
+    return with_cors(response)

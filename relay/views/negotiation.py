@@ -1,11 +1,11 @@
-"""Which media types a request accepts (RFC 9110, 12.5.1), as far as the relay must know."""
+"""The Accept header (RFC 9110, 12.5.1), as far as the relay needs it."""
 
 
 def accepts(header: str, media_type: str) -> bool:
-    """True if `header` (Accept) names `media_type` (lower case) itself with a weight above zero.
+    """True if `header` (Accept) names `media_type` (lower case) explicitly with a weight above 0.
 
-    Names compare without case. A wildcard does not count: a browser sends one and wants the page (11-7). A weight
-    that cannot be read counts as 1.
+    Case-insensitive. Wildcards do not count: browsers send them and want the page (11-7). An invalid weight counts
+    as 1.
     """
     return any(name == media_type and weight > 0 for name, weight in map(_weighed, header.split(",")))
 

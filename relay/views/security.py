@@ -1,6 +1,6 @@
-"""Security headers on every answer. Rule: nothing may run or load but what this server itself sends.
+"""Security headers of every response. Rule: the CSP allows scripts and resources of this server only.
 
-The admin is the exception that django-unfold needs: its Alpine.js evaluates expressions, and writes style attributes.
+Exception: django-unfold's Alpine.js needs 'unsafe-eval' and inline styles in the admin.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,8 +14,8 @@ from django.http.response import HttpResponseBase
 
 Response = TypeVar("Response", bound=HttpResponseBase)
 
-CLOSED = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-ADMIN = (
+DEFAULT_POLICY = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+ADMIN_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
@@ -23,16 +23,14 @@ ADMIN_PATH = "/admin/"
 
 
 def page_policy(relay_url: str, host: str, *, has_images: bool) -> str:
-    """The policy of the relay's page, which speaks to the relay: at `relay_url`, or at the `host` it was opened by."""
+    """The CSP of the front page, whose script connects to `relay_url` and to the `host` of the request."""
     origin = urlsplit(relay_url)
-    policy = (
-        f"{CLOSED}; script-src 'self'; connect-src 'self' {origin.scheme}://{origin.netloc} ws://{host} wss://{host}"
-    )
+    policy = f"{DEFAULT_POLICY}; script-src 'self'; connect-src 'self' {origin.scheme}://{origin.netloc} ws://{host} wss://{host}"
     return f"{policy}; img-src 'self' https:" if has_images else f"{policy}; img-src 'self'"
 
 
 class SecurityHeaders:
-    """Middleware, the outermost. A view's own Content-Security-Policy is kept."""
+    """The outermost middleware. A Content-Security-Policy set by a view is kept."""
 
     sync_capable = False
     async_capable = True
@@ -42,13 +40,16 @@ class SecurityHeaders:
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return secured(request, await self._get_response(request))
+        """Django: one request."""
+        return with_security_headers(request, await self._get_response(request))
 
 
-def secured(request: HttpRequest, response: Response) -> Response:
-    """The response, with every security header that it does not have yet."""
+def with_security_headers(request: HttpRequest, response: Response) -> Response:
+    """The response with the missing security headers added."""
     headers = response.headers
-    headers.setdefault("Content-Security-Policy", ADMIN if request.path_info.startswith(ADMIN_PATH) else CLOSED)
+    headers.setdefault(
+        "Content-Security-Policy", ADMIN_POLICY if request.path_info.startswith(ADMIN_PATH) else DEFAULT_POLICY
+    )
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("X-Frame-Options", "DENY")

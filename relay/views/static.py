@@ -1,6 +1,6 @@
-"""Static files: whitenoise's table of them, answered without a thread.
+"""Static files from whitenoise's index, served without a thread.
 
-Whitenoise's own middleware is synchronous: under ASGI Django would warn of it, and stream every file through a thread.
+Whitenoise's own middleware is synchronous: under ASGI Django warns and streams every file through a thread.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 
 class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """Middleware in whitenoise's place, with its settings."""
+    """Replaces WhiteNoiseMiddleware; same settings."""
 
     sync_capable = False
     async_capable = True
@@ -24,12 +24,13 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
         markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Django: one request."""
         found = self.find_file(request.path_info) if self.autorefresh else self.files.get(request.path_info)
         return await self._inner(request) if found is None else self.serve(found, request)
 
     @staticmethod
     def serve(static_file: object, request: HttpRequest) -> HttpResponse:
-        """The file, a part of it, or 304, as the request's headers ask."""
+        """200 with the file, 206 with a range of it, or 304."""
         served = static_file.get_response(request.method, request.META)  # type: ignore[attr-defined]
         with served.file or contextlib.nullcontext() as file:
             response = HttpResponse(file.read() if file else b"", status=int(served.status))

@@ -1,1 +1,1 @@
-"""Everything that runs a relay on a machine: embedded servers, supervisor, worker processes."""
+"""Runs a relay on a machine: embedded servers, supervisor, worker processes."""

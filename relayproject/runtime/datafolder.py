@@ -1,10 +1,10 @@
-"""The data folder of a relay: its lock, its secret key, the sockets, and the addresses left for other commands.
+"""The data folder of a relay: its lock, the secret key, sockets, and the addresses of the embedded servers.
 
-var/serve.lock      held while a `serve` runs on the folder
+var/serve.lock      locked while a `serve` runs on the folder
 var/secret_key      Django's key in local mode (0600)
 var/services.json   addresses of the embedded servers while they run (0600)
-var/postgres/       the database;  var/postgres.log, var/valkey.log  what the servers said
-var/run/            Unix sockets, or a link to them where the path is too long for a socket
+var/postgres/       the database cluster;  var/postgres.log, var/valkey.log  the servers' logs
+var/run/            Unix sockets, or a link to them where the path is too long
 """
 
 import fcntl
@@ -17,15 +17,15 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.errors import StartupError
 
-SOCKET_PATH_BYTES = 107  # of a Unix socket on Linux, without the closing zero
+SOCKET_PATH_BYTES = 107  # maximum length of a Unix socket's path on Linux
 LONGEST_NAME = len("/.s.PGSQL.5432.lock")
-SAFE_PATH = re.compile(r"[A-Za-z0-9._/-]+")  # PostgreSQL and libpq give commas, quotes and @ a meaning
+SAFE_PATH = re.compile(r"[A-Za-z0-9._/-]+")  # commas, quotes and @ are special to PostgreSQL and libpq
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read, in one step."""
+    """Write a file with mode 0600, atomically."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -35,14 +35,14 @@ def write_private(path: Path, text: str) -> None:
 
 @dataclass(slots=True)
 class DataFolder:
-    """A folder taken by this process from `take()` to `release()`."""
+    """The folder `path`, locked by this process from `take()` to `release()`."""
 
     path: Path
     _lock: int = field(default=-1, init=False)
     _sockets: Path | None = field(default=None, init=False)
 
     def take(self) -> None:
-        """Create the folder and lock it; raises Refusal when it cannot be written or another start has it."""
+        """Create the folder and lock it; raises StartupError when it cannot be written or is locked."""
         try:
             self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = os.open(self.path / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -50,18 +50,18 @@ class DataFolder:
             write_private(self.path / "run" / "writable", "")
             (self.path / "run" / "writable").unlink()
         except OSError as error:
-            raise Refusal(
+            raise StartupError(
                 f"The data folder {self.path} cannot be written ({error.strerror}): set RELAY_DATA_DIR to one that can."
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Refusal(
+            raise StartupError(
                 f"The data folder {self.path} is in use by another start: stop that, or set RELAY_DATA_DIR."
             ) from error
 
     def release(self) -> None:
-        """Leave nothing behind that speaks of running servers."""
+        """Remove the addresses and sockets of the servers, and unlock."""
         (self.path / "services.json").unlink(missing_ok=True)
         self._drop_short_sockets()
         if self._lock >= 0:
@@ -69,18 +69,18 @@ class DataFolder:
             self._lock = -1
 
     def secret_key(self) -> str:
-        """The key in `secret_key`, generated on the first start."""
+        """The content of the file `secret_key`, generated on the first start."""
         path = self.path / "secret_key"
         if not path.exists() or not path.read_text().strip():
             write_private(path, secrets.token_urlsafe(50) + "\n")
         return path.read_text().strip()
 
     def announce(self, services: dict[str, str]) -> None:
-        """Write the addresses that other commands of this checkout read (settings.py)."""
+        """Write services.json, which settings.py of other commands reads: variable -> URL."""
         write_private(self.path / "services.json", json.dumps(services, indent=1) + "\n")
 
     def sockets(self) -> Path:
-        """A private folder whose path is short enough for Unix sockets and has no special characters."""
+        """A private folder with a path short enough for Unix sockets and without special characters."""
         if self._sockets is None:
             self._drop_short_sockets()
             run = self.path / "run"
@@ -93,7 +93,7 @@ class DataFolder:
         return self._sockets
 
     def _drop_short_sockets(self) -> None:
-        """Remove the short folder that this start, or one that was killed, has made."""
+        """Remove the folder in /tmp of this start or of one that was killed."""
         link = self.path / "run" / "sockets"
         if link.is_symlink():
             target = link.readlink()

@@ -1,7 +1,6 @@
-"""The worker's side of the heartbeat: a byte a second from its event loop, down a pipe to the supervisor.
+"""The worker's side of the heartbeat: one byte a second from its event loop through a pipe to the supervisor.
 
-A loop that stands still sends nothing; the kernel would go on giving the process its share of new connections,
-so the supervisor replaces it.
+A blocked loop sends none, and the supervisor restarts the worker: the kernel would go on assigning connections to it.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ INTERVAL_SECONDS = 1.0
 
 
 class Heartbeat:
-    """Writes to the inherited end of the pipe; a full or closed pipe is nobody's business here."""
+    """Writes to the inherited `descriptor` of the pipe; a full or closed pipe is ignored."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -22,11 +21,11 @@ class Heartbeat:
         os.set_inheritable(descriptor, False)
 
     def ready(self) -> None:
-        """Say that connections are accepted."""
+        """Report that connections are accepted."""
         self._send(READY)
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Send a beat every second until cancelled."""
         while True:
             self._send(BEAT)
             await asyncio.sleep(INTERVAL_SECONDS)

@@ -1,8 +1,8 @@
-"""Becomes another program that does not outlive its parent and, where asked, is not root.
+"""Executes a program that ends with its parent and, where asked, does not run as root.
 
-Run as `python -I -S launch.py SIGNAL PARENT IDENTITY PROGRAM ARGUMENT...`; imports nothing of the project, so
-that it costs a few milliseconds. SIGNAL is what the kernel sends when PARENT dies. IDENTITY is `self`,
-`namespace:UID` or `capability:UID` (see identity.py): PostgreSQL refuses to run as root.
+`python -I -S launch.py SIGNAL PARENT RUN_AS PROGRAM ARGUMENT...`; it imports nothing of the project and takes a few
+milliseconds. The kernel sends SIGNAL when PARENT dies. RUN_AS is `self`, `namespace:UID` or `capability:UID`
+(run_as.py).
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def _must(result: int, what: str) -> None:
 
 
 def enter_namespace(uid: int) -> None:
-    """Be `uid` in a user namespace of one user: every file stays root's, and 0700 folders stay reachable."""
+    """Become `uid` in a user namespace of one user: files stay root's, 0700 folders stay reachable. Raises OSError."""
     outer_uid, outer_gid = os.geteuid(), os.getegid()
     _must(libc.unshare(CLONE_NEWUSER), "unshare")
     for name, text in (
@@ -40,7 +40,7 @@ def enter_namespace(uid: int) -> None:
 
 
 def keep_one_capability(uid: int) -> None:
-    """Be `uid`, with CAP_DAC_OVERRIDE alone kept, so that a data folder and binaries below /root stay reachable."""
+    """Become `uid` with CAP_DAC_OVERRIDE only: data folder and binaries below /root stay reachable. Raises OSError."""
     _must(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "keep capabilities")
     os.setgroups([])
     os.setresgid(uid, uid, uid)
@@ -53,13 +53,14 @@ def keep_one_capability(uid: int) -> None:
 
 
 def main() -> None:
-    signal_number, parent, identity = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    how, _, uid = identity.partition(":")
+    """Set identity and parent-death signal, then exec; exits 1 when the parent is gone or there is no program."""
+    signal_number, parent, run_as = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    how, _, uid = run_as.partition(":")
     if how == "namespace":
         enter_namespace(int(uid))
     elif how == "capability":
         keep_one_capability(int(uid))
-    # After the change of user, which clears it; then the check, because the parent may be gone already.
+    # After the change of user, which clears it. Then check, because the parent may have died before.
     _must(libc.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "follow the parent")
     if os.getppid() != parent:
         sys.exit(1)

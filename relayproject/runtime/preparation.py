@@ -1,7 +1,7 @@
-"""Brings the database to this version: migrations and the first administrator, on one machine at a time.
+"""Prepares the database: migrations, job schedule and the first administrator, on one machine at a time.
 
-One PostgreSQL advisory lock covers both, so that many machines may start at once. A database of a newer version
-is refused: its rows may mean something that this code does not know.
+One PostgreSQL advisory lock covers all, so that many machines may start at once. A database of a newer version is
+refused: this code does not know its schema.
 """
 
 import secrets
@@ -14,25 +14,25 @@ from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
-from relayproject.runtime.presence import reason
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.database_check import reason
+from relayproject.runtime.errors import StartupError
 
-PREPARE_LOCK = 0x72656C61_00000001  # "rela", and a number for each use
+PREPARE_LOCK = 0x72656C61_00000001  # keys of advisory locks: "rela" and a number
 BEAT_LOCK = 0x72656C61_00000002
 ADMINISTRATOR = "admin"
 
 
 def connect() -> None:
-    """Open Django's connection, or raise Refusal with the reason."""
+    """Open Django's database connection; raises StartupError with the reason."""
     try:
         connection.ensure_connection()
     except OperationalError as error:
-        raise Refusal(f"The database does not answer ({reason(error)}): check DATABASE_URL.") from error
+        raise StartupError(f"The database does not answer ({reason(error)}): check DATABASE_URL.") from error
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other machine prepares this database, and hold the others off."""
+def prepare_lock() -> Iterator[None]:
+    """Hold the advisory lock of the preparation; waits while another machine holds it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARE_LOCK])
         try:
@@ -42,12 +42,12 @@ def alone() -> Iterator[None]:
 
 
 def refuse_newer_database() -> None:
-    """Raise Refusal when migrations are applied that this code does not have."""
+    """Raise StartupError when the database has migrations that this code has not."""
     loader = MigrationLoader(connection)
     known = set(loader.disk_migrations) | {old for new in loader.disk_migrations.values() for old in new.replaces}
     unknown = sorted(f"{app}.{name}" for app, name in loader.applied_migrations if (app, name) not in known)
     if unknown:
-        raise Refusal(
+        raise StartupError(
             f"The database was made by a newer version (it has {unknown[-1]}): update the relay, or use another one."
         )
 
@@ -60,7 +60,7 @@ def missing_migrations() -> list[str]:
 
 
 def migrate() -> int:
-    """Apply what is missing; returns how many migrations that were."""
+    """Apply the missing migrations and return their number; raises StartupError for a newer database."""
     refuse_newer_database()
     missing = missing_migrations()
     if missing:
@@ -69,7 +69,7 @@ def migrate() -> int:
 
 
 def install_schedule() -> int:
-    """Give the schedule the jobs that it lacks; what an operator changed stays. Returns how many entries changed."""
+    """Add missing jobs to the schedule and keep operators' changes; returns how many entries changed."""
     from analytics.schedule import install
 
     return install()
@@ -87,11 +87,11 @@ def create_first_administrator() -> str | None:
 
 
 def wait_until_prepared(seconds: float) -> None:
-    """For machines without the migrate role: wait for the one that has it; raises Refusal after `seconds`."""
+    """Wait until another machine has applied all migrations; raises StartupError after `seconds`."""
     deadline = time.monotonic() + seconds
     while missing := missing_migrations():
         if time.monotonic() > deadline:
-            raise Refusal(
+            raise StartupError(
                 f"The database lacks {len(missing)} migrations ({missing[0]} is the first): "
                 "run `manage.py serve --roles migrate` or `manage.py prepare` once."
             )

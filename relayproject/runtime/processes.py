@@ -1,6 +1,6 @@
-"""Starts programs that end with their parent, and finds those that an earlier run left behind.
+"""Starts child processes that end with their parent, and finds those that an earlier run left behind.
 
-Every child has its own session, so that Ctrl-C on the terminal reaches the supervisor alone.
+Every child has its own session, so that Ctrl-C on the terminal reaches only the supervisor.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.errors import StartupError
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.02
@@ -22,11 +22,11 @@ ANSWER_POLL_SECONDS = 0.01
 
 
 def bound_command(
-    argv: Sequence[str], *, death_signal: signal.Signals = signal.SIGKILL, identity: str = "self"
+    argv: Sequence[str], *, death_signal: signal.Signals = signal.SIGKILL, run_as: str = "self"
 ) -> list[str]:
-    """The command that runs `argv` (an absolute program first) and gets `death_signal` when this process dies."""
+    """The command that runs `argv` (program as an absolute path) and gets `death_signal` when this process dies."""
     return [
-        sys.executable, "-I", "-S", str(LAUNCH), str(int(death_signal)), str(os.getpid()), identity, *argv,
+        sys.executable, "-I", "-S", str(LAUNCH), str(int(death_signal)), str(os.getpid()), run_as, *argv,
     ]  # fmt: skip
 
 
@@ -39,15 +39,15 @@ def spawn(
     folder: Path | None = None,
     pass_fds: Sequence[int] = (),
     death_signal: signal.Signals = signal.SIGKILL,
-    identity: str = "self",
+    run_as: str = "self",
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` as a child of its own session; call it from the main thread only.
+    """Start `argv` as a child in a session of its own; call it from the main thread only.
 
-    The kernel sends `death_signal` when the *thread* that started the child ends. `output` takes both streams;
-    without it both go to this process's standard error, unless `stdout` names another place for the one.
+    The kernel sends `death_signal` when the *thread* that started the child ends. `output` takes stdout and stderr;
+    without it both go to this process's stderr, unless `stdout` is given. Raises OSError.
     """
     return subprocess.Popen(
-        bound_command(argv, death_signal=death_signal, identity=identity),
+        bound_command(argv, death_signal=death_signal, run_as=run_as),
         stdin=subprocess.DEVNULL,
         stdout=output or (2 if stdout is None else stdout),
         stderr=output,
@@ -71,7 +71,7 @@ def living_in(folder: Path, program: str) -> Iterator[int]:
 
 
 def wait_until_gone(folder: Path, program: str, seconds: float) -> bool:
-    """True when no such process is left within `seconds`."""
+    """Wait at most `seconds` for the processes of `living_in` to end; True when none is left."""
     deadline = time.monotonic() + seconds
     while next(living_in(folder, program), None) is not None:
         if time.monotonic() > deadline:
@@ -81,51 +81,52 @@ def wait_until_gone(folder: Path, program: str, seconds: float) -> bool:
 
 
 class Server(Protocol):
-    """A server that was started here: `answers()` says whether it is ready, `log` takes what it writes."""
+    """An embedded server; `log` is its log file."""
 
     log: Path
     process: subprocess.Popen[bytes] | None
 
-    def answers(self) -> bool: ...
+    def answers(self) -> bool:
+        """True when it accepts connections."""
 
 
 def wait_for_answers(server: Server, name: str, seconds: float) -> None:
-    """Wait until the server answers; raises Refusal when it ends before, or takes longer than `seconds`."""
+    """Wait until the server answers; raises StartupError when it exits before or takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
     while not server.answers():
         if server.process is None or server.process.poll() is not None:
-            raise Refusal(f"{name} did not start: {last_line(server.log)} (see {server.log}).")
+            raise StartupError(f"{name} did not start: {last_line(server.log)} (see {server.log}).")
         if time.monotonic() > deadline:
-            raise Refusal(f"{name} does not answer after {seconds:g} seconds (see {server.log}).")
+            raise StartupError(f"{name} does not answer after {seconds:g} seconds (see {server.log}).")
         time.sleep(ANSWER_POLL_SECONDS)
 
 
-async def ended(process: subprocess.Popen[bytes]) -> int:
-    """Wait in the event loop until the process has ended; returns its exit code, negative for a signal."""
+async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
+    """Wait in the event loop until the process exits; returns its exit code, negative for a signal."""
     loop = asyncio.get_running_loop()
-    over = asyncio.Event()
+    exited = asyncio.Event()
     descriptor = os.pidfd_open(process.pid)
-    loop.add_reader(descriptor, over.set)
+    loop.add_reader(descriptor, exited.set)
     try:
-        await over.wait()
+        await exited.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
     return process.wait()
 
 
-async def end_soon(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """As `end()`, without holding up the event loop."""
+async def end_async(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """As `end()`, without blocking the event loop."""
     for number, seconds in steps:
         if process.poll() is not None:
             return
         process.send_signal(number)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended(process), seconds)
+            await asyncio.wait_for(wait_for_exit(process), seconds)
 
 
 def end(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn, and wait its seconds, until the process has ended."""
+    """Send each signal in turn and wait its seconds, until the process exits."""
     for number, seconds in steps:
         if process.poll() is not None:
             return
@@ -135,10 +136,10 @@ def end(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, 
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log that tells a failure, else its last line, or a word that there is none."""
+    """The last line of a server's log that reports a failure, else its last line, else "its log is empty"."""
     with contextlib.suppress(OSError):
         lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
         failures = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "FAIL", "# "))]
         if lines:
             return (failures or lines)[-1]
-    return "it said nothing"
+    return "its log is empty"

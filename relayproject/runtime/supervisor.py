@@ -1,8 +1,8 @@
-"""Starts everything in order, keeps it running, and stops it in the opposite order.
+"""The supervisor of `serve`: starts everything in order, restarts what dies, stops in reverse order.
 
-Order: settings are checked, the data folder is locked, the port is looked at, embedded servers start, the database
-is prepared, relay workers start; when all accept connections the address is printed, and jobs follow. Every refusal
-before that is one sentence. Children die with this process even when it is killed (launch.py).
+Start order: settings checked, data folder locked, port checked, embedded servers, `prepare`, relay workers; when all
+accept connections the address is printed, then Celery worker and beat. A failure before that is reported in one
+sentence. Children die with this process even when it is killed (launch.py).
 """
 
 import asyncio
@@ -19,30 +19,30 @@ from typing import Any, TypeVar
 
 from relay.freshness import ack_table
 from relayproject import env, settings
-from relayproject.rules import problems
 from relayproject.runtime import metrics_folder
-from relayproject.runtime.child import PROJECT, Child, say
+from relayproject.runtime.child import PROJECT, Child, report
 from relayproject.runtime.datafolder import DataFolder
-from relayproject.runtime.processes import end_soon, ended, spawn
-from relayproject.runtime.refusal import Refusal
-from relayproject.runtime.services import Services
+from relayproject.runtime.embedded_servers import EmbeddedServers
+from relayproject.runtime.errors import StartupError
+from relayproject.runtime.processes import end_async, spawn, wait_for_exit
+from relayproject.validation import problems
 
 STOP_MARGIN_SECONDS = 2.0  # beyond the drain of connections
-PREPARED_WITHIN_SECONDS = 120.0  # how long a machine waits for the one that migrates
-HOPELESS_DEATHS = 3
+PREPARED_WITHIN_SECONDS = 120.0  # how long a machine without the role migrate waits for migrations
+MAX_FAILED_STARTS = 3
 
 Result = TypeVar("Result")
 
 
 class Stopped(Exception):
-    """A signal asked for the end."""
+    """SIGINT, SIGTERM or SIGHUP came during the start."""
 
 
 def run(roles: frozenset[str]) -> int:
-    """`serve`: returns the exit code when it is stopped; raises Refusal with a sentence."""
+    """Run `serve` until it is stopped and return the exit code; raises StartupError."""
     found = list(problems(settings))
     if found:
-        raise Refusal(" ".join(str(problem) for problem in found))
+        raise StartupError(" ".join(str(problem) for problem in found))
     folder = DataFolder(settings.RELAY_DATA_DIR)
     folder.take()
     try:
@@ -54,7 +54,7 @@ def run(roles: frozenset[str]) -> int:
 
 
 def refuse_used_port(host: str, port: int) -> None:
-    """Raise Refusal unless this machine can listen there alone: with SO_REUSEPORT a stranger's port would be shared."""
+    """Raise StartupError if the port is in use: workers bind with SO_REUSEPORT and would share it unnoticed."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -63,31 +63,34 @@ def refuse_used_port(host: str, port: int) -> None:
             probe.listen(1)
     except OSError as error:
         reason = "is in use" if error.errno == 98 else f"cannot be listened on ({error.strerror})"
-        raise Refusal(f"{host}:{port} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free.") from error
+        raise StartupError(
+            f"{host}:{port} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
+        ) from error
 
 
 def web_address(scheme: str, path: str = "") -> str:
-    """Where this instance listens, as a person on this machine types it."""
+    """The URL at which this instance listens, as typed on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.RELAY_HOST, settings.RELAY_HOST)  # noqa: S104
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.RELAY_PORT}{path}"
 
 
 class Supervisor:
-    """One run of `serve` on a data folder that is taken."""
+    """One run of `serve` on a locked data folder."""
 
     def __init__(self, roles: frozenset[str], folder: DataFolder) -> None:
         self._roles = roles
         self._folder = folder
-        self._services = Services(folder, postgres=not env.text("DATABASE_URL"), valkey=not env.text("REDIS_URL"))
+        self._servers = EmbeddedServers(folder, postgres=not env.text("DATABASE_URL"), valkey=not env.text("REDIS_URL"))
         self._children: list[Child] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
-        self._hasten = asyncio.Event()
-        self._hopeless: asyncio.Event = asyncio.Event()
+        self._force = asyncio.Event()
+        self._start_failed: asyncio.Event = asyncio.Event()
         self._password_line = ""
 
     async def run(self) -> int:
-        self._listen_for_signals()
+        """Start, wait for a signal, stop; returns the exit code. Raises StartupError, or SystemExit from `prepare`."""
+        self._install_signal_handlers()
         try:
             await self._start()
             await self._stop.wait()
@@ -100,9 +103,9 @@ class Supervisor:
     # -- start --------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        self._services.start()
-        self._tasks.append(asyncio.create_task(self._services.keep()))
-        self._folder.announce(self._services.addresses)
+        self._servers.start()
+        self._tasks.append(asyncio.create_task(self._servers.keep()))
+        self._folder.announce(self._servers.addresses)
         environment = self._environment()
         await self._prepare(environment)
         if "web" in self._roles:
@@ -112,11 +115,11 @@ class Supervisor:
             self._print_password()
             raise Stopped
         if "web" not in self._roles:
-            say(f"running: {', '.join(child.name for child in self._children)}")
+            report(f"running: {', '.join(child.name for child in self._children)}")
 
     def _environment(self) -> dict[str, str]:
-        """What children see: addresses, key and folder as this start has found them."""
-        environment = {**os.environ, **self._services.addresses}
+        """The environment of the children: addresses, secret key and folders of this start."""
+        environment = {**os.environ, **self._servers.addresses}
         environment["RELAY_SUPERVISED"] = "1"
         environment["RELAY_DATA_DIR"] = str(self._folder.path)
         environment[metrics_folder.VARIABLE] = str(metrics_folder.make(self._folder.path))
@@ -125,7 +128,7 @@ class Supervisor:
         return environment
 
     async def _prepare(self, environment: dict[str, str]) -> None:
-        """Run `manage.py prepare`; it says by itself why it fails."""
+        """Run `manage.py prepare`, which reports its own failure."""
         wait = [] if "migrate" in self._roles else ["--wait", str(PREPARED_WITHIN_SECONDS)]
         process = spawn(
             [sys.executable, "manage.py", "prepare", "--no-color", *wait],
@@ -134,9 +137,9 @@ class Supervisor:
             stdout=subprocess.PIPE,
         )
         try:
-            code = await self._unless_stopped(ended(process))
+            code = await self._unless_stopped(wait_for_exit(process))
         except Stopped:
-            await end_soon(process, ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0)))
+            await end_async(process, ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0)))
             raise
         finally:
             if process.stdout is not None and process.poll() is not None:
@@ -153,7 +156,7 @@ class Supervisor:
                     "relayproject.runtime.worker",
                     {**environment, "RELAY_WORKER": str(number), "RELAY_ACK_TABLE": str(shared)},
                     settings.RELAY_HEARTBEAT_SECONDS,
-                    on_death=self._give_up_when_hopeless,
+                    on_failed_start=self._count_failed_start,
                     on_end=partial(self._forget, environment, f"worker-{number}"),
                     descriptors=(shared,),
                 )
@@ -164,18 +167,18 @@ class Supervisor:
         self._print_password()
 
     async def _all_ready(self) -> None:
-        hopeless = asyncio.create_task(self._hopeless.wait())
+        failed = asyncio.create_task(self._start_failed.wait())
         for child in self._children:
             ready = asyncio.create_task(child.ready.wait())
-            await asyncio.wait({ready, hopeless}, return_when=asyncio.FIRST_COMPLETED)
-            if hopeless.done():
+            await asyncio.wait({ready, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
                 ready.cancel()
-                raise Refusal("A relay worker does not start; what it said stands above.")
-        hopeless.cancel()
+                raise StartupError("A relay worker does not start; its output is above.")
+        failed.cancel()
 
-    def _give_up_when_hopeless(self, child: Child) -> None:
-        if child.deaths_before_ready >= HOPELESS_DEATHS:
-            self._hopeless.set()
+    def _count_failed_start(self, child: Child) -> None:
+        if child.failed_starts >= MAX_FAILED_STARTS:
+            self._start_failed.set()
 
     def _start_jobs(self, environment: dict[str, str]) -> None:
         if "worker" in self._roles:
@@ -205,7 +208,7 @@ class Supervisor:
 
     # -- stop ---------------------------------------------------------------------------------------
 
-    def _listen_for_signals(self) -> None:
+    def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
@@ -213,24 +216,24 @@ class Supervisor:
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
-            self._hasten.set()
+            self._force.set()
         else:
-            say("stopping")
+            report("stopping")
             self._stop.set()
 
     async def _end(self) -> None:
-        """Children first, all at once, then the servers they use; within 10 s in all."""
+        """Stop the children, all at once, then the embedded servers; within 10 s in all."""
         self._stop.set()
         self._print_password()
         seconds = settings.RELAY_DRAIN_SECONDS + STOP_MARGIN_SECONDS
-        await asyncio.gather(*(child.stop(seconds, self._hasten) for child in self._children))
+        await asyncio.gather(*(child.stop(seconds, self._force) for child in self._children))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._services.stop_soon(hasty=self._hasten.is_set())
+        await self._servers.stop_soon(hasty=self._force.is_set())
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`, or Stopped as soon as a signal has come."""
+        """The result of `work`; raises Stopped as soon as a signal has come."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop.wait())
         either: set[asyncio.Task[Any]] = {task, stop}

@@ -1,7 +1,6 @@
-"""One relay worker: a process with its own event loop, its own listening socket, and a heartbeat.
+"""One relay worker: a process with its own event loop, its own listening socket (SO_REUSEPORT) and a heartbeat.
 
-`python -m relayproject.runtime.worker`, started by the supervisor. SO_REUSEPORT lets every worker listen by
-itself: on one shared socket a single process would take nearly all connections.
+`python -m relayproject.runtime.worker`, started by the supervisor.
 """
 
 import asyncio
@@ -20,28 +19,29 @@ from relayproject.runtime import metrics_folder
 from relayproject.runtime.heartbeat import Heartbeat
 
 BACKLOG = 2_048
-CLOSE_SECONDS = 1  # for connections that were told to end; the relay's own drain comes before
+CLOSE_SECONDS = 1  # for the closing handshakes; the relay's own drain comes before
 HTTP_CONNECTIONS = 256  # beside the WebSocket connections of RELAY_MAX_CONNECTIONS
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which tells the supervisor when it accepts connections and that its loop turns."""
+    """uvicorn's server with a heartbeat to the supervisor."""
 
     heartbeat: Heartbeat | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the heartbeat, then serve, then report ready."""
         beating = asyncio.create_task(self.heartbeat.run()) if self.heartbeat else None
         self._beating = beating  # a task without a reference may be collected
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # what is imported stays: no full collection looks at it again
+        gc.freeze()  # full collections skip the imported modules from now on
         if self.heartbeat is not None and not self.should_exit:
             self.heartbeat.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more clients, let the relay answer what it has accepted, then close the connections.
+        """Stop listening, let the relay drain, then close the connections.
 
-        uvicorn alone would close them first, and the OK of an event in the writer's queue would be lost.
+        uvicorn closes them first, which would lose the OK of an event in the writer's queue.
         """
         from relay.services import runtime
 
@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
 
 
 def configuration() -> uvicorn.Config:
-    """How uvicorn serves the project, from the settings."""
+    """uvicorn's configuration, from the settings."""
     from relayproject import settings
 
     RelayHTTPProtocol.HEAD_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
@@ -77,6 +77,7 @@ def configuration() -> uvicorn.Config:
 
 
 def main() -> None:
+    """Serve until SIGTERM; exits with a message when the address cannot be bound."""
     from relayproject import settings
 
     metrics_folder.count_as(f"worker-{settings.RELAY_WORKER}")

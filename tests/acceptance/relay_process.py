@@ -99,7 +99,7 @@ class RelayProcess:
         self._streams = {"stdout": [], "stderr": []}
         command = [sys.executable, str(PROJECT / "manage.py"), "serve", *self._roles]
         self.process = subprocess.Popen(
-            bound_command(command, death_signal=signal.SIGTERM, identity=self._identity),
+            bound_command(command, death_signal=signal.SIGTERM, run_as=self._identity),
             env=clean_environment(self._settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -85,7 +85,7 @@ def test_clear_asks_first_and_does_as_it_is_told(relay: RelayProcess) -> None:
     code, out, _ = run(relay.data_dir, "clear", "--name", "events", "--layer", "L2", "--yes")
     assert code == 0
     assert out.startswith("Cleared events of L2 in every instance: ")
-    assert "keys of the shared cache are gone" in out
+    assert "keys of the shared cache deleted" in out
 
 
 async def test_warm_says_what_it_does_and_what_it_has_done(relay: RelayProcess, author: Author) -> None:

@@ -20,9 +20,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from relayproject.runtime.datafolder import DataFolder
-from relayproject.runtime.identity import choose_identity
 from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.processes import living_in
+from relayproject.runtime.run_as import choose_run_as
 from tests.acceptance.conftest import StartRelay
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
 
@@ -104,7 +104,7 @@ def test_a_relay_starts_from_a_path_that_is_too_long_for_a_socket(
 
 
 def test_an_ordinary_user_starts_a_relay(prepared_folder: Path) -> None:
-    identity = choose_identity().launch  # as root: another user, as which nothing of root's power is left
+    identity = choose_run_as().launch  # as root: another user, as which nothing of root's power is left
     relay = RelayProcess(prepared_folder, identity=identity, roles="web")
     try:
         relay.start()
@@ -333,7 +333,7 @@ def test_a_data_folder_that_cannot_be_made_is_refused(start_relay: StartRelay, t
 
 def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir(mode=0o500)
-    relay = RelayProcess(tmp_path / "var", identity=choose_identity().launch)
+    relay = RelayProcess(tmp_path / "var", identity=choose_run_as().launch)
     relay.launch()
 
     assert "cannot be written" in refusal(relay)

@@ -15,11 +15,11 @@ BATCH = 1_000
 def servers(folder: Path) -> Iterator[None]:
     """PostgreSQL and Valkey on the folder, with Django set up on them and the tables made."""
     from relayproject.runtime.datafolder import DataFolder
-    from relayproject.runtime.services import Services
+    from relayproject.runtime.embedded_servers import EmbeddedServers
 
     data = DataFolder(folder)
     data.take()
-    services = Services(data, postgres=True, valkey=True)
+    services = EmbeddedServers(data, postgres=True, valkey=True)
     services.start()
     try:
         os.environ.update(services.addresses, RELAY_DATA_DIR=str(folder), SECRET_KEY="for benchmarks alone" * 4)

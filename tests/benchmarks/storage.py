@@ -29,12 +29,12 @@ WORDS = "nostr relay zap note gm bitcoin sat client event plebs coffee sunrise k
 def _server() -> Iterator[None]:
     """PostgreSQL and Valkey in a folder that goes away, with Django set up on them and the tables made."""
     from relayproject.runtime.datafolder import DataFolder
-    from relayproject.runtime.services import Services
+    from relayproject.runtime.embedded_servers import EmbeddedServers
 
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as folder:
         data = DataFolder(Path(folder))
         data.take()
-        services = Services(data, postgres=True, valkey=True)
+        services = EmbeddedServers(data, postgres=True, valkey=True)
         services.start()
         try:
             os.environ.update(services.addresses, RELAY_DATA_DIR=folder, SECRET_KEY="for benchmarks alone" * 4)

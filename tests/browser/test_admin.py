@@ -85,7 +85,7 @@ async def drawn(chart: Locator) -> None:
 async def test_the_first_sign_in_leads_to_the_dashboard(operator: Tab) -> None:
     await operator.open("/admin/")
 
-    await expect(operator.page.locator("[data-said]")).to_have_text("All is well.")
+    await expect(operator.page.locator("[data-summary]")).to_have_text("Healthy")
     await expect(operator.page.locator('[data-figure="workers"]')).to_have_text("2")
     for chart in await operator.page.locator("canvas[data-chart]").all():
         await drawn(chart)
@@ -113,16 +113,16 @@ async def test_the_dashboard_moves_while_a_client_publishes(operator: Tab, relay
 
 async def test_a_popular_note_is_ranked_after_a_refresh(operator: Tab, published: dict[str, Any]) -> None:
     page = operator.page
-    note = page.locator("td.field-said", has_text="<b>seen</b> by the operator")
+    note = page.locator("td.field-note", has_text="<b>seen</b> by the operator")
     for _ in range(20):
         await operator.open("/admin/django_celery_beat/periodictask/?q=roll-up")
         await page.locator("input[name=_selected_action]").check()
         await page.select_option("select[name=action]", "run_selected")
         await page.get_by_role("button", name="Run").click()
-        await expect(page.get_by_text("1 asked for")).to_be_visible()
+        await expect(page.get_by_text("1 run requested")).to_be_visible()
         await operator.open("/admin/analytics/popularevent/")
         await page.get_by_role("button", name="Refresh now").click()
-        await expect(page.get_by_text("A refresh was asked for")).to_be_visible()
+        await expect(page.get_by_text("Refresh requested")).to_be_visible()
         await page.wait_for_timeout(500)
         await page.reload()
         if await note.count():
@@ -178,7 +178,7 @@ async def test_clearing_a_cache_is_asked_and_noted(operator: Tab) -> None:
     await operator.open("/admin/analytics/cache/")
     await drawn(page.locator("canvas[data-chart]"))
     await page.get_by_role("link", name="Clear L1 …").click()
-    await expect(page.get_by_text("Every instance empties all caches of L1.")).to_be_visible()
+    await expect(page.get_by_text("Every instance clears all caches of L1.")).to_be_visible()
     await page.get_by_role("button", name="Clear").click()
 
     await expect(page.get_by_text("Cleared all caches of L1")).to_be_visible()

@@ -262,7 +262,7 @@ def test_an_event_page_counts_the_newest_responses_and_reads_no_more(operator: C
     assert [node for _, nodes in plans(captured) for node in nodes if node[0] == "Seq Scan" or node[2] > 1_000] == []
     assert re.search(r"Reactions</th><td><a [^>]*><bdi>100</bdi>", html)
     assert re.search(r"Reposts</th><td>0</td>", html)
-    assert "Among the newest 1,000 that name it; there are more." in html
+    assert "Among the newest 1,000 references; there are more." in html
 
 
 def test_an_author_has_its_names(operator: Client) -> None:

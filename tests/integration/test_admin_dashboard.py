@@ -19,6 +19,7 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
 from analytics import schedule
+from analytics.admin.navigation import SECTIONS, Entry
 from analytics.history import QUEUE
 from analytics.models import JobRun, Minute
 from relay import conf
@@ -106,19 +107,19 @@ def test_the_first_page_and_its_script_tell_what_the_workers_say(operator: Clien
     assert "&lt;relay&gt;" in html
     assert found["figures"]["position"] == "1,234"
     assert found["tables"]["workers"][0]["cells"][:4] == ["<relay>", "1", "77", "9.9"]
-    assert (found["level"], found["said"]) == ("good", "All is well.")
+    assert (found["level"], found["summary"]) == ("good", "Healthy")
 
 
 def test_with_an_empty_database_and_nobody_on_the_board_there_is_a_page(operator: Client, cache: "redis.Redis") -> None:
     html = page(operator, "/admin/")
 
-    assert "No worker has said anything in the last five seconds." in html
-    assert "Nothing was counted in the last 24 hours." in html
+    assert "No worker has reported in the last five seconds." in html
+    assert "No events in the last 24 hours." in html
 
 
 def test_with_the_cache_away_there_is_a_page_that_says_so(operator: Client, no_cache: None) -> None:
-    assert "The cache does not answer" in page(operator, "/admin/")
-    assert "The cache does not answer" in page(operator, CACHES)
+    assert "The shared cache does not answer" in page(operator, "/admin/")
+    assert "The shared cache does not answer" in page(operator, CACHES)
     assert figures(operator)["level"] == "bad"
 
 
@@ -176,23 +177,23 @@ def test_caches_are_told_together_and_by_worker(operator: Client, worker: Worker
 def test_what_is_counted_around_the_caches_is_told_in_words(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, CACHES)
 
-    assert "OKs were held back because the shared cache could not be told</td><td>98,765</td>" in html
+    assert re.search("OKs delayed: cache unreachable <span[^>]*>[^<]*</span></td><td>98,765</td>", html)
     assert "Single flight" in html
-    assert "&lt;relay&gt; has the store for itself" in html
+    assert "&lt;relay&gt; holds the single-instance lease" in html
 
 
 def test_clearing_is_asked_before(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, f"{CACHES}clear/", name="events", layer="L1")
 
-    assert "Every instance empties the cache “events” of L1." in html
+    assert "Every instance clears the cache “events” of L1." in html
     assert noted() == []
 
 
-@pytest.mark.parametrize("layer, told", [("L1", "within a second"), ("L2", "entries of L2"), ("", "entries of L2")])
+@pytest.mark.parametrize("layer, told", [("L1", "within two seconds"), ("L2", "entries of L2"), ("", "entries of L2")])
 def test_a_cache_is_cleared_and_it_is_noted(operator: Client, cache: "redis.Redis", layer: str, told: str) -> None:
     html = operator.post(f"{CACHES}clear/", {"name": "events", "layer": layer}, follow=True).content.decode()
 
-    assert f"Cleared the cache “events” of {layer or 'every layer'}" in html
+    assert f"Cleared the cache “events”{f' of {layer}' if layer else ''}: " in html
     (entry,) = noted()
     assert told in entry
 
@@ -235,14 +236,14 @@ def test_a_job_is_run_now_switched_off_and_on_and_all_of_it_is_noted(operator: C
     schedule.install()
     chosen = PeriodicTask.objects.get(name="refresh-popular_events")
 
-    for action in ("run_selected", "switch_off", "switch_on"):
+    for action in ("run_selected", "disable", "enable"):
         answer = operator.post(JOBS, {"action": action, "_selected_action": [chosen.pk]})
         assert answer.status_code == 302
 
     (sent,) = [json.loads(message) for message in cache.lrange(QUEUE, 0, -1)]
     assert sent["headers"]["task"] == "analytics.tasks.refresh"
     assert "popular_events" in sent["headers"]["argsrepr"]
-    assert [text.rpartition(": ")[2] for text in noted()] == ["Asked for a run.", "Switched off.", "Switched on."]
+    assert [text.rpartition(": ")[2] for text in noted()] == ["Run requested.", "Disabled.", "Enabled."]
 
 
 def test_a_job_has_a_page_where_its_schedule_is_changed(operator: Client) -> None:
@@ -282,7 +283,7 @@ def test_a_view_is_refreshed_now_by_a_post_alone_and_it_is_noted(operator: Clien
     assert operator.post(path).status_code == 302
 
     assert cache.llen(QUEUE) == 1
-    assert noted() == ["Popular events: Asked for a refresh."]
+    assert noted() == ["Popular events: Refresh requested."]
 
 
 def test_no_page_shows_a_secret(operator: Client, settings: Settings, worker: WorkerFigures) -> None:
@@ -295,3 +296,20 @@ def test_no_page_shows_a_secret(operator: Client, settings: Settings, worker: Wo
     everything = "".join(page(operator, path) for path in paths)
 
     assert [secret for secret in secrets if secret in everything] == []
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for _, entries in SECTIONS for entry in entries], ids=lambda entry: entry.model
+)
+def test_a_list_has_the_name_of_its_menu_entry_in_its_heading(operator: Client, entry: Entry) -> None:
+    html = page(operator, entry.link())
+
+    breadcrumbs = html[html.index("<h1") : html.index("</h1>")]
+    assert entry.plural.lower() in breadcrumbs.lower()
+
+
+def test_an_empty_list_offers_nothing_that_cannot_be_created(operator: Client) -> None:
+    html = page(operator, "/admin/analytics/jobrun/")
+
+    assert "No job runs yet" in html
+    assert "Add job run" not in html

@@ -46,7 +46,7 @@ def operator(ledger: Ledger, client: Client) -> Iterator[Client]:  # noqa: F811
 
 
 def rows(html: str) -> list[str]:
-    return re.findall(r'<td[^>]*field-said[^>]*>.*?<bdi class="relay-text">(.*?)</bdi>', html, re.DOTALL)
+    return re.findall(r'<td[^>]*field-note[^>]*>.*?<bdi class="relay-text">(.*?)</bdi>', html, re.DOTALL)
 
 
 def page(client: Client, path: str, **asked: str) -> str:

@@ -15,10 +15,10 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
 
+from relay.admin.action_log import log_action
 from relay.admin.lockout import network_of
-from relay.admin.trail import note
 from relay.services.signins import KEPT, forget_old
-from relay.views.security import ADMIN, CLOSED
+from relay.views.security import ADMIN_POLICY, DEFAULT_POLICY
 
 pytestmark = pytest.mark.django_db
 
@@ -68,7 +68,7 @@ def test_the_lock_out_page_says_what_happened_and_for_how_long(administrator: Us
 
     assert "Try again in 15 minutes" in answer.content.decode()
     assert (answer["Retry-After"], answer["Cache-Control"]) == ("900", "no-store")
-    assert answer["Content-Security-Policy"] == ADMIN
+    assert answer["Content-Security-Policy"] == ADMIN_POLICY
 
 
 def test_other_addresses_are_not_concerned_nor_is_the_operators_name(administrator: User) -> None:
@@ -148,7 +148,7 @@ def test_sign_ins_and_actions_are_seen_and_not_changed(operator: Client, path: s
 def test_every_action_is_in_the_log_and_shown_as_text(operator: Client, administrator: User) -> None:
     request = RequestFactory().post("/")
     request.user = administrator
-    note(request, "<b>cache</b>", "cleared <i>12</i> entries")
+    log_action(request, "<b>cache</b>", "cleared <i>12</i> entries")
 
     html = operator.get("/admin/admin/logentry/").content.decode()
 
@@ -165,8 +165,8 @@ def test_only_the_admin_may_evaluate_expressions(client: Client, path: str) -> N
 
 
 def test_the_admin_has_the_policy_that_its_look_needs(client: Client) -> None:
-    assert client.get(LOGIN)["Content-Security-Policy"] == ADMIN
-    assert client.get("/nowhere")["Content-Security-Policy"] == CLOSED
+    assert client.get(LOGIN)["Content-Security-Policy"] == ADMIN_POLICY
+    assert client.get("/nowhere")["Content-Security-Policy"] == DEFAULT_POLICY
 
 
 def production(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from relayproject.runtime.datafolder import SOCKET_PATH_BYTES, DataFolder
-from relayproject.runtime.identity import Identity, unprivileged_user, works
+from relayproject.runtime.errors import StartupError
 from relayproject.runtime.postgres import EmbeddedPostgres
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.run_as import RunAs, is_permitted, unprivileged_user
 from relayproject.runtime.valkey import EmbeddedValkey
 
 
@@ -23,23 +23,23 @@ def folder(tmp_path: Path) -> Iterator[DataFolder]:
     data.release()
 
 
-def postgres_in(folder: DataFolder, identity: Identity | None = None) -> EmbeddedPostgres:
-    return EmbeddedPostgres(folder.path / "postgres", folder.sockets(), folder.path / "postgres.log", identity)
+def postgres_in(folder: DataFolder, run_as: RunAs | None = None) -> EmbeddedPostgres:
+    return EmbeddedPostgres(folder.path / "postgres", folder.sockets(), folder.path / "postgres.log", run_as)
 
 
-def identities() -> list[Identity]:
+def identities() -> list[RunAs]:
     """Every way in which this user can run PostgreSQL here, and the first once more."""
     if os.geteuid() != 0:
-        return [Identity("self", os.geteuid())] * 2
+        return [RunAs("self", os.geteuid())] * 2
     uid = unprivileged_user()
-    ways = [Identity(f"namespace:{uid}", 0), Identity(f"capability:{uid}", uid)]
-    able = [way for way in ways if works(way.launch)]
+    ways = [RunAs(f"namespace:{uid}", 0), RunAs(f"capability:{uid}", uid)]
+    able = [way for way in ways if is_permitted(way.launch)]
     return [*able, able[0]]
 
 
 def test_the_data_survives_a_change_of_the_way_root_is_avoided(folder: DataFolder) -> None:
-    for number, identity in enumerate(identities()):
-        server = postgres_in(folder, identity)
+    for number, run_as in enumerate(identities()):
+        server = postgres_in(folder, run_as)
         server.start()
         try:
             with psycopg.connect(server.url) as database:
@@ -91,7 +91,7 @@ def test_data_of_another_major_version_is_refused(folder: DataFolder) -> None:
     (folder.path / "postgres").mkdir()
     (folder.path / "postgres" / "PG_VERSION").write_text("16\n")
 
-    with pytest.raises(Refusal, match="holds data of PostgreSQL 16, this is 18"):
+    with pytest.raises(StartupError, match="holds data of PostgreSQL 16, this is 18"):
         postgres_in(folder).start()
 
 
@@ -102,7 +102,7 @@ def test_a_server_that_cannot_start_says_why(folder: DataFolder) -> None:
     with (server.data / "postgresql.conf").open("a") as file:
         file.write("shared_buffers = 'plenty'\n")
 
-    with pytest.raises(Refusal, match=r"PostgreSQL did not start: .*(FATAL|plenty)"):
+    with pytest.raises(StartupError, match=r"PostgreSQL did not start: .*(FATAL|plenty)"):
         server.start()
 
 
@@ -149,5 +149,5 @@ def test_sockets_of_a_long_path_are_elsewhere_and_go_with_the_start(tmp_path: Pa
 
 
 def test_a_folder_has_one_owner_at_a_time(folder: DataFolder) -> None:
-    with pytest.raises(Refusal, match="in use by another start"):
+    with pytest.raises(StartupError, match="in use by another start"):
         DataFolder(folder.path).take()

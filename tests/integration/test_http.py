@@ -16,7 +16,7 @@ from relay.protocol.errors import Failed
 from relay.services import runtime, status
 from relay.services.status import Status, WorkerFigures
 from relay.views import information
-from relay.views.doors import PublicDoors
+from relay.views.public import PublicViews
 from tests.events import unsigned_event
 from tests.integration.storage.conftest import database, scribe, tables  # noqa: F401
 from tests.integration.storage.scribe import Scribe
@@ -62,7 +62,7 @@ async def ask(path: str, *, method: str = "GET", headers: Mapping[str, str] | No
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await PublicDoors(get_asgi_application())(scope, receive, send)
+    await PublicViews(get_asgi_application())(scope, receive, send)
     start, *parts = sent
     told = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], told, b"".join(part["body"] for part in parts))

@@ -17,7 +17,7 @@ from relay import conf
 from relay.protocol.nip19 import encode
 from relay.services import runtime
 from relay.services.runtime import Relay
-from relay.views.doors import PublicDoors
+from relay.views.public import PublicViews
 from tests.events import pubkey_of, secret, sign_event
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay, database, start_relay, tables  # noqa: F401
@@ -61,7 +61,7 @@ async def ask(*pubkeys: str, method: str = "GET", headers: Mapping[str, str] | N
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await PublicDoors(get_asgi_application())(scope, receive, send)
+    await PublicViews(get_asgi_application())(scope, receive, send)
     start, *parts = sent
     told = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], told, b"".join(part["body"] for part in parts))
@@ -149,7 +149,7 @@ async def test_content_that_is_no_object_has_a_profile_of_nulls(relay: Relay, co
         ([ADA.upper()], {}, "64 lower-case hex digits"),
         (["npub1qqqqqq"], {}, "cannot be read"),
         ([encode("note", bytes(32))], {}, "an npub"),
-        ([ADA], {"limit": "1"}, "'limit' is no parameter"),
+        ([ADA], {"limit": "1"}, "'limit' is not a parameter"),
     ],
 )
 async def test_a_wrong_request_is_told_what_is_wrong(

@@ -1,5 +1,5 @@
-// The first page of the admin, live: figures each second, not while nobody looks; history.js draws the charts.
-// Rule: what comes from the server is text and is written with textContent.
+// The dashboard: polls figures each second while the page is visible; history.js draws the charts.
+// Rule: text from the server is written with textContent.
 
 import "./history.js";
 
@@ -10,8 +10,8 @@ const page = document.getElementById("dashboard");
 const state = document.getElementById("dash-state");
 
 function say(level, text) {
-  const place = state.querySelector("[data-said]");
-  if (place.textContent !== text) place.textContent = text; // said to screen readers only when it is new
+  const place = state.querySelector("[data-summary]");
+  if (place.textContent !== text) place.textContent = text; // announced by screen readers only when it changes
   state.dataset.level = level;
 }
 
@@ -45,21 +45,21 @@ function fill(table, rows) {
   table.parentElement.querySelector(".dash-empty").hidden = rows.length > 0;
 }
 
-function show({ figures, tables, level, said }) {
+function show({ figures, tables, level, summary }) {
   for (const place of page.querySelectorAll("[data-figure]")) write(place, figures[place.dataset.figure] ?? (place.matches(".dash-note") ? "" : "–"));
   for (const table of page.querySelectorAll("[data-table]")) fill(table, tables[table.dataset.table] ?? []);
-  say(level, said);
+  say(level, summary);
 }
 
 async function refresh() {
   try {
     const answer = await fetch(page.dataset.figures, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (answer.status === 403) say("bad", "You are signed out: load this page again.");
+    if (answer.status === 403) say("bad", "You are signed out: reload this page.");
     else if (answer.ok) show(await answer.json());
-    else say("bad", "The relay answers with an error: these figures are old.");
+    else say("bad", "The relay answers with an error: these figures are outdated.");
     return answer.status !== 403;
   } catch {
-    say("bad", "The relay does not answer: these figures are old.");
+    say("bad", "The relay does not answer: these figures are outdated.");
     return true;
   }
 }

@@ -1,7 +1,7 @@
-"""`manage.py cache stats|clear|warm`: the caches of all instances, for operators. See docs/caching.md.
+"""`manage.py cache stats|clear|warm`: the caches of all instances. See docs/caching.md.
 
-Rule: nothing here changes what the relay answers. Exit codes: 0 done, 1 the shared cache or the database is away or the
-answer was no, 2 wrong usage, 130 stopped with Ctrl-C (what was warmed until then stays).
+Exit codes: 0 done; 1 the shared cache or the database does not answer, or the question was answered no; 2 usage error;
+130 Ctrl-C (entries already warmed stay).
 """
 
 import logging
@@ -20,14 +20,12 @@ from relay.services import caches
 from relay.services.figures import Board, read_figures_now
 
 SETTLE_SECONDS = 2.5
-"""Within which every process has heard that it shall clear its first layer."""
+"""How long the workers may take to clear their L1."""
 
-STATS = "Shows what each cache of all running instances holds and how often it had the answer."
-CLEAR = (
-    "Clears caches in every running instance. Answers stay the same; they cost more until the caches are full again."
-)
+STATS = "Shows entries, hits and misses of each cache over all running instances."
+CLEAR = "Clears caches in every running instance. Answers stay the same; the database has more load until they refill."
 WARM = """Fills the shared cache: the newest 1,000 events of each common kind, the profiles of the 1,000 most active
-authors, the 100 most talked-about threads. Stop it with Ctrl-C at any time: what was written stays."""
+authors, the 100 most active threads. Ctrl-C stops it; entries already written stay."""
 EXAMPLES = """examples:
   manage.py cache stats
   manage.py cache stats --json | jq .total
@@ -37,50 +35,55 @@ EXAMPLES = """examples:
 
 HEAD = ("layer", "cache", "entries", "bytes", "hits", "misses", "hit rate", "evicted", "errors")
 LEFT = 2
-"""Columns of text; the others are numbers."""
+"""Number of left-aligned columns; the others are numbers."""
 
 
 class Command(BaseCommand):
+    """Needs the shared cache; `warm` needs the database as well."""
+
     help = "Shows, clears or warms the caches of all running instances."
-    requires_system_checks = []  # noqa: RUF012 (Django's own way): it must work while the database is away
+    requires_system_checks = []  # noqa: RUF012 (Django's own way): it must work without the database
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Django: the parser, with examples in its help."""
         shape = {"formatter_class": RawDescriptionHelpFormatter, "epilog": EXAMPLES}
         return super().create_parser(prog_name, subcommand, **{**kwargs, **shape})
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """Django: the options of each subcommand."""
         what = parser.add_subparsers(dest="what", required=True, metavar="{stats,clear,warm}")
         stats = what.add_parser("stats", help=STATS, description=STATS)
-        stats.add_argument("--workers", action="store_true", help="each worker by itself, not their sum")
-        stats.add_argument("--json", action="store_true", help="as JSON: `total`, and `workers` one by one")
+        stats.add_argument("--workers", action="store_true", help="each worker separately instead of totals")
+        stats.add_argument("--json", action="store_true", help="as JSON: `total` and `workers`")
         clear = what.add_parser("clear", help=CLEAR, description=CLEAR)
-        clear.add_argument("--name", choices=caches.NAMES, help="this cache alone; default: all")
+        clear.add_argument("--name", choices=caches.NAMES, help="only this cache; default: all")
         clear.add_argument(
             "--layer",
             choices=caches.LAYERS,
             help="L1: the memory of every process; L2: the shared cache; default: both",
         )
-        clear.add_argument("--yes", action="store_true", help="do not ask")
+        clear.add_argument("--yes", action="store_true", help="without confirmation")
         warm = what.add_parser("warm", help=WARM.partition(".")[0] + ".", description=WARM)
         warm.add_argument("--quiet", action="store_true", help="no progress")
 
     def handle(self, *_args: object, **options: Any) -> None:
-        logging.getLogger("relay").setLevel(logging.ERROR)  # whatever matters here is said as a sentence
+        """Django: run; CommandError when a server does not answer."""
+        logging.getLogger("relay").setLevel(logging.ERROR)  # failures are reported by CommandError
         try:
             getattr(self, f"_{options['what']}")(options)
         except caches.CachesAway as error:
-            raise CommandError(f"{error}. The server at CACHE_URL must run.") from None
+            raise CommandError(f"{error}. Check the server at CACHE_URL.") from None
         except Failed as error:
-            raise CommandError(f"{error.message}. The server at DATABASE_URL must run.") from None
+            raise CommandError(f"{error.message}. Check the server at DATABASE_URL.") from None
 
     def _stats(self, options: dict[str, Any]) -> None:
         board = read_figures_now(config().cache_url)
         if not config().cache_url:
             raise caches.CachesAway(caches.NO_CACHE)
         if not board.whole:
-            raise caches.CachesAway("the shared cache, where workers leave their figures, does not answer")
+            raise caches.CachesAway("the shared cache, which has the figures of the workers, does not answer")
         if not board.workers:
-            raise CommandError("no worker has left figures within the last five seconds: is a relay running?")
+            raise CommandError("no worker has reported figures in the last five seconds: is a relay running?")
         if options["json"]:
             self.stdout.write(as_json(board))
         elif options["workers"]:
@@ -95,32 +98,34 @@ class Command(BaseCommand):
     def _clear(self, options: dict[str, Any]) -> None:
         name, layer = options["name"], options["layer"]
         what = f"{name or 'every cache'} of {layer or 'both layers'} in every instance"
-        if not options["yes"] and not self._agreed(f"Clear {what}? [y/N] "):
+        if not options["yes"] and not self._confirmed(f"Clear {what}? [y/N] "):
             raise CommandError("nothing was cleared")
-        gone = caches.clear(name, layer, SETTLE_SECONDS)
-        said = [] if layer == "L1" else [f"{gone:,} keys of the shared cache are gone"]
-        said += [] if layer == "L2" else ["every process clears its memory within two seconds"]
-        self.stdout.write(f"Cleared {what}: {', '.join(said)}.")
+        deleted = caches.clear(name, layer, SETTLE_SECONDS)
+        results = [] if layer == "L1" else [f"{deleted:,} keys of the shared cache deleted"]
+        results += [] if layer == "L2" else ["every process clears its memory within two seconds"]
+        self.stdout.write(f"Cleared {what}: {', '.join(results)}.")
 
-    def _agreed(self, question: str) -> bool:
+    def _confirmed(self, question: str) -> bool:
         if not sys.stdin.isatty():
-            raise CommandError("nobody can be asked here: use --yes", returncode=2)
+            raise CommandError("no terminal to ask for confirmation: use --yes", returncode=2)
         return input(question).strip().lower() in {"y", "yes"}
 
     def _warm(self, options: dict[str, Any]) -> None:
         done = caches.Warmed()
-        shows = not options["quiet"] and self.stderr.isatty()
+        is_terminal = not options["quiet"] and self.stderr.isatty()
 
-        def tell(step: int, steps: int, what: str) -> None:
+        def show_progress(step: int, steps: int, what: str) -> None:
             if options["quiet"]:
                 return
             line = f"{100 * step // steps if steps else 100:3} %  {what}"
-            self.stderr.write(f"\r{line:70}" if shows else line, ending="" if shows and step < steps else "\n")
+            self.stderr.write(
+                f"\r{line:70}" if is_terminal else line, ending="" if is_terminal and step < steps else "\n"
+            )
 
         try:
-            caches.warm(tell, done)
+            caches.warm(show_progress, done)
         except KeyboardInterrupt:
-            self.stderr.write("\nStopped." if shows else "Stopped.")
+            self.stderr.write("\nStopped." if is_terminal else "Stopped.")
             self.stdout.write(_warmed(done))
             sys.exit(130)
         self.stdout.write(_warmed(done))
@@ -131,7 +136,7 @@ def _warmed(done: caches.Warmed) -> str:
 
 
 def as_json(board: Board) -> str:
-    """`total`: the caches of all workers; `workers`: instance, worker, pid and caches of each."""
+    """JSON with `total`, the caches of all workers, and `workers`: instance, worker, pid and caches of each."""
     workers = [
         {"instance": one.instance, "worker": one.worker, "pid": one.pid, "caches": one.caches} for one in board.workers
     ]
@@ -139,7 +144,7 @@ def as_json(board: Board) -> str:
 
 
 def as_table(figures: Sequence[CacheFigures]) -> str:
-    """One line a cache, columns aligned."""
+    """One line for each cache, in aligned columns."""
     rows = [HEAD, *[_cells(cache) for cache in figures]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -154,7 +159,7 @@ def as_table(figures: Sequence[CacheFigures]) -> str:
 def _cells(cache: CacheFigures) -> tuple[str, ...]:
     asked = cache.hits + cache.misses
     rate = f"{100 * cache.hits / asked:.1f} %" if asked else "-"
-    shared = cache.layer != "L1"  # how much of a shared server is this cache's, nobody counts
+    shared = cache.layer != "L1"  # the size of one cache in the shared server is not known
     held = ("-", "-") if shared else (f"{cache.size:,}", f"{cache.bytes:,}")
     counted = (cache.hits, cache.misses)
     return (

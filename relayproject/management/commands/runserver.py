@@ -1,18 +1,21 @@
-"""`manage.py runserver`: daphne's development server, which says in one sentence when no database runs."""
+"""`manage.py runserver`: daphne's development server, after a check that the database answers."""
 
 from typing import Any
 
 from daphne.management.commands.runserver import Command as DaphneCommand
 from django.core.management.base import CommandError
 
-from relayproject.runtime.presence import require_database
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.database_check import require_database
+from relayproject.runtime.errors import StartupError
 
 
 class Command(DaphneCommand):  # type: ignore[misc]  # daphne has no types
+    """daphne's runserver."""
+
     def handle(self, *args: Any, **options: Any) -> None:
+        """Django: run; CommandError when the database does not answer."""
         try:
             require_database()
-        except Refusal as refusal:
+        except StartupError as refusal:
             raise CommandError(str(refusal)) from refusal
         super().handle(*args, **options)

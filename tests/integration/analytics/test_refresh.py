@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection
 
-from analytics import runlog
+from analytics import job_runs
+from analytics.job_runs import Skipped
 from analytics.models import JobRun, PopularEvent
-from analytics.refresh import LOCK, ROLE, power, refresh
+from analytics.refresh import LOCK, ROLE, refresh, refresh_role
 from analytics.registry import VIEWS, view_named
-from analytics.runlog import Skipped
 from analytics.statements import statement
 from relay.storage.database import conninfo
 from tests.acceptance.relay_process import wait_for
@@ -68,7 +68,7 @@ def test_a_refresh_says_its_rows_and_time_in_the_run_log(ledger: Ledger) -> None
     crowd(ledger)
     assert refresh(POPULAR) == 1
     run = JobRun.objects.get(job="refresh-popular_events")
-    assert (run.outcome, run.rows, run.error, run.instance) == ("done", 1, "", runlog.instance())
+    assert (run.outcome, run.rows, run.error, run.instance) == ("done", 1, "", job_runs.instance())
     assert run.finished_at is not None
     assert run.duration_seconds is not None
     assert 0 < run.duration_seconds < 60
@@ -77,7 +77,7 @@ def test_a_refresh_says_its_rows_and_time_in_the_run_log(ledger: Ledger) -> None
 def test_every_view_can_be_refreshed_in_its_role(ledger: Ledger) -> None:
     for view in VIEWS:
         with connection.cursor() as cursor:
-            allowed = power(view, cursor)
+            allowed = refresh_role(view, cursor)
         assert (allowed.role, allowed.timeout) == (ROLE, "60s")
         assert refresh(view) is not None
 
@@ -113,7 +113,7 @@ def test_where_there_is_no_role_the_registry_says_how_long(ledger: Ledger) -> No
     with connection.cursor() as cursor:
         cursor.execute(f"REVOKE MAINTAIN ON popular_events FROM {ROLE}")
         try:
-            assert power(POPULAR, cursor).role is None
+            assert refresh_role(POPULAR, cursor).role is None
             assert refresh(POPULAR) == 0
         finally:
             cursor.execute(f"GRANT MAINTAIN ON popular_events TO {ROLE}")
@@ -197,9 +197,9 @@ def test_nothing_is_refreshed_before_the_tables_were_read(ledger: Ledger) -> Non
 
 
 def test_a_run_that_fails_says_why_and_one_that_is_skipped_too(ledger: Ledger) -> None:
-    with pytest.raises(ValueError, match="no\0"), runlog.run("a job"):
+    with pytest.raises(ValueError, match="no\0"), job_runs.run("a job"):
         raise ValueError("no\0" + "x" * 5_000)
-    with runlog.run("a job"):
+    with job_runs.run("a job"):
         raise Skipped("not now")
     failed, skipped = JobRun.objects.order_by("id")
     assert (failed.outcome, failed.error[:15], len(failed.error)) == ("failed", "ValueError: nox", 999)

@@ -7,8 +7,8 @@ from django.db import connection
 
 from analytics import pruning, rollup
 from analytics.cursor import Cursor
+from analytics.job_runs import Skipped
 from analytics.popularity import DAY_SECONDS, REPORT_SECONDS, WINDOW_SECONDS, window_begin
-from analytics.runlog import Skipped
 from relay.storage import retention
 from tests.events import NOW, unsigned_event
 from tests.integration.analytics.ledger import Ledger
@@ -260,7 +260,7 @@ def test_a_run_rests_between_pages_and_not_when_the_log_would_be_lost(
     rollup.roll_up(60.0, 3)
     assert len(naps) == 3
     assert all(nap > 0 for nap in naps)
-    monkeypatch.setattr(rollup, "HURRY", 0)
+    monkeypatch.setattr(rollup, "MAX_BACKLOG", 0)
     naps.clear()
     ledger.publish(*[note(7, NOW, content=str(n)) for n in range(4)])
     rollup.roll_up(60.0, 2)

@@ -10,7 +10,7 @@ from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from pytest_django import Settings
 
-from analytics import joblog, schedule
+from analytics import job_signals, schedule
 from analytics.models import JobRun, ScheduleDefault
 from analytics.registry import VIEWS
 from analytics.schedule import install, job_named, jobs
@@ -98,9 +98,9 @@ def test_a_job_can_be_sent_by_its_name() -> None:
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    joblog.connect()
+    job_signals.connect()
     yield
-    joblog._runs.clear()
+    job_signals._runs.clear()
 
 
 @pytest.mark.usefixtures("signals")

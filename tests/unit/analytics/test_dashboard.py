@@ -2,7 +2,7 @@
 
 import pytest
 
-from analytics.dashboard import wording
+from analytics.dashboard import number_format
 from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import Live, live
 from analytics.models import Minute
@@ -84,20 +84,20 @@ def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
 
     assert row.key == "relay-1/1/101"
     assert row.cells == [
-        "relay-1", "1", "101", "1.2", "1 h 2 min", "10", "2.5", "0", "0 %", "100.0 MB", "well",
+        "relay-1", "1", "101", "1.2", "1 h 2 min", "10", "2.5", "0", "0 %", "100.0 MB", "healthy",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "fields, problem",
     [
-        ({"database_up": False}, "no database"),
-        ({"bus_up": False}, "no bus"),
-        ({"shared_up": False}, "no shared cache"),
-        ({"shared_up": False, "apart": True}, "no shared cache"),
-        ({"apart": True}, "cannot tell the shared cache"),
+        ({"database_up": False}, "database unreachable"),
+        ({"bus_up": False}, "bus unreachable"),
+        ({"shared_up": False}, "shared cache unreachable"),
+        ({"shared_up": False, "apart": True}, "shared cache unreachable"),
+        ({"apart": True}, "shared cache not writable"),
         ({"ready": False}, "not ready"),
-        ({"lag": 9, "lag_seconds": 6.0}, "behind"),
+        ({"lag": 9, "lag_seconds": 6.0}, "replication lag"),
     ],
 )
 def test_what_is_wrong_with_a_worker_is_said(fields: dict[str, object], problem: str) -> None:
@@ -110,18 +110,18 @@ def test_what_is_wrong_with_a_worker_is_said(fields: dict[str, object], problem:
 def test_those_who_wait_for_a_connection_in_vain_are_said() -> None:
     pools = {"read": PoolFigures(8, 0, 6), "write": PoolFigures(1, 0, 0)}
 
-    assert shown(worker(pools=pools)).faults == ["6 wait for a connection to the database (read)."]
+    assert shown(worker(pools=pools)).faults == ["6 queries wait for a database connection (read)."]
 
 
-def test_all_is_well_when_it_is() -> None:
-    assert shown(worker()).said == "All is well."
+def test_without_problems_the_state_is_healthy() -> None:
+    assert shown(worker()).summary == "Healthy"
 
 
 def test_without_the_cache_the_page_says_so() -> None:
     alone = board([worker()])
     found = live(Board(alone.workers, alone.total, whole=False), None, None, NOW)
 
-    assert found.faults == ["The cache does not answer: the figures are those of the worker that was asked, alone."]
+    assert found.faults == ["The shared cache does not answer: these are the figures of one worker."]
     assert (found.figures["workers"], found.figures["connections"]) == ("–", "10")
     assert live(EMPTY, None, None, NOW).as_json()["level"] == "bad"
 
@@ -130,36 +130,36 @@ def test_without_a_worker_the_page_says_so() -> None:
     found = shown(waiting=None)
 
     assert found.faults == [
-        "No worker has said anything in the last five seconds.",
-        "The broker of the jobs does not answer.",
+        "No worker has reported in the last five seconds.",
+        "The Celery broker does not answer.",
     ]
 
 
 @pytest.mark.parametrize(
     "said, meant",
     [
-        (wording.count(None), "–"),
-        (wording.count(1_234_567), "1,234,567"),
-        (wording.count(12_345_678), "12.3 M"),
-        (wording.rate(0), "0"),
-        (wording.rate(0.25), "0.2"),
-        (wording.rate(1_234.5), "1,234"),
-        (wording.percent(0), "0 %"),
-        (wording.percent(99.94), "99.9 %"),
-        (wording.percent(100), "100 %"),
-        (wording.latency(0.0042), "4.2 ms"),
-        (wording.latency(0.42), "420 ms"),
-        (wording.latency(2.5), "2.50 s"),
-        (wording.duration(0.2), "0 s"),
-        (wording.duration(59), "59 s"),
-        (wording.duration(3_600), "1 h"),
-        (wording.duration(90_061), "1 d 1 h"),
-        (wording.duration(86_400 + 59), "1 d"),
-        (wording.size(999), "999 B"),
-        (wording.size(1_000), "1 KB"),
-        (wording.size(2_340_000), "2.3 MB"),
-        (wording.signed(0), "±0"),
-        (wording.signed(-1_200), "-1,200"),
+        (number_format.count(None), "–"),
+        (number_format.count(1_234_567), "1,234,567"),
+        (number_format.count(12_345_678), "12.3 M"),
+        (number_format.rate(0), "0"),
+        (number_format.rate(0.25), "0.2"),
+        (number_format.rate(1_234.5), "1,234"),
+        (number_format.percent(0), "0 %"),
+        (number_format.percent(99.94), "99.9 %"),
+        (number_format.percent(100), "100 %"),
+        (number_format.latency(0.0042), "4.2 ms"),
+        (number_format.latency(0.42), "420 ms"),
+        (number_format.latency(2.5), "2.50 s"),
+        (number_format.duration(0.2), "0 s"),
+        (number_format.duration(59), "59 s"),
+        (number_format.duration(3_600), "1 h"),
+        (number_format.duration(90_061), "1 d 1 h"),
+        (number_format.duration(86_400 + 59), "1 d"),
+        (number_format.size(999), "999 B"),
+        (number_format.size(1_000), "1 KB"),
+        (number_format.size(2_340_000), "2.3 MB"),
+        (number_format.signed(0), "±0"),
+        (number_format.signed(-1_200), "-1,200"),
     ],
 )
 def test_numbers_are_written_as_people_read_them(said: str, meant: str) -> None:

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from analytics.views.popular import question as asked
-from relay.views.api import BadQuestion
+from relay.views.api import BadParameter
 
 
 def parsed(text: str) -> tuple[int, str, int]:
@@ -31,10 +31,10 @@ def test_what_is_left_out_has_a_default(text: str, expected: tuple[int, str, int
         ("limit=-1", "limit must be a whole number"),
         ("limit=%C2%B2", "limit must be a whole number"),
         ("limit=99999999999999999999", "limit must be a whole number"),
-        ("sort=x", "'sort' is no parameter: there are kind, period and limit"),
+        ("sort=x", "'sort' is not a parameter: known are kind, period and limit"),
     ],
 )
 def test_a_wrong_parameter_is_named(question: str, told: str) -> None:
-    with pytest.raises(BadQuestion) as raised:
+    with pytest.raises(BadParameter) as raised:
         parsed(question)
     assert str(raised.value) == told

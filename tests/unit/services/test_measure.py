@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 from relay.storage.sole import Claim
 
-from analytics.admin.cache_counts import TABLES, standing, told
+from analytics.admin.cache_counts import TABLES, coordination, count_tables
 from analytics.exposition import families
 from analytics.exposition_kinds import Seen
 from relay.caching.shared import Counters
@@ -127,16 +127,17 @@ async def test_every_count_moves_a_metric(relay: Relay) -> None:
 
 
 async def test_every_count_of_these_parts_has_a_line_in_the_admin(relay: Relay) -> None:
-    shown = [name for *_, words in TABLES for name, _ in words]
+    shown = [name for *_, labels in TABLES for name, *_ in labels]
 
     assert sorted(shown) == sorted(parts_of(measure(relay)))
 
 
 def test_the_admin_tells_the_sums_of_all_workers() -> None:
     worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts={"barrier_held": 6_000})
-    lines = dict(line for table in told(total([worker, worker, NOTHING])) for line in table.lines)
+    tables = count_tables(total([worker, worker, NOTHING]))
+    lines = {label: value for table in tables for label, _, value in table.lines}
 
-    assert lines["Batches whose OKs were held back because the shared cache could not be told"] == "12,000"
+    assert lines["OKs delayed: cache unreachable"] == "12,000"
     assert lines["Commands sent"] == "0"
 
 
@@ -146,21 +147,20 @@ def test_the_admin_tells_the_sums_of_all_workers() -> None:
         ([], []),
         (
             [saying(alone=True), saying(alone=True)],
-            ["relay-1 has the store for itself: its workers tell each other through memory, and ask nobody else."],
+            ["relay-1 holds the single-instance lease: its workers coordinate through shared memory."],
         ),
         (
             [saying(apart=True), saying()],
             [
-                "No instance has the store for itself: several are at work, or were half a minute ago. "
-                "They tell each other through the shared cache, or else through the database.",
-                "Worker 2 of relay-1 cannot tell the shared cache what it stored: until it can, all ask the database.",
+                "No instance holds the single-instance lease: instances coordinate through shared cache or database.",
+                "Worker 2 of relay-1 cannot write to the shared cache: all workers read positions from the database.",
             ],
         ),
     ],
 )
 def test_the_admin_tells_who_is_alone_and_who_stands_apart(workers: list[WorkerFigures], sentences: list[str]) -> None:
-    assert standing(board(workers)) == sentences
-    assert standing(EMPTY) == []
+    assert coordination(board(workers)) == sentences
+    assert coordination(EMPTY) == []
 
 
 async def test_a_shared_cache_that_is_away_is_told_and_who_has_none_misses_none(relay: Relay) -> None:

@@ -1,6 +1,6 @@
 """What the page may load and speak to."""
 
-from relay.views.security import ADMIN, CLOSED, page_policy
+from relay.views.security import ADMIN_POLICY, DEFAULT_POLICY, page_policy
 
 
 def directives(policy: str) -> dict[str, list[str]]:
@@ -26,5 +26,5 @@ def test_images_of_other_sites_are_shown_only_when_the_operator_has_set_some() -
 
 
 def test_only_the_admin_may_evaluate_expressions() -> None:
-    assert "'unsafe-eval'" in directives(ADMIN)["script-src"]
-    assert "unsafe" not in CLOSED
+    assert "'unsafe-eval'" in directives(ADMIN_POLICY)["script-src"]
+    assert "unsafe" not in DEFAULT_POLICY

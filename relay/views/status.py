@@ -1,16 +1,16 @@
-"""Live figures as JSON, for the page and for whoever watches the relay."""
+"""`GET /api/status`: live figures as JSON, for the front page and for monitoring."""
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 
 from relay.protocol.errors import Failed
-from relay.views.health import started
+from relay.views.health import started_relay
 
 
 async def status(_request: HttpRequest) -> HttpResponse:
-    """200 with the fields of `relay.services.status.RelayFigures`; 503 while the process has no relay."""
+    """200 with the fields of `relay.services.status.RelayFigures`; 503 while the relay is not started."""
     try:
-        relay = await started()
+        relay = await started_relay()
     except (TimeoutError, Failed):
         return HttpResponse(b"{}", status=503, content_type="application/json", headers={"Cache-Control": "no-store"})
     figures = await relay.status.figures()

@@ -1,6 +1,6 @@
-"""What an event does to others: whom it engages with, which hashtags it carries, what it reports.
+"""Reads engagements, hashtags and reports from an event's tags. Pure; popularity.py defines what counts.
 
-Pure. Rule: popularity.py says what counts; here it is read from the tags. Whatever is malformed counts as not said.
+Malformed tags are ignored.
 """
 
 from typing import Final
@@ -17,29 +17,29 @@ ANSWERED: Final = "a"
 ZAPPED: Final = "z"
 
 MAX_HASHTAGS: Final = 20
-"""Of one event; the first ones count."""
+"""Per event; further ones are ignored."""
 
 MAX_HASHTAG_LENGTH: Final = 64
 ZAP_REQUEST: Final = 9734
 REASONS: Final = frozenset({"nudity", "malware", "profanity", "illegal", "spam", "impersonation", "other"})
-"""Those of NIP-56. Any other text counts as `other`: it is a stranger's, and there may be thousands."""
+"""NIP-56. Any other text counts as `other`, because its values are unbounded."""
 
 TARGETS: Final = {"p": "pubkey", "e": "event", "x": "blob"}
 
-_REPORTED_AT_MOST: Final = 50
+_MAX_REPORTED: Final = 50
 
 Tags = list[list[str]]
 
 
 class Text(msgspec.Struct, gc=False):
-    """What is read of an event's text; the rest is skipped, not decoded."""
+    """The fields that are decoded of an event's JSON."""
 
     tags: Tags
     content: str = ""
 
 
-class Deed(msgspec.Struct, frozen=True):
-    """`actor` did `what` to the event `target` (both hex)."""
+class Engagement(msgspec.Struct, frozen=True):
+    """`actor` (pubkey) did `what` (REACTED, ...) to the event `target`; both hex."""
 
     what: str
     target: str
@@ -58,36 +58,33 @@ _decode = msgspec.json.Decoder(Text).decode
 
 
 def read(text: str) -> Text | None:
-    """From the stored text of an event; None for one that is not canonical, which must not hold the others up."""
+    """Decode an event's stored JSON; None if it cannot be decoded."""
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeError):
         return None
 
 
-def deed(kind: int, pubkey: str, text: Text) -> Deed | None:
-    """What the event does to another one, or None."""
+def engagement_of(kind: int, pubkey: str, text: Text) -> Engagement | None:
+    """The event's engagement with another one, or None."""
     if kind == popularity.REACTION:
         target = None if text.content == "-" else _last_e(text.tags)
-        return Deed(REACTED, target, pubkey) if target else None
+        return Engagement(REACTED, target, pubkey) if target else None
     if kind in popularity.REPOSTS:
         target = _last_e(text.tags)
-        return Deed(REPOSTED, target, pubkey) if target else None
+        return Engagement(REPOSTED, target, pubkey) if target else None
     if kind == popularity.NOTE:
         target = answered(text.tags)
-        return Deed(ANSWERED, target, pubkey) if target else None
+        return Engagement(ANSWERED, target, pubkey) if target else None
     if kind == popularity.ZAP:
         target = _last_e(text.tags)
         actor = zapper(text.tags, target) if target else None
-        return Deed(ZAPPED, target, actor) if actor and target else None
+        return Engagement(ZAPPED, target, actor) if actor and target else None
     return None
 
 
 def answered(tags: Tags) -> str | None:
-    """The id of the note that a note answers directly (NIP-10): marked `reply`, else `root`, else the last e tag.
-
-    One marked `mention` is quoted, not answered.
-    """
+    """The id of the note that a note replies to (NIP-10): marked `reply`, else `root`, else the last unmarked e tag."""
     marked = {"reply": "", "root": "", "": ""}
     for tag in tags:
         if _is_id(tag, "e"):
@@ -97,7 +94,7 @@ def answered(tags: Tags) -> str | None:
 
 
 def zapper(tags: Tags, target: str) -> str | None:
-    """Who zapped `target`: the author of the zap request in the receipt (NIP-57), if it is signed and asks for that."""
+    """The pubkey that zapped `target`: the author of the receipt's zap request (NIP-57), if that is valid."""
     for tag in tags:
         if len(tag) > 1 and tag[0] == "description":
             return _author_of_request(tag[1], target)
@@ -105,26 +102,26 @@ def zapper(tags: Tags, target: str) -> str | None:
 
 
 def hashtags(kind: int, tags: Tags) -> list[str]:
-    """The distinct hashtags of an event of the kinds that carry any: lower case, without #, sorted."""
+    """The distinct hashtags of an event: lower case, without #, sorted; none for kinds whose hashtags do not count."""
     if kind != popularity.NOTE and kind not in popularity.TAGGED_KINDS:
         return []
     found: set[str] = set()
     for tag in tags:
         if len(tag) > 1 and tag[0] == "t" and len(found) < MAX_HASHTAGS:
             word = tag[1].removeprefix("#").casefold()
-            # Without spaces and control characters, so that they can be shown, and handed over in one text.
+            # No spaces: the hashtags of an event are passed to SQL as one text.
             if 0 < len(word) <= MAX_HASHTAG_LENGTH and word.isprintable() and " " not in word:
                 found.add(word)
     return sorted(found)
 
 
 def reports(tags: Tags) -> list[Report]:
-    """The targets of a report (NIP-56), each once. A tag without a reason has that of another one."""
+    """The distinct targets of a report (NIP-56). A tag without a reason takes that of another tag."""
     given = [(tag[0], tag[1], tag[2] if len(tag) > 2 else "") for tag in tags if tag and _is_id(tag, *TARGETS)]
     common = next((reason for _, _, reason in given if reason in REASONS), "other")
     found = {
         (TARGETS[name], target): reason if reason in REASONS else common
-        for name, target, reason in given[:_REPORTED_AT_MOST]
+        for name, target, reason in given[:_MAX_REPORTED]
     }
     return [Report(target_type, target, reason) for (target_type, target), reason in found.items()]
 

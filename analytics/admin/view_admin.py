@@ -1,4 +1,4 @@
-"""What all lists over materialized views have in common: read-only, dated, and refreshed on request."""
+"""Base classes of the lists of materialized views: read-only, with time of refresh and a refresh button."""
 
 from typing import Any, TypeVar
 
@@ -14,17 +14,18 @@ from kombu.exceptions import OperationalError
 from analytics.models import JobRun
 from analytics.registry import View, view_named
 from analytics.schedule import send
+from relay.admin.action_log import log_action
 from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.responses import author_names
-from relay.admin.trail import note
 
 M = TypeVar("M", bound=Model)
 
 
 class NamedChangeList(ChangeList):
-    """Reads what the authors of a page call themselves in one statement: `row.name`, empty without a profile."""
+    """Adds `row.name`, the display name in the author's profile or "", with one query for the page."""
 
     def get_results(self, request: HttpRequest) -> None:
+        """Django: read the rows."""
         super().get_results(request)
         names = author_names({row.pubkey for row in self.result_list})
         for row in self.result_list:
@@ -32,7 +33,7 @@ class NamedChangeList(ChangeList):
 
 
 class ViewAdmin(ReadOnlyAdmin[M]):
-    """A list over the view named `view_name`: nothing to change, and a button that has it refreshed."""
+    """A list of the materialized view `view_name` (analytics.registry)."""
 
     view_name: str
     list_display_links = None
@@ -42,14 +43,16 @@ class ViewAdmin(ReadOnlyAdmin[M]):
         css = {"all": ["analytics/dashboard.css"]}  # noqa: RUF012
 
     def has_refresh_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change the schedule may run a job of it."""
+        """True for operators who may change jobs."""
         return request.user.has_perm("django_celery_beat.change_periodictask")
 
     def get_urls(self) -> list[URLPattern]:
+        """Django: with the URL of the refresh button."""
         own = path("refresh/", self.admin_site.admin_view(self.refresh), name=f"refresh_{self.view_name}")
         return [own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Django: with the last refresh and the job in the context."""
         refreshed = {
             "run": JobRun.objects.filter(job=self._view.job).exclude(outcome=JobRun.Outcome.SKIPPED).first(),
             "entry": PeriodicTask.objects.filter(name=self._view.job).select_related("interval", "crontab").first(),
@@ -58,7 +61,7 @@ class ViewAdmin(ReadOnlyAdmin[M]):
         return super().changelist_view(request, {**(extra_context or {}), "refreshed": refreshed})
 
     def refresh(self, request: HttpRequest) -> HttpResponse:
-        """POST: have the view refreshed by whichever Celery worker is free, and go back to the list."""
+        """POST: request a refresh and redirect to the list; 405 for other methods. Raises PermissionDenied."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_refresh_permission(request):
@@ -66,10 +69,10 @@ class ViewAdmin(ReadOnlyAdmin[M]):
         try:
             send(self._view.job)
         except OperationalError:
-            messages.error(request, "The broker of the jobs does not answer: nothing was asked for.")
+            messages.error(request, "The Celery broker does not answer: no refresh requested.")
         else:
-            note(request, self._view.title, "Asked for a refresh.")
-            messages.success(request, "A refresh was asked for: load this list again in a moment.")
+            log_action(request, self._view.title, "Refresh requested.")
+            messages.success(request, "Refresh requested: reload this list in a moment.")
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relayproject import env
-from relayproject.rules import advice, problems
+from relayproject.validation import advice, problems
 
 GOOD: dict[str, Any] = {
     "REPLICA_URLS": (),

@@ -1,4 +1,4 @@
-"""The other views: hashtags, authors, reports, and how the store grows."""
+"""Lists of hashtags, active authors, reports and store growth."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from analytics.admin.viewing import NamedChangeList, ViewAdmin
-from analytics.dashboard.wording import count, signed, size
+from analytics.admin.view_admin import NamedChangeList, ViewAdmin
+from analytics.dashboard.number_format import count, signed, size
 from analytics.models import ActiveAuthor, ReportedTarget, StoreGrowth, TrendingHashtag
-from relay.admin.showing import author_link, event_link, isolated, search_link, short, text, when
+from relay.admin.formatting import author_link, event_link, format_time, isolated, search_link, short, text
 
 
 @admin.register(TrendingHashtag)
 class TrendingHashtagAdmin(ViewAdmin[TrendingHashtag]):
-    """By how many people used them in the last 24 hours."""
+    """By distinct authors in the last 24 hours."""
 
     view_name = "trending_hashtags"
-    list_display = ("rank", "tag", "authors", "authors_before", "events")
+    list_display = ("rank", "tag", "authors", "previous_authors", "events")
 
     @admin.display(description="hashtag")
     def tag(self, row: TrendingHashtag) -> SafeString:
@@ -27,36 +27,45 @@ class TrendingHashtagAdmin(ViewAdmin[TrendingHashtag]):
             return isolated(row.hashtag, 100)
         return search_link(f't:"{row.hashtag}"', text(row.hashtag, 100))
 
+    @admin.display(description="authors, previous day", ordering="authors_before")
+    def previous_authors(self, row: TrendingHashtag) -> int:
+        return row.authors_before
+
 
 @admin.register(ActiveAuthor)
 class ActiveAuthorAdmin(ViewAdmin[ActiveAuthor]):
-    """By events of today and the six days before."""
+    """By events of today and the previous six days."""
 
     view_name = "active_authors"
-    list_display = ("rank", "author", "calls_itself", "events", "days")
+    list_display = ("rank", "author", "profile_name", "events", "active_days")
 
     @admin.display(description="author")
     def author(self, row: ActiveAuthor) -> SafeString:
         return author_link(row.pubkey)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Django: the list's class."""
         return NamedChangeList
 
-    @admin.display(description="calls itself")
-    def calls_itself(self, row: Any) -> SafeString:
+    @admin.display(description="profile name")
+    def profile_name(self, row: Any) -> SafeString:
         return isolated(row.name, 60)
+
+    @admin.display(description="active days", ordering="days")
+    def active_days(self, row: ActiveAuthor) -> int:
+        return row.days
 
 
 @admin.register(ReportedTarget)
 class ReportedTargetAdmin(ViewAdmin[ReportedTarget]):
-    """What people reported in the last 30 days."""
+    """Targets reported in the last 30 days."""
 
     view_name = "reported_targets"
-    list_display = ("what", "target_type", "reporters", "reports", "why", "first", "last")
+    list_display = ("target_link", "target_type", "reporters", "reports", "reason_counts", "first", "last")
     list_filter = ("target_type",)
 
     @admin.display(description="target")
-    def what(self, row: ReportedTarget) -> SafeString:
+    def target_link(self, row: ReportedTarget) -> SafeString:
         if row.target_type == "event":
             return event_link(row.target, short(row.target))
         if row.target_type == "pubkey":
@@ -64,41 +73,41 @@ class ReportedTargetAdmin(ViewAdmin[ReportedTarget]):
         return format_html('<span class="relay-hex" title="{}">{}</span>', row.target, short(row.target))
 
     @admin.display(description="reasons")
-    def why(self, row: ReportedTarget) -> SafeString:
+    def reason_counts(self, row: ReportedTarget) -> SafeString:
         return isolated(", ".join(f"{reason or 'none'} {number}" for reason, number in row.reasons.items()), 200)
 
-    @admin.display(description="first (UTC)", ordering="first_at")
+    @admin.display(description="first report (UTC)", ordering="first_at")
     def first(self, row: ReportedTarget) -> str:
-        return when(row.first_at)
+        return format_time(row.first_at)
 
-    @admin.display(description="last (UTC)", ordering="last_at")
+    @admin.display(description="last report (UTC)", ordering="last_at")
     def last(self, row: ReportedTarget) -> str:
-        return when(row.last_at)
+        return format_time(row.last_at)
 
 
 @admin.register(StoreGrowth)
 class StoreGrowthAdmin(ViewAdmin[StoreGrowth]):
-    """What each hour added and took away."""
+    """Events added and removed in each hour."""
 
     view_name = "store_growth"
-    list_display = ("begin", "stored", "change", "text_added", "disk")
+    list_display = ("start", "stored", "change", "json_added", "disk_size")
 
     @admin.display(description="hour (UTC)", ordering="hour")
-    def begin(self, row: StoreGrowth) -> str:
-        return when(row.hour)
+    def start(self, row: StoreGrowth) -> str:
+        return format_time(row.hour)
 
-    @admin.display(description="events at its end")
+    @admin.display(description="events stored")
     def stored(self, row: StoreGrowth) -> str:
         return count(row.events)
 
-    @admin.display(description="added and removed")
+    @admin.display(description="added, removed")
     def change(self, row: StoreGrowth) -> str:
         return f"{signed(row.added)}, {signed(-row.removed)}"
 
     @admin.display(description="JSON added")
-    def text_added(self, row: StoreGrowth) -> str:
+    def json_added(self, row: StoreGrowth) -> str:
         return size(row.bytes_added)
 
     @admin.display(description="tables and indexes")
-    def disk(self, row: StoreGrowth) -> str:
+    def disk_size(self, row: StoreGrowth) -> str:
         return size(row.store_bytes)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.deeds import Deed, Report, Text, answered, deed, hashtags, read, reports
+from analytics.engagement import Engagement, Report, Text, answered, engagement_of, hashtags, read, reports
 from tests.events import pubkey_of, secret, sign_event
 from tests.strategies import events, texts
 
@@ -48,8 +48,8 @@ def test_a_note_answers_what_nip_10_says(tags: list[list[str]], target: str | No
     ],
 )
 def test_kinds_engage_in_their_ways(kind: int, content: str, what: str | None) -> None:
-    expected = Deed(what, B, ME) if what else None
-    assert deed(kind, ME, Text([["e", A], ["e", B]], content)) == expected
+    expected = Engagement(what, B, ME) if what else None
+    assert engagement_of(kind, ME, Text([["e", A], ["e", B]], content)) == expected
 
 
 def receipt(**changes: Any) -> Text:
@@ -58,19 +58,19 @@ def receipt(**changes: Any) -> Text:
 
 
 def test_a_zap_is_the_deed_of_who_signed_the_request() -> None:
-    assert deed(9735, ME, receipt()) == Deed("z", A, SENDER)
+    assert engagement_of(9735, ME, receipt()) == Engagement("z", A, SENDER)
 
 
 @pytest.mark.parametrize(
     "changes", [{"sig": "0" * 128}, {"pubkey": ME}, {"kind": 1}, {"tags": [["e", B]]}, {"id": C}, {"created_at": "x"}]
 )
 def test_a_zap_request_that_is_not_sound_is_nobodys(changes: dict[str, Any]) -> None:
-    assert deed(9735, ME, receipt(**changes)) is None
+    assert engagement_of(9735, ME, receipt(**changes)) is None
 
 
 @pytest.mark.parametrize("description", ["", "{", "[]", "\ud800", '"x"'])
 def test_a_receipt_with_any_other_description_is_nobodys(description: str) -> None:
-    assert deed(9735, ME, Text([["e", A], ["description", description]])) is None
+    assert engagement_of(9735, ME, Text([["e", A], ["description", description]])) is None
 
 
 def test_hashtags_are_small_distinct_words() -> None:
@@ -89,7 +89,7 @@ def test_a_report_names_its_targets_and_their_reasons() -> None:
 def test_whatever_an_event_holds_it_can_be_read(event: dict[str, Any]) -> None:
     text = read(json.dumps(event))
     assert text is not None
-    found = deed(event["kind"], event["pubkey"], text)
+    found = engagement_of(event["kind"], event["pubkey"], text)
     assert found is None or len(found.target) == len(found.actor) == 64
     assert all(" " not in word for word in hashtags(event["kind"], text.tags))
     reports(text.tags)

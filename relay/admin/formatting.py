@@ -1,4 +1,4 @@
-"""How events look in the admin. Rule: what clients sent is text: escaped, isolated, and cut to a bearable length."""
+"""HTML formatting of events. Rule: untrusted text is escaped, bidi-isolated (<bdi>) and truncated."""
 
 import json
 import unicodedata
@@ -34,33 +34,33 @@ _VISIBLE_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) no
 
 
 def text(value: str, longest: int) -> str:
-    """At most `longest` characters, control characters as their pictures, half a surrogate pair as `?`."""
+    """At most `longest` characters; control characters as control pictures (␀), lone surrogates as `?`."""
     shown = value[:longest].translate(_VISIBLE_CONTROLS).encode("utf-8", "replace").decode()
     return f"{shown}…" if len(value) > longest else shown
 
 
 def isolated(value: str, longest: int) -> SafeString:
-    """A piece of text that cannot turn its surroundings round."""
+    """Text in a <bdi> element, so that its direction does not affect its surroundings."""
     return format_html('<bdi class="relay-text">{}</bdi>', text(value, longest))
 
 
 def one_line(content: str, longest: int) -> str:
-    """The beginning of a text with its white space folded; what follows 4 times `longest` characters is not read."""
+    """The first 4 * `longest` characters of a text with white space collapsed."""
     return " ".join(content[: 4 * longest].split())
 
 
 def block(value: str, longest: int = 200_000) -> SafeString:
-    """Text over several lines, as it is."""
+    """Preformatted text."""
     return format_html('<pre class="relay-block" tabindex="0" dir="auto">{}</pre>', text(value, longest))
 
 
 def kind_name(kind: int) -> str:
-    """The number, and the name that people know it by."""
+    """The number, with the kind's name if it has one: "1 · Note"."""
     return f"{kind} · {KIND_NAMES[kind]}" if kind in KIND_NAMES else str(kind)
 
 
-def when(seconds: int) -> str:
-    """A time in UTC; a number that no calendar has as it is."""
+def format_time(seconds: int) -> str:
+    """Unix seconds as date and time in UTC; a number out of range as it is."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
@@ -74,24 +74,24 @@ def event_link(event_id: str, label: str = "") -> SafeString:
 
 
 def search_link(term: str, label: str) -> SafeString:
-    """A link to the events that a search finds."""
+    """A link to the list of events with a search."""
     url = f"{reverse('admin:relay_event_changelist')}?{urlencode({'q': term})}"
     return format_html('<a class="relay-link" href="{}"><bdi>{}</bdi></a>', url, label)
 
 
 def author_link(pubkey: str) -> SafeString:
-    """A link to the events of an author, by the ends of the key."""
+    """A link to the events of an author, labelled with the abbreviated key."""
     return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{pubkey}", short(pubkey)))
 
 
 def hex_and_name(key: str, form: str, *, only_name: bool = False) -> SafeString:
-    """An id or key in hex and as people copy it: `form` is note or npub."""
+    """An id or key in hex and in NIP-19 form (`form`: note or npub)."""
     name = format_html('<span class="relay-hex">{}</span>', nip19.encode(form, bytes.fromhex(key)))
     return name if only_name else format_html('<span class="relay-hex">{}</span><br>{}', key, name)
 
 
 def with_visible_formatting(json_text: str) -> str:
-    """JSON with its invisible characters (direction, zero width) written as escapes: the same value, nothing hidden."""
+    """JSON with invisible characters (bidi controls, zero width) as escapes: the same value."""
     return "".join(_escaped(char) if unicodedata.category(char) == "Cf" else char for char in json_text)
 
 
@@ -100,5 +100,5 @@ def _escaped(char: str) -> str:
 
 
 def short(hex_key: str) -> str:
-    """Enough of a key to tell it from others by eye."""
+    """An abbreviated key: its first 8 and last 4 digits."""
     return f"{hex_key[:8]}…{hex_key[-4:]}"

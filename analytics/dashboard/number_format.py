@@ -1,4 +1,4 @@
-"""Numbers as people read them. Pure; every function takes None for "not known" and writes a dash."""
+"""Formats numbers. Pure; None, for an unknown value, gives a dash."""
 
 NOT_KNOWN = "–"
 
@@ -6,7 +6,7 @@ _BYTES = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 def count(number: float | None) -> str:
-    """A whole number: 12,345, and from ten million on 12.3 M."""
+    """An integer: 12,345; from ten million on 12.3 M."""
     if number is None:
         return NOT_KNOWN
     if abs(number) < 10_000_000:
@@ -15,19 +15,19 @@ def count(number: float | None) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """So many a second; small ones with a decimal."""
+    """A rate per second: one decimal below 100."""
     if per_second is None:
         return NOT_KNOWN
     return f"{per_second:.1f}" if 0 < per_second < 99.95 else count(per_second)
 
 
 def percent(share: float | None) -> str:
-    """A share that is in percent already."""
+    """A number of percent: 12.3 %."""
     return NOT_KNOWN if share is None else f"{share:.1f} %" if 0 < share < 99.95 else f"{share:.0f} %"
 
 
 def latency(seconds: float | None) -> str:
-    """A short time, in milliseconds below a second."""
+    """A latency in seconds: 4.2 ms, 2.50 s."""
     if seconds is None:
         return NOT_KNOWN
     if seconds >= 1:
@@ -36,7 +36,7 @@ def latency(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time in its two largest units: 3 d 4 h."""
+    """Seconds in their two largest units: 3 d 4 h."""
     if seconds is None:
         return NOT_KNOWN
     left = max(0, round(seconds))
@@ -51,7 +51,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(number: float | None) -> str:
-    """Bytes, in powers of 1,000."""
+    """Bytes, in powers of 1,000: 2.3 MB."""
     if number is None:
         return NOT_KNOWN
     power = 0
@@ -62,7 +62,7 @@ def size(number: float | None) -> str:
 
 
 def signed(number: float | None) -> str:
-    """A change: +120, -3, ±0."""
+    """A signed integer: +120, -3, ±0."""
     if number is None:
         return NOT_KNOWN
     return "±0" if not number else f"{'+' if number > 0 else '-'}{count(abs(number))}"

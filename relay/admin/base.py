@@ -1,4 +1,4 @@
-"""django-unfold's base class, with the types of Django's that it replaces."""
+"""django-unfold's ModelAdmin with the types of Django's."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ else:
     from unfold.admin import ModelAdmin as _UnfoldModelAdmin
 
     class ModelAdmin(_UnfoldModelAdmin):
-        """Subscriptable, as Django's stubs have it."""
+        """unfold's ModelAdmin, subscriptable as in Django's stubs."""
 
         def __class_getitem__(cls, _model: Any) -> Any:
             return cls

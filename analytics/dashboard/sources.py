@@ -1,4 +1,4 @@
-"""Where the page's figures come from: the board of the workers, and the log of runs."""
+"""Where the dashboard's figures come from: the workers' figures in the shared cache, and the log of job runs."""
 
 from dataclasses import dataclass
 
@@ -11,26 +11,26 @@ from relay.services import runtime
 from relay.services.figures import Board, board, read_figures_now
 
 
-def board_now() -> Board:
-    """What all workers said last; with the cache away what this process says of itself, and `whole` False."""
+def current_board() -> Board:
+    """The figures of all workers; without the shared cache those of this process, with `whole` False."""
     found = read_figures_now(config().cache_url)
     relay = runtime.current()
     if found.whole or relay is None:
         return found
-    alone = board([relay.status.mine()])
-    return Board(alone.workers, alone.total, whole=False)
+    own = board([relay.status.mine()])
+    return Board(own.workers, own.total, whole=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The name of an entry of the schedule, and its last run: None when it never ran."""
+    """A scheduled job's name and its last run, None before the first."""
 
     job: str
     run: JobRun | None
 
 
 def last_runs() -> list[LastRun]:
-    """Every entry of the schedule, by name: one look-up in the log for each, however long the log is."""
+    """All scheduled jobs, by name; one index look-up in the log for each."""
     last = JobRun.objects.filter(job=OuterRef("name")).order_by("-started_at", "-id").values("pk")[:1]
     found = PeriodicTask.objects.order_by("name").values_list("name", Subquery(last))
     entries = [(str(name), run) for name, run in found]

@@ -2,7 +2,7 @@
 
 import json
 
-from relay.admin.showing import isolated, kind_name, short, text, when, with_visible_formatting
+from relay.admin.formatting import format_time, isolated, kind_name, short, text, with_visible_formatting
 
 
 def test_markup_is_escaped_and_isolated() -> None:
@@ -18,9 +18,9 @@ def test_a_long_text_is_cut() -> None:
 
 
 def test_a_time_beyond_every_calendar_is_a_number() -> None:
-    assert when(1_769_857_200) == "2026-01-31 11:00:00"
-    assert when(2**63 - 1) == "9223372036854775807 s"
-    assert when(-(2**63)) == "-9223372036854775808 s"
+    assert format_time(1_769_857_200) == "2026-01-31 11:00:00"
+    assert format_time(2**63 - 1) == "9223372036854775807 s"
+    assert format_time(-(2**63)) == "-9223372036854775808 s"
 
 
 def test_a_kind_has_its_number_and_its_name_if_it_has_one() -> None:

@@ -1,20 +1,20 @@
-"""The embedded servers of one start: those that the environment does not name are run here and kept running."""
+"""The embedded servers of one start of `serve`: PostgreSQL and Valkey, unless the environment names others."""
 
 import asyncio
 import time
 
-from relayproject.runtime.child import Pauses, how_it_ended, say
+from relayproject.runtime.child import Backoff, describe_exit, report
 from relayproject.runtime.datafolder import DataFolder
+from relayproject.runtime.errors import StartupError
 from relayproject.runtime.postgres import EmbeddedPostgres
-from relayproject.runtime.processes import end_soon, ended
-from relayproject.runtime.refusal import Refusal
+from relayproject.runtime.processes import end_async, wait_for_exit
 from relayproject.runtime.valkey import EmbeddedValkey
 
 Server = EmbeddedPostgres | EmbeddedValkey
 
 
-class Services:
-    """Embedded PostgreSQL and Valkey on a data folder that is taken. `addresses` maps variable to URL."""
+class EmbeddedServers:
+    """Embedded PostgreSQL and Valkey on a locked data folder. `addresses`: DATABASE_URL, REDIS_URL -> URL."""
 
     def __init__(self, folder: DataFolder, *, postgres: bool, valkey: bool) -> None:
         self.addresses: dict[str, str] = {}
@@ -29,37 +29,37 @@ class Services:
             self.addresses["REDIS_URL"] = valkey_server.url
 
     def start(self) -> None:
-        """Start all, one after the other, and wait until each answers; raises Refusal."""
+        """Start each and wait until it answers; raises StartupError."""
         for server in self._servers.values():
             server.start()
 
     def stop(self) -> None:
-        """Stop all, the last started first."""
+        """Stop in reverse order."""
         for server in reversed(self._servers.values()):
             server.stop()
 
     async def keep(self) -> None:
-        """Start a server again when it dies, until cancelled."""
+        """Restart servers that die, until cancelled."""
         await asyncio.gather(*(self._keep(name, server) for name, server in self._servers.items()))
 
     async def stop_soon(self, *, hasty: bool) -> None:
-        """As `stop()`, in the event loop."""
+        """As `stop()`, without blocking the event loop. `hasty`: with shorter timeouts."""
         for server in reversed(self._servers.values()):
             if server.process is not None:
-                await end_soon(server.process, server.stop_steps(hasty=hasty))
+                await end_async(server.process, server.stop_steps(hasty=hasty))
 
     async def _keep(self, name: str, server: Server) -> None:
-        pauses = Pauses()
+        backoff = Backoff()
         while True:
-            born = time.monotonic()
+            started = time.monotonic()
             if server.process is not None:
-                what = how_it_ended(await ended(server.process))
-                pause = pauses.after(time.monotonic() - born)
-                say(f"{name} {what}; starting it again in {pause:g} s")
-                await asyncio.sleep(pause)
+                what = describe_exit(await wait_for_exit(server.process))
+                delay = backoff.after(time.monotonic() - started)
+                report(f"{name} {what}; starting it again in {delay:g} s")
+                await asyncio.sleep(delay)
             try:
                 server.spawn()
-            except (Refusal, OSError) as error:
+            except (StartupError, OSError) as error:
                 server.process = None
-                say(f"{name} did not start: {error}")
-                await asyncio.sleep(pauses.after(0.0))
+                report(f"{name} did not start: {error}")
+                await asyncio.sleep(backoff.after(0.0))

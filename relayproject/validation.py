@@ -1,7 +1,7 @@
-"""What a setting must be, beyond what its typed reader sees: pure functions over the settings module.
+"""Validates the settings, beyond the types that env.py checks. Pure functions over the settings module.
 
-They run without Django too, because `serve` refuses a wrong setting before it starts anything.
-checks.py turns each problem into a Django system check.
+They run without Django, because `serve` validates before it starts anything; checks.py makes Django system checks of
+them.
 """
 
 import re
@@ -18,7 +18,7 @@ LONGEST_NAME = 30  # NIP-11: a name SHOULD be less than 30 characters
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A setting that stops the start: `id` of the check, a sentence, and what to do about it."""
+    """A wrong setting: the id of its check, a sentence, and what to do about it."""
 
     id: str
     sentence: str
@@ -29,7 +29,7 @@ class Problem:
 
 
 def problems(settings: Any) -> Iterator[Problem]:
-    """Every problem of the settings (the module, or django.conf.settings), those of the environment first."""
+    """The errors of the settings (the module or django.conf.settings), invalid variables first."""
     for fault in env.faults:
         yield Problem("relay.E001", f"{fault.name} {fault.problem}.", "Correct the environment variable.")
     for rule in RULES:
@@ -37,19 +37,19 @@ def problems(settings: Any) -> Iterator[Problem]:
 
 
 def advice(settings: Any) -> Iterator[Problem]:
-    """What does not stop the start, but is wrong on a public machine (`manage.py check --deploy`)."""
+    """The warnings of `manage.py check --deploy`: settings that are wrong on a public server."""
     if settings.BEHIND_TLS and not settings.RELAY_TRUSTED_PROXIES:
         yield Problem(
             "relay.W001",
-            "RELAY_URL is wss:// and RELAY_TRUSTED_PROXIES is empty: every client has the proxy's address, "
-            "so limits for one address and lock-outs concern all.",
-            "Name the addresses of the proxy that ends TLS.",
+            "RELAY_URL is wss:// and RELAY_TRUSTED_PROXIES is empty: every client seems to have the proxy's address, "
+            "so limits by address and lock-outs apply to all clients together.",
+            "List the addresses of the proxy that terminates TLS.",
         )
     if not settings.BEHIND_TLS:
         yield Problem(
             "relay.W002",
-            "RELAY_URL is not wss://: passwords of operators and their sessions travel in the clear.",
-            "Put a proxy that speaks TLS before the relay and set RELAY_URL to its wss:// address.",
+            "RELAY_URL is not wss://: operators' passwords and sessions are sent unencrypted.",
+            "Put a reverse proxy with TLS before the relay and set RELAY_URL to its wss:// address.",
         )
 
 
@@ -63,7 +63,7 @@ def _name(settings: Any) -> Iterator[Problem]:
         yield Problem(
             "relay.E003",
             f"RELAY_NAME has {len(settings.RELAY_NAME)} characters; NIP-11 wants fewer than {LONGEST_NAME}.",
-            "Shorten it and say the rest in RELAY_DESCRIPTION.",
+            "Shorten it and put the rest into RELAY_DESCRIPTION.",
         )
 
 
@@ -72,7 +72,7 @@ def _limits(settings: Any) -> Iterator[Problem]:
         yield Problem(
             "relay.E004",
             f"RELAY_DEFAULT_LIMIT {settings.RELAY_DEFAULT_LIMIT} exceeds RELAY_MAX_LIMIT {settings.RELAY_MAX_LIMIT}.",
-            "Lower the one or raise the other.",
+            "Lower RELAY_DEFAULT_LIMIT or raise RELAY_MAX_LIMIT.",
         )
 
 
@@ -83,7 +83,7 @@ def _keys(settings: Any) -> Iterator[Problem]:
             yield Problem(
                 "relay.E005",
                 f"{name} must be a public key of 64 lower-case hex digits.",
-                "An npub must be converted to hex first.",
+                "Convert an npub to hex.",
             )
 
 

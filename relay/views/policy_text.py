@@ -1,4 +1,4 @@
-"""The relay's limits and NIPs in words, for people who read its page."""
+"""Limits and NIPs in words, for the front page."""
 
 from relay.protocol.limits import Limits
 
@@ -20,7 +20,7 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 def policies(limits: Limits) -> list[tuple[str, str]]:
-    """The limits as pairs of a subject and a sentence's end, those that people ask for first."""
+    """The limits as (subject, text) pairs, the most asked for first."""
     oldest = f"up to {duration(limits.created_at_lower_limit)} old" if limits.created_at_lower_limit else "of any age"
     by_default = f", {limits.default_limit:,} unless you ask" if limits.default_limit < limits.max_limit else ""
     return [
@@ -35,7 +35,7 @@ def policies(limits: Limits) -> list[tuple[str, str]]:
 
 
 def nips(numbers: tuple[int, ...]) -> list[tuple[str, str]]:
-    """Each NIP as its two digits and its name ("" when it has none here)."""
+    """Each NIP as (two digits, name); an unknown one has the name ""."""
     return [(f"{number:02}", NIP_NAMES.get(number, "")) for number in numbers]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from relay.protocol.limits import Limits
-from relay.views.wording import duration, nips, policies, size
+from relay.views.policy_text import duration, nips, policies, size
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""The log of runs of jobs: who ran what, when, for how long, what came of it.
+"""The log of job runs: job, instance, start, duration, outcome.
 
-Rule: a run is written when it begins and again when it ends, so that one that was killed can be told from one that
-runs.
+Rule: a run is written at its start and its end, so that killed runs can be told from running ones.
 """
 
 import contextlib
@@ -18,33 +17,34 @@ from django.utils import timezone
 from analytics.models import JobRun
 
 MAX_ERROR = 1_000
-"""Characters of an error that are kept."""
+"""Stored characters of an error."""
 
 LOST_SECONDS = 3_600
-"""A run that began so long ago and has not ended is over: no job may take a tenth of that."""
+"""An unfinished run older than this was killed: jobs may take a tenth of it."""
 
 
 class Skipped(Exception):
-    """There was nothing to do now; the text says why."""
+    """Raised by a job that cannot run now; the text says why."""
 
 
 class Run:
-    """One run under way. `rows` is what the job counts; set it before the run ends."""
+    """A run in progress. The job sets `rows`, the number of rows it processed, before the end."""
 
     def __init__(self, job: str) -> None:
         self.rows: int | None = None
-        self._is_alone = False
+        self._has_lock = False
         self._began = time.monotonic()
         self._row = JobRun.objects.create(job=job, instance=instance(), started_at=timezone.now())
 
-    def alone(self) -> None:
-        """The caller holds the job's lock, so whatever else is said to run was killed."""
-        if not self._is_alone:
-            self._is_alone = True
-            _bury(JobRun.objects.filter(job=self._row.job, outcome=JobRun.Outcome.RUNNING).exclude(pk=self._row.pk))
+    def has_lock(self) -> None:
+        """The caller holds the job's lock: mark other unfinished runs of the job as killed."""
+        if not self._has_lock:
+            self._has_lock = True
+            unfinished = JobRun.objects.filter(job=self._row.job, outcome=JobRun.Outcome.RUNNING)
+            _mark_killed(unfinished.exclude(pk=self._row.pk))
 
     def end(self, outcome: str, error: str = "") -> None:
-        """Write the end; a database that is away leaves the row as it is."""
+        """Write outcome and duration; without a database the row stays unfinished."""
         with contextlib.suppress(DatabaseError):
             JobRun.objects.filter(pk=self._row.pk).update(
                 outcome=outcome,
@@ -57,7 +57,7 @@ class Run:
 
 @contextlib.contextmanager
 def run(job: str) -> Iterator[Run]:
-    """Log a run of `job`. Skipped ends it quietly; any other exception is noted and goes on."""
+    """Log a run of `job`. Skipped is logged and suppressed, any other exception is logged and raised again."""
     this = Run(job)
     try:
         yield this
@@ -70,16 +70,16 @@ def run(job: str) -> Iterator[Run]:
         this.end(JobRun.Outcome.DONE)
 
 
-def bury_lost() -> int:
-    """Mark runs that can no longer be under way; returns how many."""
+def mark_lost() -> int:
+    """Mark unfinished runs older than LOST_SECONDS as killed; returns how many."""
     before = timezone.now() - timedelta(seconds=LOST_SECONDS)
-    return _bury(JobRun.objects.filter(outcome=JobRun.Outcome.RUNNING, started_at__lt=before))
+    return _mark_killed(JobRun.objects.filter(outcome=JobRun.Outcome.RUNNING, started_at__lt=before))
 
 
 def instance() -> str:
-    """This process: the machine's name and the process id."""
+    """This process: instance name and process id."""
     return f"{settings.RELAY_INSTANCE}:{os.getpid()}"
 
 
-def _bury(runs: "QuerySet[JobRun, JobRun]") -> int:
-    return runs.update(outcome=JobRun.Outcome.KILLED, finished_at=timezone.now(), error="its process went away")
+def _mark_killed(runs: "QuerySet[JobRun, JobRun]") -> int:
+    return runs.update(outcome=JobRun.Outcome.KILLED, finished_at=timezone.now(), error="its process ended")

@@ -1,4 +1,4 @@
-"""What operators did: Django's log of the admin's actions, which nobody can change here."""
+"""Django's log of operators' actions in the admin, read-only."""
 
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -8,40 +8,41 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from relay.admin.formatting import isolated
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.admin.showing import isolated
 
 LONGEST_OBJECT = 200  # what Django's column holds
 
 
-def note(request: HttpRequest, subject: str, what: str) -> None:
-    """Enter into the log that the operator of `request` did `what` ("cleared 12 entries") to `subject`."""
+def log_action(request: HttpRequest, subject: str, details: str) -> None:
+    """Log an action of the request's operator: `details` ("cleared 12 entries") of `subject`."""
     assert isinstance(request.user, User)
     LogEntry.objects.create(
-        user=request.user, object_repr=subject[:LONGEST_OBJECT], action_flag=CHANGE, change_message=what
+        user=request.user, object_repr=subject[:LONGEST_OBJECT], action_flag=CHANGE, change_message=details
     )
 
 
 @admin.register(LogEntry)
-class TrailAdmin(ReadOnlyAdmin[LogEntry]):
-    """Every action of an operator, newest first."""
+class ActionLogAdmin(ReadOnlyAdmin[LogEntry]):
+    """Every action, newest first."""
 
-    list_display = ("action_time", "user", "action", "subject", "what")
+    list_display = ("action_time", "user", "action", "subject", "details")
     list_display_links = None
     list_filter = ("action_flag", "user")
     search_fields = ("object_repr", "user__username")
-    search_help_text = "A name, or a part of what was changed"
-    fields = ("action_time", "user", "action", "subject", "what")
+    search_help_text = "User name or object"
+    fields = ("action_time", "user", "action", "subject", "details")
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[LogEntry, LogEntry]":
+        """Django: with user and content type in one query."""
         return super().get_queryset(request).select_related("user", "content_type")
 
     @admin.display(description="action", ordering="action_flag")
     def action(self, entry: LogEntry) -> str:
         return entry.get_action_flag_display()
 
-    @admin.display(description="of")
+    @admin.display(description="object")
     def subject(self, entry: LogEntry) -> SafeString:
         kind = entry.content_type.name if entry.content_type else ""
         url = None if entry.is_deletion() else entry.get_admin_url()
@@ -52,6 +53,6 @@ class TrailAdmin(ReadOnlyAdmin[LogEntry]):
             else format_html("{} {}", kind, shown)
         )
 
-    @admin.display(description="what")
-    def what(self, entry: LogEntry) -> SafeString:
+    @admin.display(description="details")
+    def details(self, entry: LogEntry) -> SafeString:
         return isolated(entry.get_change_message(), 500)

@@ -1,6 +1,6 @@
-"""Logs the runs of the relay's own jobs, which know nothing of the run log, by the signals of Celery's worker.
+"""Logs the runs of the relay's jobs (settings.JOBS), through Celery's signals: `relay` does not import analytics.
 
-Rule: the log is no part of the job: when it cannot be written, the job runs all the same.
+Rule: a job also runs when the log cannot be written.
 """
 
 import logging
@@ -10,21 +10,21 @@ from celery.signals import task_postrun, task_prerun
 from django.conf import settings
 from django.db import DatabaseError
 
+from analytics.job_runs import Run
 from analytics.models import JobRun
-from analytics.runlog import Run
 
 log = logging.getLogger("relay.tasks")
 _runs: dict[str, Run] = {}
 
 
 def connect() -> None:
-    """Begin to log; a second call changes nothing."""
+    """Connect the signals; idempotent."""
     task_prerun.connect(began, dispatch_uid="relay run log: began")
     task_postrun.connect(ended, dispatch_uid="relay run log: ended")
 
 
 def began(task_id: str, task: Any, **_rest: Any) -> None:
-    """A worker is about to run a task."""
+    """Celery's task_prerun."""
     job = {name: job for job, (name, *_) in settings.JOBS.items()}.get(task.name)
     if job is not None:
         try:
@@ -34,7 +34,7 @@ def began(task_id: str, task: Any, **_rest: Any) -> None:
 
 
 def ended(task_id: str, retval: Any = None, state: str | None = None, **_rest: Any) -> None:
-    """A worker has run a task; `retval` is what it returned, or the exception."""
+    """Celery's task_postrun; `retval`: the result or the exception."""
     this = _runs.pop(task_id, None)
     if this is None:
         return
