@@ -53,8 +53,8 @@ class Child:
     """A Python module run as a process of its own.
 
     heartbeat_seconds: how long it may be silent, None for one without a heartbeat. `ready` is set when it reports
-    that it accepts connections; `deaths_before_ready` counts the lives that never came so far. `on_end` is called after
-    every life. `descriptors` are open in it under their numbers.
+    that it accepts connections; `deaths_before_ready` counts the lives that never came so far. `descriptors` are
+    open in it under their numbers.
     """
 
     name: str
@@ -65,7 +65,6 @@ class Child:
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     deaths_before_ready: int = field(default=0, init=False)
     on_death: Callable[["Child"], None] | None = None
-    on_end: Callable[[], None] | None = None
     descriptors: tuple[int, ...] = ()
     _last_beat: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -76,8 +75,6 @@ class Child:
         while not self._stopping:
             born = time.monotonic()
             code = await self._live()
-            if self.on_end is not None:
-                self.on_end()
             if self._stopping:
                 return
             if not self.ready.is_set():

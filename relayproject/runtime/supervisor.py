@@ -13,8 +13,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Coroutine
-from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from relay.caching import board
@@ -154,7 +152,6 @@ class Supervisor:
                     {**environment, "RELAY_WORKER": str(number), "RELAY_BOARD": str(shared)},
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_death=self._give_up_when_hopeless,
-                    on_end=partial(self._forget, environment, f"worker-{number}"),
                     descriptors=(shared,),
                 )
             )
@@ -179,20 +176,9 @@ class Supervisor:
 
     def _start_jobs(self, environment: dict[str, str]) -> None:
         if "worker" in self._roles:
-            self._keep(
-                Child(
-                    "Celery worker",
-                    "relayproject.runtime.jobs",
-                    environment,
-                    on_end=partial(self._forget, environment, "jobs"),
-                )
-            )
+            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment))
         if "beat" in self._roles:
             self._keep(Child("beat", "relayproject.runtime.beat", environment))
-
-    @staticmethod
-    def _forget(environment: dict[str, str], place: str) -> None:
-        metrics_folder.forget(Path(environment[metrics_folder.VARIABLE]), place)
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -49,7 +50,7 @@ async def ours(port: int) -> AsyncIterator[Works]:
     await shared.start()
     while not shared.up:
         await asyncio.sleep(0.01)
-    yield {name: lambda parts=parts: shared.call(parts[1], *parts) for name, parts in COMMANDS_OF.items()}
+    yield {name: partial(shared.call, parts[1], *parts) for name, parts in COMMANDS_OF.items()}
     await shared.stop()
 
 
@@ -104,7 +105,7 @@ async def redis_batched(port: int) -> AsyncIterator[Works]:
 
     async with Redis(port=port) as client:
         task = loop.create_task(run())
-        yield {name: lambda parts=parts: call(parts) for name, parts in COMMANDS_OF.items()}
+        yield {name: partial(call, parts) for name, parts in COMMANDS_OF.items()}
         task.cancel()
 
 
@@ -113,7 +114,7 @@ async def redis_connection(port: int) -> AsyncIterator[Works]:
     """redis-py's Connection (greeting, packing, parser) with a queue of futures of our own around it."""
     loop = asyncio.get_running_loop()
     connection = RedisConnection(port=port, socket_timeout=None)
-    await connection.connect()
+    await connection.connect()  # type: ignore[no-untyped-call]
     waiting: deque[asyncio.Future[object]] = deque()
     out: list[bytes] = []
     writer: Any = connection._writer
@@ -136,7 +137,7 @@ async def redis_connection(port: int) -> AsyncIterator[Works]:
         return future
 
     task = loop.create_task(read_all())
-    yield {name: lambda parts=parts: call(parts) for name, parts in COMMANDS_OF.items()}
+    yield {name: partial(call, parts) for name, parts in COMMANDS_OF.items()}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await connection.disconnect()
@@ -233,9 +234,9 @@ def main() -> None:
     """Start a Valkey, fill it with what is asked for, and print the table."""
     print(f"{'operation':12}{'in flight':>10}  {'client':28}{'CPU us':>9}{'ratio':>8}{'p50 us':>10}")
     with folder() as path, nodes(path, free_ports(1)) as (server,):
-        server.run("MSET", *[part for key in KEYS for part in (key, VALUE)])
-        server.run("ZADD", ZSET, 5, MEMBER)
-        server.run("SCRIPT", "LOAD", SCRIPT)
+        server.admin.mset(dict.fromkeys(KEYS, VALUE))
+        server.admin.zadd(ZSET, {MEMBER: 5})
+        server.admin.script_load(SCRIPT)
         for in_flight in [int(text) for text in sys.argv[1:]] or [1, 8, 64]:
             print("\n".join(uvloop.run(compare(server.port, in_flight))), flush=True)
 
