@@ -76,7 +76,8 @@ def _watch(plan: Plan, members: list[Member], signals: list[int], show: Callable
             _tell(members, "stop")
         if started is None and all(member.ready for member in members):
             started = monotonic()
-            limit = min(limit, started + 2 * plan.duration + 6 * GRACE_SECONDS)
+            if not stopping:
+                limit = started + 2 * plan.duration + 6 * GRACE_SECONDS
             _tell(members, "go")
         show(_status(members, started))
 
