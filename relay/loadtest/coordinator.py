@@ -131,7 +131,7 @@ def probe(url: str, tries: int = 3) -> str | None:
     from relay.loadtest.link import NO_HANDSHAKE, open_link
 
     async def try_once(tally: Tally) -> bool:
-        link = await open_link(url, tally, lambda _link, _data: None)
+        link = await open_link(url, tally)
         if link is not None:
             link.close()
         return link is not None
