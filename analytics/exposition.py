@@ -5,16 +5,12 @@ docs/operations/metrics.md lists the same, which a test compares. Those of jobs 
 are django-prometheus's.
 """
 
-from collections.abc import Iterator
-
-from prometheus_client.core import Metric
-
 from analytics import exposition_values as of
-from analytics.exposition_kinds import Counted, Measured, Seen, Spread
+from analytics.exposition_kinds import Counted, Highest, Lowest, Measured, Shown, Spread
 
 CACHE = ("layer", "cache")
 
-METRICS: tuple[Counted | Measured | Spread, ...] = (
+METRICS: tuple[Shown, ...] = (
     Spread(
         "nostr_query_latency_seconds",
         "From the arrival of a query to its EOSE or CLOSED, by what had the answer.",
@@ -40,7 +36,7 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("nostr_transport_yields_total", "Times that a busy client had to let others go first.", of.count("yields")),
     Counted("nostr_outbox_closures_total", "Clients cut because they did not read.", of.count("outbox_closures")),
     Counted(
-        "nostr_events_received_total", "Events that clients sent.", lambda seen: [((), of.events_received(seen.total))]
+        "nostr_events_received_total", "Events that clients sent.", lambda figures: [((), of.events_received(figures))]
     ),
     Counted("nostr_events_stored_total", "Events stored.", of.count("events_stored")),
     Counted("nostr_events_ephemeral_total", "Ephemeral events handed on.", of.count("events_ephemeral")),
@@ -51,7 +47,7 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("nostr_queries_failed_total", "Queries that ended with CLOSED.", of.count("queries_failed")),
     Counted("nostr_internal_errors_total", "Faults of the relay itself.", of.count("internal_errors")),
     Measured("nostr_db_connections", "Connections to PostgreSQL of workers.", of.pool_states, ("pool", "state")),
-    Measured("nostr_database_up", "1: every worker reaches the database.", of.figure(lambda total: total.database_up)),
+    Lowest("nostr_database_up", "1: every worker reaches the database.", of.figure(lambda total: total.database_up)),
     Counted("nostr_db_queries_total", "Queries that PostgreSQL was asked.", of.count("read_queries")),
     Counted("nostr_db_read_failures_total", "Statements that failed or timed out.", of.count("read_failures")),
     Measured("nostr_write_queue_events", "Events that wait to be written.", of.figure(lambda total: total.write_queue)),
@@ -64,8 +60,8 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Measured("nostr_cache_entries", "Entries held.", of.cache_number("size"), CACHE),
     Measured("nostr_cache_bytes", "Bytes held.", of.cache_number("bytes"), CACHE),
     Counted("relay_flights_total", "Fetches that were shared, or not.", of.flight_outcomes, ("scope", "outcome")),
-    Measured("relay_alone", "1: this instance has the store for itself.", of.figure(lambda total: total.alone)),
-    Measured(
+    Highest("relay_alone", "1: this instance has the store for itself.", of.figure(lambda total: total.alone)),
+    Highest(
         "relay_barrier_apart",
         "1: a worker cannot tell the shared cache what it stored.",
         of.figure(lambda total: total.apart),
@@ -92,31 +88,31 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
         "Claims of other instances that were ended.",
         of.count("barrier_claims_ended"),
     ),
-    Measured("relay_shared_cache_up", "1: every worker reaches all of it.", of.figure(lambda total: total.shared_up)),
+    Lowest("relay_shared_cache_up", "1: every worker reaches all of it.", of.figure(lambda total: total.shared_up)),
     Counted("relay_shared_cache_commands_total", "Commands sent.", of.count("shared_commands")),
     Counted("relay_shared_cache_failures_total", "Commands without an answer.", of.count("shared_failures")),
     Counted("relay_shared_cache_timeouts_total", "Connections given up as slow.", of.count("shared_timeouts")),
     Counted("relay_shared_cache_reconnects_total", "Connections made again.", of.count("shared_reconnects")),
     Counted("relay_shared_cache_dropped_total", "Commands refused: too many wait.", of.count("shared_dropped")),
-    Measured(
+    Highest(
         "nostr_cpu_utilization_percent",
         "Processor time of the busiest worker, in percent of one core, over 5 s.",
         of.figure(lambda total: total.busiest_percent),
     ),
     Measured("nostr_memory_utilization_bytes", "Memory of workers.", of.memory_kinds, ("type",)),
-    Measured("relay_position", "The newest change applied.", of.figure(lambda total: total.position)),
-    Measured(
+    Highest("relay_position", "The newest change applied.", of.figure(lambda total: total.position)),
+    Highest(
         "relay_position_lag_seconds",
         "Age of the oldest change known and not applied, of the worker that is most behind.",
         of.figure(lambda total: total.lag_seconds),
     ),
-    Measured(
+    Highest(
         "relay_position_lag_changes", "Changes known and not applied, likewise.", of.figure(lambda total: total.lag)
     ),
     Measured("relay_ring_changes", "Changes in the rings of workers.", of.figure(lambda total: total.ring_changes)),
     Counted("relay_log_reads_total", "Reads of the log to catch up.", of.count("log_reads")),
     Counted("relay_log_changes_total", "Changes read from the log.", of.count("log_changes")),
-    Measured("relay_bus_up", "1: every worker hears the bus.", of.figure(lambda total: total.bus_up)),
+    Lowest("relay_bus_up", "1: every worker hears the bus.", of.figure(lambda total: total.bus_up)),
     Counted("relay_bus_reconnects_total", "Times that the bus came back.", of.count("bus_reconnects")),
     Counted("relay_bus_messages_total", "Messages of the bus.", of.bus_messages, ("direction",)),
     Counted("relay_bus_dropped_total", "Messages of the bus that were dropped.", of.count("bus_dropped")),
@@ -124,8 +120,3 @@ METRICS: tuple[Counted | Measured | Spread, ...] = (
     Counted("relay_intake_dropped_total", "Batches dropped behind a hole.", of.count("intake_dropped")),
     Counted("relay_status_failures_total", "Figures that could not be shown.", of.count("status_failures")),
 )
-
-
-def families(seen: Seen) -> Iterator[Metric]:
-    """Every metric of the relay itself, those without a value as well."""
-    return (metric.family(seen) for metric in METRICS)

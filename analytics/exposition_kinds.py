@@ -1,77 +1,62 @@
 """What a metric can be: a number that only grows, one as it is now, or a histogram, each with the way to its value.
 
-Rule: a kind knows how its values are written down, and no value.
+Rule: a kind says how prometheus_client's files name it, which is how the values of several workers become one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import partial
+from math import inf
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 
-from relay.services.worker_figures import HistogramFigures, WorkerFigures
+from relay.services.worker_figures import HistogramFigures, LayerRate, WorkerFigures
 
 Labels = tuple[str, ...]
-Samples = Iterable[tuple[Labels, float]]
-Histograms = Iterable[tuple[Labels, HistogramFigures]]
+Values = Iterable[tuple[Labels, float | HistogramFigures | LayerRate]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The workers of one instance that live, and the sum of all that were: of the dead their counts alone."""
+class Shown:
+    """A metric. `values` takes the figures of one worker; the name of one that only grows ends in `_total`."""
 
-    workers: tuple[WorkerFigures, ...]
-    total: WorkerFigures
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A number that only grows; its name ends in `_total`."""
-
+    kind: str
     name: str
     meaning: str
-    samples: Callable[[Seen], Samples]
+    values: Callable[[WorkerFigures], Values]
     labels: Labels = ()
 
-    def family(self, seen: Seen) -> Metric:
-        family = CounterMetricFamily(self.name, self.meaning, labels=self.labels)
-        for labels, value in self.samples(seen):
-            family.add_metric(labels, value)
-        return family
+    def samples(self, figures: WorkerFigures) -> Iterator[tuple[str, Labels, float]]:
+        """(name, labels, number) as the files have them: buckets are not cumulative, their last label is `le`; a rate
+        is its two parts, because percents cannot be added.
+        """
+        for labels, value in self.values(figures):
+            match value:
+                case HistogramFigures():
+                    for bound, number in zip([*value.bounds, inf], value.counts, strict=True):
+                        yield f"{self.name}_bucket", (*labels, str(bound)), number
+                    yield f"{self.name}_sum", labels, value.sum
+                case LayerRate():
+                    yield f"{self.name}_hits", labels, value.hits_per_second
+                    yield f"{self.name}_lookups", labels, value.lookups_per_second
+                case _:
+                    yield self.name, labels, value
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A number as it is now."""
-
-    name: str
-    meaning: str
-    samples: Callable[[Seen], Samples]
-    labels: Labels = ()
-
-    def family(self, seen: Seen) -> Metric:
-        family = GaugeMetricFamily(self.name, self.meaning, labels=self.labels)
-        for labels, value in self.samples(seen):
-            family.add_metric(labels, value)
-        return family
+def percent(family: Metric) -> Metric:
+    """A rate of all workers from its parts, without what was never asked."""
+    parts = {(sample.name, tuple(sample.labels.items())): sample.value for sample in family.samples}
+    family.samples = []
+    for (name, labels), lookups in parts.items():
+        if name.endswith("_lookups") and lookups:
+            family.add_sample(family.name, dict(labels), 100.0 * parts[f"{family.name}_hits", labels] / lookups)
+    return family
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A histogram."""
-
-    name: str
-    meaning: str
-    histograms: Callable[[Seen], Histograms]
-    labels: Labels = ()
-
-    def family(self, seen: Seen) -> Metric:
-        family = HistogramMetricFamily(self.name, self.meaning, labels=self.labels)
-        for labels, figures in self.histograms(seen):
-            bounds = [*map(_number, figures.bounds), "+Inf"]
-            family.add_metric(labels, list(zip(bounds, accumulate(figures.counts), strict=True)), figures.sum)
-        return family
-
-
-def _number(bound: float) -> str:
-    return repr(float(bound))
+Counted = partial(Shown, "counter")
+Spread = partial(Shown, "histogram")
+Measured = partial(Shown, "gauge_livesum")
+Highest = partial(Shown, "gauge_livemax")
+"""What is shown is that of the worker that has most, or 1 when it is so of any."""
+Lowest = partial(Shown, "gauge_livemin")
+"""1 when it is so of every worker."""

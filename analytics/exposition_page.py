@@ -6,25 +6,23 @@ Rule: it is the same whichever worker of an instance answers. Workers share a fo
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 
 import analytics.exposition_tasks  # noqa: F401  declares the metrics of jobs in this process as well
-from analytics.exposition import families
-from analytics.exposition_kinds import Seen
-from analytics.exposition_store import seen
+from analytics.exposition import METRICS
+from analytics.exposition_files import Files, merged
+from analytics.exposition_kinds import percent
 from relay.services import runtime
-from relay.services.worker_figures import total
 
 
 class Page:
     """A collector over one scrape."""
 
     def __init__(self, found: Iterable[Metric]) -> None:
-        self._found = found
+        self._found = list(found)
 
     def collect(self) -> Iterable[Metric]:
         return self._found
@@ -34,30 +32,27 @@ def page(folder: Path | None) -> bytes:
     """The text in Prometheus's format; takes some milliseconds and reads files: not for the loop."""
     registry = CollectorRegistry()
     if folder is None:
-        registry.register(Page([*families(own()), *REGISTRY.collect()]))
+        with TemporaryDirectory(prefix="relay-metrics-") as made:
+            if relay := runtime.current():
+                Files(Path(made), "own").write(relay.status.mine())
+            registry.register(Page([*_whole(Path(made), OWN), *REGISTRY.collect()]))
     else:
-        registry.register(Page([*families(seen(folder)), *_counted(folder)]))
+        registry.register(Page(_whole(folder, [*OWN, *REGISTRY.collect()])))
     return generate_latest(registry)
 
 
-def own() -> Seen:
-    """This process alone."""
-    relay = runtime.current()
-    workers = () if relay is None else (relay.status.mine(),)
-    return Seen(workers, total(workers))
-
-
-def _counted(folder: Path) -> Iterator[Metric]:
-    """What the processes of this instance counted with prometheus_client, dead ones included."""
+def _whole(folder: Path, declared: Iterable[Metric]) -> Iterator[Metric]:
+    """What the processes of a folder counted, dead ones included, and what is declared and has no value yet."""
     names = set()
-    shared: Any = MultiProcessCollector
-    for family in shared(None, str(folder)).collect():
+    for family in merged(folder):
         names.add(family.name)
-        yield family
-    for declared in REGISTRY.collect():
-        if declared.name not in names and not declared.name.startswith(LEFT_OUT):
-            yield Metric(declared.name, declared.documentation, declared.type)
+        yield percent(family) if family.name == "nostr_cache_hit_rate" else family
+    for head in declared:
+        if head.name not in names and not head.name.startswith(LEFT_OUT):
+            yield Metric(head.name, head.documentation, head.type)
 
+
+OWN = tuple(Metric(each.name.removesuffix("_total"), each.meaning, each.kind.partition("_")[0]) for each in METRICS)
 
 LEFT_OUT = ("process_", "python_", "django_model_", "django_migrations_")
 """Those of one process, which would be those of whoever answers, and those that nothing here counts."""

@@ -1,11 +1,12 @@
 """Where the value of each metric comes from, among the figures that workers publish.
 
-Rule: a value is computed from `Seen` and from nothing else.
+Rule: a value is computed from the figures of one worker and from nothing else; what is shown is the sum over workers,
+or the highest or lowest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from analytics.exposition_kinds import Histograms, Samples, Seen
+from analytics.exposition_kinds import Labels, Values
 from relay.protocol.errors import Prefix
 from relay.services.worker_figures import WorkerFigures
 
@@ -19,12 +20,12 @@ ABORTED = ("slow_readers", "ping_timeout", "close_deadline")
 """Why the transport cut a connection: how the names of its counts end."""
 
 
-def figure(value: Callable[[WorkerFigures], float]) -> Callable[[Seen], Samples]:
-    return lambda seen: [((), value(seen.total))]
+def figure(value: Callable[[WorkerFigures], float]) -> Callable[[WorkerFigures], Values]:
+    return lambda figures: [((), value(figures))]
 
 
-def count(name: str) -> Callable[[Seen], Samples]:
-    return lambda seen: [((), seen.total.counts.get(name, 0))]
+def count(name: str) -> Callable[[WorkerFigures], Values]:
+    return lambda figures: [((), figures.counts.get(name, 0))]
 
 
 def events_received(total: WorkerFigures) -> int:
@@ -36,95 +37,89 @@ def refused(total: WorkerFigures, answer: str) -> int:
     return total.by_label.get("refusals", {}).get(answer, 0)
 
 
-def messages(seen: Seen) -> Samples:
-    total, counts = seen.total, seen.total.counts.get
-    read = {"EVENT": events_received(total), "REQ": counts("reqs", 0), "CLOSE": counts("closes", 0)}
+def messages(figures: WorkerFigures) -> Values:
+    counts = figures.counts.get
+    read = {"EVENT": events_received(figures), "REQ": counts("reqs", 0), "CLOSE": counts("closes", 0)}
     for kind, number in read.items():
         yield ("in", kind), number
     yield ("in", "other"), max(0, counts("messages", 0) - sum(read.values()))
     yield ("out", "EVENT"), counts("deliveries", 0) + counts("stored_sent", 0)
     answered = counts("events_stored", 0) + counts("events_duplicate", 0) + counts("events_ephemeral", 0)
-    yield ("out", "OK"), answered + sum(number for _, number in rejections(seen))
+    yield ("out", "OK"), answered + sum(number for _, number in rejections(figures))
     yield ("out", "EOSE"), counts("queries_answered", 0)
     ended = counts("queries_failed", 0) + counts("subscriptions_ended", 0)
-    yield ("out", "CLOSED"), ended + refused(total, "CLOSED")
-    yield ("out", "NOTICE"), refused(total, "NOTICE")
+    yield ("out", "CLOSED"), ended + refused(figures, "CLOSED")
+    yield ("out", "NOTICE"), refused(figures, "NOTICE")
 
 
-def rejections(seen: Seen) -> Samples:
-    found = seen.total.by_label.get("rejections", {})
+def rejections(figures: WorkerFigures) -> Iterator[tuple[Labels, int]]:
+    found = figures.by_label.get("rejections", {})
     for reason in sorted({*map(str, Prefix), *found}):
-        shape = refused(seen.total, "OK") if reason == Prefix.INVALID else 0
+        shape = refused(figures, "OK") if reason == Prefix.INVALID else 0
         yield (reason,), found.get(reason, 0) + shape
 
 
-def closes(seen: Seen) -> Samples:
-    return [((code,), number) for code, number in sorted(seen.total.by_label.get("closes", {}).items())]
+def closes(figures: WorkerFigures) -> Values:
+    return [((code,), number) for code, number in sorted(figures.by_label.get("closes", {}).items())]
 
 
-def traffic(seen: Seen) -> Samples:
-    return [((way,), seen.total.counts.get(f"bytes_{way}", 0)) for way in ("in", "out")]
+def traffic(figures: WorkerFigures) -> Values:
+    return [((way,), figures.counts.get(f"bytes_{way}", 0)) for way in ("in", "out")]
 
 
-def aborted(seen: Seen) -> Samples:
-    return [((reason,), seen.total.counts.get(f"aborted_{reason}", 0)) for reason in ABORTED]
+def aborted(figures: WorkerFigures) -> Values:
+    return [((reason,), figures.counts.get(f"aborted_{reason}", 0)) for reason in ABORTED]
 
 
-def bus_messages(seen: Seen) -> Samples:
+def bus_messages(figures: WorkerFigures) -> Values:
     return [
-        (("in",), seen.total.counts.get("bus_received", 0)),
-        (("out",), seen.total.counts.get("bus_sent", 0)),
+        (("in",), figures.counts.get("bus_received", 0)),
+        (("out",), figures.counts.get("bus_sent", 0)),
     ]
 
 
-def flight_outcomes(seen: Seen) -> Samples:
+def flight_outcomes(figures: WorkerFigures) -> Values:
     for scope, prefix, outcomes in FLIGHTS:
         for outcome in outcomes:
-            yield (scope, outcome), seen.total.counts.get(f"{prefix}_{outcome}", 0)
+            yield (scope, outcome), figures.counts.get(f"{prefix}_{outcome}", 0)
 
 
-def pool_states(seen: Seen) -> Samples:
-    for name, pool in seen.total.pools.items():
+def pool_states(figures: WorkerFigures) -> Values:
+    for name, pool in figures.pools.items():
         yield (name, "in_use"), pool.in_use
         yield (name, "idle"), pool.idle
         yield (name, "waiting"), pool.waiting
 
 
-def memory_kinds(seen: Seen) -> Samples:
-    return [((kind,), number) for kind, number in seen.total.memory.items()]
+def memory_kinds(figures: WorkerFigures) -> Values:
+    return [((kind,), number) for kind, number in figures.memory.items()]
 
 
-def hit_rates(seen: Seen) -> Samples:
-    for layer, rate in seen.total.layers.items():
-        if rate.percent is not None:
-            yield (layer,), rate.percent
+def hit_rates(figures: WorkerFigures) -> Values:
+    return [((layer,), rate) for layer, rate in figures.layers.items()]
 
 
-def cache_number(name: str) -> Callable[[Seen], Samples]:
-    return lambda seen: [((cache.layer, cache.name), getattr(cache, name)) for cache in seen.total.caches]
+def cache_number(name: str) -> Callable[[WorkerFigures], Values]:
+    return lambda figures: [((cache.layer, cache.name), getattr(cache, name)) for cache in figures.caches]
 
 
-def evictions(seen: Seen) -> Samples:
-    for cache in seen.total.caches:
+def evictions(figures: WorkerFigures) -> Values:
+    for cache in figures.caches:
         for reason, number in sorted(cache.evictions.items()):
             yield (cache.layer, cache.name, reason), number
 
 
-def versions(seen: Seen) -> Samples:
-    found = [worker.version for worker in seen.workers]
-    return [((version,), found.count(version)) for version in sorted(set(found))]
+def versions(figures: WorkerFigures) -> Values:
+    return [((figures.version,), 1)]
 
 
-def query_latency(seen: Seen) -> Histograms:
-    for name, figures in seen.total.histograms.items():
+def query_latency(figures: WorkerFigures) -> Values:
+    for name, found in figures.histograms.items():
         kind, _, labels = name.partition("/")
         if kind == "query":
             operation, _, cache_hit = labels.partition("/")
-            yield (operation, cache_hit), figures
+            yield (operation, cache_hit), found
 
 
-def histogram(name: str) -> Callable[[Seen], Histograms]:
-    return lambda seen: [((), seen.total.histograms[name])] if name in seen.total.histograms else []
-
-
-# -- The metrics ----------------------------------------------------------------------------------------
+def histogram(name: str) -> Callable[[WorkerFigures], Values]:
+    return lambda figures: [((), figures.histograms[name])] if name in figures.histograms else []

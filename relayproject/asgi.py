@@ -26,7 +26,7 @@ if not os.environ.get("RELAY_SUPERVISED"):
         sys.exit(str(refusal))
 
 
-from analytics.exposition_store import leave_figures  # noqa: E402  needs the apps
+from analytics.exposition_files import leave_figures  # noqa: E402  needs the apps
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import runtime  # noqa: E402

@@ -4,12 +4,13 @@ Rule: a query counts as answered at its EOSE; CLOSED before it is a rejection, s
 """
 
 import asyncio
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import orjson
 
-from relay.loadtest.link import Link
+from relay.loadtest.link import GONE, Link, resolve
 from relay.loadtest.tally import Shape, Tally
 
 ANSWER_SECONDS = 10.0
@@ -24,10 +25,6 @@ class Query:
         self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.asked_at = perf_counter()
 
-    def give_up(self) -> None:
-        if not self.done.done():
-            self.done.set_result(False)
-
 
 class Asker:
     """The queries of a worker. An event is counted for the one query of its connection, or for the last of them."""
@@ -36,37 +33,33 @@ class Asker:
         self.pending = 0
         self._tally = tally
         self._number = 0
+        self._last: dict[Link, Query] = {}
 
     def ask(self, link: Link, query_filter: dict[str, Any], shape: Shape | None = None) -> Query:
         """Send a REQ. Await `done` of what is returned, within a time."""
         self._number += 1
         name = f"q{self._number}"
-        query = Query(shape)
-        link.queries[name] = query
+        query = self._last[link] = Query(shape)
         self.pending += 1
         self._tally.asked += 1
-        link.send(orjson.dumps(["REQ", name, query_filter]))
+        link.ask(name, [query_filter], partial(self._on_end, link, name, query))
         return query
 
     def on_event(self, link: Link, data: bytes) -> None:
         self._tally.found += 1
-        if link.queries:
-            next(reversed(link.queries.values())).events += 1
+        if (query := self._last.get(link)) is not None:
+            query.events += 1
 
-    def on_end(self, link: Link, name: str, refusal: object) -> None:
-        """EOSE (`refusal` None) or CLOSED with its text."""
-        query = link.queries.pop(name, None)
-        if query is None:
-            self._tally.unexpected += refusal is None  # some relays answer our CLOSE with CLOSED
-            return
-        self.pending -= 1
+    def _on_end(self, link: Link, name: str, query: Query, refusal: object) -> None:
+        if refusal is not GONE:
+            del link.queries[name]
+            self.pending -= 1
         if refusal is None:
             self._answered(query)
             link.send(orjson.dumps(["CLOSE", name]))
-        else:
+        elif refusal is not GONE:
             self._tally.rejections.add_answer(refusal)
-        if not query.done.done():
-            query.done.set_result(refusal is None)
+        resolve(query.done, refusal is None)
 
     def _answered(self, query: Query) -> None:
         tally, now = self._tally, perf_counter()

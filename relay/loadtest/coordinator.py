@@ -76,7 +76,8 @@ def _watch(plan: Plan, members: list[Member], signals: list[int], show: Callable
             _tell(members, "stop")
         if started is None and all(member.ready for member in members):
             started = monotonic()
-            limit = min(limit, started + 2 * plan.duration + 6 * GRACE_SECONDS)
+            if not stopping:
+                limit = started + 2 * plan.duration + 6 * GRACE_SECONDS
             _tell(members, "go")
         show(_status(members, started))
 
@@ -130,7 +131,7 @@ def probe(url: str, tries: int = 3) -> str | None:
     from relay.loadtest.link import NO_HANDSHAKE, open_link
 
     async def try_once(tally: Tally) -> bool:
-        link = await open_link(url, tally, lambda _link, _data: None)
+        link = await open_link(url, tally)
         if link is not None:
             link.close()
         return link is not None

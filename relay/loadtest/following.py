@@ -5,13 +5,12 @@ Rule: an event is known by the marker that the run signed into it, so traffic of
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-import orjson
-
 from relay.loadtest.board import Board
-from relay.loadtest.link import Link
+from relay.loadtest.link import GONE, Link, resolve
 from relay.loadtest.plan import Plan
 from relay.loadtest.pool import marker
 from relay.loadtest.tally import Tally
@@ -19,6 +18,7 @@ from relay.loadtest.tally import Tally
 LIVE = "live"
 """The subscription id of every live subscription."""
 EOSE_SECONDS = 30.0
+_LIVE_ID = f'"{LIVE}"'.encode()
 _DIGITS = 8
 
 
@@ -36,26 +36,24 @@ class Follower:
 
     async def follow(self, links: Sequence[Link], live_filter: dict[str, Any]) -> None:
         """Subscribe all; returns when each has its EOSE, its CLOSED, or has been silent for EOSE_SECONDS."""
-        frame = orjson.dumps(["REQ", LIVE, live_filter])
         loop = asyncio.get_running_loop()
-        for link in links:
+        followed: dict[Link, asyncio.Future[bool]] = {link: loop.create_future() for link in links if link.open}
+        for link, done in followed.items():
             link.seen = bytearray(self._events)
-            link.subscribed = loop.create_future()
-            link.send(frame)
-        waiting = [link.subscribed for link in links if link.open and link.subscribed]
-        if waiting:
-            await asyncio.wait(waiting, timeout=EOSE_SECONDS)
-        self._links = [
-            link for link in links if link.subscribed and link.subscribed.done() and link.subscribed.result()
-        ]
+            link.ask(LIVE, [live_filter], partial(self._on_end, done))
+        if followed:
+            await asyncio.wait(followed.values(), timeout=EOSE_SECONDS)
+        self._links = [link for link, done in followed.items() if done.done() and done.result()]
         self._tally.followers = len(self._links)
 
-    def on_end(self, link: Link, _name: str, refusal: object) -> None:
-        """EOSE (`refusal` None) or CLOSED with its text."""
-        if refusal is not None:
+    def _on_end(self, done: "asyncio.Future[bool]", refusal: object) -> None:
+        if refusal is not None and refusal is not GONE:
             self._tally.rejections.add_answer(refusal)
-        if link.subscribed is not None and not link.subscribed.done():
-            link.subscribed.set_result(refusal is None)
+        resolve(done, refusal is None)
+
+    def is_live(self, link: Link, data: bytes) -> bool:
+        """Whether an EVENT message belongs to a live subscription."""
+        return link.seen is not None and _LIVE_ID in data[8:20]
 
     def on_event(self, link: Link, data: bytes) -> None:
         tally = self._tally

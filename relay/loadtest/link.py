@@ -1,14 +1,15 @@
-"""One connection to the relay.
+"""One connection to a relay: the client of the load test, of tests and of benchmarks that need no raw frames.
 
 Rule: whatever the relay sends, no exception leaves a callback: what is not understood is counted.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import orjson
 from picows import WSError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from relay.loadtest.tally import Tally
@@ -25,22 +26,28 @@ _SILENT = logging.getLogger("picows.loadtest")
 _SILENT.setLevel(logging.CRITICAL + 1)  # what goes wrong is counted; picows would log it each time
 
 
-class Link(WSListener):
-    """An open connection. `waiting` and `queries` belong to who publishes and who queries on it.
+OnOk = Callable[[bool, object], None]
+"""Called with the second and third part of an OK: whether the event was accepted, and the text."""
+OnEnd = Callable[[object], None]
+"""Called with None at EOSE, with the text of CLOSED, with GONE when the connection ends. It takes itself out."""
+GONE = object()
 
-    `waiting`: event id -> (number, time sent). `queries`: subscription id -> its query. `seen`: a byte for each
-    event of the run, for a subscriber. `subscribed`: True at its EOSE, False when that cannot come any more.
+
+class Link(WSListener):
+    """An open connection and what is due on it: `waiting` by event id, `queries` by subscription id.
+
+    `on_event` is called with every EVENT message, unparsed: a fan-out brings 100,000 a second. `seen`: a byte for each
+    event of the run, for a subscriber.
     """
 
-    def __init__(self, tally: Tally, on_text: "Callable[[Link, bytes], None]") -> None:
-        self.waiting: dict[str, tuple[int, float]] = {}
-        self.queries: dict[str, Any] = {}
+    def __init__(self, tally: Tally, on_event: "Callable[[Link, bytes], None]") -> None:
+        self.waiting: dict[str, OnOk] = {}
+        self.queries: dict[str, OnEnd] = {}
         self.seen: bytearray | None = None
-        self.subscribed: asyncio.Future[bool] | None = None
         self.open = False
         self.blocked = False
         self._tally = tally
-        self._on_text = on_text
+        self._on_event = on_event
         self._parts: list[bytes] = []
         self._size = 0
         self._leaving = False
@@ -49,6 +56,31 @@ class Link(WSListener):
         """Send a text message; nothing happens when the connection is gone."""
         if self.open:
             self._transport.send(WSMsgType.TEXT, frame)
+
+    def publish(self, event_id: str, frame: bytes, on_ok: OnOk) -> None:
+        """Send an EVENT message. `on_ok` is called once, or never when no OK comes."""
+        self.waiting[event_id] = on_ok
+        self.send(frame)
+
+    def ask(self, name: str, filters: Sequence[object], on_end: OnEnd) -> None:
+        """Send a REQ, to be told of its end: at most of each EOSE and CLOSED, and of the end of the connection."""
+        self.queries[name] = on_end
+        self.send(orjson.dumps(["REQ", name, *filters]))
+
+    async def accepted(self, event_id: str, frame: bytes) -> bool:
+        """Publish and wait for the OK; the caller gives the limit."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.publish(event_id, frame, lambda accepted, _text: resolve(done, accepted))
+        return await done
+
+    async def answered(self, name: str, *filters: object) -> bool:
+        """Ask, wait for the end and close the subscription; True for EOSE. The caller gives the limit."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.ask(name, filters, lambda refusal: resolve(done, refusal is None))
+        answered = await done
+        self.queries.pop(name, None)
+        self.send(orjson.dumps(["CLOSE", name]))
+        return answered
 
     def close(self) -> None:
         """Leave: what comes after is not counted as the relay's doing."""
@@ -86,7 +118,41 @@ class Link(WSListener):
             data = b"".join(self._parts)
             self._parts.clear()
             self._size = 0
-        self._on_text(self, data)
+        self._on_text(data)
+
+    def _on_text(self, data: bytes) -> None:
+        if data[:8] == b'["EVENT"':
+            self._on_event(self, data)
+            return
+        try:
+            message = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            message = None
+        if not isinstance(message, list) or not self._take(message, data):
+            self._tally.garbage += 1
+
+    def _take(self, message: list[object], data: bytes) -> bool:
+        """False for what the protocol does not have."""
+        match message:
+            case ["OK", str(event_id), bool(accepted), *rest]:
+                if (on_ok := self.waiting.pop(event_id, None)) is not None:
+                    on_ok(accepted, rest[0] if rest else "")
+                else:
+                    self._tally.unexpected += 1
+            case ["EOSE" | "CLOSED" as verb, str(name), *rest]:
+                if (on_end := self.queries.get(name)) is not None:
+                    on_end(None if verb == "EOSE" else rest[0] if rest else "")
+                else:
+                    self._tally.unexpected += verb == "EOSE"  # some relays answer our CLOSE with CLOSED
+            case ["NOTICE", *rest]:
+                self._tally.notices.add(rest[0] if rest and isinstance(rest[0], str) else "")
+            case ["AUTH", str(), *_]:
+                self._tally.challenges += 1
+            case ["EVENT", str(), *_]:  # with white space before it
+                self._on_event(self, data.strip())
+            case _:
+                return False
+        return True
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.open = False
@@ -94,10 +160,8 @@ class Link(WSListener):
             handshake = transport.close_handshake
             recv = handshake.recv if handshake is not None else None
             self._tally.closes.add("without a close frame" if recv is None else f"close code {recv.code:d}")
-        for query in self.queries.values():
-            query.give_up()
-        if self.subscribed is not None and not self.subscribed.done():
-            self.subscribed.set_result(False)
+        for on_end in list(self.queries.values()):
+            on_end(GONE)
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -106,15 +170,25 @@ class Link(WSListener):
         self.blocked = False
 
 
+def resolve(done: "asyncio.Future[bool]", value: bool) -> None:
+    """Put a result into a future that may be given up already."""
+    if not done.done():
+        done.set_result(value)
+
+
+def _ignore(_link: Link, _data: bytes) -> None:
+    """For who wants no events."""
+
+
 async def open_link(
-    url: str, tally: Tally, on_text: Callable[[Link, bytes], None], *, read_buffer: int = 16_384
+    url: str, tally: Tally, on_event: Callable[[Link, bytes], None] = _ignore, *, read_buffer: int = 16_384
 ) -> Link | None:
     """A connection, timed and counted; None when it failed, with its reason counted. Follows no redirect."""
     tally.tried += 1
     began = perf_counter()
     try:
         _, link = await ws_connect(
-            lambda: Link(tally, on_text),
+            lambda: Link(tally, on_event),
             url,
             websocket_handshake_timeout=HANDSHAKE_SECONDS,
             enable_auto_pong=False,

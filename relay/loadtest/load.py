@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable
 from time import perf_counter, process_time
 
-from relay.loadtest.answers import Answers
 from relay.loadtest.asking import Asker
 from relay.loadtest.board import Board
 from relay.loadtest.following import Follower
@@ -44,7 +43,6 @@ class Load:
         self.links: list[Link] = []
         self.subscribers: list[Link] = []
         self._say = say
-        self._answers = Answers(self.tally, self.publisher, self.asker, self.follower)
         self._cpu = 0.0
 
     async def prepare(self) -> None:
@@ -83,11 +81,13 @@ class Load:
             if self.stop.is_set():
                 break
             batch = range(min(AT_ONCE, number - first))
-            opening = [
-                open_link(self.plan.url, self.tally, self._answers.on_text, read_buffer=read_buffer) for _ in batch
-            ]
+            opening = [open_link(self.plan.url, self.tally, self._on_event, read_buffer=read_buffer) for _ in batch]
             opened += [link for link in await asyncio.gather(*opening) if link is not None]
         return opened
+
+    def _on_event(self, link: Link, data: bytes) -> None:
+        takes = self.follower if self.follower.is_live(link, data) else self.asker
+        takes.on_event(link, data)
 
     def _live_filter(self) -> dict[str, object]:
         if self.plan.scenario is not Scenario.IDLE:

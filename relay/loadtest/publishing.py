@@ -4,8 +4,8 @@ Rule: an event counts as accepted when its own OK true has arrived; latency runs
 """
 
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
-from typing import Any
 
 from relay.loadtest.board import Board
 from relay.loadtest.link import Link
@@ -43,9 +43,8 @@ class Publisher:
         self._tally.sent += 1
         self.pending += 1
         now = perf_counter()
-        link.waiting[event.id] = (number, now)
         self._board.sent_at[number] = now
-        link.send(event.frame)
+        link.publish(event.id, event.frame, partial(self._on_ok, link, number, now))
         return True
 
     def fill(self, links: Sequence[Link], window: int) -> None:
@@ -55,16 +54,7 @@ class Publisher:
             for link in links:
                 self.send(link)
 
-    def on_ok(self, link: Link, message: Sequence[Any]) -> bool:
-        """`["OK", id, accepted, text]`; False when it is none."""
-        accepted = message[2]
-        if not isinstance(accepted, bool):
-            return False
-        sent = link.waiting.pop(message[1], None)
-        if sent is None:
-            self._tally.unexpected += 1
-            return True
-        number, sent_at = sent
+    def _on_ok(self, link: Link, number: int, sent_at: float, accepted: bool, text: object) -> None:
         now = perf_counter()
         tally = self._tally
         tally.ok.add(now - sent_at, now - tally.started)
@@ -74,10 +64,9 @@ class Publisher:
             tally.accepted += 1
             self._board.accept(number)
         else:
-            tally.refusals.add_answer(message[3] if len(message) > 3 else "")
+            tally.refusals.add_answer(text)
         if self.refilling:
             self.send(link)
-        return True
 
     def waits_on(self, links: Sequence[Link]) -> bool:
         """Whether an answer can still come: one is due on a connection that is open."""

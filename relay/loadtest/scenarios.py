@@ -6,7 +6,6 @@ Rule: each ends at the plan's duration, when its work is done, or at the stop, w
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any
 
 import orjson
 
@@ -114,27 +113,22 @@ async def publish_for_queries(load: Load) -> None:
 
 async def sample(url: str) -> Known:
     """Some of the events that the relay holds, by a few plain queries within SAMPLE_SECONDS."""
-    events: list[object] = []
-    left = {f"s{number}" for number in range(len(_SAMPLES))}
-
-    def on_text(_link: Link, data: bytes) -> None:
-        try:
-            message: Any = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return
-        match message:
-            case ["EVENT", str(), event]:
-                events.append(event)
-            case ["EOSE" | "CLOSED", str(name), *_]:
-                left.discard(name)
-
-    link = await open_link(url, Tally(), on_text)
+    messages: list[bytes] = []
+    link = await open_link(url, Tally(), lambda _link, data: messages.append(data))
     if link is not None:
-        for number, wanted in enumerate(_SAMPLES):
-            link.send(orjson.dumps(["REQ", f"s{number}", wanted]))
-        await until(lambda: not left or not link.open, SAMPLE_SECONDS, asyncio.Event())
+        asked = [asyncio.ensure_future(link.answered(f"s{n}", wanted)) for n, wanted in enumerate(_SAMPLES)]
+        await asyncio.wait(asked, timeout=SAMPLE_SECONDS)
         link.close()
-    return Known.of_json(events)
+        for each in asked:
+            each.cancel()
+    return Known.of_json(_event_of(message) for message in messages)
+
+
+def _event_of(message: bytes) -> object:
+    try:
+        return orjson.loads(message)[2]
+    except (orjson.JSONDecodeError, LookupError):
+        return None
 
 
 SCENARIOS: dict[Scenario, Callable[[Load], Awaitable[None]]] = {

@@ -10,7 +10,6 @@ from itertools import accumulate
 from typing import TypeVar
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from relay.caching.registry import CacheFigures, Layer
 
@@ -240,18 +239,4 @@ def _cache(parts: list[CacheFigures]) -> CacheFigures:
         misses=sum(part.misses for part in parts),
         errors=sum(part.errors for part in parts),
         evictions=added(part.evictions for part in parts),
-    )
-
-
-def counted_only(figures: WorkerFigures) -> WorkerFigures:
-    """What stays of a worker that is gone: its totals, and nothing of what was true at a moment."""
-    return replace(
-        NOTHING,
-        events_stored=figures.events_stored,
-        position=figures.position,
-        started_at=figures.started_at,
-        counts=figures.counts,
-        by_label=figures.by_label,
-        histograms=figures.histograms,
-        caches=[replace(cache, size=0, bytes=0) for cache in figures.caches],
     )

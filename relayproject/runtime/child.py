@@ -54,8 +54,8 @@ class Child:
     """A Python module run as a process.
 
     `heartbeat_seconds`: timeout of the heartbeat, None without one. `ready` is set when it accepts connections;
-    `failed_starts` counts the runs that ended before, and `on_failed_start` is called after each of them, `on_end`
-    after every run. `descriptors` are inherited under the same numbers.
+    `failed_starts` counts the runs that ended before, and `on_failed_start` is called after each of them.
+    `descriptors` are inherited under the same numbers.
     """
 
     name: str
@@ -66,7 +66,6 @@ class Child:
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     failed_starts: int = field(default=0, init=False)
     on_failed_start: Callable[["Child"], None] | None = None
-    on_end: Callable[[], None] | None = None
     descriptors: tuple[int, ...] = ()
     _last_beat: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -77,8 +76,6 @@ class Child:
         while not self._stopping:
             started = time.monotonic()
             code = await self._run_once()
-            if self.on_end is not None:
-                self.on_end()
             if self._stopping:
                 return
             if not self.ready.is_set():

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+KINDS = ("counter", "histogram", "gauge_max")
+FILE_BYTES = 1 << 16
 
 
 def make(data_folder: Path) -> Path:
@@ -20,15 +22,19 @@ def make(data_folder: Path) -> Path:
 
 
 def count_as(place: str) -> None:
-    """Have this process count under the name of its place; before the first metric is made. Needs no folder."""
-    if not os.environ.get(VARIABLE):
+    """Have this process count under the name of its place; before the first metric is made. Needs no folder.
+
+    On a full disk it counts for itself alone: a page of a mapped file that cannot be stored would end it with SIGBUS.
+    """
+    folder = os.environ.get(VARIABLE)
+    if not folder:
         return
     from prometheus_client import values
 
-    values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
-
-
-def forget(folder: Path, place: str) -> None:
-    """The process in that place has ended: what it said of the moment is true no more. Its counts stay."""
-    for path in folder.glob(f"gauge_live*_{place}.db"):
-        path.unlink(missing_ok=True)
+    try:
+        for kind in KINDS:
+            with Path(folder, f"{kind}_{place}.db").open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+        values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
+    except OSError:
+        values.ValueClass = values.MutexValue

@@ -13,8 +13,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Coroutine
-from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from relay.freshness import ack_table
@@ -157,7 +155,6 @@ class Supervisor:
                     {**environment, "RELAY_WORKER": str(number), "RELAY_ACK_TABLE": str(shared)},
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_failed_start=self._count_failed_start,
-                    on_end=partial(self._forget, environment, f"worker-{number}"),
                     descriptors=(shared,),
                 )
             )
@@ -182,20 +179,9 @@ class Supervisor:
 
     def _start_jobs(self, environment: dict[str, str]) -> None:
         if "worker" in self._roles:
-            self._keep(
-                Child(
-                    "Celery worker",
-                    "relayproject.runtime.jobs",
-                    environment,
-                    on_end=partial(self._forget, environment, "jobs"),
-                )
-            )
+            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment))
         if "beat" in self._roles:
             self._keep(Child("beat", "relayproject.runtime.beat", environment))
-
-    @staticmethod
-    def _forget(environment: dict[str, str], place: str) -> None:
-        metrics_folder.forget(Path(environment[metrics_folder.VARIABLE]), place)
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)

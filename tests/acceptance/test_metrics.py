@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from analytics.exposition_store import seen as figures_in
 from relayproject.runtime.processes import living_in
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
@@ -156,7 +156,7 @@ def test_jobs_are_counted_by_name_and_outcome(counting: RelayProcess) -> None:
 
 async def asked_until_replaced(relay: RelayProcess, killed: int, name: str) -> set[float]:
     """Every value that a metric had from the death of a worker until another one shows its figures."""
-    seen = set()
+    seen, replaced_at = set(), float("inf")
     async with asyncio.timeout(40):
         while True:
             await asyncio.sleep(0.1)
@@ -165,8 +165,11 @@ async def asked_until_replaced(relay: RelayProcess, killed: int, name: str) -> s
             except OSError:  # the connection was the dead one's
                 continue
             seen.add(found[name, frozenset()])
-            speaking = {worker.pid for worker in figures_in(relay.data_dir / "metrics").workers}
-            if len(speaking) == 2 and killed not in speaking:
+            workers = relay.workers()
+            if len(workers) == 2 and killed not in workers:
+                replaced_at = min(replaced_at, time.time())
+            written = [path.stat().st_mtime for path in relay.data_dir.glob("metrics/gauge_livesum_figures_*")]
+            if len(written) == 2 and min(written) > replaced_at:
                 return seen
 
 

@@ -6,13 +6,15 @@ Every figure is of acknowledged work: a query counts at its EOSE, an event at it
 import asyncio
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
 import orjson
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from relay.loadtest.link import Link, open_link
+from relay.loadtest.tally import Tally
 
 Json = dict[str, Any]
 Make = Callable[[], tuple[str, list[Json]]]
@@ -21,29 +23,13 @@ Make = Callable[[], tuple[str, list[Json]]]
 LIMIT_SECONDS = 30.0
 
 
-class Connection(WSListener):
-    """One connection; `on_text` gets every message."""
-
-    def __init__(self) -> None:
-        self.on_text: Callable[[bytes], None] = lambda data: None
-        self._parts: list[bytes] = []
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
-        elif frame.msg_type == WSMsgType.TEXT:
-            self.on_text(frame.get_payload_as_bytes())
-
-    def send(self, frame: bytes) -> None:
-        self.transport.send(WSMsgType.TEXT, frame)
-
-
-async def connect(url: str, count: int) -> list[Connection]:
-    made = [await ws_connect(Connection, url, websocket_handshake_timeout=20) for _ in range(count)]
-    return [connection for _, connection in made if isinstance(connection, Connection)]
+async def connect(url: str, count: int) -> list[Link]:
+    """So many connections; ConnectionError when one failed."""
+    tally = Tally()
+    made = [link for _ in range(count) if (link := await open_link(url, tally)) is not None]
+    if len(made) < count:
+        raise ConnectionError(", ".join(tally.failures.counts))
+    return made
 
 
 @dataclass
@@ -85,89 +71,56 @@ async def ask(
     rng = random.Random(5)
     begin = perf_counter()
 
-    async def run(connection: Connection, number: int) -> None:
+    async def run(link: Link, number: int) -> None:
         turn = 0
         while perf_counter() - begin < seconds and (left is None or next(left, None) is not None):
             turn += 1
             frame = next(frames, None) if rng.random() < write_share else None
             if frame is not None:
-                await _answer(connection, frame, b'["OK"')
+                await _done(link.accepted(_id_of(frame), frame))
                 asked.published += 1
                 continue
             shape, filters = make()
-            name = f"{number}-{turn}"
             start = perf_counter()
-            await _answer(connection, orjson.dumps(["REQ", name, *filters]), b'["EOSE"')
+            await _done(link.answered(f"{number}-{turn}", *filters))
             asked.latencies.setdefault(shape, []).append(perf_counter() - start)
-            connection.send(orjson.dumps(["CLOSE", name]))
 
     made = await connect(url, connections)
     begin = perf_counter()
     try:
-        await asyncio.gather(*[run(connection, number) for number, connection in enumerate(made)])
+        await asyncio.gather(*[run(link, number) for number, link in enumerate(made)])
         asked.seconds = perf_counter() - begin
     finally:
-        for connection in made:
-            connection.transport.disconnect(graceful=False)
+        for link in made:
+            link.close()
     return asked
-
-
-async def _answer(connection: Connection, frame: bytes, wanted: bytes) -> None:
-    """Send and wait for the answer that begins so. RuntimeError for a refusal."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def on_text(data: bytes) -> None:
-        if done.done():
-            return
-        if data.startswith(wanted):
-            if wanted == b'["OK"' and b",true," not in data:
-                done.set_exception(RuntimeError(data.decode()))
-            else:
-                done.set_result(None)
-        elif data.startswith((b'["CLOSED"', b'["NOTICE"')):
-            done.set_exception(RuntimeError(data.decode()))
-
-    connection.on_text = on_text
-    connection.send(frame)
-    async with asyncio.timeout(LIMIT_SECONDS):
-        await done
 
 
 async def publish(url: str, frames: Sequence[bytes], *, connections: int, window: int) -> float:
     """Publish all, `window` under way on each connection; events a second."""
+    waiting = [(_id_of(frame), frame) for frame in frames]
+    waiting.reverse()
+
+    async def run(link: Link) -> None:
+        while waiting:
+            await _done(link.accepted(*waiting.pop()))
+
     made = await connect(url, connections)
     begin = perf_counter()
     try:
-        await asyncio.gather(*[_publish(one, frames[number::connections], window) for number, one in enumerate(made)])
+        await asyncio.gather(*[run(link) for link in made for _ in range(window)])
         return len(frames) / (perf_counter() - begin)
     finally:
-        for connection in made:
-            connection.transport.disconnect(graceful=False)
+        for link in made:
+            link.close()
 
 
-async def _publish(connection: Connection, frames: Sequence[bytes], window: int) -> None:
-    waiting = iter(frames)
-    left = len(frames)
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+def _id_of(frame: bytes) -> str:
+    return str(orjson.loads(frame)[1]["id"])
 
-    def push() -> None:
-        if (frame := next(waiting, None)) is not None:
-            connection.send(frame)
 
-    def on_text(data: bytes) -> None:
-        nonlocal left
-        if not data.startswith(b'["OK"') or done.done():
-            return
-        if b",true," not in data:
-            done.set_exception(RuntimeError(data.decode()))
-            return
-        left -= 1
-        push()
-        if not left:
-            done.set_result(None)
-
-    connection.on_text = on_text
-    for _ in range(window):
-        push()
-    async with asyncio.timeout(2 * LIMIT_SECONDS):
-        await done
+async def _done(answer: Awaitable[bool]) -> None:
+    """Wait for an OK true or an EOSE; RuntimeError for a refusal."""
+    async with asyncio.timeout(LIMIT_SECONDS):
+        if not await answer:
+            raise RuntimeError("an event or a query was refused, or the connection ended")

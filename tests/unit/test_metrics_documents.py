@@ -14,7 +14,6 @@ from prometheus_client import REGISTRY
 
 import analytics.exposition_tasks  # noqa: F401  declares its metrics
 from analytics.exposition import METRICS
-from analytics.exposition_kinds import Counted, Spread
 from analytics.exposition_page import LEFT_OUT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,8 +39,7 @@ def documented() -> Named:
 
 @cache
 def existing() -> Named:
-    kinds = {Counted: "counter", Spread: "histogram"}
-    found: Named = {each.name: (kinds.get(type(each), "gauge"), frozenset(each.labels)) for each in METRICS}
+    found: Named = {each.name: (each.kind.partition("_")[0], frozenset(each.labels)) for each in METRICS}
     django_prometheus.middleware.Metrics.get_instance()
     for collector in set(REGISTRY._collector_to_names):
         name, kind = getattr(collector, "_name", ""), getattr(collector, "_type", "")

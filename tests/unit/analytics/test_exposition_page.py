@@ -1,14 +1,13 @@
 """The text of /metrics, of a process alone and of a folder that several share."""
 
-import time
 from pathlib import Path
 
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from analytics.exposition import METRICS
+from analytics.exposition_files import Files
 from analytics.exposition_page import page
-from analytics.exposition_store import FiguresFile
 from relay.services.worker_figures import NOTHING
 
 
@@ -24,9 +23,8 @@ def test_a_process_that_was_started_by_hand_speaks_for_itself() -> None:
 
 
 def test_workers_of_a_folder_are_shown_together(tmp_path: Path) -> None:
-    now = time.time()
-    FiguresFile(tmp_path, "worker-1").write(replace(NOTHING, connections=3, at=now))
-    FiguresFile(tmp_path, "worker-2").write(replace(NOTHING, connections=4, at=now))
+    Files(tmp_path, "worker-1").write(replace(NOTHING, connections=3))
+    Files(tmp_path, "worker-2").write(replace(NOTHING, connections=4))
     text = page(tmp_path).decode()
     found = {family.name: family.samples for family in text_string_to_metric_families(text)}
 

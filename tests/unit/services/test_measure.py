@@ -8,8 +8,7 @@ import pytest
 from relay.storage.sole import Claim
 
 from analytics.admin.cache_counts import TABLES, coordination, count_tables
-from analytics.exposition import families
-from analytics.exposition_kinds import Seen
+from analytics.exposition import METRICS
 from relay.caching.shared import Counters
 from relay.conf import config
 from relay.services.figures import EMPTY, board
@@ -115,10 +114,9 @@ async def test_a_writer_stands_apart_while_the_shared_cache_cannot_be_told(relay
 
 
 async def test_every_count_moves_a_metric(relay: Relay) -> None:
-    def exposed(**counts: int) -> list[tuple[str, float]]:
+    def exposed(**counts: int) -> list[tuple[str, tuple[str, ...], float]]:
         worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts=counts)
-        found = families(Seen((worker,), total([worker])))
-        return [(sample.name, sample.value) for family in found for sample in family.samples]
+        return [sample for metric in METRICS for sample in metric.samples(worker)]
 
     nothing = exposed()
     unseen = {name for name in measure(relay).counts if exposed(**{name: 7}) == nothing}

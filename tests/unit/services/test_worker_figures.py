@@ -15,7 +15,6 @@ from relay.services.worker_figures import (
     LayerRate,
     PoolFigures,
     WorkerFigures,
-    counted_only,
     total,
 )
 
@@ -173,9 +172,3 @@ def test_the_board_is_in_the_order_of_instances_and_numbers() -> None:
 
     assert [(each.instance, each.worker) for each in shown.workers] == [("a", "9"), ("a", "10"), ("b", "1")]
     assert (shown.instances, shown.total.connections) == (["a", "b"], 3)
-
-
-def test_of_a_worker_that_is_gone_only_its_counts_stay() -> None:
-    gone = counted_only(WorkerFigures(5, 4, 3, 2.0, 9, 1.0, lag=7, bus_up=False, apart=True, counts={"queries": 8}))
-
-    assert (gone.connections, gone.lag, gone.bus_up, gone.apart, gone.counts) == (0, 0, True, False, {"queries": 8})
