@@ -91,13 +91,13 @@ async def ask(
             turn += 1
             frame = next(frames, None) if rng.random() < write_share else None
             if frame is not None:
-                await _answer(connection, frame, b'["OK"')
+                await answer(connection, frame, b'["OK"')
                 asked.published += 1
                 continue
             shape, filters = make()
             name = f"{number}-{turn}"
             start = perf_counter()
-            await _answer(connection, orjson.dumps(["REQ", name, *filters]), b'["EOSE"')
+            await answer(connection, orjson.dumps(["REQ", name, *filters]), b'["EOSE"')
             asked.latencies.setdefault(shape, []).append(perf_counter() - start)
             connection.send(orjson.dumps(["CLOSE", name]))
 
@@ -112,7 +112,7 @@ async def ask(
     return asked
 
 
-async def _answer(connection: Connection, frame: bytes, wanted: bytes) -> None:
+async def answer(connection: Connection, frame: bytes, wanted: bytes) -> None:
     """Send and wait for the answer that begins so. RuntimeError for a refusal."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
