@@ -97,13 +97,13 @@ class Writer:
             authors = rng.choices(self.authors, cum_weights=weights, k=size)
             kinds = rng.choices(list(KINDS), list(KINDS.values()), k=size)
             events, tags, changes, heads, places = [], [], [], [], []
-            for number, author, kind in zip(range(start, start + size), authors, kinds, strict=True):
+            for number, author, chosen in zip(range(start, start + size), authors, kinds, strict=True):
                 created_at = self._begin + number * SPAN_SECONDS // self.count
                 if number < profiles:
                     pubkey, kind, listed = self.authors[number], 0, []
                     content = orjson.dumps({"name": f"author {number}", "about": self._text(3)}).decode()
                 else:
-                    pubkey, (listed, content) = author, self._written(kind)
+                    pubkey, kind, (listed, content) = author, chosen, self._written(chosen)
                 raw = orjson.dumps([0, pubkey, created_at, kind, listed, content])
                 event_id = sha256(raw).hexdigest()
                 text = orjson.dumps(
@@ -181,7 +181,7 @@ def load(folder: Path, count: int, tell: Callable[[str], None]) -> None:
         database.execute("ALTER TABLE relay_event DROP CONSTRAINT relay_event_pkey")
         for name, _ in definitions:
             if name != "relay_event_pkey":
-                database.execute(f"DROP INDEX {name}")  # type: ignore[arg-type] # noqa: S608
+                database.execute(f"DROP INDEX {name}")  # type: ignore[arg-type]
         _copy(folder, writer, tell)
         (folder / "crowd.json").write_text(json.dumps(writer.crowd()))
         database.execute("SET maintenance_work_mem = '1GB'")

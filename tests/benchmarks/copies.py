@@ -1,8 +1,8 @@
 """`python -m tests.benchmarks.copies --store DIR --instances N [--variant NAME VARIABLE=VALUE …] …`
 
 What it costs to do without something: N relay instances of one worker each, on one PostgreSQL with more events than
-their windows hold (DIR is filled by tests.benchmarks.bulk if it is empty) and one Valkey. Eight connections, spread over
-the instances, send a mix of REQs and 2 % events as fast as they are answered. A run has three phases:
+their windows hold (DIR is filled by tests.benchmarks.bulk if it is empty) and one Valkey. Eight connections, spread
+over the instances, send a mix of REQs and 2 % events as fast as they are answered. A run has three phases:
 
 - `first`: from "relay ready" on, every cache empty;
 - `warm`: after that;
@@ -299,54 +299,64 @@ def order(variants: Sequence[str], number: int) -> list[str]:
     return runs[::-1] if number % 2 else runs
 
 
-def comparisons(runs: Sequence[Json]) -> list[tuple[Json, Json]]:
-    """Each variant's run with the baseline's run beside it, of the runs in their order."""
+def comparisons(runs: Sequence[Json]) -> list[tuple[Json, list[Json]]]:
+    """Each variant's run with those of the baseline that stand nearest before and after it, in the order of `runs`."""
     found = []
     for number, run in enumerate(runs):
         if run["variant"] == BASELINE:
             continue
-        beside = [
-            n for n in range(len(runs)) if runs[n]["variant"] == BASELINE and runs[n]["session"] == run["session"]
-        ]
+        same = [n for n, other in enumerate(runs) if other["session"] == run["session"]]
+        bases = [n for n in same if runs[n]["variant"] == BASELINE]
+        beside = [n for n in bases if n < number][-1:] + [n for n in bases if n > number][:1]
         if beside:
-            found.append((run, runs[min(beside, key=lambda n: abs(n - number))]))
+            found.append((run, [runs[n] for n in beside]))
     return found
 
 
+PHASES = ("first", "warm", "restarted")
+HEAD = (
+    "instances | without | phase | runs | CPU | workers, PostgreSQL, Valkey: ms an answer | p95 | p95 by shape | L2, %"
+)
+
+
 def table(runs: Sequence[Json]) -> str:
-    """Each variant as ratios to the baseline beside it, medians over the rounds: above 1 it costs to do without."""
-    pairs: dict[tuple[int, str], list[tuple[Json, Json]]] = {}
-    for variant, base in comparisons(runs):
-        pairs.setdefault((variant["instances"], variant["variant"]), []).append((variant, base))
-    lines = [
-        "| instances | without | phase | pairs | CPU | workers, PostgreSQL, Valkey, ms an answer | p95 | p95 of shapes |"
-        " L2, % |",
-        "|" + "---|" * 9,
-    ]
+    """Each variant as ratios to the baselines beside it, medians over the rounds: above 1 it costs to do without."""
+    pairs: dict[tuple[int, str], list[tuple[Json, list[Json]]]] = {}
+    for variant, bases in comparisons(runs):
+        pairs.setdefault((variant["instances"], variant["variant"]), []).append((variant, bases))
+    lines = [f"| {HEAD} |", "|" + "---|" * 9]
     for (instances, name), found in pairs.items():
-        for phase in ("first", "warm", "restarted"):
-            lines.append(_row(instances, name, phase, [(v[phase], b[phase]) for v, b in found]))
+        lines += [f"| {instances} | {name} | {phase} | {len(found)} | {_row(phase, found)} |" for phase in PHASES]
     return "\n".join(lines)
 
 
-def _row(instances: int, name: str, phase: str, found: Sequence[tuple[Json, Json]]) -> str:
+def _row(phase: str, found: Sequence[tuple[Json, list[Json]]]) -> str:
+    def middle(*path: str) -> tuple[float, float]:
+        """Of the variant and of the baselines."""
+        variants = [_at(variant, (phase, *path)) for variant, _ in found]
+        bases = [statistics.mean([_at(base, (phase, *path)) for base in beside]) for _, beside in found]
+        return statistics.median(variants), statistics.median(bases)
+
     def ratio(*path: str) -> float:
-        return statistics.median(_at(v, path) / max(_at(b, path), 1e-9) for v, b in found)
+        each = [
+            _at(variant, (phase, *path)) / max(1e-9, statistics.mean([_at(base, (phase, *path)) for base in beside]))
+            for variant, beside in found
+        ]
+        return statistics.median(each)
 
-    def middle(number: int, *path: str) -> float:
-        return statistics.median(_at(pair[number], path) for pair in found)
-
-    classes = ("workers", "postgres", "valkey")
-    costs = ", ".join(f"{middle(0, 'cpu_ms', c):.2f} ({middle(1, 'cpu_ms', c):.2f})" for c in classes)
-    shapes = [shape for shape in found[0][1]["p95_ms"] if shape != "all" and shape in found[0][0]["p95_ms"]]
+    costs = ", ".join("{:.2f} ({:.2f})".format(*middle("cpu_ms", name)) for name in ("workers", "postgres", "valkey"))
+    shapes = [shape for shape in sorted(found[0][0][phase]["p95_ms"]) if shape != "all"]
     tails = ", ".join(f"{shape} {ratio('p95_ms', shape):.2f}" for shape in shapes)
-    from_l2 = statistics.median(
-        100 * b["sources"]["l2"] / max(1, sum(b["sources"].values())) for _, b in found
-    )  # of the baseline
+    shared = [_share(base[phase]["sources"]) for _, beside in found for base in beside]
     return (
-        f"| {instances} | {name} | {phase} | {len(found)} | {ratio('cpu_ms', 'servers'):.2f} | {costs} | "
-        f"{ratio('p95_ms', 'all'):.2f} | {tails} | {from_l2:.1f} |"
+        f"{ratio('cpu_ms', 'servers'):.2f} | {costs} | {ratio('p95_ms', 'all'):.2f} | {tails} | "
+        f"{statistics.median(shared):.1f}"
     )
+
+
+def _share(sources: dict[str, int]) -> float:
+    """Percent of the answers to REQs that came from the shared cache."""
+    return 100 * sources["l2"] / max(1, sum(sources.values()))
 
 
 def _at(found: Json, path: Sequence[str]) -> float:
