@@ -97,6 +97,7 @@ class Writer:
             authors = rng.choices(self.authors, cum_weights=weights, k=size)
             kinds = rng.choices(list(KINDS), list(KINDS.values()), k=size)
             events, tags, changes, heads, places = [], [], [], [], []
+            listed: list[list[str]]
             for number, author, chosen in zip(range(start, start + size), authors, kinds, strict=True):
                 created_at = self._begin + number * SPAN_SECONDS // self.count
                 if number < profiles:
@@ -181,7 +182,7 @@ def load(folder: Path, count: int, tell: Callable[[str], None]) -> None:
         database.execute("ALTER TABLE relay_event DROP CONSTRAINT relay_event_pkey")
         for name, _ in definitions:
             if name != "relay_event_pkey":
-                database.execute(f"DROP INDEX {name}")  # type: ignore[arg-type]
+                database.execute(f"DROP INDEX {name}")
         _copy(folder, writer, tell)
         (folder / "crowd.json").write_text(json.dumps(writer.crowd()))
         database.execute("SET maintenance_work_mem = '1GB'")
@@ -189,7 +190,7 @@ def load(folder: Path, count: int, tell: Callable[[str], None]) -> None:
         for name, text in definitions:
             if name != "relay_event_pkey":
                 tell(f"index {name}")
-                database.execute(text)  # type: ignore[arg-type]
+                database.execute(text)
         tell("vacuum")
         database.execute("VACUUM ANALYZE")
         database.execute("CHECKPOINT")
@@ -205,7 +206,7 @@ def _copy(folder: Path, writer: Writer, tell: Callable[[str], None]) -> None:
         places = stack.enter_context((folder / "crowd.bin").open("wb"))
         connections = [stack.enter_context(psycopg.connect(conninfo())) for _ in COPIES]
         copies = [
-            stack.enter_context(connection.cursor().copy(text))  # type: ignore[call-overload]
+            stack.enter_context(connection.cursor().copy(text))
             for connection, text in zip(connections, COPIES, strict=True)
         ]
         done = 0

@@ -405,6 +405,9 @@ def _measure(arguments: argparse.Namespace, size: Size) -> None:
     maker.crowd = crowd
     numbers = counting(int(time.time()) * 1_000_000)
     with servers(arguments.store):
+        tell("a run that does not count: PostgreSQL's memory is empty")
+        with exclusively(arguments.lock):
+            one_run(arguments.store, arguments.instances, {}, Load.of(crowd, (), arguments.profiles), size)
         for number in range(arguments.rounds):
             for name in order(list(variants), number):
                 writes = [maker.signed(next(numbers)) for _ in range(size.writes)]
