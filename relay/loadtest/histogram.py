@@ -1,7 +1,7 @@
 """Latencies in logarithmic buckets: any number of them in bounded memory, and histograms can be added.
 
-Rule: a quantile is off by at most 1/64 of its value; the largest value is exact. Not hdrhistogram from PyPI: it has no wheel
-for Linux on ARM, brings pbr and setuptools, and takes 27 KB a histogram, of which a run has up to 600.
+Rule: a quantile is off by at most 1/64 of its value; the largest value is exact. PyPI's hdrhistogram has no wheel for
+Linux on ARM, brings pbr and setuptools, and takes 27 KB a histogram, of which a run has up to 600.
 """
 
 from collections import Counter

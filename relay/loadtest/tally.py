@@ -126,7 +126,6 @@ class Tally:
     last_ok: float = 0.0
     last_eose: float = 0.0
     last_delivery: float = 0.0
-    first_sent: float = 0.0
     moments: list[Moment] = field(default_factory=list)
     problem: str = ""
 
