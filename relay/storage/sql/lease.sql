@@ -53,6 +53,11 @@ BEGIN
     INSERT INTO relay_instance AS i (name, seen) VALUES (me, clock_timestamp())
     ON CONFLICT (name) DO UPDATE SET seen = excluded.seen;
     DELETE FROM relay_instance WHERE seen < clock_timestamp() - interval '1 hour';
+    -- An ended lease that is seen here is seen by everybody from now on: noted before somebody has to wait for it.
+    IF EXISTS (SELECT FROM relay_lease WHERE ended_at = 'infinity') THEN
+        PERFORM relay_order_lock();
+        UPDATE relay_lease SET ended_at = clock_timestamp() WHERE ended_at = 'infinity';
+    END IF;
     SELECT instance INTO holder FROM relay_lease;
     IF holder = me OR (holder IS NULL AND relay_others_at_work(me)) THEN
         RETURN holder IS NOT NULL;
