@@ -138,6 +138,8 @@ class Change(ReadOnlyModel):
     seq = models.BigIntegerField(primary_key=True)
     op = models.CharField(max_length=1)
     event_id = HexField()
+    created_at = models.BigIntegerField()
+    origin = models.IntegerField(default=0)
 
     class Meta:
         managed = False

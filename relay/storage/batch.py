@@ -1,4 +1,4 @@
-"""A batch of events as the columns that `relay_write` takes (storage/sql/write_function.sql)."""
+"""A batch of events as the columns that `relay_write` takes (storage/sql/write.sql)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,9 @@ from relay.protocol.event import StoredEvent
 
 WRITE = (
     b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids, newest, "
-    b"sole_serial, is_sole FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
+    b"sole_serial, is_sole, hold_ms FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
     b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
-    b"$12::integer[], $13::text[], $14::text)"
+    b"$12::integer[], $13::text[], $14::text, $15::integer)"
 )
 
 
@@ -30,8 +30,11 @@ def _array(values: Sequence[Any]) -> str:
     return "{" + ",".join([str(value) for value in values]) + "}"
 
 
-def columns(entries: Sequence[Entry], me: str) -> list[Any]:
-    """The parameters of WRITE for `entries`, in the order that they shall have in the log, as the instance `me`."""
+def columns(entries: Sequence[Entry], me: str, origin: int = 0) -> list[Any]:
+    """The parameters of WRITE for `entries`, in the order that they shall have in the log, as the instance `me`.
+
+    `origin` is 0 for what was published here, otherwise the peer region that all of them come from.
+    """
     events = [entry.event for entry in entries]
     jsons = [event.json for event in events]
     ends, end = [], 0
@@ -64,4 +67,5 @@ def columns(entries: Sequence[Entry], me: str) -> list[Any]:
         _array([number for number, _ in heads]),
         _array([d for _, d in heads]),
         me,
+        origin,
     ]

@@ -25,7 +25,7 @@ class LogPruned(LookupError):
 
 async def heartbeat(reads: Reads) -> Heartbeat:
     """Where the order stands now. Begins a new epoch when the server's timeline has changed. Raises Failed."""
-    ((position, epoch),) = await reads.fetch("SELECT relay_position(), relay_current_epoch()")
+    ((position, epoch),) = await reads.fetch("SELECT relay_position(), epoch FROM relay_current_store()")
     return Heartbeat(integer(position), integer(epoch))
 
 

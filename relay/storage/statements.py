@@ -1,12 +1,28 @@
-"""Named SQL: each statement stands in a file of its own under `sql/`."""
+"""Named SQL: each statement stands in a file of its own."""
 
-from functools import cache
+import re
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "sql"
+_NAME = re.compile(r"\$([A-Z][A-Z_]+)")
 
 
-@cache
-def statement(name: str) -> bytes:
-    """The text of `sql/<name>.sql`; raises FileNotFoundError for a name that does not exist."""
-    return (_FOLDER / f"{name}.sql").read_bytes()
+class Statements:
+    """The files `<name>.sql` of a folder. In their text `$NAME` stands for a constant that `names` gives."""
+
+    def __init__(self, folder: Path, names: Callable[[], Mapping[str, str]] = dict) -> None:
+        self._folder = folder
+        self._make_names = names
+        self._texts: dict[str, str] = {}
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        return self._make_names()
+
+    def __call__(self, name: str) -> str:
+        """The text of `<name>.sql`. Raises FileNotFoundError for a file, KeyError for a `$NAME` that does not exist."""
+        if name not in self._texts:
+            text = (self._folder / f"{name}.sql").read_text()
+            self._texts[name] = _NAME.sub(lambda found: self._names[found[1]], text)
+        return self._texts[name]

@@ -253,7 +253,7 @@ class Writer:
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():
             self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
-            ((epoch,),) = await self._channel.send(b"SELECT relay_current_epoch()", []).future
+            ((epoch,),) = await self._channel.send(b"SELECT epoch FROM relay_current_store()", []).future
             if not self._is_epoch(integer(epoch)):
                 raise Broken("the database has begun another epoch")
         return self._channel

@@ -98,7 +98,8 @@ def others(tables: Tables) -> None:
 def commit(tables: Tables) -> int:
     """One more change in the log; returns its number."""
     ((seq,),) = tables.rows(
-        "INSERT INTO relay_change (seq, op, event_id) SELECT relay_position() + 1, '-', '\\x00' RETURNING seq"
+        "INSERT INTO relay_change (seq, created_at, op, event_id) "
+        "SELECT relay_position() + 1, 0, '-', '\\x00' RETURNING seq"
     )
     return int(seq)
 

@@ -282,7 +282,7 @@ async def test_a_new_epoch_sends_the_clients_away_and_begins_anew(start_relay: S
     await writer.publish(note())
     reader.say("REQ", "s", {"kinds": [1]})
     await reader.until(lambda: reader.has_eose("s"))
-    tables.connection.execute("UPDATE relay_epoch SET timeline = '000000FF'")
+    tables.connection.execute("UPDATE relay_store SET timeline = '000000FF'")
     await reader.until(lambda: bool(reader.ended))
     assert reader.ended[0].startswith("1012 ")
     async with asyncio.timeout(5):
@@ -299,7 +299,7 @@ async def test_a_writer_that_comes_to_another_epoch_writes_nothing_and_has_its_p
     client = Client(here)
     await client.publish(note())
     here.writer._disconnect()
-    tables.connection.execute("UPDATE relay_epoch SET timeline = '000000FF'")
+    tables.connection.execute("UPDATE relay_store SET timeline = '000000FF'")
     refused = note()
     client.say("EVENT", refused)
     await client.until(lambda: bool(client.ended))

@@ -14,12 +14,11 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
-from relay.storage.statements import statement
 from relay.storage.written import Outcome
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.postgres import DATABASE, PORT, USER, EmbeddedPostgres
 from tests.events import unsigned_event
-from tests.integration.storage.scribe import Scribe, wait_until_answering
+from tests.integration.storage.scribe import Scribe, make_store, wait_until_answering
 
 EVERYTHING = [parse_filter({}, Limits())]
 
@@ -43,8 +42,7 @@ async def scribe(server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(connections["default"], "settings_dict", {**place, "OPTIONS": {}})
     with psycopg.connect(conninfo(), autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        for name in ("schema", "write_function", "log_functions", "sole"):
-            connection.execute(statement(name))
+        make_store(connection)
     made = Scribe(write_seconds=5)
     made.writer.start()
     yield made

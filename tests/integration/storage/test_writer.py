@@ -370,7 +370,9 @@ async def test_a_server_with_another_isolation_level_changes_nothing(tables: Tab
     try:
         with tables.connection.transaction():
             tables.connection.execute("SELECT relay_order_lock()")
-            tables.connection.execute("INSERT INTO relay_change VALUES (1, '-', '\\x00')")
+            tables.connection.execute(
+                "INSERT INTO relay_change (seq, created_at, op, event_id) VALUES (1, 0, '-', '\\x00')"
+            )
             scribe.writer.start()
             told = scribe.submit(entry(note(1)))
             while not tables.rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):

@@ -67,3 +67,22 @@ CREATE TABLE relay_unannounced (
     process     text        NOT NULL PRIMARY KEY,
     until       timestamptz NOT NULL
 );
+
+-- Which instance has the store for itself, if one has. Workers of one instance tell each other through memory what they
+-- have acknowledged (relay/caching/sole.py says what that saves and why it is exact).
+--
+-- An instance is one start of `serve`, under a name that no other start has. `instance` is null while several may be at
+-- work. `serial` is raised with each change, under the lock of the order: of a transaction that writes, it is certain
+-- which claim it was written under.
+CREATE TABLE relay_sole (
+    one         boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    serial      bigint  NOT NULL,
+    instance    text
+);
+INSERT INTO relay_sole (serial) VALUES (0);
+
+-- When each instance was last heard of. It only decides whether a claim is worth a try, never whether it is safe.
+CREATE TABLE relay_instance (
+    name        text        NOT NULL PRIMARY KEY,
+    seen        timestamptz NOT NULL
+);

@@ -1,0 +1,65 @@
+-- The lease of a single instance (relay_lease). Most relays are one instance, whose workers tell each other through shared
+-- memory what they have acknowledged; its readers then need not ask the primary how far the order has come.
+--
+-- An instance is one start of `serve`, under a name that no other start has. The protocol:
+--   A reader of the instance that holds the lease believes a look for 300 ms from its begin. A look is one statement that
+--   reads the position and the lease, so in one snapshot.
+--   A writing transaction of another instance ends the lease, and its acknowledgement is held until nobody can believe an
+--   earlier look any more: 350 ms after its commit.
+-- Durations are counted on the clock of each process, times by the server's; clocks of two machines are never compared. A
+-- server's clock that jumps ahead by more than 50 ms just after a lease was ended shortens the hold of the next writers.
+
+-- To be called by each writing transaction of the instance `me`: under the lock of the order if it adds anything, otherwise
+-- after it has read its position. relay_write calls it only if it cannot see at a glance that the answer is 0. Ends the lease of another instance. Returns for how long (ms), counted from
+-- the moment at which the caller learns of the commit, acknowledgements have to be held.
+--
+-- A lease that was ended becomes visible with a commit, which may take long. So `ended_at` is infinity at first, and the next
+-- writing transaction, which sees it ended, replaces that by its own time, a time at which everybody sees it.
+CREATE FUNCTION relay_lease_respect(me text) RETURNS integer
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    lease relay_lease;
+    hold  constant interval := '350 milliseconds';
+BEGIN
+    PERFORM relay_order_lock();
+    SELECT * INTO lease FROM relay_lease FOR UPDATE;
+    IF lease.instance <> me THEN
+        UPDATE relay_lease SET instance = NULL, ended_at = 'infinity';
+        RETURN 350;
+    ELSIF lease.ended_at > clock_timestamp() THEN -- also if the server's clock was set back
+        UPDATE relay_lease SET ended_at = clock_timestamp();
+        RETURN 350;
+    END IF;
+    RETURN greatest(0, ceil(extract(epoch FROM lease.ended_at + hold - clock_timestamp()) * 1000));
+END $$;
+
+-- True if another instance than `me` was heard of in the last 30 s. It only decides whether a lease is worth taking.
+CREATE FUNCTION relay_others_at_work(me text) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT EXISTS (SELECT FROM relay_instance WHERE name <> me AND seen > clock_timestamp() - interval '30 seconds')
+$$;
+
+-- Notes that `me` is at work and takes the lease if no other instance was heard of in the last 30 s; otherwise ends the
+-- lease of another one. Returns whether `me` holds it. To be called every few seconds.
+CREATE FUNCTION relay_lease_take(me text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    holder text;
+BEGIN
+    INSERT INTO relay_instance AS i (name, seen) VALUES (me, clock_timestamp())
+    ON CONFLICT (name) DO UPDATE SET seen = excluded.seen;
+    DELETE FROM relay_instance WHERE seen < clock_timestamp() - interval '1 hour';
+    SELECT instance INTO holder FROM relay_lease;
+    IF holder = me OR (holder IS NULL AND relay_others_at_work(me)) THEN
+        RETURN holder IS NOT NULL;
+    END IF;
+    -- Under the lock: what others have written without regard to this lease is committed before it begins.
+    PERFORM relay_order_lock();
+    IF relay_others_at_work(me) THEN
+        UPDATE relay_lease SET instance = NULL, ended_at = 'infinity' WHERE instance <> me;
+        RETURN coalesce((SELECT instance = me FROM relay_lease), false);
+    END IF;
+    UPDATE relay_lease SET instance = me, ended_at = CASE WHEN instance IS NULL THEN ended_at ELSE 'infinity' END
+    WHERE instance IS DISTINCT FROM me;
+    RETURN true;
+END $$;

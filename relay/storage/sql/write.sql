@@ -1,0 +1,226 @@
+-- The one writing transaction: a batch of events, stored, ordered and numbered in one statement.
+--
+-- A batch comes in columns, because that is the cheapest way to hand it over (ARCHITECTURE.md has the figures):
+--   ids, pubkeys      32 bytes an event, one after the other
+--   created_ats, kinds, expires_ats   an entry an event
+--   jsons, json_ends  the texts in UTF-8 one after the other, and where each ends (bytes)
+--   keys              the tag keys, one after the other
+--   tag_events, tag_starts, tag_lengths   an entry a tag key: the event's number, where the key starts in `keys`, its length
+--   head_events, head_ds   an entry a replaceable event: its number, and its `d` in hex. No address twice in a batch.
+--   me       the name of the instance that writes
+--   origin   0 for events that were published here, otherwise the peer region that they come from
+-- Events come in the order in which they arrived, which becomes their order in the log. Their numbers count from 1.
+--
+-- The steps, each a function with a contract of its own or, where one event takes a shorter way, a section:
+--   1. relay_insert_batch    all that only costs, before the lock
+--   2. relay_order_lock, relay_lease_respect   from here to the commit nobody else writes
+--   3. relay_decide_heads    what the store says of the new events; bounded by the batch, never by what is removed
+--   4. relay_log_append      numbers the changes in the order of the events, a replacement's '-' before its '+'
+--
+-- Returns one row:
+--   first_seq   the number of the first change, 0 if there was none
+--   duplicates  events that were known already
+--   outdated    versions that lost against the head they met (01-K06, 01-K07)
+--   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
+--   newest      a number up to which the order holds whatever was found or written here, duplicates included
+--   hold_ms     for how long the acknowledgements have to be held (lease.sql)
+--   sole_serial, is_sole   under which claim of the store that was (sole.sql), and whether it was that of `me`
+CREATE FUNCTION relay_write(
+    ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
+    jsons bytea, json_ends integer[], keys bytea,
+    tag_events integer[], tag_starts integer[], tag_lengths integer[],
+    head_events integer[], head_ds text[], me text, origin integer,
+    OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[],
+    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint, OUT hold_ms integer,
+    OUT sole_serial bigint, OUT is_sole boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    total    integer := cardinality(created_ats);
+    added    integer[];
+    replaced bytea[] := '{}';
+    replaced_created_ats bigint[];
+    owner    text;
+BEGIN
+    -- 1. What only costs, before the lock.
+    IF total = 1 THEN
+        -- Plain inserts, as relay_insert_batch does: that statement costs 0.2 ms to begin with, whatever is in it.
+        INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
+        VALUES (ids, pubkeys, created_ats[1], kinds[1], expires_ats[1],
+                ARRAY(SELECT substr(keys, start, length) FROM unnest(tag_starts, tag_lengths) AS t (start, length)),
+                convert_from(jsons, 'UTF8'))
+        ON CONFLICT (id) DO NOTHING;
+        IF FOUND THEN
+            added := '{1}';
+            IF cardinality(tag_starts) > 0 THEN
+                INSERT INTO relay_tag (key, created_at, event_id, kind)
+                SELECT substr(keys, start, length), created_ats[1], ids, kinds[1]
+                FROM unnest(tag_starts, tag_lengths) AS t (start, length);
+                IF EXISTS (SELECT FROM relay_tag_garbage WHERE event_id = ids) THEN
+                    PERFORM relay_forget_old_tags(ARRAY[ids]);
+                END IF;
+            END IF;
+        ELSE
+            added := '{}';
+        END IF;
+    ELSE
+        added := relay_insert_batch(
+            ids, pubkeys, created_ats, kinds, expires_ats, jsons, json_ends, keys, tag_events, tag_starts, tag_lengths);
+    END IF;
+    IF cardinality(added) = total THEN
+        duplicates := '{}';
+    ELSE
+        duplicates := ARRAY(SELECT n FROM generate_series(1, total) AS g (n) WHERE n <> ALL (added));
+    END IF;
+    outdated := '{}';
+    replaced_by := '{}';
+    replaced_ids := '';
+    first_seq := 0;
+    newest := 0;
+
+    -- 2. From here on nobody else writes. Duplicates alone need no lock; they read the position before the lease, so that a lease
+    -- that was ended by one of the changes up to it is seen as ended.
+    IF cardinality(added) > 0 THEN
+        PERFORM relay_order_lock();
+    ELSE
+        newest := relay_position();
+    END IF;
+    SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END
+    INTO hold_ms FROM relay_lease;
+    IF hold_ms IS NULL THEN
+        hold_ms := relay_lease_respect(me);
+    END IF;
+    SELECT serial, instance INTO sole_serial, owner FROM relay_sole;
+    is_sole := coalesce(owner = me, false);
+    IF owner <> me THEN
+        PERFORM relay_order_lock();
+        SELECT e.sole_serial, e.is_sole INTO sole_serial, is_sole FROM relay_sole_end(me) AS e;
+    END IF;
+    IF cardinality(added) = 0 THEN
+        RETURN;
+    END IF;
+
+    -- 3. What the store says of the new events.
+    IF cardinality(head_events) > 0 THEN
+        SELECT d.outdated, d.replaced_by, d.replaced, d.replaced_created_ats
+        INTO outdated, replaced_by, replaced, replaced_created_ats
+        FROM relay_decide_heads(added, ids, pubkeys, created_ats, kinds, head_events, head_ds) AS d;
+        IF cardinality(outdated) > 0 THEN
+            added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (outdated));
+            IF cardinality(added) = 0 THEN
+                newest := relay_position();
+                RETURN;
+            END IF;
+        END IF;
+    END IF;
+
+    -- 4. Numbers and log.
+    IF cardinality(added) = 1 AND cardinality(replaced) = 0 THEN
+        INSERT INTO relay_change (seq, created_at, origin, op, event_id)
+        SELECT coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0) + 1,
+               created_ats[added[1]], origin, '+', substr(ids, 32 * added[1] - 31, 32)
+        RETURNING seq INTO newest;
+        first_seq := newest;
+        IF first_seq % relay_log_partition_size() = 0 THEN -- one partition is always made ahead
+            PERFORM relay_log_make_room(first_seq + relay_log_partition_size());
+        END IF;
+        RETURN;
+    END IF;
+    SELECT relay_log_append(
+               array_agg(c.op ORDER BY n, c.op DESC), array_agg(c.id ORDER BY n, c.op DESC),
+               array_agg(c.created_at ORDER BY n, c.op DESC), origin),
+           coalesce(string_agg(c.id, '' ORDER BY n) FILTER (WHERE c.op = '-'), ''), count(*)
+    INTO first_seq, replaced_ids, newest
+    FROM (
+        SELECT n, '+'::"char" AS op, substr(ids, 32 * n - 31, 32) AS id, created_ats[n] AS created_at FROM unnest(added) AS a (n)
+        UNION ALL
+        SELECT n, '-'::"char", id, created_at FROM unnest(replaced_by, replaced, replaced_created_ats) AS r (n, id, created_at)
+    ) AS c;
+    newest := first_seq + newest - 1;
+END $$;
+
+-- Step 1 for several events: their rows and those of their tags. Returns the numbers of the events that were not known, in
+-- order. Waits for other transactions that insert or remove the same ids; whatever has removed one before has committed then,
+-- and the tag rows that are left of it are removed.
+CREATE FUNCTION relay_insert_batch(
+    ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
+    jsons bytea, json_ends integer[], keys bytea,
+    tag_events integer[], tag_starts integer[], tag_lengths integer[]) RETURNS integer[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    total integer := cardinality(created_ats);
+    added integer[] := '{}';
+BEGIN
+    WITH keyed AS (
+        SELECT n, array_agg(substr(keys, start, length)) AS tag_keys
+        FROM unnest(tag_events, tag_starts, tag_lengths) AS t (n, start, length)
+        GROUP BY n
+    ), stored AS (
+        INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
+        SELECT substr(ids, 32 * n::integer - 31, 32) AS id, substr(pubkeys, 32 * n::integer - 31, 32), c, k, x,
+               coalesce(tag_keys, '{}'), convert_from(substr(jsons, json_from + 1, json_end - json_from), 'UTF8')
+        FROM (
+            SELECT n, c, k, x, json_end, coalesce(lag(json_end) OVER (ORDER BY n), 0) AS json_from
+            FROM unnest(created_ats, kinds, expires_ats, json_ends) WITH ORDINALITY AS u (c, k, x, json_end, n)
+        ) AS event LEFT JOIN keyed USING (n)
+        ORDER BY 1 -- by id: two batches that share events cannot wait for each other
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id
+    ), fresh AS (
+        SELECT n FROM generate_series(1, total) AS g (n) JOIN stored ON stored.id = substr(ids, 32 * n - 31, 32)
+    ), tagged AS (
+        INSERT INTO relay_tag (key, created_at, event_id, kind)
+        SELECT substr(keys, start, length), created_ats[n], substr(ids, 32 * n - 31, 32), kinds[n]
+        FROM unnest(tag_events, tag_starts, tag_lengths) AS t (n, start, length)
+        WHERE n IN (SELECT fresh.n FROM fresh)
+    )
+    SELECT coalesce(array_agg(n ORDER BY n), '{}') INTO added FROM fresh;
+    IF EXISTS (SELECT FROM relay_tag_garbage) THEN
+        PERFORM relay_forget_old_tags(ARRAY(SELECT substr(ids, 32 * n - 31, 32) FROM unnest(added) AS a (n)));
+    END IF;
+    RETURN added;
+END $$;
+
+-- Step 3, under the lock: which of the added versions is the newest of its address. Raises the heads, removes the rows of the
+-- versions that lost and of those that were replaced.
+--   outdated   the numbers of those that lost
+--   replaced_by, replaced, replaced_created_ats   events that replaced one, in order, with id and time of what they replaced
+CREATE FUNCTION relay_decide_heads(
+    added integer[], ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[],
+    head_events integer[], head_ds text[],
+    OUT outdated integer[], OUT replaced_by integer[], OUT replaced bytea[], OUT replaced_created_ats bigint[])
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    WITH version AS (
+        SELECT n, substr(pubkeys, 32 * n - 31, 32) AS pubkey, kinds[n] AS kind, decode(d, 'hex') AS d,
+               created_ats[n] AS created_at, substr(ids, 32 * n - 31, 32) AS id
+        FROM unnest(head_events, head_ds) AS h (n, d)
+        WHERE n = ANY (added)
+    ), met AS (
+        SELECT version.*, head.event_id AS old_id,
+               head.event_id IS NULL OR version.created_at > head.created_at
+               OR (version.created_at = head.created_at AND version.id < head.event_id) AS wins
+        FROM version LEFT JOIN LATERAL (
+            SELECT h.event_id, h.created_at FROM relay_head AS h
+            WHERE h.pubkey = version.pubkey AND h.kind = version.kind AND h.d = version.d
+            OFFSET 0 -- looked up one by one, whatever the tables held when this was planned
+        ) AS head ON true
+    ), crowned AS (
+        INSERT INTO relay_head AS head (pubkey, kind, d, created_at, event_id)
+        SELECT pubkey, kind, d, created_at, id FROM met WHERE wins
+        ON CONFLICT (pubkey, kind, d) DO UPDATE SET created_at = excluded.created_at, event_id = excluded.event_id
+    )
+    SELECT coalesce(array_agg(n) FILTER (WHERE NOT wins), '{}'),
+           coalesce(array_agg(n ORDER BY n) FILTER (WHERE wins AND old_id IS NOT NULL), '{}'),
+           coalesce(array_agg(old_id ORDER BY n) FILTER (WHERE wins AND old_id IS NOT NULL), '{}')
+    INTO outdated, replaced_by, replaced FROM met;
+    IF cardinality(outdated) > 0 THEN
+        PERFORM relay_remove_events(ARRAY(SELECT substr(ids, 32 * n - 31, 32) FROM unnest(outdated) AS l (n)));
+    END IF;
+    IF cardinality(replaced) > 0 THEN
+        -- A head outlives its event; only what is still there has an end to tell of.
+        SELECT coalesce(array_agg(r.n ORDER BY r.n), '{}'), coalesce(array_agg(r.id ORDER BY r.n), '{}'),
+               coalesce(array_agg(gone.created_at ORDER BY r.n), '{}')
+        INTO replaced_by, replaced, replaced_created_ats
+        FROM relay_remove_events(replaced) AS gone JOIN unnest(replaced_by, replaced) AS r (n, id) ON r.id = gone.id;
+    END IF;
+END $$;

@@ -1,0 +1,62 @@
+"""Which store the database holds: an identity, an epoch, and a generation of the running server (sql/store.sql).
+
+The name stands in bus messages, cache keys and queue names, so that two stores on one Redis server never touch.
+"""
+
+import time
+from collections.abc import Callable
+
+from django.db import connection
+from msgspec import Struct
+
+CURRENT_STORE = "SELECT identity, generation, epoch FROM relay_current_store()"
+"""One row. Only for the primary: a standby refuses."""
+
+CACHE_SECONDS = 3.0
+
+
+class Store(Struct, frozen=True, gc=False):
+    """`identity` and `generation`: 16 hex digits each. `epoch` counts from 1.
+
+    Another identity: another store, perhaps a copy. Another epoch: numbers of the order may be used again. Another
+    generation: the server was started again.
+    """
+
+    identity: str
+    generation: str
+    epoch: int
+
+    @property
+    def name(self) -> str:
+        """What two servers that run at once never share."""
+        return f"{self.identity}.{self.epoch}.{self.generation}"
+
+
+def asked_store() -> Store:
+    """The store behind Django's connection, asked now. Raises django.db.Error.
+
+    Not inside a long transaction: when the server has changed, the rows of store and lease stay locked until its end.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(CURRENT_STORE)
+        return Store(*cursor.fetchone())
+
+
+class CachedStore:
+    """Asks at most once in CACHE_SECONDS. Threads may share it: at worst two of them ask at once."""
+
+    def __init__(self, ask: Callable[[], Store] = asked_store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._known: tuple[float, Store] | None = None
+
+    def __call__(self) -> Store:
+        """The store as it was CACHE_SECONDS ago or later. Raises django.db.Error."""
+        known, now = self._known, self._clock()
+        if known is None or now - known[0] > CACHE_SECONDS:
+            known = self._known = (now, self._ask())
+        return known[1]
+
+
+current_store = CachedStore()
+"""For jobs, commands and views."""
