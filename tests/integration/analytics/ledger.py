@@ -49,9 +49,9 @@ class Ledger:
             self.tables.connection.execute("SELECT relay_order_lock()")
             for event in events:
                 event_id = bytes.fromhex(event["id"])
-                self.tables.connection.execute("SELECT relay_forget(%s)", [[event_id]])
                 self.tables.connection.execute(
-                    "INSERT INTO relay_change SELECT relay_position() + 1, 0, 0, '-', %s", [event_id]
+                    "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) FROM relay_remove_events(%s)",
+                    [[event_id]],
                 )
 
     def close(self) -> None:
