@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analytics.dashboard.number_format import count
-from relay.services.figures import Board
+from relay.services.figures import ClusterSnapshot
 from relay.services.worker_figures import WorkerFigures
 
 
@@ -64,18 +64,18 @@ def count_tables(total: WorkerFigures) -> list[CountTable]:
     return [CountTable(name, title, text, _lines(labels, total)) for name, title, text, labels in TABLES]
 
 
-def coordination(board: Board) -> list[str]:
+def coordination(snapshot: ClusterSnapshot) -> list[str]:
     """Sentences about lease and degraded workers; none without workers."""
-    return list(_coordination(board)) if board.workers else []
+    return list(_coordination(snapshot)) if snapshot.workers else []
 
 
-def _coordination(board: Board) -> Iterator[str]:
-    holders = sorted({worker.instance for worker in board.workers if worker.alone})
+def _coordination(snapshot: ClusterSnapshot) -> Iterator[str]:
+    holders = sorted({worker.instance for worker in snapshot.workers if worker.alone})
     for instance in holders:
         yield f"{instance} holds the single-instance lease: its workers coordinate through shared memory."
     if not holders:
         yield "No instance holds the single-instance lease: instances coordinate through shared cache or database."
-    for worker in board.workers:
+    for worker in snapshot.workers:
         if worker.apart:
             yield (
                 f"Worker {worker.worker} of {worker.instance} cannot write to the shared cache: "

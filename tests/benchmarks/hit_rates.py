@@ -46,7 +46,7 @@ VARIANTS = {
 CONNECTIONS = 8
 WRITE_SHARE = 0.02
 SETTLED_SECONDS = 1.3
-"""After which the board says what happened until now."""
+"""After which the snapshot says what happened until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Progress:
         print(f"{time.monotonic() - self._begin:5.0f} s  {what}", file=sys.stderr, flush=True)
 
 
-async def board(relay: RelayProcess) -> Any:
+async def snapshot(relay: RelayProcess) -> Any:
     """What all workers say, of everything until now."""
     from relay.services.figures import read_figures
 
@@ -104,16 +104,16 @@ async def variant(relay: RelayProcess, crowd: Crowd, writes: Sequence[bytes], si
     half = len(writes) // 3
     await ask(relay.ws_url, mixed, connections=CONNECTIONS, seconds=size.warm_seconds, writes=writes[:half],
               write_share=WRITE_SHARE)  # fmt: skip
-    before = await board(relay)
+    before = await snapshot(relay)
     asked = await ask(relay.ws_url, mixed, connections=CONNECTIONS, seconds=size.mixed_seconds, writes=writes[half:],
                       write_share=WRITE_SHARE)  # fmt: skip
-    after = await board(relay)
+    after = await snapshot(relay)
     found: Json = {"mixed": _figures(asked, before, after) | {"caches": _caches(before, after)}, "shapes": {}}
     for name in MIX:
         before = after
         one = partial(_of_shape, name, shapes[name])
         asked = await ask(relay.ws_url, one, connections=CONNECTIONS, seconds=size.shape_seconds)
-        after = await board(relay)
+        after = await snapshot(relay)
         found["shapes"][name] = _figures(asked, before, after)
     return found
 
@@ -125,7 +125,7 @@ def _of_shape(name: str, make: Callable[[], Json]) -> tuple[str, list[Json]]:
 async def _window_is_filled(relay: RelayProcess) -> None:
     held = -1
     for _ in range(30):
-        now = sum(one.size for one in (await board(relay)).total.caches if one.name == "window")
+        now = sum(one.size for one in (await snapshot(relay)).total.caches if one.name == "window")
         if now == held:
             return
         held = now
@@ -148,7 +148,7 @@ def _figures(asked: Asked, before: Any, after: Any) -> Json:
 
 
 def _caches(before: Any, after: Any) -> list[Json]:
-    """Lookups and hit rate of each cache between two looks at the board."""
+    """Lookups and hit rate of each cache between two looks at the snapshot."""
     was = {(one.layer, one.name): one for one in before.total.caches}
     found = []
     for one in after.total.caches:
@@ -161,9 +161,9 @@ def _caches(before: Any, after: Any) -> list[Json]:
 
 async def memory(relay: RelayProcess, count: int) -> Json:
     """The workers before and after `count` distinct keys."""
-    before = await board(relay)
+    before = await snapshot(relay)
     await ask_distinct(relay, count)
-    after = await board(relay)
+    after = await snapshot(relay)
     return {
         "distinct_keys": count,
         "workers": [

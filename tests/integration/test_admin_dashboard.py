@@ -54,7 +54,7 @@ def cache() -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def worker(cache: "redis.Redis") -> WorkerFigures:
-    """A worker on the board."""
+    """A worker that has published its figures."""
     figures = WorkerFigures(
         connections=42,
         subscriptions=50,
@@ -110,7 +110,7 @@ def test_the_first_page_and_its_script_tell_what_the_workers_say(operator: Clien
     assert (found["level"], found["summary"]) == ("good", "Healthy")
 
 
-def test_with_an_empty_database_and_nobody_on_the_board_there_is_a_page(operator: Client, cache: "redis.Redis") -> None:
+def test_with_an_empty_database_and_no_worker_there_is_a_page(operator: Client, cache: "redis.Redis") -> None:
     html = page(operator, "/admin/")
 
     assert "No worker has reported in the last five seconds." in html

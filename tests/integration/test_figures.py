@@ -1,4 +1,4 @@
-"""The board that workers share through a real Valkey, read in a loop and in a thread."""
+"""The figures that workers publish in a real Valkey, read in a thread."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from django.conf import settings
 from msgspec.structs import replace
 
 from relay.services import figures
-from relay.services.figures import Board, read_figures, read_figures_now
+from relay.services.figures import ClusterSnapshot, read_figures, read_figures_now
 from relay.services.status import Status, listeners
 from relay.services.worker_figures import NOTHING, WorkerFigures
 
@@ -35,31 +35,31 @@ async def workers() -> AsyncIterator[list[Status]]:
     await asyncio.gather(*[each.stop() for each in both])
 
 
-async def board_of(count: int) -> Board:
-    """The board, once so many workers are on it."""
+async def snapshot_of(count: int) -> ClusterSnapshot:
+    """The snapshot, once it has so many workers."""
     async with asyncio.timeout(8):
-        while len((board := await read_figures(settings.CACHE_URL)).workers) != count:
+        while len((snapshot := await read_figures(settings.CACHE_URL)).workers) != count:
             await asyncio.sleep(0.05)
-    return board
+    return snapshot
 
 
 async def test_a_loop_reads_each_worker_and_their_sum(workers: list[Status]) -> None:
-    board = await board_of(2)
+    snapshot = await snapshot_of(2)
 
-    assert [(each.worker, each.connections) for each in board.workers] == [("1", 3), ("2", 4)]
-    assert (board.total.connections, board.total.counts, board.whole) == (7, {"queries": 7}, True)
+    assert [(each.worker, each.connections) for each in snapshot.workers] == [("1", 3), ("2", 4)]
+    assert (snapshot.total.connections, snapshot.total.counts, snapshot.whole) == (7, {"queries": 7}, True)
 
 
 async def test_a_thread_reads_the_same(workers: list[Status]) -> None:
-    board = await board_of(2)
+    snapshot = await snapshot_of(2)
     there = await asyncio.to_thread(read_figures_now, settings.CACHE_URL)
 
-    assert [each.worker for each in there.workers] == [each.worker for each in board.workers]
+    assert [each.worker for each in there.workers] == [each.worker for each in snapshot.workers]
     assert there.total.connections == 7
 
 
 async def test_a_worker_of_a_version_that_cannot_be_read_is_left_out(workers: list[Status]) -> None:
-    await board_of(2)
+    await snapshot_of(2)
     client = redis.from_url(settings.CACHE_URL)
     client.sadd(figures.WORKERS, "stranger")
     client.set(figures.key("stranger"), b'{"connections": "many"}', ex=5)
@@ -69,7 +69,7 @@ async def test_a_worker_of_a_version_that_cannot_be_read_is_left_out(workers: li
 
 @pytest.mark.parametrize("url", ["", NOBODY_LISTENS])
 async def test_without_a_cache_nobody_is_on_the_board_and_it_says_so(url: str) -> None:
-    assert read_figures_now(url) == await read_figures(url) == Board((), NOTHING, whole=False)
+    assert read_figures_now(url) == await read_figures(url) == ClusterSnapshot((), NOTHING, whole=False)
 
 
 async def test_who_listens_is_told_once_a_second_and_may_fail() -> None:

@@ -7,7 +7,7 @@ from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import Live, live
 from analytics.models import Minute
 from relay.caching.registry import CacheFigures
-from relay.services.figures import EMPTY, Board, board
+from relay.services.figures import EMPTY, ClusterSnapshot, snapshot
 from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
 
 NOW = 1_700_000_000.0
@@ -30,7 +30,7 @@ def worker(number: int = 1, **fields: object) -> WorkerFigures:
 
 
 def shown(*workers: WorkerFigures, waiting: int | None = 0, newest: Minute | None = None) -> Live:
-    return live(board(workers), waiting, newest, NOW)
+    return live(snapshot(workers), waiting, newest, NOW)
 
 
 def test_figures_are_those_of_all_workers() -> None:
@@ -118,8 +118,8 @@ def test_without_problems_the_state_is_healthy() -> None:
 
 
 def test_without_the_cache_the_page_says_so() -> None:
-    alone = board([worker()])
-    found = live(Board(alone.workers, alone.total, whole=False), None, None, NOW)
+    alone = snapshot([worker()])
+    found = live(ClusterSnapshot(alone.workers, alone.total, whole=False), None, None, NOW)
 
     assert found.faults == ["The shared cache does not answer: these are the figures of one worker."]
     assert (found.figures["workers"], found.figures["connections"]) == ("–", "10")

@@ -11,7 +11,7 @@ from analytics.admin.cache_counts import TABLES, coordination, count_tables
 from analytics.exposition import METRICS
 from relay.caching.shared import Counters
 from relay.conf import config
-from relay.services.figures import EMPTY, board
+from relay.services.figures import EMPTY, snapshot
 from relay.services.measure import measure
 from relay.services.runtime import Relay
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
@@ -157,7 +157,7 @@ def test_the_admin_tells_the_sums_of_all_workers() -> None:
     ],
 )
 def test_the_admin_tells_who_is_alone_and_who_stands_apart(workers: list[WorkerFigures], sentences: list[str]) -> None:
-    assert coordination(board(workers)) == sentences
+    assert coordination(snapshot(workers)) == sentences
     assert coordination(EMPTY) == []
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.caching.registry import CacheFigures
 from relay.metrics import SECONDS_BOUNDS, Histogram
-from relay.services.figures import board, decoded
+from relay.services.figures import decoded, snapshot
 from relay.services.worker_figures import (
     NOTHING,
     HistogramFigures,
@@ -164,11 +164,11 @@ def test_figures_pass_the_wire_unchanged(figures: WorkerFigures) -> None:
     assert decoded(msgspec.json.encode(figures)) == figures
 
 
-def test_the_board_is_in_the_order_of_instances_and_numbers() -> None:
+def test_a_snapshot_is_in_the_order_of_instances_and_numbers() -> None:
     def worker(instance: str, number: str) -> WorkerFigures:
         return WorkerFigures(1, 0, 0, 0.0, 0, 0.0, instance=instance, worker=number)
 
-    shown = board([worker("b", "1"), worker("a", "10"), worker("a", "9")])
+    shown = snapshot([worker("b", "1"), worker("a", "10"), worker("a", "9")])
 
     assert [(each.instance, each.worker) for each in shown.workers] == [("a", "9"), ("a", "10"), ("b", "1")]
     assert (shown.instances, shown.total.connections) == (["a", "b"], 3)
