@@ -58,7 +58,8 @@ class Cursor:
     def begin_scan(self, created_at: int) -> None:
         """Read the tables from `created_at` downwards. Position, epoch and the number of events are those of now."""
         self._set(
-            "(position, events, epoch) = (SELECT relay_position(), count(*), (SELECT s.epoch FROM relay_current_store() AS s) FROM relay_event), "
+            "(position, events, epoch) = (SELECT relay_position(), count(*), "
+            "(SELECT s.epoch FROM relay_current_store() AS s) FROM relay_event), "
             "scan_created_at = %s, scan_id = ''",
             [created_at],
         )

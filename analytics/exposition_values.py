@@ -10,12 +10,6 @@ from analytics.exposition_kinds import Labels, Values
 from relay.protocol.errors import Prefix
 from relay.services.worker_figures import WorkerFigures
 
-FLIGHTS = (
-    ("process", "flights", ("fetched", "joined")),
-    ("instances", "across", ("led", "waited", "alone")),
-)
-"""Scope, how the names of its counts begin, and how they end."""
-
 ABORTED = ("slow_readers", "ping_timeout", "close_deadline")
 """Why the transport cut a connection: how the names of its counts end."""
 
@@ -79,9 +73,7 @@ def bus_messages(figures: WorkerFigures) -> Values:
 
 
 def flight_outcomes(figures: WorkerFigures) -> Values:
-    for scope, prefix, outcomes in FLIGHTS:
-        for outcome in outcomes:
-            yield (scope, outcome), figures.counts.get(f"{prefix}_{outcome}", 0)
+    return [((outcome,), figures.counts.get(f"flights_{outcome}", 0)) for outcome in ("fetched", "joined")]
 
 
 def pool_states(figures: WorkerFigures) -> Values:

@@ -15,6 +15,9 @@ from relay.services.worker_figures import PoolFigures, WorkerFigures
 LAG_SECONDS = 5.0
 """A longer replication lag is a problem."""
 
+FOREIGN_PER_SECOND = 0.5
+"""More bus messages of another store or epoch are a problem: each process there sends at least one a second."""
+
 GOOD, BAD = "good", "bad"
 
 
@@ -85,8 +88,6 @@ def _problem(worker: WorkerFigures) -> str:
         return "bus unreachable"
     if not worker.shared_up:
         return "shared cache unreachable"
-    if worker.apart:
-        return "shared cache not writable"
     if not worker.ready:
         return "not ready"
     return "replication lag" if worker.lag_seconds > LAG_SECONDS else ""
@@ -120,6 +121,8 @@ def _faults(snapshot: ClusterSnapshot, waiting_jobs: int | None) -> Iterable[str
     for worker in snapshot.workers:
         if problem := _problem(worker):
             yield f"Worker {worker.worker} of {worker.instance}: {problem}."
+    if any(worker.foreign_per_second > FOREIGN_PER_SECOND for worker in snapshot.workers):
+        yield "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
     if waiting_jobs is None and snapshot.whole:
         yield "The Celery broker does not answer."
     yield from _exhausted(snapshot.total.pools)

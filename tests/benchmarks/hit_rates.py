@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvloop
 
 from tests.acceptance.relay_process import RelayProcess
@@ -32,7 +33,7 @@ from tests.benchmarks.asker import Asked, ask, publish
 from tests.benchmarks.crowd import MIX, Crowd, Maker, questions
 from tests.benchmarks.distinct import ask_distinct
 from tests.benchmarks.filling import fill, servers
-from tests.benchmarks.layers import feeds, layers
+from tests.benchmarks.layers import layers
 
 Json = dict[str, Any]
 WINDOW = str(64 * 2**20)
@@ -80,10 +81,15 @@ class Progress:
 
 async def snapshot(relay: RelayProcess) -> Any:
     """What all workers say, of everything until now."""
-    from relay.services.figures import read_figures
+    from relay.services.figures import read_figures_now
+    from relay.storage.store import Store
 
     await asyncio.sleep(SETTLED_SECONDS)
-    return await read_figures(relay.services()["REDIS_URL"])
+    services = relay.services()
+    with psycopg.connect(services["DATABASE_URL"]) as connection:
+        row = connection.execute("SELECT identity, generation, epoch FROM relay_current_store()").fetchone()
+    assert row is not None
+    return await asyncio.to_thread(read_figures_now, services["REDIS_URL"], Store(*row).name)
 
 
 def relay_on(folder: Path, settings: dict[str, str]) -> RelayProcess:
@@ -213,7 +219,6 @@ def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Json:
         crowd = uvloop.run(fill(maker, lambda done: tell(f"{done:,} events") if done % step == 0 else None))
         tell("what an answer costs from each layer")
         found["layers"] = uvloop.run(layers(crowd, size.each))
-        found["feeds"] = uvloop.run(feeds(size.each))
     found["variants"] = {}
     for name, settings in VARIANTS.items():
         tell(f"asking a relay with {name}")

@@ -1,11 +1,10 @@
-"""What an answer costs from each layer, in one process without a socket; and a feed as a sorted set, as is not built.
+"""What an answer costs from each layer, in one process without a socket.
 
 Each is timed by turns, so that a neighbour of the machine meets all alike. Times are medians in microseconds: `wall`,
 and `cpu` of this process, which is what limits a worker.
 """
 
 import asyncio
-import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,6 @@ from typing import Any
 
 from tests.benchmarks.crowd import Crowd, questions
 
-ROUNDS = 7
 Work = Callable[[], Awaitable[object]]
 Costs = dict[str, dict[str, float]]
 
@@ -52,52 +50,6 @@ async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
     finally:
         await relay.stop()
     return found
-
-
-async def feeds(each: int) -> Costs:
-    """The newest 100 of kind 1 from a sorted set and MGET of texts of 600 bytes, from PostgreSQL, from a feed in L1."""
-    from relay.caching.feeds import feed_of
-
-    from relay.caching.page import Page
-    from relay.protocol.filters import Filter
-    from relay.storage.newest import events_below
-
-    relay, _ = await _relay()
-    flt = Filter(None, None, frozenset([1]), None, None, 100, False, ())
-    base = feed_of(flt)
-    assert base is not None
-    try:
-        shared = relay.shared
-        _, newest = await events_below(relay.reads, None, 1_000)
-        key = b"benchmark:{feed}:z"
-        texts = {f"benchmark:{{feed}}:{event.id}".encode(): event.json[:600].ljust(600) for event in newest}
-        for number, (member, text) in enumerate(texts.items()):
-            await shared.call(key, b"ZADD", key, len(texts) - number, member)
-            await shared.call(key, b"SET", member, text, b"PX", 600_000)
-        position, (part,) = await relay.reads.parts([base])
-        page = Page(base, position, part.texts, part.complete)
-
-        async def sorted_set() -> None:
-            names = await shared.call(key, b"ZREVRANGE", key, 0, 99)
-            values = await shared.get_many(names)
-            assert len(values) == min(100, len(texts)) and None not in values  # noqa: PT018
-
-        async def from_page() -> None:
-            assert page.bring(relay.intake.ring, int(time.time()))
-            assert page.answer(flt) is not None
-
-        work: dict[str, Work] = {
-            "sorted set": sorted_set,
-            "PostgreSQL": lambda: relay.reads.query([flt]),
-            "feed in L1": from_page,
-        }
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
-        for _ in range(ROUNDS * each):
-            for name in random.sample(list(work), len(work)):
-                times[name].append(await _timed(work[name]))
-        return {name: _medians(each_time) for name, each_time in times.items()}
-    finally:
-        await relay.stop()
 
 
 async def _relay() -> tuple[Any, Any]:

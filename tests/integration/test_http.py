@@ -15,6 +15,7 @@ from relay import conf
 from relay.protocol.errors import Failed
 from relay.services import runtime, status
 from relay.services.status import Status, WorkerFigures
+from relay.storage.store import Store
 from relay.views import information
 from relay.views.public import PublicViews
 from tests.events import unsigned_event
@@ -269,7 +270,7 @@ def published(url: str, *, connections: int = 1, events: int | None = None) -> S
             raise Failed("the database cannot answer now")
         return events
 
-    return Status(url, "test", own, estimate)
+    return Status(url, "test", own, estimate, lambda: Store("figures of tests", "", 1))
 
 
 @contextlib.asynccontextmanager

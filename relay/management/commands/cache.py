@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from relay.caching.registry import CacheFigures
 from relay.conf import config
 from relay.protocol.errors import Failed
 from relay.services import caches
 from relay.services.figures import ClusterSnapshot, read_figures_now
+from relay.storage.store import current_store
 
 SETTLE_SECONDS = 2.5
 """How long the workers may take to clear their L1."""
@@ -73,13 +75,15 @@ class Command(BaseCommand):
             getattr(self, f"_{options['what']}")(options)
         except caches.CachesAway as error:
             raise CommandError(f"{error}. Check the server at CACHE_URL.") from None
+        except DatabaseError as error:
+            raise CommandError(f"the database does not answer ({error}). Check the server at DATABASE_URL.") from None
         except Failed as error:
             raise CommandError(f"{error.message}. Check the server at DATABASE_URL.") from None
 
     def _stats(self, options: dict[str, Any]) -> None:
-        snapshot = read_figures_now(config().cache_url)
         if not config().cache_url:
             raise caches.CachesAway(caches.NO_CACHE)
+        snapshot = read_figures_now(config().cache_url, current_store().name)
         if not snapshot.whole:
             raise caches.CachesAway("the shared cache, which has the figures of the workers, does not answer")
         if not snapshot.workers:

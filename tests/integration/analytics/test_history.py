@@ -15,8 +15,9 @@ from analytics import history, pruning
 from analytics.history import PERIODS, Point, note_minute, points
 from analytics.models import Minute
 from relay import conf
-from relay.services.figures import WORKERS, key
+from relay.services.figures import key, workers_key
 from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
+from relay.storage.store import current_store
 
 pytestmark = pytest.mark.django_db
 
@@ -28,21 +29,22 @@ class PublishedFigures:
 
     def __init__(self) -> None:
         self.cache: Any = redis.from_url(conf.config().cache_url)
+        self.store = current_store().name
 
     def show(self, *workers: WorkerFigures) -> None:
         self.clear()
         for number, worker in enumerate(workers):
-            self.cache.sadd(WORKERS, f"test-{number}")
-            self.cache.set(key(f"test-{number}"), msgspec.json.encode(worker), ex=60)
+            self.cache.sadd(workers_key(self.store), f"test-{number}")
+            self.cache.set(key(self.store, f"test-{number}"), msgspec.json.encode(worker), ex=60)
 
     def clear(self) -> None:
-        for name in self.cache.smembers(WORKERS):
-            self.cache.delete(key(name.decode()))
-        self.cache.delete(WORKERS)
+        for name in self.cache.smembers(workers_key(self.store)):
+            self.cache.delete(key(self.store, name.decode()))
+        self.cache.delete(workers_key(self.store))
 
 
 @pytest.fixture
-def published() -> Iterator[PublishedFigures]:
+def published(db: None) -> Iterator[PublishedFigures]:
     conf.config.cache_clear()
     made = PublishedFigures()
     made.clear()

@@ -66,7 +66,7 @@ def test_a_question_that_any_layer_answers_is_a_hit() -> None:
 
 
 def test_layers_have_a_line_each() -> None:
-    caches = [CacheFigures("events", "L1", 5, 2_000, 1, 1, 0, {}), CacheFigures("feeds", "L1", 2, 1_000, 1, 1, 0, {})]
+    caches = [CacheFigures("events", "L1", 5, 2_000, 1, 1, 0, {}), CacheFigures("results", "L1", 2, 1_000, 1, 1, 0, {})]
     (row,) = shown(worker(caches=caches, layers={"L1": LayerRate(1.0, 2.0)})).tables["layers"]
 
     assert row.cells == ["L1", "50.0 %", "2.0", "7", "3 KB"]
@@ -94,8 +94,6 @@ def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
         ({"database_up": False}, "database unreachable"),
         ({"bus_up": False}, "bus unreachable"),
         ({"shared_up": False}, "shared cache unreachable"),
-        ({"shared_up": False, "apart": True}, "shared cache unreachable"),
-        ({"apart": True}, "shared cache not writable"),
         ({"ready": False}, "not ready"),
         ({"lag": 9, "lag_seconds": 6.0}, "replication lag"),
     ],
@@ -111,6 +109,13 @@ def test_those_who_wait_for_a_connection_in_vain_are_said() -> None:
     pools = {"read": PoolFigures(8, 0, 6), "write": PoolFigures(1, 0, 0)}
 
     assert shown(worker(pools=pools)).faults == ["6 queries wait for a database connection (read)."]
+
+
+def test_messages_of_another_store_are_said_while_they_arrive() -> None:
+    said = "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
+
+    assert shown(worker(1), worker(2, foreign_per_second=0.9)).faults == [said]
+    assert shown(worker(counts={"bus_foreign": 60})).faults == []
 
 
 def test_without_problems_the_state_is_healthy() -> None:

@@ -45,8 +45,7 @@ def workers(draw: st.DrawFn) -> WorkerFigures:
         lag=draw(integer),
         bus_up=draw(st.booleans()),
         shared_up=draw(st.booleans()),
-        alone=draw(st.booleans()),
-        apart=draw(st.booleans()),
+        single_instance=draw(st.booleans()),
         counts=draw(counts),
         by_label={"rejections": draw(counts)},
         histograms={"ok": histogram(draw(latencies))},
@@ -64,8 +63,7 @@ def test_the_sum_counts_what_every_worker_counted_in_whatever_order(parts: list[
     assert whole.started_at == min(part.started_at for part in parts)
     assert whole.bus_up is all(part.bus_up for part in parts)
     assert whole.shared_up is all(part.shared_up for part in parts)
-    assert whole.alone is any(part.alone for part in parts)
-    assert whole.apart is any(part.apart for part in parts)
+    assert whole.single_instance is any(part.single_instance for part in parts)
     assert whole.histograms["ok"].count == sum(part.histograms["ok"].count for part in parts)
     for name in ("queries", "reqs", "unheard of"):
         assert whole.counts.get(name, 0) == sum(part.counts.get(name, 0) for part in parts)
