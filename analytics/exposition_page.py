@@ -25,6 +25,7 @@ class Page:
         self._found = list(found)
 
     def collect(self) -> Iterable[Metric]:
+        """The families, as prometheus_client asks for them."""
         return self._found
 
 

@@ -4,22 +4,34 @@ Rule: a value is computed from the figures of one worker and from nothing else; 
 or the highest or lowest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from analytics.exposition_kinds import Labels, Values
 from relay.protocol.errors import Prefix
 from relay.services.worker_figures import WorkerFigures
 
-ABORTED = ("slow_readers", "ping_timeout", "close_deadline")
-"""Why the transport cut a connection: how the names of its counts end."""
+Names = Mapping[Labels, str]
+"""From the values of labels to names of `WorkerFigures.counts`."""
+
+BYTES: Names = {("in",): "bytes_in", ("out",): "bytes_out"}
+BUS_MESSAGES: Names = {("in",): "bus_received", ("out",): "bus_sent"}
+ABORTED: Names = {(reason,): f"aborted_{reason}" for reason in ("slow_readers", "ping_timeout", "close_deadline")}
+FLIGHTS: Names = {(outcome,): f"flights_{outcome}" for outcome in ("fetched", "joined")}
 
 
 def figure(value: Callable[[WorkerFigures], float]) -> Callable[[WorkerFigures], Values]:
+    """One value without labels."""
     return lambda figures: [((), value(figures))]
 
 
 def count(name: str) -> Callable[[WorkerFigures], Values]:
-    return lambda figures: [((), figures.counts.get(name, 0))]
+    """One of `WorkerFigures.counts`, without labels."""
+    return counts({(): name})
+
+
+def counts(names: Names) -> Callable[[WorkerFigures], Values]:
+    """Several of `WorkerFigures.counts`, by the values of their labels."""
+    return lambda figures: [(labels, figures.counts.get(name, 0)) for labels, name in names.items()]
 
 
 def events_received(total: WorkerFigures) -> int:
@@ -28,25 +40,28 @@ def events_received(total: WorkerFigures) -> int:
 
 
 def refused(total: WorkerFigures, answer: str) -> int:
+    """Messages that got just this answer and went no further."""
     return total.by_label.get("refusals", {}).get(answer, 0)
 
 
 def messages(figures: WorkerFigures) -> Values:
-    counts = figures.counts.get
-    read = {"EVENT": events_received(figures), "REQ": counts("reqs", 0), "CLOSE": counts("closes", 0)}
+    """By direction and type; each message counts once."""
+    of = figures.counts.get
+    read = {"EVENT": events_received(figures), "REQ": of("reqs", 0), "CLOSE": of("closes", 0)}
     for kind, number in read.items():
         yield ("in", kind), number
-    yield ("in", "other"), max(0, counts("messages", 0) - sum(read.values()))
-    yield ("out", "EVENT"), counts("deliveries", 0) + counts("stored_sent", 0)
-    answered = counts("events_stored", 0) + counts("events_duplicate", 0) + counts("events_ephemeral", 0)
+    yield ("in", "other"), max(0, of("messages", 0) - sum(read.values()))
+    yield ("out", "EVENT"), of("deliveries", 0) + of("stored_sent", 0)
+    answered = of("events_stored", 0) + of("events_duplicate", 0) + of("events_ephemeral", 0)
     yield ("out", "OK"), answered + sum(number for _, number in rejections(figures))
-    yield ("out", "EOSE"), counts("queries_answered", 0)
-    ended = counts("queries_failed", 0) + counts("subscriptions_ended", 0)
+    yield ("out", "EOSE"), of("queries_answered", 0)
+    ended = of("queries_failed", 0) + of("subscriptions_ended", 0)
     yield ("out", "CLOSED"), ended + refused(figures, "CLOSED")
     yield ("out", "NOTICE"), refused(figures, "NOTICE")
 
 
 def rejections(figures: WorkerFigures) -> Iterator[tuple[Labels, int]]:
+    """Events by the prefix of their OK false; one of a wrong shape is invalid."""
     found = figures.by_label.get("rejections", {})
     for reason in sorted({*map(str, Prefix), *found}):
         shape = refused(figures, "OK") if reason == Prefix.INVALID else 0
@@ -54,29 +69,12 @@ def rejections(figures: WorkerFigures) -> Iterator[tuple[Labels, int]]:
 
 
 def closes(figures: WorkerFigures) -> Values:
+    """Connections by close code."""
     return [((code,), number) for code, number in sorted(figures.by_label.get("closes", {}).items())]
 
 
-def traffic(figures: WorkerFigures) -> Values:
-    return [((way,), figures.counts.get(f"bytes_{way}", 0)) for way in ("in", "out")]
-
-
-def aborted(figures: WorkerFigures) -> Values:
-    return [((reason,), figures.counts.get(f"aborted_{reason}", 0)) for reason in ABORTED]
-
-
-def bus_messages(figures: WorkerFigures) -> Values:
-    return [
-        (("in",), figures.counts.get("bus_received", 0)),
-        (("out",), figures.counts.get("bus_sent", 0)),
-    ]
-
-
-def flight_outcomes(figures: WorkerFigures) -> Values:
-    return [((outcome,), figures.counts.get(f"flights_{outcome}", 0)) for outcome in ("fetched", "joined")]
-
-
 def pool_states(figures: WorkerFigures) -> Values:
+    """Connections to the database by pool and state."""
     for name, pool in figures.pools.items():
         yield (name, "in_use"), pool.in_use
         yield (name, "idle"), pool.idle
@@ -84,28 +82,34 @@ def pool_states(figures: WorkerFigures) -> Values:
 
 
 def memory_kinds(figures: WorkerFigures) -> Values:
+    """Bytes by what they are for."""
     return [((kind,), number) for kind, number in figures.memory.items()]
 
 
 def hit_rates(figures: WorkerFigures) -> Values:
+    """By layer of the caches."""
     return [((layer,), rate) for layer, rate in figures.layers.items()]
 
 
 def cache_number(name: str) -> Callable[[WorkerFigures], Values]:
+    """A number of every cache, by layer and name."""
     return lambda figures: [((cache.layer, cache.name), getattr(cache, name)) for cache in figures.caches]
 
 
 def evictions(figures: WorkerFigures) -> Values:
+    """By layer, name and reason."""
     for cache in figures.caches:
         for reason, number in sorted(cache.evictions.items()):
             yield (cache.layer, cache.name, reason), number
 
 
 def versions(figures: WorkerFigures) -> Values:
+    """One for this worker, by its version."""
     return [((figures.version,), 1)]
 
 
 def query_latency(figures: WorkerFigures) -> Values:
+    """Seconds by operation and by what had the answer."""
     for name, found in figures.histograms.items():
         kind, _, labels = name.partition("/")
         if kind == "query":
@@ -114,4 +118,5 @@ def query_latency(figures: WorkerFigures) -> Values:
 
 
 def histogram(name: str) -> Callable[[WorkerFigures], Values]:
+    """One of `WorkerFigures.histograms`, without labels."""
     return lambda figures: [((), figures.histograms[name])] if name in figures.histograms else []

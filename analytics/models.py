@@ -18,6 +18,9 @@ class ViewModel(ReadOnlyModel):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        return str(self.pk)
+
 
 class PopularEvent(ViewModel):
     """A note of the last seven days and its engagement (popularity.py).
@@ -42,9 +45,6 @@ class PopularEvent(ViewModel):
         db_table = "popular_events"
         ordering: ClassVar[list[str]] = ["rank"]
 
-    def __str__(self) -> str:
-        return self.event_id
-
 
 class TrendingHashtag(ViewModel):
     """A hashtag (lower case, without #) and its distinct authors in the last 24 hours and the 24 hours before."""
@@ -60,9 +60,6 @@ class TrendingHashtag(ViewModel):
         db_table = "trending_hashtags"
         ordering: ClassVar[list[str]] = ["rank"]
 
-    def __str__(self) -> str:
-        return self.hashtag
-
 
 class ActiveAuthor(ViewModel):
     """An author's events of today and the previous six days (UTC). `days`: number of days with events."""
@@ -76,9 +73,6 @@ class ActiveAuthor(ViewModel):
         managed = False
         db_table = "active_authors"
         ordering: ClassVar[list[str]] = ["rank"]
-
-    def __str__(self) -> str:
-        return self.pubkey
 
 
 class EventsByKindAndHour(ViewModel):
@@ -96,9 +90,6 @@ class EventsByKindAndHour(ViewModel):
         managed = False
         db_table = "events_by_kind_and_hour"
         ordering: ClassVar[list[str]] = ["-hour", "kind"]
-
-    def __str__(self) -> str:
-        return str(self.key)
 
 
 class StoreGrowth(ViewModel):
@@ -118,9 +109,6 @@ class StoreGrowth(ViewModel):
         managed = False
         db_table = "store_growth"
         ordering: ClassVar[list[str]] = ["-hour"]
-
-    def __str__(self) -> str:
-        return str(self.hour)
 
 
 class ReportedTarget(ViewModel):
@@ -142,9 +130,6 @@ class ReportedTarget(ViewModel):
         managed = False
         db_table = "reported_targets"
         ordering: ClassVar[list[str]] = ["-reporters", "-last_at", "key"]
-
-    def __str__(self) -> str:
-        return str(self.key)
 
 
 class JobRun(models.Model):

@@ -38,7 +38,7 @@ def _fulfils(name: str, wanted: Any, event: Json) -> bool:
 
 
 def naive_visible(event_json: Json, now: int, keys: Collection[str] = ()) -> bool:
-    """True if the event may be sent at `now` to who has proved `keys`: not expired (40-2), its own if private."""
+    """True if the event may be sent at `now` to a client that has proved `keys`: not expired (40-2), its if private."""
     for tag in event_json["tags"]:
         if tag[:1] == ["expiration"]:
             return naive_readable(event_json, keys) and int(tag[1]) > now

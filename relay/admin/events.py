@@ -16,14 +16,13 @@ from relay.admin.formatting import (
     format_time,
     hex_and_name,
     isolated,
-    kind_name,
     one_line,
     search_link,
     text,
     with_visible_formatting,
 )
 from relay.admin.matching import matching
-from relay.admin.readonly import StoreAdmin
+from relay.admin.readonly import EventColumns, StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
 from relay.admin.search import HEX_KEY, BadSearch, parse_search
 from relay.models import Event
@@ -34,7 +33,7 @@ SHOWN_TAGS = 500
 
 
 @admin.register(Event)
-class EventAdmin(StoreAdmin[Event]):
+class EventAdmin(EventColumns, StoreAdmin[Event]):
     """Read-only: a changed event would lose its signature."""
 
     list_display = ("created", "kind_named", "author", "excerpt")
@@ -64,14 +63,6 @@ class EventAdmin(StoreAdmin[Event]):
         except BadSearch as error:
             messages.error(request, str(error))
             return queryset.none(), False
-
-    @admin.display(description="created (UTC)", ordering="created_at")
-    def created(self, event: Event) -> str:
-        return format_time(event.created_at)
-
-    @admin.display(description="kind")
-    def kind_named(self, event: Event) -> str:
-        return kind_name(event.kind)
 
     @admin.display(description="author")
     def author(self, event: Event) -> SafeString:

@@ -2,13 +2,16 @@
 
 from typing import Any, TypeVar
 
+from django.contrib import admin
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
 from django.http import HttpRequest
 
 from relay.admin.base import ModelAdmin
+from relay.admin.formatting import format_time, kind_name
 from relay.admin.paging import NewestChangeList, NewestPaginator
+from relay.models import Event, Tag
 
 M = TypeVar("M", bound=Model)
 
@@ -40,6 +43,18 @@ class ReadOnlyAdmin(RecordAdmin[M]):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Django: never."""
         return False
+
+
+class EventColumns:
+    """Columns of rows that have the time and kind of an event."""
+
+    @admin.display(description="created (UTC)", ordering="created_at")
+    def created(self, row: Event | Tag) -> str:
+        return format_time(row.created_at)
+
+    @admin.display(description="kind")
+    def kind_named(self, row: Event | Tag) -> str:
+        return kind_name(row.kind)
 
 
 class StoreAdmin(ReadOnlyAdmin[M]):

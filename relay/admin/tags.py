@@ -8,14 +8,14 @@ from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from relay.admin.formatting import event_link, format_time, isolated, kind_name, short
-from relay.admin.readonly import StoreAdmin
+from relay.admin.formatting import event_link, isolated, short
+from relay.admin.readonly import EventColumns, StoreAdmin
 from relay.admin.search import HEX_KEY, BadSearch, tag_of
 from relay.models import Tag
 
 
 @admin.register(Tag)
-class TagAdmin(StoreAdmin[Tag]):
+class TagAdmin(EventColumns, StoreAdmin[Tag]):
     """Rows in index order: by tag, then newest first. A row leads to its event."""
 
     list_display = ("tag", "created", "kind_named", "of_event")
@@ -46,14 +46,6 @@ class TagAdmin(StoreAdmin[Tag]):
         if HEX_KEY.fullmatch(value):
             return format_html('<span class="relay-hex" title="{}">{}:{}</span>', value, letter, short(value))
         return isolated(str(row.key), 120)
-
-    @admin.display(description="created (UTC)")
-    def created(self, row: Tag) -> str:
-        return format_time(row.created_at)
-
-    @admin.display(description="kind")
-    def kind_named(self, row: Tag) -> str:
-        return kind_name(row.kind)
 
     @admin.display(description="event")
     def of_event(self, row: Tag) -> SafeString:

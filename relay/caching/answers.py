@@ -6,27 +6,23 @@ the barrier allows, so a copy never changes what is answered; and a question to 
 to PostgreSQL, with its audience.
 """
 
-import time
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from relay.background import BackgroundTasks
-from relay.caching.copies import Copies, Texts, ids_alone
+from relay.caching.copies import Copies, Texts
 from relay.caching.flight import Flights
 from relay.caching.page import Page
-from relay.caching.page_cache import event_filter
-from relay.caching.probe_policy import ProbePolicy
 from relay.caching.shared import Shared
 from relay.changes.ring import Ring
-from relay.changes.row import id_of
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import may_be_private
 from relay.storage.filter_sql import asks
-from relay.storage.reads import Reads, merged
+from relay.storage.reads import Part, Reads, merged
 from relay.storage.store import Store
 
 
@@ -55,12 +51,9 @@ class Answers:
         self.arrivals = Arrivals(ring)
         self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
         self.flights: Flights[Filter, Answer] = Flights()
-        self._probe_results = ProbePolicy()
-        self._probe_events = ProbePolicy()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier
-        self._shared = shared
 
     def known(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Texts | None:
         """The answer as of the ring's position, None if it is not wholly in memory."""
@@ -73,13 +66,16 @@ class Answers:
             position, parts = await self._reads.parts(asking, audience)
             return Answer(position, merged([part.texts for part in parts]))
         if len(asking) == 1:
-            return await (self._fetch(asking[0]) if asking[0].ids is None else self._fetch_ids(asking[0]))
+            return await self._fetch(asking[0])
         ring = self._ring()
         position, parts = await self._reads.parts(asking)
         for flt, part in zip(asking, parts, strict=True):
-            if flt.ids is None:
-                self.copies.results.keep(Page(flt, position, part.texts, part.complete), ring)
+            self._keep(flt, position, part, ring)
         return Answer(position, merged([part.texts for part in parts]))
+
+    def _keep(self, flt: Filter, position: int, part: Part, ring: Ring) -> None:
+        pages, key = self.copies.place(flt)
+        pages.keep(Page(key, position, part.texts, part.complete), ring)
 
     async def _fetch(self, flt: Filter) -> Answer:
         fetching = _Fetch(self, flt)
@@ -88,19 +84,6 @@ class Answers:
             return answer
         # What L2 held, or another question began to fetch, may be older than what was acknowledged before this call.
         return await self._now(flt, "l2" if fetching.led else "l1", answer if answer.source == "none" else None)
-
-    async def _fetch_ids(self, flt: Filter) -> Answer:
-        if self._l2_is_up and self._probe_events.should_look():
-            unknown = self.copies.unknown_ids(flt, int(time.time()))
-            found = await self.copies.events.load(unknown)
-            self._probe_events.looked(found == len(unknown))
-            if found == len(unknown):
-                return await self._now(flt, "l2")
-        return await self._from_database(flt)
-
-    @property
-    def _l2_is_up(self) -> bool:
-        return self._shared is not None and self._shared.up
 
     async def _now(self, flt: Filter, source: str, fetched: Answer | None = None) -> Answer:
         """The answer from memory as of now, as the barrier wants it, or from the database.
@@ -119,13 +102,7 @@ class Answers:
     async def _from_database(self, flt: Filter) -> Answer:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt])
-        if flt.ids is None:
-            self.copies.results.keep(Page(flt, position, part.texts, part.complete), ring)
-        elif ids_alone(flt) and len(flt.ids) <= flt.limit:
-            texts = {id_of(text).decode("ascii"): text for text in part.texts}
-            for event_id in flt.ids:
-                found = [texts[event_id]] if event_id in texts else []
-                self.copies.events.keep(Page(event_filter(event_id), position, found, True), ring)
+        self._keep(flt, position, part, ring)
         return Answer(position, part.texts)
 
     async def caught_up(self) -> bool:
@@ -154,11 +131,9 @@ class _Fetch:
     async def run(self) -> Answer:
         self.led = True
         answers, flt = self._answers, self._flt
-        if answers._l2_is_up and answers._probe_results.should_look():
-            found = await answers.copies.results.load([flt])
-            answers._probe_results.looked(bool(found))
-            if found:
-                return Answer(0, (), "l2")  # it is in L1 now
+        pages, key = answers.copies.place(flt)
+        if await pages.load([key]):
+            return Answer(0, (), "l2")  # it is in L1 now
         answer = await answers._from_database(flt)
         self.from_database = True
         return answer

@@ -10,17 +10,12 @@ from collections.abc import Callable, Sequence
 
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.newest_window import NewestWindow
-from relay.caching.page_cache import PageCache, event_filter
+from relay.caching.page_cache import PROFILE_KINDS, PageCache, event_filter, profile_filter
 from relay.caching.shared import Shared
 from relay.changes.change import Change, Removed
-from relay.changes.overlay import cut, newest_first
 from relay.changes.ring import Ring
-from relay.changes.row import Row
 from relay.freshness.arrivals import Arrivals
-from relay.protocol.audience import NOBODY
-from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import visible
 from relay.storage.reads import Reads, merged
 from relay.storage.store import Store
 
@@ -104,43 +99,20 @@ class Copies:
         events = self.newest.find(flt, now)
         if events is not None:
             return [event.json for event in events]
-        if flt.ids is not None:
-            return self._known_ids(flt, now)
-        page = self.results.find(flt, now)
+        pages, key = self.place(flt)
+        page = pages.find(key, now)
         if page is None:
-            self.results.l1.misses += 1
+            pages.l1.misses += 1
             return None
-        self.results.l1.hits += 1
+        pages.l1.hits += 1
         return page.texts
 
-    def _known_ids(self, flt: Filter, now: int) -> Texts | None:
-        ring = self._ring()
-        rows: list[Row | StoredEvent] = []
-        for event_id in flt.ids or ():
-            event = ring.event(event_id)
-            if event is None:
-                event = self.newest.event(event_id)
-            if event is not None:
-                if visible(event, NOBODY, now) and flt.matches(event):
-                    rows.append(event)
-                continue
-            page = self.events.find(event_filter(event_id), now)
-            if page is None:
-                self.events.l1.misses += 1
-                return None
-            if page.rows and (ids_alone(flt) or flt.matches(StoredEvent.from_json(page.texts[0]))):
-                rows.append(page.rows[0])
-        self.events.l1.hits += 1
-        rows.sort(key=newest_first)
-        return [row.json for row in cut(rows, flt)]
-
-    def unknown_ids(self, flt: Filter, now: int) -> list[Filter]:
-        """Of the ids of a filter those that are not in memory, each as the filter of its page."""
-        ring = self._ring()
-        wanted = [event_filter(event_id) for event_id in flt.ids or () if ring.event(event_id) is None]
-        return [one for one in wanted if self.events.find(one, now) is None]
-
-
-def ids_alone(flt: Filter) -> bool:
-    """True for a filter that asks for ids and nothing else, apart from a limit."""
-    return flt.authors is None and flt.kinds is None and flt.since is None and flt.until is None and not flt.tags
+    def place(self, flt: Filter) -> tuple[PageCache, Filter]:
+        """The cache that has the answer of a filter, and the filter under which it stands there."""
+        if flt.since is None and flt.until is None and not flt.tags:
+            ids, authors, kinds = flt.ids, flt.authors, flt.kinds
+            if ids is not None and len(ids) == 1 and authors is None and kinds is None:
+                return self.events, event_filter(next(iter(ids)))
+            if kinds == PROFILE_KINDS and ids is None and authors is not None and len(authors) == 1:
+                return self.profiles, profile_filter(next(iter(authors)))
+        return self.results, flt

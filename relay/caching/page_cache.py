@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from relay.caching.memory import Memory
 from relay.caching.page import Page
+from relay.caching.probe_policy import ProbePolicy
 from relay.caching.record import Foreign, Record, digest, key, pack, ttl_seconds, unpack
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.caching.shared import Shared
 from relay.changes.ring import Ring
 from relay.protocol.filters import Filter
 from relay.storage.store import Store
+
+PROFILE_KINDS = frozenset((0,))
 
 MAX_PAGE_BYTES = 2_097_152
 """A larger answer is not kept: a few of them would take the place of thousands."""
@@ -31,6 +34,7 @@ class PageCache:
         self._shared = shared
         self._store = store
         self._memory: Memory[Filter, Page] = Memory(self.l1)
+        self._probes = ProbePolicy()
 
     def find(self, flt: Filter, now: int) -> Page | None:
         """The answer to `flt` at the ring's position and at `now` (Unix seconds), None if it is not known here.
@@ -74,9 +78,9 @@ class PageCache:
             shared.set(*item(store, self.name, page))
 
     async def load(self, filters: Sequence[Filter]) -> int:
-        """Bring from L2 into L1 what it has of `filters`; returns how many."""
+        """Bring from L2 into L1 what it has of `filters`; returns how many. While L2 has little, it is seldom asked."""
         shared = self._shared
-        if shared is None or not shared.up or not filters:
+        if shared is None or not shared.up or not filters or not self._probes.should_look():
             return 0
         ring, store = self._ring(), self._store().name
         owners = [digest(flt) for flt in filters]
@@ -87,6 +91,7 @@ class PageCache:
             if page is not None and page.position >= ring.floor and ring is self._ring():
                 found += 1
                 self.keep(page, ring)
+        self._probes.looked(found == len(filters))
         self.l2.hits += found
         self.l2.misses += len(filters) - found
         return found
@@ -124,4 +129,4 @@ def event_filter(event_id: str) -> Filter:
 
 def profile_filter(pubkey: str) -> Filter:
     """The filter whose answer is an author's newest kind 0, or that there is none."""
-    return Filter(None, frozenset((pubkey,)), frozenset((0,)), None, None, 1, False, ())
+    return Filter(None, frozenset((pubkey,)), PROFILE_KINDS, None, None, 1, False, ())

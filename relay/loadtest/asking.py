@@ -46,6 +46,7 @@ class Asker:
         return query
 
     def on_event(self, link: Link, data: bytes) -> None:
+        """Count a stored event for the last query of its connection."""
         self._tally.found += 1
         if (query := self._last.get(link)) is not None:
             query.events += 1

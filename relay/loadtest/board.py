@@ -20,6 +20,7 @@ class Board:
         self._finished = RawArray("B", plan.processes)
 
     def accept(self, number: int) -> None:
+        """The event of this number has its OK true."""
         self._accepted[number] = 1
 
     def accepted(self) -> int:
@@ -31,4 +32,5 @@ class Board:
         self._finished[worker] = 1
 
     def all_finished(self) -> bool:
+        """Whether no worker sends events any more."""
         return all(self._finished)

@@ -36,6 +36,7 @@ class Axis:
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
+        """The pixel of a value."""
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = log10(low), log10(high), log10(max(value, self.low))
@@ -43,6 +44,7 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self) -> list[float]:
+        """Values to be labelled: five or so, or the powers of ten."""
         if self.logarithmic:
             return [10.0**power for power in range(round(log10(self.low)), round(log10(self.high)) + 1)]
         step = nice_step((self.high - self.low) / _TICKS)

@@ -17,6 +17,7 @@ BUSY_PERCENT = 85.0  # of a core: above, the generator itself may have been what
 
 
 def latency(histograms: Iterable[Histogram]) -> results.Latency:
+    """Percentiles of several histograms as one."""
     whole = Histogram().merge(histograms)
     if not whole.count:
         return results.Latency(0)
@@ -25,10 +26,12 @@ def latency(histograms: Iterable[Histogram]) -> results.Latency:
 
 
 def milliseconds(seconds: float | None) -> float | None:
+    """Seconds as milliseconds, rounded to a microsecond."""
     return None if seconds is None else round(seconds * 1e3, 3)
 
 
 def percent(part: int, whole: int) -> float | None:
+    """0 to 100; None of nothing."""
     return round(100 * part / whole, 2) if whole else None
 
 
@@ -50,6 +53,7 @@ def _rate(number: int, tallies: Sequence[Tally], lasts: Iterable[float]) -> floa
 
 
 def connections(tallies: Sequence[Tally]) -> results.Connections:
+    """How many were tried, opened, and closed by the relay."""
     tried, opened = sum(t.tried for t in tallies), sum(t.opened for t in tallies)
     return results.Connections(
         tried=tried,
@@ -63,6 +67,7 @@ def connections(tallies: Sequence[Tally]) -> results.Connections:
 
 
 def events(plan: Plan, tallies: Sequence[Tally]) -> results.Events:
+    """How many were sent, and what became of them."""
     sent, accepted = sum(t.sent for t in tallies), sum(t.accepted for t in tallies)
     return results.Events(
         sent=sent,
@@ -78,6 +83,7 @@ def events(plan: Plan, tallies: Sequence[Tally]) -> results.Events:
 
 
 def queries(tallies: Sequence[Tally]) -> results.Queries:
+    """How many were asked, and what became of them, by shape as well."""
     asked, answered = sum(t.asked for t in tallies), sum(t.answered for t in tallies)
     unanswered = sum(t.unfinished for t in tallies)
     shapes = _shapes(tallies)
@@ -113,6 +119,7 @@ def _shapes(tallies: Sequence[Tally]) -> list[results.ShapeFigures]:
 
 
 def deliveries(plan: Plan, tallies: Sequence[Tally]) -> results.Deliveries:
+    """What subscribers got of what they should have received."""
     delivered, lost = sum(t.delivered for t in tallies), sum(t.lost for t in tallies)
     times = latency(t.delivery.total for t in tallies)
     complete = plan.scenario is Scenario.IDLE and delivered and not lost
@@ -132,6 +139,7 @@ def deliveries(plan: Plan, tallies: Sequence[Tally]) -> results.Deliveries:
 
 
 def other(tallies: Sequence[Tally]) -> results.Other:
+    """Messages that no scenario asks for."""
     return results.Other(
         notices=reasons(t.notices for t in tallies),
         auth_challenges=sum(t.challenges for t in tallies),
@@ -143,6 +151,7 @@ def other(tallies: Sequence[Tally]) -> results.Other:
 
 
 def generator(tallies: Sequence[Tally], missing: int) -> results.Generator:
+    """What the load test itself used and was late."""
     shares = [round(cpu_percent(tally), 1) for tally in tallies]
     return results.Generator(
         cpu_percent_by_process=shares,

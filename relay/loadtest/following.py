@@ -56,6 +56,7 @@ class Follower:
         return link.seen is not None and _LIVE_ID in data[8:20]
 
     def on_event(self, link: Link, data: bytes) -> None:
+        """Count an event of a live subscription; every `Plan.timed_delivery`th is timed."""
         tally = self._tally
         at = data.find(self._mark)
         if at < 0:

@@ -103,15 +103,18 @@ class Load:
 
     @property
     def elapsed(self) -> float:
+        """Seconds since the start."""
         return perf_counter() - self.tally.started
 
     def note_moment(self) -> None:
+        """Add the counts so far to the course of the run."""
         tally = self.tally
         cpu = process_time() - self._cpu
         tally.moments.append(Moment(self.elapsed, tally.accepted, tally.answered, tally.delivered, cpu))
 
     @property
     def has_links(self) -> bool:
+        """Whether a connection is open."""
         return any(link.open for link in self.links)
 
     async def publish_all(self, seconds: float) -> None:

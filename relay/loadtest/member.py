@@ -33,6 +33,7 @@ class Member:
 
     @property
     def settled(self) -> bool:
+        """Whether nothing more is to come from it."""
         return self.gone or self.tally is not None
 
     def take(self) -> None:
@@ -53,12 +54,14 @@ class Member:
                 self.tally = tally
 
     def tell(self, order: str) -> None:
+        """Give it an order, `go` or `stop`."""
         try:
             self.pipe.send(order)
         except OSError:
             self.gone = True
 
     def end(self) -> None:
+        """Wait for its end, two seconds at most, then kill it."""
         self.process.join(0.0 if self.gone else 2.0)
         if self.process.is_alive():
             self.process.kill()

@@ -29,10 +29,6 @@ class Publisher:
         """The events to send; the first one has the number `first` in the run."""
         self._pool = pool
 
-    @property
-    def is_empty(self) -> bool:
-        return self._next >= len(self._pool)
-
     def send(self, link: Link) -> bool:
         """Send the next event; False when there is none left or the connection is closed."""
         if not link.open or self._next >= len(self._pool):

@@ -38,18 +38,8 @@ def make_report(plan: Plan, outcome: Outcome, limits: Mapping[str, float]) -> re
 
 def _run(plan: Plan, outcome: Outcome) -> results.Run:
     seconds = max((tally.moments[-1].second for tally in outcome.tallies if tally.moments), default=0.0)
-    names = ("url", "connections", "subscribers", "events", "duration", "event_rate", "query_rate", "window")
-    return results.Run(
-        scenario=plan.scenario.value,
-        started_at=plan.now,
-        seconds=round(seconds, 3),
-        processes=plan.processes,
-        authors=plan.authors,
-        seed=plan.seed,
-        existing=plan.existing,
-        interrupted=outcome.interrupted,
-        **{name: getattr(plan, name) for name in names},
-    )
+    planned = {name: getattr(plan, name) for name in results.Run.__struct_fields__ if hasattr(plan, name)}
+    return results.Run(**planned, started_at=plan.now, seconds=round(seconds, 3), interrupted=outcome.interrupted)
 
 
 def _distribution(tallies: list[Tally]) -> results.Distribution:

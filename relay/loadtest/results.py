@@ -10,6 +10,8 @@ FORMAT, VERSION = "relay-loadtest", 1
 
 
 class Latency(msgspec.Struct, frozen=True):
+    """How long something took: percentiles of `count` times."""
+
     count: int
     p50_ms: float | None = None
     p95_ms: float | None = None
@@ -26,6 +28,8 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Connections(msgspec.Struct, frozen=True):
+    """`docs/loadtest.md`, figures.connections."""
+
     tried: int
     opened: int
     failed: int
@@ -36,6 +40,8 @@ class Connections(msgspec.Struct, frozen=True):
 
 
 class Events(msgspec.Struct, frozen=True):
+    """`docs/loadtest.md`, figures.events."""
+
     sent: int
     accepted: int
     refused: int
@@ -48,6 +54,8 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class ShapeFigures(msgspec.Struct, frozen=True):
+    """The queries of one filter shape."""
+
     shape: str
     answered: int
     per_second: float
@@ -56,6 +64,8 @@ class ShapeFigures(msgspec.Struct, frozen=True):
 
 
 class Queries(msgspec.Struct, frozen=True):
+    """`docs/loadtest.md`, figures.queries."""
+
     asked: int
     answered: int
     rejected: int
@@ -69,6 +79,8 @@ class Queries(msgspec.Struct, frozen=True):
 
 
 class Deliveries(msgspec.Struct, frozen=True):
+    """`docs/loadtest.md`, figures.deliveries."""
+
     subscribers: int
     delivered: int
     lost: int
@@ -80,6 +92,8 @@ class Deliveries(msgspec.Struct, frozen=True):
 
 
 class Other(msgspec.Struct, frozen=True):
+    """`docs/loadtest.md`, figures.other."""
+
     notices: list[Reason]
     auth_challenges: int
     garbage: int
@@ -128,6 +142,8 @@ class Distribution(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
+    """The plan as it was carried out."""
+
     url: str
     scenario: str
     started_at: int
@@ -158,6 +174,8 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
+    """All of it."""
+
     run: Run
     figures: Figures
     checks: list[Check]

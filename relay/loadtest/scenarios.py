@@ -53,13 +53,8 @@ def _choose(load: Load) -> Link | None:
     return next((link for link in load.links if link.open and not link.blocked), None)
 
 
-async def ingest(load: Load) -> None:
-    """Events as fast as they are acknowledged."""
-    await load.publish_all(load.plan.duration)
-
-
-async def fanout(load: Load) -> None:
-    """One publisher at full speed; every subscriber matches every event."""
+async def publish(load: Load) -> None:
+    """Events as fast as they are acknowledged; in fanout every subscriber matches every event."""
     await load.publish_all(load.plan.duration)
 
 
@@ -133,8 +128,8 @@ def _event_of(message: bytes) -> object:
 
 SCENARIOS: dict[Scenario, Callable[[Load], Awaitable[None]]] = {
     Scenario.MIXED: mixed,
-    Scenario.INGEST: ingest,
+    Scenario.INGEST: publish,
     Scenario.QUERY: query,
-    Scenario.FANOUT: fanout,
+    Scenario.FANOUT: publish,
     Scenario.IDLE: idle,
 }

@@ -28,6 +28,7 @@ class Known:
 
     @classmethod
     def of_pool(cls, events: Iterable[SignedEvent]) -> "Known":
+        """Of the events that this run has published."""
         known = cls()
         for event in events:
             known._add(event.id, event.author, event.created_at)

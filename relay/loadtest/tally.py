@@ -22,6 +22,7 @@ class Reasons:
     texts: dict[str, str] = field(default_factory=dict)
 
     def add(self, reason: str, text: str = "", number: int = 1) -> None:
+        """Count a reason; both texts are cut."""
         reason = reason[:MAX_TEXT]
         if reason not in self.counts and len(self.counts) >= MAX_REASONS:
             reason = "other"
@@ -35,6 +36,7 @@ class Reasons:
         self.add(found[1] if found else "no prefix", text)
 
     def merge(self, other: "Reasons") -> None:
+        """Add what another one has counted."""
         for reason, number in other.counts.items():
             self.add(reason, other.texts.get(reason, ""), number)
 
@@ -126,7 +128,6 @@ class Tally:
     last_ok: float = 0.0
     last_eose: float = 0.0
     last_delivery: float = 0.0
-    first_sent: float = 0.0
     moments: list[Moment] = field(default_factory=list)
     problem: str = ""
 

@@ -26,6 +26,7 @@ class Progress:
         self._open = False
 
     def show(self, status: Status) -> None:
+        """Show the status, unless it was shown a moment ago."""
         now = monotonic()
         line = describe(status, self._duration)
         every = LINE_SECONDS if self._is_terminal else PLAIN_SECONDS
@@ -40,6 +41,7 @@ class Progress:
         self._stream.flush()
 
     def end(self) -> None:
+        """Clear the line of the progress."""
         if self._open:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

@@ -30,6 +30,7 @@ def printable(text: str) -> str:
 
 
 def title(run: results.Run) -> str:
+    """The heading of a report."""
     return f"Load test of {printable(run.url)}: {run.scenario}" + (", stopped early" if run.interrupted else "")
 
 

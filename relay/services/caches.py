@@ -14,7 +14,6 @@ from relay.caching.clearing import NAMES, clear_everywhere
 from relay.caching.registry import Layer
 from relay.caching.shared import Away, Shared
 from relay.conf import config
-from relay.protocol.errors import Failed
 from relay.services.warming import Tell, Warmed, Warming
 from relay.storage.primary import Heartbeat, Primary
 from relay.storage.reads import Reads
@@ -73,6 +72,7 @@ async def _warm(tell: Tell, done: Warmed) -> Warmed:
         reads = Reads.of_primary(1, config().query_seconds)
         reads.open()
         try:
+            await reads.until_connected(CONNECT_SECONDS)
             await Warming(shared, reads, store.name, config().limits, done).run(tell)
         finally:
             await reads.close()
@@ -80,18 +80,12 @@ async def _warm(tell: Tell, done: Warmed) -> Warmed:
 
 
 async def _heartbeat() -> Heartbeat:
-    """The place in the order, as soon as the database answers. Raises Failed when it does not in time."""
+    """The place in the order. Raises Failed when the database does not answer in time."""
     primary = Primary(config().query_seconds)
     primary.open()
-    deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     try:
-        while True:
-            try:
-                return await primary.heartbeat()
-            except Failed:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(0.05)
+        await primary.until_connected(CONNECT_SECONDS)
+        return await primary.heartbeat()
     finally:
         await primary.close()
 

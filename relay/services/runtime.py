@@ -154,15 +154,8 @@ class Relay:
         self.ready = True
 
     async def _begin(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                now = await self.primary.heartbeat()
-                break
-            except Failed:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.02)
+        await self.primary.until_connected(START_SECONDS)
+        now = await self.primary.heartbeat()
         self.intake.restart(await self._ring_to(now.position))
         self.follower.start(now)
         self.barrier.begin_epoch()

@@ -68,6 +68,10 @@ class Primary:
         """Begin to connect; needs a running loop."""
         self._server.open()
 
+    async def until_connected(self, seconds: float) -> None:
+        """Return once the primary can be asked. Raises Failed after `seconds`."""
+        await self._server.until_connected(seconds)
+
     async def close(self) -> None:
         """Give the connections up."""
         await self._server.close()

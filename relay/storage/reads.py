@@ -63,6 +63,10 @@ class Reads:
         for server in self._servers:
             await server.close()
 
+    async def until_connected(self, seconds: float) -> None:
+        """Return once the first server can be asked. Raises Failed after `seconds`."""
+        await self._servers[0].until_connected(seconds)
+
     @property
     def seconds(self) -> float:
         """The time budget of a question to one server."""

@@ -47,6 +47,7 @@ class Server:
         self._count = connections
         self._tasks = tasks
         self._channels: list[Channel] = []
+        self._connected = asyncio.Event()
         self._keepers: list[Task] = []
         self._queue: deque[tuple[bytes, Sequence[Parameter], Rows]] = deque()
 
@@ -60,6 +61,14 @@ class Server:
         """Give all connections up; statements that wait fail."""
         await cancel(self._keepers)
         self._refuse_waiting("the relay is stopping")
+
+    async def until_connected(self, seconds: float) -> None:
+        """Return once there is a connection. Raises Failed after `seconds` without one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._connected.wait()
+        except TimeoutError:
+            raise Failed("the database does not answer") from None
 
     @property
     def connected(self) -> int:
@@ -156,6 +165,7 @@ class Server:
             pause = FIRST_PAUSE_SECONDS
             channel.on_answer = partial(self._drain, channel)
             self._channels.append(channel)
+            self._connected.set()
             try:
                 reason = await asyncio.shield(channel.closed)
                 log.warning("a connection to %s ended: %s", self.name, reason)
@@ -163,6 +173,7 @@ class Server:
                 self._channels.remove(channel)
                 channel.close("the relay is stopping")
                 if not self._channels:
+                    self._connected.clear()
                     self._refuse_waiting("the database is gone")
 
     def _refuse_waiting(self, why: str) -> None:

@@ -1,7 +1,7 @@
 """One WebSocket connection: writes, keepalive, and every way in which it ends.
 
 Rules: all bytes go through one transport in the order of the calls; the write buffer is bounded; whatever the peer
-does, a connection that was told to close is closed after `close_seconds`.
+does, a closing connection is closed after `close_seconds`.
 """
 
 import asyncio

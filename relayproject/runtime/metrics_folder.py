@@ -10,7 +10,8 @@ from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 KINDS = ("counter", "histogram", "gauge_max")
-FILE_BYTES = 1 << 16
+FILE_BYTES = 1 << 20
+"""Each view of Django takes 4 KB of histograms; beyond a megabyte a file grows, and nothing is reserved."""
 
 
 def make(data_folder: Path) -> Path:

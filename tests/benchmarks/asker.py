@@ -77,12 +77,12 @@ async def ask(
             turn += 1
             frame = next(frames, None) if rng.random() < write_share else None
             if frame is not None:
-                await _done(link.accepted(_id_of(frame), frame))
+                await done(link.accepted(id_of(frame), frame))
                 asked.published += 1
                 continue
             shape, filters = make()
             start = perf_counter()
-            await _done(link.answered(f"{number}-{turn}", *filters))
+            await done(link.answered(f"{number}-{turn}", *filters))
             asked.latencies.setdefault(shape, []).append(perf_counter() - start)
 
     made = await connect(url, connections)
@@ -98,12 +98,12 @@ async def ask(
 
 async def publish(url: str, frames: Sequence[bytes], *, connections: int, window: int) -> float:
     """Publish all, `window` under way on each connection; events a second."""
-    waiting = [(_id_of(frame), frame) for frame in frames]
+    waiting = [(id_of(frame), frame) for frame in frames]
     waiting.reverse()
 
     async def run(link: Link) -> None:
         while waiting:
-            await _done(link.accepted(*waiting.pop()))
+            await done(link.accepted(*waiting.pop()))
 
     made = await connect(url, connections)
     begin = perf_counter()
@@ -115,11 +115,11 @@ async def publish(url: str, frames: Sequence[bytes], *, connections: int, window
             link.close()
 
 
-def _id_of(frame: bytes) -> str:
+def id_of(frame: bytes) -> str:
     return str(orjson.loads(frame)[1]["id"])
 
 
-async def _done(answer: Awaitable[bool]) -> None:
+async def done(answer: Awaitable[bool]) -> None:
     """Wait for an OK true or an EOSE; RuntimeError for a refusal."""
     async with asyncio.timeout(LIMIT_SECONDS):
         if not await answer:

@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import django
+import django.apps
+import django.db
+
 from tests.benchmarks.crowd import Crowd, Maker
 
 BATCH = 1_000
@@ -24,13 +28,14 @@ def servers(folder: Path) -> Iterator[None]:
     try:
         os.environ.update(services.addresses, RELAY_DATA_DIR=str(folder), SECRET_KEY="for benchmarks alone" * 4)
         os.environ["DJANGO_SETTINGS_MODULE"] = "relayproject.settings"
-        import django
         from django.core.management import call_command
 
         django.setup()
         call_command("migrate", verbosity=0)
         yield
     finally:
+        if django.apps.apps.ready:
+            django.db.connections.close_all()  # the next servers may have the same address
         services.stop()
         data.release()
 

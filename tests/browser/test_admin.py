@@ -79,7 +79,7 @@ async def published(relay: RelayProcess) -> dict[str, Any]:
 
 async def drawn(chart: Locator) -> None:
     """Wait until a chart is drawn."""
-    await expect(chart).to_have_attribute("aria-label", re.compile("now|nothing known"))
+    await expect(chart).to_have_attribute("aria-label", re.compile("now|no data"))
 
 
 async def test_the_first_sign_in_leads_to_the_dashboard(operator: Tab) -> None:

@@ -53,7 +53,6 @@ def test_no_modules_import_each_other_when_they_run() -> None:
     assert cycles(graph) == []
 
 
-@pytest.mark.xfail(strict=True, reason="relay.services.measure names the type Relay of relay.services.runtime")
 def test_no_modules_import_each_other_for_their_types() -> None:
     assert cycles(imports(*PACKAGES, type_checking=True)) == []
 

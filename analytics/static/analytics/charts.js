@@ -1,4 +1,4 @@
-// The charts of the history: what the server has as series, drawn by Chart.js, which django-unfold brings along.
+// Charts of the history, drawn by Chart.js (part of django-unfold) from series of the server.
 
 const COLOURS = ["--color-primary-500", "--chart-2", "--chart-3", "--chart-4"];
 const OWN = { "--chart-2": "#d97706", "--chart-3": "#3b82f6", "--chart-4": "#a855f7" };
@@ -35,7 +35,7 @@ function datasets(lines) {
   return lines.map(({ label, values }, place) => ({ label, data: values, borderColor: colour(COLOURS[place]), backgroundColor: colour(COLOURS[place]) }));
 }
 
-/** A lone point has no line: then points are drawn. */
+/** A single point has no line: draw the point. */
 function pointRadius(values) {
   return values.filter((value) => value !== null).length < 3 ? 2.5 : 0;
 }
@@ -43,7 +43,7 @@ function pointRadius(values) {
 function described(canvas, lines) {
   const parts = lines.map(({ label, values }) => {
     const known = values.filter((value) => value !== null);
-    return known.length ? `${label}: now ${number.format(known.at(-1))}, highest ${number.format(Math.max(...known))}` : `${label}: nothing known`;
+    return known.length ? `${label}: now ${number.format(known.at(-1))}, highest ${number.format(Math.max(...known))}` : `${label}: no data`;
   });
   canvas.setAttribute("aria-label", `${canvas.closest("figure").querySelector("figcaption").textContent.trim()}. ${parts.join("; ")}`);
 }
@@ -55,7 +55,7 @@ function draw(canvas, labels, lines) {
   described(canvas, lines);
 }
 
-/** Fetch the series of a period and draw every canvas that names one of its charts. Throws when there is no answer. */
+/** Fetch the series of a period and draw its charts. Throws without a response. */
 export async function drawHistory(url, period) {
   const answer = await fetch(`${url}?period=${period}`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!answer.ok) throw new Error(`${answer.status}`);

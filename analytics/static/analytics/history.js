@@ -1,4 +1,4 @@
-// Charts of the history, with a choice of the period: drawn at once, each minute, and when light turns to dark.
+// Charts of the history: drawn at load, each minute, and when the period or the theme changes.
 
 import { drawHistory } from "./charts.js";
 
@@ -11,7 +11,7 @@ async function drawCharts() {
   try {
     document.getElementById("dash-charts-empty").hidden = await drawHistory(page.dataset.history, period);
   } catch {
-    // without an answer the charts stay as they are
+    // without a response the charts stay unchanged
   }
 }
 

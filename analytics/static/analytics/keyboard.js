@@ -1,5 +1,5 @@
-// What django-unfold makes clickable and no keyboard reaches becomes a button for it.
-// Rule: nothing that is a link, a button or a field already is touched.
+// Makes django-unfold's clickable elements usable by keyboard.
+// Rule: links, buttons and fields are not changed.
 
 const CLICKABLE = "[x-on\\:click]:not(a[href], button, input, select, textarea, summary, [tabindex])";
 
@@ -12,7 +12,7 @@ function reachable(element) {
 
 document.addEventListener("DOMContentLoaded", () => {
   for (const element of document.querySelectorAll(CLICKABLE)) {
-    // A layer that closes something when it is clicked has content of its own: no button.
+    // An overlay that closes on a click has content of its own: not a button.
     if (!element.querySelector("a, button, input")) reachable(element);
   }
 });

@@ -36,6 +36,8 @@ NUMBERS: dict[str, tuple[type, str]] = {
 
 
 class Command(BaseCommand):
+    """The command; its help is in `help`."""
+
     help = "Measures a Nostr relay under load, over its WebSocket. Loopback only, unless --allow-remote."
     requires_system_checks = []  # noqa: RUF012 (Django's own way): it concerns another relay, perhaps
 

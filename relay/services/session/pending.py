@@ -57,12 +57,13 @@ class Pending:
             del self._waiting[then]
             then()
 
-    def when_answered(self, then: Then) -> None:
-        """Call `then`, perhaps at once, when all events that have come so far are answered. It must not raise."""
+    def when_answered(self, then: Then) -> bool:
+        """Call `then`, which must not raise, when all events so far are answered; True if that was at once."""
         if self._all_before == self.next:
             then()
-        else:
-            self._waiting[then] = self.next
+            return True
+        self._waiting[then] = self.next
+        return False
 
     def forget(self, then: Then) -> None:
         """Call `then` no more; no error when it does not wait."""

@@ -68,11 +68,8 @@ class Query:
         counters.queries += 1
         session = self._session
         session.services.hub.open(self._subscription)
-        if len(session.pending):
+        if not session.pending.when_answered(self._begin):
             self._timer = asyncio.get_running_loop().call_later(self._seconds_left(), self._late)
-            session.pending.when_answered(self._begin)
-        else:
-            self._begin()
 
     def stop(self) -> None:
         """The subscription was closed or replaced: send nothing more for it."""
@@ -205,7 +202,10 @@ class Query:
                 return True
             if outbox.backlog_bytes > PIECE_BYTES:
                 return False
-            piece = self._piece()
+            piece, self._texts = self._texts, ()
+            if sum(map(len, piece)) > PIECE_BYTES:
+                end = _piece_end(piece)
+                piece, self._texts = piece[:end], piece[end:]
             counters.stored_sent += len(piece)
             frames = [head + text + b"]" for text in piece]
             if not self._texts:
@@ -222,18 +222,6 @@ class Query:
         query_answered("req", self._source, time.perf_counter() - self._since)
         return True
 
-    def _piece(self) -> Sequence[bytes]:
-        """Take the next texts."""
-        texts, size = self._texts, 0
-        self._texts = ()
-        if sum(map(len, texts)) > PIECE_BYTES:
-            for count, text in enumerate(texts, 1):
-                size += len(text)
-                if size >= PIECE_BYTES:
-                    self._texts = texts[count:]
-                    return texts[:count]
-        return texts
-
     def _fail(self, error: Exception) -> None:
         """End the subscription with CLOSED."""
         if isinstance(error, TimeoutError):
@@ -249,3 +237,13 @@ class Query:
         if session.subscriptions.holds(self._subscription_id, self):
             session.close_subscription(self._subscription_id)
             session.outbox.put(closed(self._subscription_id, error.text))
+
+
+def _piece_end(texts: Sequence[bytes]) -> int:
+    """How many of `texts` are PIECE_BYTES, the last of them being the one that reaches it."""
+    size = 0
+    for count, text in enumerate(texts, 1):
+        size += len(text)
+        if size >= PIECE_BYTES:
+            return count
+    return len(texts)

@@ -1,4 +1,4 @@
-// Live figures: asked for every two seconds while somebody looks.
+// Live figures, polled every two seconds while the page is visible.
 
 const PERIOD_MS = 2000;
 const TIMEOUT_MS = 5000;
@@ -7,7 +7,7 @@ const SPARK_POINTS = 40;
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
-/** 12,345 as it is, larger numbers shortened. */
+/** 12,345; larger numbers are shortened. */
 function count(value) {
   return value < 100_000 ? whole.format(value) : short.format(value);
 }
@@ -70,7 +70,7 @@ async function refresh(url) {
   }
 }
 
-/** Keep the figures fresh, one request at a time, none while the page is hidden. */
+/** Poll, one request at a time, none while the page is hidden. */
 export async function watchFigures(url) {
   for (;;) {
     if (document.hidden) {

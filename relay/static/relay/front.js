@@ -1,17 +1,17 @@
-// The relay's page: addresses, copy buttons, live figures, live events.
-// Rule: what came from the network is text. It is written with textContent, never as markup.
+// The front page: addresses, copy buttons, live figures, live events.
+// Rule: data from the network is written with textContent, never as markup.
 
 import { watchFigures } from "./figures.js";
 import { followEvents } from "./live.js";
 
 const LOCAL = new Set(["0.0.0.0", "127.0.0.1", "localhost", "[::]", "[::1]"]);
 
-/** The relay behind this very page, whatever name it was opened by. */
+/** The relay's address by the host name of this page. */
 function hereUrl() {
   return `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/`;
 }
 
-/** The published address, unless it names a machine of the visitor's own by mistake. */
+/** The published address, unless it is a loopback address and this page's is not. */
 function shownUrl(published) {
   const isElsewhere = !LOCAL.has(location.hostname);
   return isElsewhere && LOCAL.has(new URL(published).hostname) ? hereUrl().slice(0, -1) : published;
@@ -22,7 +22,7 @@ function showAddress(url) {
   for (const place of document.querySelectorAll("[data-http-address]")) place.textContent = url.replace(/^ws/, "http");
 }
 
-/** Copy text; the old command serves pages that are not on HTTPS. */
+/** Copy text; execCommand for pages without HTTPS. */
 async function copy(element) {
   if (navigator.clipboard) return navigator.clipboard.writeText(element.textContent);
   const range = document.createRange();

@@ -1,5 +1,5 @@
 // Live events: an ordinary Nostr client of this relay. REQ for notes, newest on top, at most fifty kept.
-// Rule: an event is hostile text. It is checked, cut, and written with textContent.
+// Rule: events are untrusted: validated, truncated, and written with textContent.
 
 const SUBSCRIPTION = "front";
 const ASKED = 20;
@@ -14,7 +14,7 @@ const empty = document.getElementById("empty");
 const badge = document.getElementById("live-state");
 const pause = document.getElementById("pause");
 
-/** The event, if it is one that can be shown. */
+/** The event, if it is valid and can be shown. */
 function note(message) {
   const [verb, , event] = message;
   if (verb !== "EVENT" || typeof event !== "object" || event === null) return null;
@@ -38,7 +38,7 @@ function made(tag, className, text = "") {
   return element;
 }
 
-/** Long texts are cut by code points, so that no surrogate is left alone. */
+/** Truncate by code points, so that no surrogate pair is split. */
 function cut(text) {
   return text.length > SHOWN_CHARACTERS ? `${[...text.slice(0, 2 * SHOWN_CHARACTERS)].slice(0, SHOWN_CHARACTERS).join("")}…` : text;
 }
@@ -66,7 +66,7 @@ function drawn(event, isFresh) {
   return item;
 }
 
-/** What arrived since the last drawing; a flood costs one drawing in DRAW_MS and keeps only the newest. */
+/** Events since the last rendering: at most one rendering in DRAW_MS, of the newest only. */
 let arrived = [];
 let drawing = 0;
 let isStored = true;
@@ -90,7 +90,7 @@ function draw() {
   empty.hidden = list.children.length > 0;
 }
 
-/** Stored events come newest first: turned round they are drawn like live ones. */
+/** Stored events come newest first: reversed, they are rendered like live ones. */
 function drawStored() {
   arrived.reverse();
   draw();
@@ -154,7 +154,7 @@ function close(text) {
   say("waiting", text);
 }
 
-/** Follow the relay at `url`: again after an interruption, ever more slowly, and not while nobody looks. */
+/** Follow the relay at `url`: reconnects with backoff, pauses while the page is hidden. */
 export function followEvents(url) {
   pause.hidden = false;
   pause.addEventListener("click", () => {

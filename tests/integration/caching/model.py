@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from django.db import connection
 
 from relay.conf import config
+from relay.protocol.audience import Audience
 from relay.protocol.limits import Limits
 from relay.services.runtime import Relay
 from relay.storage import retention
@@ -50,8 +51,8 @@ def stored(events: Iterable[Json]) -> list[Json]:
     return list(kept.values())
 
 
-def expected(events: Iterable[Json], filters: Sequence[Json], now: int) -> list[str]:
-    return [event["id"] for event in naive_query(stored(events), filters, now, MAX_LIMIT, DEFAULT_LIMIT)]
+def expected(events: Iterable[Json], filters: Sequence[Json], now: int, keys: Collection[str] = ()) -> list[str]:
+    return [event["id"] for event in naive_query(stored(events), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)]
 
 
 async def publish(relay: Relay, events: Sequence[Json]) -> None:
@@ -67,9 +68,10 @@ async def publish(relay: Relay, events: Sequence[Json]) -> None:
         client.leave()
 
 
-async def ask(relay: Relay, filters: Sequence[Json]) -> tuple[list[str], set[int]]:
-    """The ids that come before EOSE, and the seconds between asking and answer."""
+async def ask(relay: Relay, filters: Sequence[Json], keys: Collection[str] = ()) -> tuple[list[str], set[int]]:
+    """The ids that come before EOSE to a client that has proved `keys`, and the seconds between asking and answer."""
     client, name = Client(relay), f"r{next(_requests)}"
+    client.session.reader.audience = Audience.of(keys)
     begin = int(time.time())
     try:
         client.say("REQ", name, *filters)
@@ -93,33 +95,44 @@ class Model:
         await publish(self.relays[place], events)
         self.taken += events
 
-    async def check(self, filters: Sequence[Json], places: Iterable[int] = (0, 1)) -> None:
-        """Both relays must answer as the oracle does."""
-        await asyncio.gather(*[self._check(place, filters, []) for place in places])
+    async def check(self, filters: Sequence[Json], keys: Collection[str] = ()) -> None:
+        """Both relays must answer a client that has proved `keys` as the oracle does."""
+        await asyncio.gather(*[self._check(place, filters, [], keys) for place in (0, 1)])
 
-    async def race(self, place: int, events: Sequence[Json], filters: Sequence[Json]) -> None:
+    async def race(
+        self, place: int, events: Sequence[Json], filters: Sequence[Json], keys: Collection[str] = ()
+    ) -> None:
         """Ask while events are on their way: each answer must be right for some of them."""
         self.trace.append(f"race on {place}: {' '.join(_name(event) for event in events)}")
         publishing = asyncio.ensure_future(publish(self.relays[place], events))
         await asyncio.sleep(0)
-        await asyncio.gather(*[self._check(place, filters, events) for place in (0, 1)])
+        await asyncio.gather(*[self._check(place, filters, events, keys) for place in (0, 1)])
         await publishing
         self.taken += events
 
-    async def _check(self, place: int, filters: Sequence[Json], on_their_way: Sequence[Json]) -> None:
-        found, seconds = await ask(self.relays[place], filters)
+    async def _check(
+        self, place: int, filters: Sequence[Json], on_their_way: Sequence[Json], keys: Collection[str]
+    ) -> None:
+        found, seconds = await ask(self.relays[place], filters, keys)
         possible = [
-            expected([*self.taken, *some], filters, now)
+            expected([*self.taken, *some], filters, now, keys)
             for count in range(len(on_their_way) + 1)
             for some in itertools.combinations(on_their_way, count)
             for now in seconds
         ]
-        assert found in possible, self._complaint(place, filters, found, possible[0])
+        assert found in possible, self._complaint(place, filters, found, possible[0], keys)
 
-    def _complaint(self, place: int, filters: Sequence[Json], found: list[str], right: list[str]) -> str:
+    def _complaint(
+        self, place: int, filters: Sequence[Json], found: list[str], right: list[str], keys: Collection[str]
+    ) -> str:
         names = [event_id[:6] for event_id in found]
         return "\n".join(
-            [*self.trace[-30:], f"asked {place}: {filters}", f"got {names}", f"not {[i[:6] for i in right]}"]
+            [
+                *self.trace[-30:],
+                f"asked {place} with {keys}: {filters}",
+                f"got {names}",
+                f"not {[i[:6] for i in right]}",
+            ]
         )
 
     async def sweep(self) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from relay.caching.clearing import orders_key
+from relay.caching.page import Page
+from relay.caching.page_cache import event_filter
 from relay.caching.registry import registry
 from relay.conf import config
 from relay.protocol.filters import Filter
@@ -74,7 +77,9 @@ async def fill(relay: Relay) -> dict[str, Any]:
     note = sign_event(secret(7), content="in all layers", created_at=NOW)
     await publish(relay, note, sign_event(secret(7), kind=0, content="{}", created_at=NOW))
     await relay.profiles.newest([pubkey_of(secret(7))])
-    await ask(relay, {"ids": [note["id"]]})
+    event = relay.intake.ring.event(note["id"])
+    assert event is not None
+    relay.answers.copies.events.share([Page(event_filter(event.id), relay.hub.position, [event.json], True)])  # type: ignore[union-attr]
     await come(lambda: keys("relay:2:{*:[ep]*"))
     return note
 
@@ -140,7 +145,9 @@ async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
 
 async def test_a_process_that_begins_has_nothing_of_what_was_ordered_before(start_relay: StartRelay) -> None:  # noqa: F811
     await shared_cache("FLUSHDB")
-    await shared_cache("HSET", orders_key((await asyncio.to_thread(current_store)).name), "*", f"{time.time() - 60:.3f} before")
+    await shared_cache(
+        "HSET", orders_key((await asyncio.to_thread(current_store)).name), "*", f"{time.time() - 60:.3f} before"
+    )
     relay = await start_relay(cache_layers="l1+l2")
     clearing = relay.clearing
     assert clearing is not None
@@ -184,7 +191,7 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
     assert warmed.profiles == 2
     assert [step for step, _, _ in told] == list(range(told[-1][1] + 1))
     assert await ask(fresh, thread) == [event["id"] for event in replies]
-    assert answers.copies.pages.shared_results.hits == 1
+    assert answers.copies.results.l2.hits == 1
     await fresh.profiles.newest([pubkey_of(secret(8)), pubkey_of(secret(9))])
     assert answers.copies.profiles.l2.hits == 2
     everything = Filter(None, None, frozenset([0]), None, None, 500, True, ())

@@ -34,8 +34,8 @@ async def test_between_two_versions_memory_says_nothing(
 
     async def one_change(position: int) -> Batch | None:
         said.append((here.hub.position, here.answers.known(asked)))
-        page: Batch | None = await changes_after(position, limit=1)
-        return page
+        batch: Batch | None = await changes_after(position, limit=1)
+        return batch
 
     begin: int = here.hub.position
     client: Any = Client(there)

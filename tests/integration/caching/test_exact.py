@@ -34,7 +34,7 @@ Json = dict[str, Any]
 FIRST = int(os.environ.get("TEST_CACHE_FIRST", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("TEST_CACHE_EXAMPLES", "1")))
 STEPS = 60
-KINDS = [0, 1, 1, 1, 4, 7, 10_002, 30_023]
+KINDS = [0, 1, 1, 1, 4, 1_059, 7, 10_002, 30_023]
 THREADS = ["a" * 64, "b" * 64]
 
 SMALL = {"window_bytes": 40_000, "ring_bytes": 40_000}  # some twenty events, some thirty changes
@@ -55,6 +55,10 @@ FAVOURITES: list[list[Json]] = [
     [{"#e": THREADS[:1], "kinds": [1], "limit": 2}],
     [{}],
     [{"limit": 0}, {"kinds": [7]}],
+    [{"authors": strategies.PUBKEYS[:1], "kinds": [0]}],
+    [{"kinds": [4, 1_059]}],
+    [{"kinds": [1_059], "#p": strategies.PUBKEYS[:1]}],
+    [{"#p": strategies.PUBKEYS[:2], "limit": 4}],
     [{"kinds": [1], "limit": 2}, {"authors": strategies.PUBKEYS[1:2]}],
 ]
 
@@ -109,6 +113,8 @@ class Chance(random.Random):
             return self.choice(self.known)
         kind = self.choice(KINDS)
         tags = [["e", self.choice(THREADS)]] if self.random() < 0.4 else []
+        if self.random() < 0.4:
+            tags.append(["p", self.choice(strategies.PUBKEYS)])
         if kind == 30_023:
             tags.append(["d", self.choice(["", "x"])])
         if kind == 1 and self.random() < 0.3:
@@ -123,6 +129,10 @@ class Chance(random.Random):
     def events(self, most: int) -> list[Json]:
         unique = {event["id"]: event for event in [self.event() for _ in range(self.randint(1, most))]}
         return list(unique.values())
+
+    def keys(self) -> list[str]:
+        """What a client has proved: nothing in two cases of three."""
+        return self.choice([[], [], self.sample(strategies.PUBKEYS, self.choice([1, 2]))])
 
     def filters(self) -> list[Json]:
         throw = self.random()
@@ -212,7 +222,7 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
         case "burst":
             await asyncio.gather(*[model.publish(place, chance.events(12)) for place in (0, 1)])
         case "race":
-            await model.race(chance.randrange(2), chance.events(3), chance.filters())
+            await model.race(chance.randrange(2), chance.events(3), chance.filters(), chance.keys())
         case "harm":
             model.trace.append(harm.anything())
         case "clear":
@@ -221,7 +231,7 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
             await model.sweep()
         case "wait":
             await asyncio.sleep(chance.choice([0.02, 0.3, 0.7]))
-    await asyncio.gather(*[model.check(chance.filters()) for _ in range(3)])
+    await asyncio.gather(*[model.check(chance.filters(), chance.keys()) for _ in range(3)])
 
 
 def layers_used(relays: list[Relay]) -> dict[str, int]:

@@ -274,7 +274,8 @@ async def test_no_position_is_below_one_that_was_acknowledged_while_instances_co
             # One that is not heard writes seldom, so that the other one can hold the lease.
             quiet = worker.table.name == silent
             await asyncio.sleep(chance.choice([0.5, 1.0] if quiet else [0, 0, 0.001, 0.05]))
-            highest = max(highest, await worker.write())
+            written = await worker.write()
+            highest = max(highest, written)
 
     async def read(worker: Worker) -> None:
         nonlocal held, asked

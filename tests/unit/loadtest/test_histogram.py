@@ -5,8 +5,9 @@ from math import ceil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.loadtest.histogram import MAX_MICROSECONDS, Histogram, bounds_of, bucket_of
+from relay.loadtest.histogram import Histogram
 
+MAX_MICROSECONDS = 2**36
 microseconds = st.integers(0, MAX_MICROSECONDS)
 latencies = st.lists(microseconds, min_size=1, max_size=200)
 
@@ -18,38 +19,25 @@ def histogram(values: list[int]) -> Histogram:
     return counted
 
 
-@given(microseconds)
-def test_a_value_lies_within_the_bounds_of_its_bucket(value: int) -> None:
-    low, high = bounds_of(bucket_of(value))
+def test_a_value_of_19_hours_is_in_one_of_about_a_thousand_buckets() -> None:
+    counted = histogram([int(1.01**power) for power in range(2_500) if 1.01**power < MAX_MICROSECONDS])
 
-    assert low <= value <= high
-    assert high - low <= low / 32
-
-
-@given(microseconds, microseconds)
-def test_buckets_are_in_the_order_of_the_values(one: int, other: int) -> None:
-    low, high = sorted((one, other))
-
-    assert bucket_of(low) <= bucket_of(high)
-
-
-def test_there_are_about_a_thousand_buckets() -> None:
-    assert bucket_of(MAX_MICROSECONDS) < 1_100
+    assert 500 < len(list(counted.cumulative())) < 1_000
 
 
 @given(latencies, st.sampled_from([0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 1.0]))
-def test_a_quantile_is_that_of_the_sorted_list_within_a_32nd(values: list[int], share: float) -> None:
+def test_a_quantile_is_that_of_the_sorted_list_within_a_64th(values: list[int], share: float) -> None:
     exact = sorted(values)[max(1, ceil(share * len(values))) - 1]
 
     found = histogram(values).quantile(share)
 
     assert found is not None
-    assert abs(found * 1e6 - exact) <= exact / 32 + 1
+    assert abs(found * 1e6 - exact) <= exact / 64 + 1
 
 
 @given(latencies)
 def test_the_longest_is_exact(values: list[int]) -> None:
-    assert round(histogram(values).longest * 1e6) == max(values)
+    assert int(histogram(values).longest * 1e6) == max(values)
 
 
 @given(latencies, latencies)
