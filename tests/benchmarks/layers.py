@@ -19,6 +19,7 @@ Costs = dict[str, dict[str, float]]
 
 async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
     """By shape: `l1` (and with the barrier's word), `l2`, `l3` of `each` filters."""
+    from relay.caching.page import Page
     from relay.protocol.filters import Filter, parse_filter
     from relay.protocol.limits import Limits
 
@@ -29,19 +30,16 @@ async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
             times: dict[str, list[tuple[float, float]]] = {"l1": [], "l1 and barrier": [], "l2": [], "l3": []}
             for _ in range(each):
                 flt: Filter = parse_filter(make(), Limits())
-                ids = sorted(flt.ids or ())
-                await answers.plainly(flt)  # in L1, and written to L2
-                for event_id in ids:  # asked for again: written to L2 as well
-                    answers.copies.events.find(event_id, relay.intake.ring)
+                pages, key = answers.copies.place(flt)
+                position, (part,) = await relay.reads.parts([flt])
+                pages.keep(Page(key, position, part.texts, part.complete), relay.intake.ring)
+                if answers.copies.known((flt,)) is None:  # asked for again: written to L2 as well
+                    continue  # too large to be kept
                 await answers.caught_up()
                 work: dict[str, Work] = {
                     "l1": lambda flt=flt: _now(answers.copies.known, (flt,)),  # type: ignore[misc]
                     "l1 and barrier": lambda flt=flt: _behind_the_barrier(answers, flt),  # type: ignore[misc]
-                    "l2": lambda flt=flt, ids=ids: (  # type: ignore[misc]
-                        answers.copies.events.load(ids, lambda: relay.intake.ring)
-                        if ids
-                        else answers.copies.pages.read(flt)
-                    ),
+                    "l2": lambda pages=pages, key=key: _from_l2(pages, key),  # type: ignore[misc]
                     "l3": lambda flt=flt: relay.reads.parts([flt]),  # type: ignore[misc]
                 }
                 for name, one in work.items():
@@ -66,6 +64,10 @@ async def _relay() -> tuple[Any, Any]:
 
 async def _now(find: Callable[[Any], object], filters: Any) -> None:
     assert find(filters) is not None
+
+
+async def _from_l2(pages: Any, key: Any) -> None:
+    assert await pages.load([key]) == 1
 
 
 async def _behind_the_barrier(answers: Any, flt: Any) -> None:
