@@ -16,13 +16,7 @@ Names = Mapping[Labels, str]
 BYTES: Names = {("in",): "bytes_in", ("out",): "bytes_out"}
 BUS_MESSAGES: Names = {("in",): "bus_received", ("out",): "bus_sent"}
 ABORTED: Names = {(reason,): f"aborted_{reason}" for reason in ("slow_readers", "ping_timeout", "close_deadline")}
-FLIGHTS: Names = {
-    ("process", "fetched"): "flights_fetched",
-    ("process", "joined"): "flights_joined",
-    ("instances", "led"): "across_led",
-    ("instances", "waited"): "across_waited",
-    ("instances", "alone"): "across_alone",
-}
+FLIGHTS: Names = {(outcome,): f"flights_{outcome}" for outcome in ("fetched", "joined")}
 
 
 def figure(value: Callable[[WorkerFigures], float]) -> Callable[[WorkerFigures], Values]:

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from analytics.latencies import p95, recent_queries
 from analytics.statements import statement
 from relay.conf import config
-from relay.services.figures import Board, read_figures_now
+from relay.services.figures import ClusterSnapshot, read_figures_now
 
 KEEP_DAYS: Final = 30
 BROKER_SECONDS: Final = 1.0
@@ -54,18 +54,18 @@ class Point:
 
 def note_minute(at: datetime) -> int:
     """Add a sample of the current figures to the minute of `at`; returns the number of workers."""
-    board = read_figures_now(config().cache_url)
+    snapshot = read_figures_now(config().cache_url)
     with connection.cursor() as cursor:
-        cursor.execute(statement("note_minute"), {"at": at, **sample(board), "jobs_waiting": jobs_waiting()})
-    return len(board.workers)
+        cursor.execute(statement("note_minute"), {"at": at, **sample(snapshot), "jobs_waiting": jobs_waiting()})
+    return len(snapshot.workers)
 
 
-def sample(board: Board) -> dict[str, Any]:
+def sample(snapshot: ClusterSnapshot) -> dict[str, Any]:
     """Column -> value of a minute; all None, and no hit rates, without workers."""
-    total = board.total
+    total = snapshot.total
     rates = {layer: rate.percent for layer, rate in total.layers.items() if rate.percent is not None}
     found = {
-        "workers": len(board.workers),
+        "workers": len(snapshot.workers),
         "connections": total.connections,
         "subscriptions": total.subscriptions,
         "events_per_second": total.events_per_second,
@@ -78,7 +78,7 @@ def sample(board: Board) -> dict[str, Any]:
         "cpu_percent": total.cpu_percent,
         "memory_bytes": total.memory.get("rss"),
     }
-    return (found if board.workers else dict.fromkeys(found)) | {"hit_rates": Jsonb(rates)}
+    return (found if snapshot.workers else dict.fromkeys(found)) | {"hit_rates": Jsonb(rates)}
 
 
 def jobs_waiting() -> int | None:

@@ -14,12 +14,12 @@ from analytics.admin.cache_counts import coordination, count_tables
 from analytics.admin.cache_model import Cache
 from analytics.dashboard.charts import CHARTS, PERIODS
 from analytics.dashboard.number_format import count, percent, size
-from analytics.dashboard.sources import current_board
+from analytics.dashboard.sources import current_snapshot
 from relay.admin.action_log import log_action
 from relay.admin.readonly import RecordAdmin
 from relay.caching.registry import CacheFigures, Layer
 from relay.services import caches
-from relay.services.figures import Board
+from relay.services.figures import ClusterSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,16 @@ class Line:
         return self.layer in caches.LAYERS and self.name in caches.NAMES
 
 
-def totals(board: Board) -> list[Line]:
+def totals(snapshot: ClusterSnapshot) -> list[Line]:
     """Each cache, summed over all workers, by layer and name."""
-    return [_line(cache, "") for cache in board.total.caches]
+    return [_line(cache, "") for cache in snapshot.total.caches]
 
 
-def by_worker(board: Board) -> list[Line]:
+def by_worker(snapshot: ClusterSnapshot) -> list[Line]:
     """Each cache of each worker."""
     return [
         _line(cache, f"{worker.instance}, worker {worker.worker}")
-        for worker in board.workers
+        for worker in snapshot.workers
         for cache in worker.caches
     ]
 
@@ -85,14 +85,14 @@ class CacheAdmin(RecordAdmin[Cache]):
         """200 with the figures of the last second. Raises PermissionDenied."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        board = current_board()
+        snapshot = current_snapshot()
         context = {
             "title": "Caches",
-            "board": board,
-            "totals": totals(board),
-            "by_worker": by_worker(board),
-            "tables": count_tables(board.total),
-            "coordination": coordination(board),
+            "snapshot": snapshot,
+            "totals": totals(snapshot),
+            "by_worker": by_worker(snapshot),
+            "tables": count_tables(snapshot.total),
+            "coordination": coordination(snapshot),
             "layers": caches.LAYERS,
             "may_clear": self.has_delete_permission(request),
             "chart": next(chart for chart in CHARTS if chart.name == "hits"),

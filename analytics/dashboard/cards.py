@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from analytics.dashboard.number_format import count, latency, percent, rate, size
 from analytics.latencies import p95, recent_queries
 from analytics.models import Minute
-from relay.services.figures import Board
+from relay.services.figures import ClusterSnapshot
 from relay.services.worker_figures import WorkerFigures
 
 
@@ -36,16 +36,16 @@ CARDS: Sequence[Card] = (
 )
 
 
-def card_texts(board: Board, waiting_jobs: int | None, newest: Minute | None) -> dict[str, str]:
+def card_texts(snapshot: ClusterSnapshot, waiting_jobs: int | None, newest: Minute | None) -> dict[str, str]:
     """Figures and notes by name; without workers theirs are missing. `newest`: the last minute of the history."""
-    total = board.total if board.workers else None
+    total = snapshot.total if snapshot.workers else None
     return {
         **(_worker_texts(total) if total else {}),
         **_store(total, newest),
         "queue": count(waiting_jobs),
         "queue_note": "broker unreachable" if waiting_jobs is None else "in Celery's queue",
-        "workers": count(len(board.workers) if board.whole else None),
-        "load": f"{_plural(len(board.instances), 'instance')}, CPU {percent(total.cpu_percent)}" if total else "",
+        "workers": count(len(snapshot.workers) if snapshot.whole else None),
+        "load": f"{_plural(len(snapshot.instances), 'instance')}, CPU {percent(total.cpu_percent)}" if total else "",
     }
 
 

@@ -1,6 +1,6 @@
 """The live part of the dashboard: formats the workers' figures for cards and tables.
 
-Rule: pure; the caller reads the board, the job queue and the newest minute; an unknown value is None.
+Rule: pure; the caller reads the snapshot, the job queue and the newest minute; an unknown value is None.
 """
 
 from collections.abc import Iterable
@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, field
 from analytics.dashboard.cards import card_texts
 from analytics.dashboard.number_format import count, duration, percent, rate, size
 from analytics.models import Minute
-from relay.services.figures import Board
+from relay.services.figures import ClusterSnapshot
 from relay.services.worker_figures import PoolFigures, WorkerFigures
 
 LAG_SECONDS = 5.0
 """A longer replication lag is a problem."""
+
+FOREIGN_PER_SECOND = 0.5
+"""More bus messages of another store or epoch are a problem: each process there sends at least one a second."""
 
 GOOD, BAD = "good", "bad"
 
@@ -50,11 +53,11 @@ class Live:
         return " ".join(self.faults) or "Healthy"
 
 
-def live(board: Board, waiting_jobs: int | None, newest: Minute | None, now: float) -> Live:
+def live(snapshot: ClusterSnapshot, waiting_jobs: int | None, newest: Minute | None, now: float) -> Live:
     """Figures and tables at `now` (Unix seconds). `newest`: the last minute of the history."""
-    figures = card_texts(board, waiting_jobs, newest)
-    tables = {"workers": [_worker(worker, now) for worker in board.workers], "layers": _layers(board.total)}
-    return Live(figures, tables, list(_faults(board, waiting_jobs)))
+    figures = card_texts(snapshot, waiting_jobs, newest)
+    tables = {"workers": [_worker(worker, now) for worker in snapshot.workers], "layers": _layers(snapshot.total)}
+    return Live(figures, tables, list(_faults(snapshot, waiting_jobs)))
 
 
 def _worker(worker: WorkerFigures, now: float) -> Row:
@@ -85,8 +88,6 @@ def _problem(worker: WorkerFigures) -> str:
         return "bus unreachable"
     if not worker.shared_up:
         return "shared cache unreachable"
-    if worker.apart:
-        return "shared cache not writable"
     if not worker.ready:
         return "not ready"
     return "replication lag" if worker.lag_seconds > LAG_SECONDS else ""
@@ -112,17 +113,19 @@ def _layers(total: WorkerFigures) -> list[Row]:
     return rows
 
 
-def _faults(board: Board, waiting_jobs: int | None) -> Iterable[str]:
-    if not board.whole:
+def _faults(snapshot: ClusterSnapshot, waiting_jobs: int | None) -> Iterable[str]:
+    if not snapshot.whole:
         yield "The shared cache does not answer: these are the figures of one worker."
-    if board.whole and not board.workers:
+    if snapshot.whole and not snapshot.workers:
         yield "No worker has reported in the last five seconds."
-    for worker in board.workers:
+    for worker in snapshot.workers:
         if problem := _problem(worker):
             yield f"Worker {worker.worker} of {worker.instance}: {problem}."
-    if waiting_jobs is None and board.whole:
+    if any(worker.foreign_per_second > FOREIGN_PER_SECOND for worker in snapshot.workers):
+        yield "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
+    if waiting_jobs is None and snapshot.whole:
         yield "The Celery broker does not answer."
-    yield from _exhausted(board.total.pools)
+    yield from _exhausted(snapshot.total.pools)
 
 
 def _exhausted(pools: dict[str, PoolFigures]) -> Iterable[str]:

@@ -54,7 +54,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def live_now() -> Live:
     """The live figures and tables, with the last run of each job."""
-    now = live(sources.current_board(), jobs_waiting(), charts.newest(), time.time())
+    now = live(sources.current_snapshot(), jobs_waiting(), charts.newest(), time.time())
     now.tables["jobs"] = job_rows(sources.last_runs(), timezone.now())
     return now
 

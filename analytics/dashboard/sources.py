@@ -8,17 +8,17 @@ from django_celery_beat.models import PeriodicTask
 from analytics.models import JobRun
 from relay.conf import config
 from relay.services import runtime
-from relay.services.figures import Board, board, read_figures_now
+from relay.services.figures import ClusterSnapshot, read_figures_now, snapshot
 
 
-def current_board() -> Board:
+def current_snapshot() -> ClusterSnapshot:
     """The figures of all workers; without the shared cache those of this process, with `whole` False."""
     found = read_figures_now(config().cache_url)
     relay = runtime.current()
     if found.whole or relay is None:
         return found
-    own = board([relay.status.mine()])
-    return Board(own.workers, own.total, whole=False)
+    own = snapshot([relay.status.mine()])
+    return ClusterSnapshot(own.workers, own.total, whole=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def workers_key(store: str) -> str:
     return f"relay:{{{store}:status}}:workers"
 
 
-class Board(Struct, frozen=True):
+class ClusterSnapshot(Struct, frozen=True):
     """`workers`: each by itself, by instance and number; `total`: their sum (`relay.services.worker_figures.total`).
 
     `whole` is False when the cache did not answer; `workers` is empty then.
@@ -48,13 +48,13 @@ class Board(Struct, frozen=True):
         return sorted({worker.instance for worker in self.workers})
 
 
-EMPTY = Board((), NOTHING, whole=False)
+EMPTY = ClusterSnapshot((), NOTHING, whole=False)
 
 
-def board(workers: Iterable[WorkerFigures]) -> Board:
-    """The board with these workers on it."""
+def snapshot(workers: Iterable[WorkerFigures]) -> ClusterSnapshot:
+    """The snapshot of these workers."""
     found = sorted(workers, key=lambda worker: (worker.instance, len(worker.worker), worker.worker, worker.pid))
-    return Board(found, total(found))
+    return ClusterSnapshot(found, total(found))
 
 
 def key(store: str, name: str) -> str:
@@ -70,7 +70,7 @@ def decoded(value: bytes) -> WorkerFigures | None:
         return None
 
 
-def read_figures_now(cache_url: str, store: str = "") -> Board:
+def read_figures_now(cache_url: str, store: str = "") -> ClusterSnapshot:
     """The figures now, in a thread: 0.3 ms on a connection that is kept. Never raises because of the cache.
 
     `cache_url` is CACHE_URL (`relay.conf.config().cache_url`), `store` a `Store.name`; by default that of the database.
@@ -86,8 +86,8 @@ def read_figures_now(cache_url: str, store: str = "") -> Board:
         return EMPTY
 
 
-def _read(values: Iterable[bytes | None]) -> Board:
-    return board(figures for value in values if value is not None and (figures := decoded(value)) is not None)
+def _read(values: Iterable[bytes | None]) -> ClusterSnapshot:
+    return snapshot(figures for value in values if value is not None and (figures := decoded(value)) is not None)
 
 
 def async_client(url: str) -> Any:

@@ -68,6 +68,7 @@ class Moving(Struct, frozen=True):
 
     events_per_second: float = 0.0
     queries_per_second: float = 0.0
+    foreign_per_second: float = 0.0
     cpu_percent: float = 0.0
     busiest_percent: float = 0.0
     lag_seconds: float = 0.0
@@ -81,6 +82,7 @@ class Sampler:
     def __init__(self) -> None:
         self.latest = Moving()
         self._events, self._queries, self._cpu = Rate(), Rate(), Rate()
+        self._foreign = Rate(RECENT_SECONDS)
         self._lag = Lag()
         self._layers: dict[str, tuple[Rate, Rate]] = {}
         self._recent: dict[str, Recent] = {}
@@ -91,6 +93,7 @@ class Sampler:
         self.latest = Moving(
             events_per_second=self._events.add(now, figures.events_stored),
             queries_per_second=self._queries.add(now, figures.counts.get("queries", 0)),
+            foreign_per_second=self._foreign.add(now, figures.counts.get("bus_foreign", 0)),
             cpu_percent=cpu,
             busiest_percent=cpu,
             lag_seconds=round(self._lag.add(now, figures.position + figures.lag, figures.position), 3),

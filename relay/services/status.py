@@ -102,11 +102,12 @@ class Status:
         self._task = self._tasks.job(self._publish(), "publisher of figures")
 
     async def stop(self) -> None:
-        """Withdraw the figures of this worker and end."""
+        """Tell the listeners the last figures, withdraw those of this worker, and end."""
         self._stopping.set()
         # Told, not cancelled: redis-py may swallow a cancellation while it connects. Each exchange ends by itself.
         if tasks := [task for task in (self._task, self._reading) if task is not None]:
             await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
+        self._tell(self.mine())  # what came since the last second: the failure that ends the process, too
         if self._cache is not None:
             store = self._store().name
             await self._exchange(lambda pipe: pipe.srem(workers_key(store), self._name).delete(key(store, self._name)))

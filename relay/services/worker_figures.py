@@ -109,6 +109,7 @@ class WorkerFigures(Struct, frozen=True):
     pid: int = 0
     at: float = 0.0  # when this was said
     queries_per_second: float = 0.0
+    foreign_per_second: float = 0.0  # messages of another store or epoch, over the last minute
     cpu_percent: float = 0.0  # of one core
     busiest_percent: float = 0.0  # cpu_percent of the busiest worker
     lag: int = 0  # changes known to exist and not applied
@@ -165,6 +166,7 @@ _ADDED = (
     "events_stored",
     "events_per_second",
     "queries_per_second",
+    "foreign_per_second",
     "cpu_percent",
     "ring_changes",
     "write_queue",

@@ -100,9 +100,9 @@ async def test_every_worker_answers_for_all(counting: RelayProcess) -> None:
     assert {value(counting, stored) for _ in range(12)} == {before + 12}  # each asks on a connection of its own
 
 
-async def test_two_workers_of_one_machine_ask_nobody_else_what_was_acknowledged(counting: RelayProcess) -> None:
-    by_memory = "relay_barrier_from_board_total"
-    wait_for(lambda: value(counting, "relay_alone") == 1, "the claim of the only instance", 30.0)
+async def test_workers_of_a_single_instance_read_positions_from_shared_memory(counting: RelayProcess) -> None:
+    by_memory = "relay_barrier_from_memory_total"
+    wait_for(lambda: value(counting, "relay_single_instance_lease") == 1, "the lease", 30.0)
     before, stored, published = value(counting, by_memory), value(counting, "nostr_events_stored_total"), 0
     async with asyncio.timeout(30):
         while value(counting, by_memory) == before:

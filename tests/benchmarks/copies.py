@@ -226,10 +226,10 @@ def _p95(values: Sequence[float]) -> float:
 
 async def sources(url: str) -> dict[str, int]:
     """Answers to REQs so far from "l1", "l2" and PostgreSQL ("none"), over all workers that run."""
-    from relay.services.figures import read_figures
+    from relay.services.figures import read_figures_now
 
     await asyncio.sleep(SETTLED_SECONDS)
-    total: Any = (await read_figures(url)).total
+    total = (await asyncio.to_thread(read_figures_now, url)).total
     found = {}
     for source in ("l1", "l2", "none"):
         histogram = total.histograms.get(f"query/req/{source}")
@@ -256,7 +256,7 @@ def prepare(store: Path) -> None:
     redis.from_url(os.environ["REDIS_URL"]).flushall()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM relay_instance")
-        cursor.execute("UPDATE relay_sole SET serial = serial + 1, instance = NULL")
+        cursor.execute("UPDATE relay_lease SET instance = NULL, ended_at = '-infinity'")
         cursor.execute("CHECKPOINT")
     connection.close()
 

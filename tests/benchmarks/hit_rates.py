@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import uvloop
 
 from tests.acceptance.relay_process import RelayProcess
@@ -32,7 +33,7 @@ from tests.benchmarks.asker import Asked, ask, publish
 from tests.benchmarks.crowd import MIX, Crowd, Maker, questions
 from tests.benchmarks.distinct import ask_distinct
 from tests.benchmarks.filling import fill, servers
-from tests.benchmarks.layers import feeds, layers
+from tests.benchmarks.layers import layers
 
 Json = dict[str, Any]
 WINDOW = str(64 * 2**20)
@@ -46,7 +47,7 @@ VARIANTS = {
 CONNECTIONS = 8
 WRITE_SHARE = 0.02
 SETTLED_SECONDS = 1.3
-"""After which the board says what happened until now."""
+"""After which the snapshot says what happened until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,17 @@ class Progress:
         print(f"{time.monotonic() - self._begin:5.0f} s  {what}", file=sys.stderr, flush=True)
 
 
-async def board(relay: RelayProcess) -> Any:
+async def snapshot(relay: RelayProcess) -> Any:
     """What all workers say, of everything until now."""
-    from relay.services.figures import read_figures
+    from relay.services.figures import read_figures_now
+    from relay.storage.store import Store
 
     await asyncio.sleep(SETTLED_SECONDS)
-    return await read_figures(relay.services()["REDIS_URL"])
+    services = relay.services()
+    with psycopg.connect(services["DATABASE_URL"]) as connection:
+        row = connection.execute("SELECT identity, generation, epoch FROM relay_current_store()").fetchone()
+    assert row is not None
+    return await asyncio.to_thread(read_figures_now, services["REDIS_URL"], Store(*row).name)
 
 
 def relay_on(folder: Path, settings: dict[str, str]) -> RelayProcess:
@@ -104,16 +110,16 @@ async def variant(relay: RelayProcess, crowd: Crowd, writes: Sequence[bytes], si
     half = len(writes) // 3
     await ask(relay.ws_url, mixed, connections=CONNECTIONS, seconds=size.warm_seconds, writes=writes[:half],
               write_share=WRITE_SHARE)  # fmt: skip
-    before = await board(relay)
+    before = await snapshot(relay)
     asked = await ask(relay.ws_url, mixed, connections=CONNECTIONS, seconds=size.mixed_seconds, writes=writes[half:],
                       write_share=WRITE_SHARE)  # fmt: skip
-    after = await board(relay)
+    after = await snapshot(relay)
     found: Json = {"mixed": _figures(asked, before, after) | {"caches": _caches(before, after)}, "shapes": {}}
     for name in MIX:
         before = after
         one = partial(_of_shape, name, shapes[name])
         asked = await ask(relay.ws_url, one, connections=CONNECTIONS, seconds=size.shape_seconds)
-        after = await board(relay)
+        after = await snapshot(relay)
         found["shapes"][name] = _figures(asked, before, after)
     return found
 
@@ -125,7 +131,7 @@ def _of_shape(name: str, make: Callable[[], Json]) -> tuple[str, list[Json]]:
 async def _window_is_filled(relay: RelayProcess) -> None:
     held = -1
     for _ in range(30):
-        now = sum(one.size for one in (await board(relay)).total.caches if one.name == "window")
+        now = sum(one.size for one in (await snapshot(relay)).total.caches if one.name == "window")
         if now == held:
             return
         held = now
@@ -148,7 +154,7 @@ def _figures(asked: Asked, before: Any, after: Any) -> Json:
 
 
 def _caches(before: Any, after: Any) -> list[Json]:
-    """Lookups and hit rate of each cache between two looks at the board."""
+    """Lookups and hit rate of each cache between two looks at the snapshot."""
     was = {(one.layer, one.name): one for one in before.total.caches}
     found = []
     for one in after.total.caches:
@@ -161,9 +167,9 @@ def _caches(before: Any, after: Any) -> list[Json]:
 
 async def memory(relay: RelayProcess, count: int) -> Json:
     """The workers before and after `count` distinct keys."""
-    before = await board(relay)
+    before = await snapshot(relay)
     await ask_distinct(relay, count)
-    after = await board(relay)
+    after = await snapshot(relay)
     return {
         "distinct_keys": count,
         "workers": [
@@ -213,7 +219,6 @@ def measure(folder: Path, size: Size, tell: Callable[[str], None]) -> Json:
         crowd = uvloop.run(fill(maker, lambda done: tell(f"{done:,} events") if done % step == 0 else None))
         tell("what an answer costs from each layer")
         found["layers"] = uvloop.run(layers(crowd, size.each))
-        found["feeds"] = uvloop.run(feeds(size.each))
     found["variants"] = {}
     for name, settings in VARIANTS.items():
         tell(f"asking a relay with {name}")

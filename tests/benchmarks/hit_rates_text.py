@@ -17,7 +17,6 @@ def tables(found: Json) -> str:
             "Cost of an answer by layer, microseconds of wall time (CPU of the worker), and ratios",
             _layers(found["layers"]),
         ),
-        ("Newest 100 of a kind: microseconds of wall time and CPU", _feeds(found["feeds"])),
         ("Memory of the workers, MiB", _memory(found["memory"])),
         ("Publishing, events a second", _publishing(found["publishing"])),
     ]
@@ -76,16 +75,6 @@ def _layers(layers: Json) -> list[str]:
         base = costs["l1 and barrier"]["wall"] or 1.0
         rows.append([shape, *cells, f"1 : {costs['l2']['wall'] / base:.1f} : {costs['l3']['wall'] / base:.1f}"])
     return _table(["shape", "L1", "L1 and barrier", "L2", "PostgreSQL", "L1 and barrier : L2 : PostgreSQL"], rows)
-
-
-def _feeds(feeds: Json) -> list[str]:
-    base = feeds["PostgreSQL"]
-    rows = [
-        [name, f"{cost['wall']:,.0f}", f"{cost['cpu']:,.0f}", f"{base['wall'] / (cost['wall'] or 1):.2f}",
-         f"{base['cpu'] / (cost['cpu'] or 1):.2f}"]
-        for name, cost in feeds.items()
-    ]  # fmt: skip
-    return _table(["way", "wall", "CPU", "times as fast as PostgreSQL (wall)", "(CPU)"], rows)
 
 
 def _memory(memory: Json) -> list[str]:

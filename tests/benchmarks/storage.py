@@ -168,8 +168,8 @@ async def _queries(events: Sequence[dict[str, Any]]) -> list[Figure]:
     from relay.storage.database import connect
     from relay.storage.reads import Reads
 
-    reads = Reads(1, 10.0)
-    await reads.open()
+    reads = Reads.of_primary(1, 10.0)
+    reads.open()
     plain = await connect(application="benchmark", statement_seconds=30)
     await plain.execute(b"VACUUM ANALYZE")
     rng = random.Random(9)

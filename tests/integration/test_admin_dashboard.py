@@ -24,8 +24,9 @@ from analytics.history import QUEUE
 from analytics.models import JobRun, Minute
 from relay import conf
 from relay.caching.registry import CacheFigures
-from relay.services.figures import WORKERS, key
+from relay.services.figures import key, workers_key
 from relay.services.worker_figures import LayerRate, WorkerFigures
+from relay.storage.store import current_store
 
 pytestmark = pytest.mark.django_db
 
@@ -43,12 +44,13 @@ def operator(client: Client) -> Client:
 
 
 @pytest.fixture
-def cache() -> Iterator["redis.Redis"]:
+def cache(db: None) -> Iterator["redis.Redis"]:
     """The shared cache, without workers and jobs before and after."""
     client = redis.from_url(os.environ["REDIS_URL"])
-    client.delete(WORKERS, QUEUE)
+    workers = workers_key(current_store().name)
+    client.delete(workers, QUEUE)
     yield client
-    client.delete(WORKERS, QUEUE)
+    client.delete(workers, QUEUE)
     client.close()
 
 
@@ -69,10 +71,11 @@ def worker(cache: "redis.Redis") -> WorkerFigures:
         caches=[CacheFigures("events", "L1", 12, 3_000, 9, 1, 0, {"size": 4})],
         layers={"L1": LayerRate(9.0, 10.0)},
         counts={"barrier_held": 98_765},
-        alone=True,
+        single_instance=True,
     )
-    cache.sadd(WORKERS, "w")
-    cache.set(key("w"), msgspec.json.encode(figures), ex=60)
+    store = current_store().name
+    cache.sadd(workers_key(store), "w")
+    cache.set(key(store, "w"), msgspec.json.encode(figures), ex=60)
     return figures
 
 
@@ -177,7 +180,7 @@ def test_caches_are_shown_in_total_and_by_worker(operator: Client, worker: Worke
 def test_counters_of_barrier_and_single_flight_are_labelled(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, CACHES)
 
-    assert re.search("OKs delayed: cache unreachable <span[^>]*>[^<]*</span></td><td>98,765</td>", html)
+    assert re.search("OKs delayed: lease revoked <span[^>]*>[^<]*</span></td><td>98,765</td>", html)
     assert "Single flight" in html
     assert "&lt;relay&gt; holds the single-instance lease" in html
 

@@ -1,4 +1,4 @@
-"""The board that workers share through a real Valkey, read in a loop and in a thread."""
+"""The figures that workers publish in a real Valkey, read in a thread."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,25 +9,27 @@ from django.conf import settings
 from msgspec.structs import replace
 
 from relay.services import figures
-from relay.services.figures import Board, read_figures, read_figures_now
+from relay.services.figures import ClusterSnapshot, read_figures_now
 from relay.services.status import Status, listeners
 from relay.services.worker_figures import NOTHING, WorkerFigures
+from relay.storage.store import Store
 
 NOBODY_LISTENS = "redis://127.0.0.1:1"
+STORE = Store("0123456789abcdef", "fedcba9876543210", 3)
 
 
-def status(worker: str, connections: int) -> Status:
+def status(worker: str, connections: int, store: Store = STORE) -> Status:
     async def estimate() -> int:
         return 0
 
     own = replace(NOTHING, connections=connections, instance="test", worker=worker, counts={"queries": connections})
-    return Status(settings.CACHE_URL, "test", lambda: own, estimate)
+    return Status(settings.CACHE_URL, "test", lambda: own, estimate, lambda: store)
 
 
 @pytest.fixture
 async def workers() -> AsyncIterator[list[Status]]:
     """Two workers, with 3 and 4 connections."""
-    redis.from_url(settings.CACHE_URL).delete(figures.WORKERS)
+    redis.from_url(settings.CACHE_URL).delete(figures.workers_key(STORE.name))
     both = [status("1", 3), status("2", 4)]
     for each in both:
         each.start()
@@ -35,41 +37,51 @@ async def workers() -> AsyncIterator[list[Status]]:
     await asyncio.gather(*[each.stop() for each in both])
 
 
-async def board_of(count: int) -> Board:
-    """The board, once so many workers are on it."""
+async def snapshot_of(count: int) -> ClusterSnapshot:
+    """The snapshot, once it has so many workers."""
     async with asyncio.timeout(8):
-        while len((board := await read_figures(settings.CACHE_URL)).workers) != count:
+        while len((found := await read(settings.CACHE_URL)).workers) != count:
             await asyncio.sleep(0.05)
-    return board
+    return found
 
 
-async def test_a_loop_reads_each_worker_and_their_sum(workers: list[Status]) -> None:
-    board = await board_of(2)
-
-    assert [(each.worker, each.connections) for each in board.workers] == [("1", 3), ("2", 4)]
-    assert (board.total.connections, board.total.counts, board.whole) == (7, {"queries": 7}, True)
+async def read(url: str, store: Store = STORE) -> ClusterSnapshot:
+    return await asyncio.to_thread(read_figures_now, url, store.name)
 
 
-async def test_a_thread_reads_the_same(workers: list[Status]) -> None:
-    board = await board_of(2)
-    there = await asyncio.to_thread(read_figures_now, settings.CACHE_URL)
+async def test_each_worker_and_their_sum_are_read(workers: list[Status]) -> None:
+    snapshot = await snapshot_of(2)
 
-    assert [each.worker for each in there.workers] == [each.worker for each in board.workers]
-    assert there.total.connections == 7
+    assert [(each.worker, each.connections) for each in snapshot.workers] == [("1", 3), ("2", 4)]
+    assert (snapshot.total.connections, snapshot.total.counts, snapshot.whole) == (7, {"queries": 7}, True)
+
+
+@pytest.mark.parametrize("other", [replace(STORE, identity="another"), replace(STORE, epoch=4)])
+async def test_workers_of_another_store_or_epoch_are_not_counted(workers: list[Status], other: Store) -> None:
+    foreign = status("1", 100, other)
+    foreign.start()
+    try:
+        async with asyncio.timeout(8):
+            while not (there := await read(settings.CACHE_URL, other)).workers:
+                await asyncio.sleep(0.05)
+
+        assert (there.total.connections, (await snapshot_of(2)).total.connections) == (100, 7)
+    finally:
+        await foreign.stop()
 
 
 async def test_a_worker_of_a_version_that_cannot_be_read_is_left_out(workers: list[Status]) -> None:
-    await board_of(2)
+    await snapshot_of(2)
     client = redis.from_url(settings.CACHE_URL)
-    client.sadd(figures.WORKERS, "stranger")
-    client.set(figures.key("stranger"), b'{"connections": "many"}', ex=5)
+    client.sadd(figures.workers_key(STORE.name), "stranger")
+    client.set(figures.key(STORE.name, "stranger"), b'{"connections": "many"}', ex=5)
 
-    assert len(read_figures_now(settings.CACHE_URL).workers) == 2
+    assert len((await read(settings.CACHE_URL)).workers) == 2
 
 
 @pytest.mark.parametrize("url", ["", NOBODY_LISTENS])
-async def test_without_a_cache_nobody_is_on_the_board_and_it_says_so(url: str) -> None:
-    assert read_figures_now(url) == await read_figures(url) == Board((), NOTHING, whole=False)
+async def test_without_a_cache_the_snapshot_is_empty_and_says_so(url: str) -> None:
+    assert await read(url) == ClusterSnapshot((), NOTHING, whole=False)
 
 
 async def test_who_listens_is_told_once_a_second_and_may_fail() -> None:
@@ -90,3 +102,26 @@ async def test_who_listens_is_told_once_a_second_and_may_fail() -> None:
 
     assert (first.connections, second.connections) == (5, 5)
     assert one.failures >= 2
+
+
+async def test_the_last_figures_are_told_at_the_end() -> None:
+    told: list[int] = []
+    counted = [1]
+
+    async def estimate() -> int:
+        return 0
+
+    def own() -> WorkerFigures:
+        return replace(NOTHING, connections=counted[0])
+
+    one = Status("", "test", own, estimate, lambda: STORE)
+    listeners.append(lambda figures: told.append(figures.connections))
+    one.start()
+    try:
+        await asyncio.sleep(0)
+        counted[0] = 2
+        await one.stop()
+    finally:
+        del listeners[-1:]
+
+    assert told == [1, 2]

@@ -15,6 +15,7 @@ from relay import conf
 from relay.protocol.errors import Failed
 from relay.services import runtime, status
 from relay.services.status import Status, WorkerFigures
+from relay.storage.store import Store
 from relay.views import information
 from relay.views.public import PublicViews
 from tests.events import unsigned_event
@@ -260,7 +261,7 @@ async def test_ready_names_what_is_not_well(relay: runtime.Relay) -> None:
 # -- Figures -----------------------------------------------------------------------------------------
 
 
-def board(url: str, *, connections: int = 1, events: int | None = None) -> Status:
+def published(url: str, *, connections: int = 1, events: int | None = None) -> Status:
     def own() -> WorkerFigures:
         return WorkerFigures(connections, 0, 0, 0.0, 7, 1.0)
 
@@ -269,17 +270,17 @@ def board(url: str, *, connections: int = 1, events: int | None = None) -> Statu
             raise Failed("the database cannot answer now")
         return events
 
-    return Status(url, "test", own, estimate)
+    return Status(url, "test", own, estimate, lambda: Store("figures of tests", "", 1))
 
 
 @contextlib.asynccontextmanager
-async def publishing(*boards: Status) -> AsyncIterator[None]:
-    for one in boards:
+async def publishing(*statuses: Status) -> AsyncIterator[None]:
+    for one in statuses:
         one.start()
     try:
         yield
     finally:
-        await asyncio.gather(*[one.stop() for one in boards])
+        await asyncio.gather(*[one.stop() for one in statuses])
 
 
 async def eventually(one: Status, workers: int) -> Any:
@@ -302,7 +303,7 @@ async def test_status_shows_the_relays_figures(relay: runtime.Relay, scribe: Scr
 
 
 async def test_figures_add_up_over_workers_and_lose_one_that_stops(settings: Settings) -> None:
-    one, other = board(settings.CACHE_URL, connections=2), board(settings.CACHE_URL, connections=3)
+    one, other = published(settings.CACHE_URL, connections=2), published(settings.CACHE_URL, connections=3)
     async with publishing(one):
         async with publishing(other):
             assert (await eventually(one, 2)).connections == 5
@@ -313,7 +314,7 @@ async def test_a_worker_that_dies_without_a_word_is_forgotten(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status, "LIFE_SECONDS", 2)
-    one, dead = board(settings.CACHE_URL), board(settings.CACHE_URL)
+    one, dead = published(settings.CACHE_URL), published(settings.CACHE_URL)
     async with publishing(one):
         dead.start()
         await eventually(one, 2)
@@ -323,7 +324,7 @@ async def test_a_worker_that_dies_without_a_word_is_forgotten(
 
 
 async def test_without_the_cache_a_process_shows_its_own_figures() -> None:
-    one = board(NOBODY_LISTENS, connections=4)
+    one = published(NOBODY_LISTENS, connections=4)
     async with publishing(one):
         figures = await one.figures()
 
@@ -332,7 +333,7 @@ async def test_without_the_cache_a_process_shows_its_own_figures() -> None:
 
 
 async def test_figures_asked_for_together_are_read_once(settings: Settings) -> None:
-    one = board(settings.CACHE_URL)
+    one = published(settings.CACHE_URL)
     async with publishing(one):
         first, *others = await asyncio.gather(*[one.figures() for _ in range(50)])
 
@@ -341,6 +342,6 @@ async def test_figures_asked_for_together_are_read_once(settings: Settings) -> N
 
 @pytest.mark.parametrize("estimate, known", [(40, 40), (None, None)])
 async def test_events_are_an_estimate_or_unknown(settings: Settings, estimate: int | None, known: int | None) -> None:
-    one = board(settings.CACHE_URL, events=estimate)
+    one = published(settings.CACHE_URL, events=estimate)
     async with publishing(one):
         assert (await one.figures()).events == known

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from relay.caching.registry import CacheFigures
 from relay.conf import config
 from relay.protocol.errors import Failed
 from relay.services import caches
-from relay.services.figures import Board, read_figures_now
+from relay.services.figures import ClusterSnapshot, read_figures_now
+from relay.storage.store import current_store
 
 SETTLE_SECONDS = 2.5
 """How long the workers may take to clear their L1."""
@@ -73,27 +75,29 @@ class Command(BaseCommand):
             getattr(self, f"_{options['what']}")(options)
         except caches.CachesAway as error:
             raise CommandError(f"{error}. Check the server at CACHE_URL.") from None
+        except DatabaseError as error:
+            raise CommandError(f"the database does not answer ({error}). Check the server at DATABASE_URL.") from None
         except Failed as error:
             raise CommandError(f"{error.message}. Check the server at DATABASE_URL.") from None
 
     def _stats(self, options: dict[str, Any]) -> None:
-        board = read_figures_now(config().cache_url)
         if not config().cache_url:
             raise caches.CachesAway(caches.NO_CACHE)
-        if not board.whole:
+        snapshot = read_figures_now(config().cache_url, current_store().name)
+        if not snapshot.whole:
             raise caches.CachesAway("the shared cache, which has the figures of the workers, does not answer")
-        if not board.workers:
+        if not snapshot.workers:
             raise CommandError("no worker has reported figures in the last five seconds: is a relay running?")
         if options["json"]:
-            self.stdout.write(as_json(board))
+            self.stdout.write(as_json(snapshot))
         elif options["workers"]:
-            for worker in board.workers:
+            for worker in snapshot.workers:
                 self.stdout.write(f"{worker.instance}, worker {worker.worker}, process {worker.pid}")
                 self.stdout.write(as_table(worker.caches) + "\n")
         else:
-            instances = len(board.instances)
-            self.stdout.write(f"{len(board.workers)} workers of {instances} instance{'s' if instances > 1 else ''}")
-            self.stdout.write(as_table(board.total.caches))
+            instances = len(snapshot.instances)
+            self.stdout.write(f"{len(snapshot.workers)} workers of {instances} instance{'s' if instances > 1 else ''}")
+            self.stdout.write(as_table(snapshot.total.caches))
 
     def _clear(self, options: dict[str, Any]) -> None:
         name, layer = options["name"], options["layer"]
@@ -135,12 +139,13 @@ def _warmed(done: caches.Warmed) -> str:
     return f"Warmed {done.events:,} events, {done.results:,} answers and {done.profiles:,} profiles."
 
 
-def as_json(board: Board) -> str:
+def as_json(snapshot: ClusterSnapshot) -> str:
     """JSON with `total`, the caches of all workers, and `workers`: instance, worker, pid and caches of each."""
     workers = [
-        {"instance": one.instance, "worker": one.worker, "pid": one.pid, "caches": one.caches} for one in board.workers
+        {"instance": one.instance, "worker": one.worker, "pid": one.pid, "caches": one.caches}
+        for one in snapshot.workers
     ]
-    return msgspec.json.format(msgspec.json.encode({"total": board.total.caches, "workers": workers})).decode()
+    return msgspec.json.format(msgspec.json.encode({"total": snapshot.total.caches, "workers": workers})).decode()
 
 
 def as_table(figures: Sequence[CacheFigures]) -> str:

@@ -48,10 +48,10 @@ class Ledger:
         with self.tables.connection.transaction():
             self.tables.connection.execute("SELECT relay_order_lock()")
             for event in events:
-                event_id = bytes.fromhex(event["id"])
                 self.tables.connection.execute(
-                    "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) FROM relay_remove_events(%s)",
-                    [[event_id]],
+                    "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) "
+                    "FROM relay_remove_events(%s)",
+                    [[bytes.fromhex(event["id"])]],
                 )
 
     def close(self) -> None:

@@ -15,36 +15,38 @@ from analytics import history, pruning
 from analytics.history import PERIODS, Point, note_minute, points
 from analytics.models import Minute
 from relay import conf
-from relay.services.figures import WORKERS, key
+from relay.services.figures import key, workers_key
 from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
+from relay.storage.store import current_store
 
 pytestmark = pytest.mark.django_db
 
 AT = datetime(2026, 11, 23, 12, 30, 10, tzinfo=UTC)
 
 
-class Board:
+class PublishedFigures:
     """Workers that say something, in the cache of the tests."""
 
     def __init__(self) -> None:
         self.cache: Any = redis.from_url(conf.config().cache_url)
+        self.store = current_store().name
 
     def show(self, *workers: WorkerFigures) -> None:
         self.clear()
         for number, worker in enumerate(workers):
-            self.cache.sadd(WORKERS, f"test-{number}")
-            self.cache.set(key(f"test-{number}"), msgspec.json.encode(worker), ex=60)
+            self.cache.sadd(workers_key(self.store), f"test-{number}")
+            self.cache.set(key(self.store, f"test-{number}"), msgspec.json.encode(worker), ex=60)
 
     def clear(self) -> None:
-        for name in self.cache.smembers(WORKERS):
-            self.cache.delete(key(name.decode()))
-        self.cache.delete(WORKERS)
+        for name in self.cache.smembers(workers_key(self.store)):
+            self.cache.delete(key(self.store, name.decode()))
+        self.cache.delete(workers_key(self.store))
 
 
 @pytest.fixture
-def board() -> Iterator[Board]:
+def published(db: None) -> Iterator[PublishedFigures]:
     conf.config.cache_clear()
-    made = Board()
+    made = PublishedFigures()
     made.clear()
     yield made
     made.clear()
@@ -61,10 +63,10 @@ def seen() -> Minute:
     return Minute.objects.get(minute=AT.replace(second=0))
 
 
-def test_a_minute_is_the_sum_of_the_workers(board: Board) -> None:
+def test_a_minute_is_the_sum_of_the_workers(published: PublishedFigures) -> None:
     slow = HistogramFigures([0.1, 1.0], [0, 100, 0], 50.0)
     quick = HistogramFigures([0.1, 1.0], [900, 0, 0], 9.0)
-    board.show(
+    published.show(
         worker(recent={"query/req/miss": slow, "ok": quick}, layers={"L1": LayerRate(1.0, 2.0)}, memory={"rss": 10}),
         worker(recent={"query/count/hit": quick}, pools={"read": PoolFigures(2, 1, 3)}, cpu_percent=30.0),
     )
@@ -78,25 +80,25 @@ def test_a_minute_is_the_sum_of_the_workers(board: Board) -> None:
     assert minute.jobs_waiting is not None
 
 
-def test_a_minute_that_is_written_again_is_still_one(board: Board) -> None:
-    board.show(worker(connections=10, lag_seconds=3.0))
+def test_a_minute_that_is_written_again_is_still_one(published: PublishedFigures) -> None:
+    published.show(worker(connections=10, lag_seconds=3.0))
     note_minute(AT)
-    board.show(worker(connections=20, lag_seconds=1.0))
+    published.show(worker(connections=20, lag_seconds=1.0))
     note_minute(AT + timedelta(seconds=20))
-    board.show(worker(connections=60, lag_seconds=0.0))
+    published.show(worker(connections=60, lag_seconds=0.0))
     note_minute(AT + timedelta(seconds=40))
     note_minute(AT + timedelta(seconds=60))
     assert Minute.objects.count() == 2
     assert (seen().samples, seen().connections, seen().position_lag_seconds) == (3, 30.0, 3.0)
 
 
-def test_nobody_on_the_board_is_nothing_known(board: Board) -> None:
+def test_without_a_worker_nothing_is_known(published: PublishedFigures) -> None:
     assert note_minute(AT) == 0
     assert (seen().workers, seen().connections, seen().query_p95_seconds) == (None, None, None)
     assert seen().events is not None
 
 
-def test_servers_that_are_away_stop_nothing(board: Board, settings: Settings) -> None:
+def test_servers_that_are_away_stop_nothing(published: PublishedFigures, settings: Settings) -> None:
     settings.CACHE_URL = settings.BROKER_URL = "redis://127.0.0.1:1"
     conf.config.cache_clear()
     assert note_minute(AT) == 0

@@ -3,8 +3,10 @@
 import asyncio
 
 from relay.caching import library
-from relay.services.figures import WORKERS
+from relay.services.figures import workers_key
 from tests.integration.caching.valkeys import cluster, guarded, one_server
+
+WORKERS = workers_key("store.1.generation")
 
 
 async def _written_and_read(url: str) -> object:

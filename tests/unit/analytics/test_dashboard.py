@@ -7,7 +7,7 @@ from analytics.dashboard.cards import CARDS
 from analytics.dashboard.live import Live, live
 from analytics.models import Minute
 from relay.caching.registry import CacheFigures
-from relay.services.figures import EMPTY, Board, board
+from relay.services.figures import EMPTY, ClusterSnapshot, snapshot
 from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
 
 NOW = 1_700_000_000.0
@@ -30,7 +30,7 @@ def worker(number: int = 1, **fields: object) -> WorkerFigures:
 
 
 def shown(*workers: WorkerFigures, waiting: int | None = 0, newest: Minute | None = None) -> Live:
-    return live(board(workers), waiting, newest, NOW)
+    return live(snapshot(workers), waiting, newest, NOW)
 
 
 def test_figures_are_those_of_all_workers() -> None:
@@ -66,7 +66,7 @@ def test_a_lookup_that_any_layer_answers_is_a_hit() -> None:
 
 
 def test_layers_have_a_line_each() -> None:
-    caches = [CacheFigures("events", "L1", 5, 2_000, 1, 1, 0, {}), CacheFigures("feeds", "L1", 2, 1_000, 1, 1, 0, {})]
+    caches = [CacheFigures("events", "L1", 5, 2_000, 1, 1, 0, {}), CacheFigures("results", "L1", 2, 1_000, 1, 1, 0, {})]
     (row,) = shown(worker(caches=caches, layers={"L1": LayerRate(1.0, 2.0)})).tables["layers"]
 
     assert row.cells == ["L1", "50.0 %", "2.0", "7", "3 KB"]
@@ -94,8 +94,6 @@ def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
         ({"database_up": False}, "database unreachable"),
         ({"bus_up": False}, "bus unreachable"),
         ({"shared_up": False}, "shared cache unreachable"),
-        ({"shared_up": False, "apart": True}, "shared cache unreachable"),
-        ({"apart": True}, "shared cache not writable"),
         ({"ready": False}, "not ready"),
         ({"lag": 9, "lag_seconds": 6.0}, "replication lag"),
     ],
@@ -113,13 +111,20 @@ def test_an_exhausted_connection_pool_is_reported() -> None:
     assert shown(worker(pools=pools)).faults == ["6 queries wait for a database connection (read)."]
 
 
+def test_messages_of_another_store_are_said_while_they_arrive() -> None:
+    said = "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
+
+    assert shown(worker(1), worker(2, foreign_per_second=0.9)).faults == [said]
+    assert shown(worker(counts={"bus_foreign": 60})).faults == []
+
+
 def test_without_problems_the_state_is_healthy() -> None:
     assert shown(worker()).summary == "Healthy"
 
 
 def test_an_unreachable_cache_is_reported() -> None:
-    alone = board([worker()])
-    found = live(Board(alone.workers, alone.total, whole=False), None, None, NOW)
+    alone = snapshot([worker()])
+    found = live(ClusterSnapshot(alone.workers, alone.total, whole=False), None, None, NOW)
 
     assert found.faults == ["The shared cache does not answer: these are the figures of one worker."]
     assert (found.figures["workers"], found.figures["connections"]) == ("–", "10")

@@ -110,28 +110,21 @@ def test_the_processor_is_that_of_the_busiest_worker_and_up_means_everywhere(exp
     assert values(seen["relay_bus_up"]) == {(): 0}
 
 
-def test_fetches_are_told_by_scope_and_outcome(exposed: Exposed) -> None:
-    counts = {"flights_fetched": 1, "flights_joined": 2, "across_led": 3, "across_waited": 4, "across_alone": 5}
-    seen = exposed(replace(NOTHING, counts=counts))
+def test_fetches_are_told_by_outcome(exposed: Exposed) -> None:
+    seen = exposed(replace(NOTHING, counts={"flights_fetched": 1, "flights_joined": 2}))
 
-    assert values(seen["relay_flights"]) == {
-        ("process", "fetched"): 1,
-        ("process", "joined"): 2,
-        ("instances", "led"): 3,
-        ("instances", "waited"): 4,
-        ("instances", "alone"): 5,
-    }
+    assert values(seen["relay_flights"]) == {("fetched",): 1, ("joined",): 2}
 
 
 def test_the_shared_cache_is_up_when_every_worker_reaches_it(exposed: Exposed) -> None:
     assert values(exposed(NOTHING, replace(NOTHING, shared_up=False))["relay_shared_cache_up"]) == {(): 0}
 
 
-def test_one_worker_that_stands_apart_or_is_alone_is_enough_to_be_told(exposed: Exposed) -> None:
-    seen = exposed(NOTHING, replace(NOTHING, alone=True, apart=True))
+def test_one_worker_that_holds_the_lease_is_enough_to_be_told(exposed: Exposed) -> None:
+    lease = "relay_single_instance_lease"
 
-    assert values(seen["relay_alone"]) == values(seen["relay_barrier_apart"]) == {(): 1}
-    assert values(exposed(NOTHING)["relay_alone"]) == values(exposed(NOTHING)["relay_barrier_apart"]) == {(): 0}
+    assert values(exposed(NOTHING, replace(NOTHING, single_instance=True))[lease]) == {(): 1}
+    assert values(exposed(NOTHING)[lease]) == {(): 0}
 
 
 def test_connections_that_were_cut_are_told_by_reason(exposed: Exposed) -> None:

@@ -1,34 +1,35 @@
 """What a worker counts reaches its figures, the metrics and the admin: nothing is counted that nobody can see."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
 import pytest
-from relay.storage.sole import Claim
 
 from analytics.admin.cache_counts import TABLES, coordination, count_tables
 from analytics.exposition import METRICS
 from relay.caching.shared import Counters
 from relay.conf import config
-from relay.services.figures import EMPTY, board
+from relay.services.figures import EMPTY, snapshot
 from relay.services.measure import measure
 from relay.services.runtime import Relay
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
+from relay.storage.primary import Look
 from relay.transport.counters import counters as transport
 
 NOBODY_LISTENS = "redis://127.0.0.1:1"
 SHOWN_OTHERWISE = {"write_batches"}
 """As the count of a histogram."""
+PARTS = ("barrier_", "flights_", "shared_", "bus_foreign", "cache_faults", "task_failures")
+"""How the names of the counts begin that the admin shows beside the caches."""
 
 
 Counter = tuple[object, str]
 """An object and the name of what it counts."""
 
 
-def saying(alone: bool = False, apart: bool = False) -> WorkerFigures:
-    """A worker about which this is true."""
-    return WorkerFigures(0, 0, 0, 0.0, 0, 0.0, instance="relay-1", worker="2", alone=alone, apart=apart)
+def worker(*, single_instance: bool) -> WorkerFigures:
+    """A worker of an instance with or without the lease."""
+    return WorkerFigures(0, 0, 0, 0.0, 0, 0.0, instance="relay-1", worker="2", single_instance=single_instance)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ async def relay() -> Relay:
 
 
 def counters(relay: Relay) -> Iterator[Counter]:
-    """What the barrier, the client of the shared cache and single flight count: public, whole numbers, settable."""
+    """What barrier, client of the shared cache, single flight, bus, follower and tasks count: public and settable."""
     assert relay.answers is not None
     assert relay.shared is not None
     for part in (
@@ -47,14 +48,13 @@ def counters(relay: Relay) -> Iterator[Counter]:
         relay.profiles.flights,
     ):
         yield from ((part, name) for name, value in vars(part).items() if type(value) is int and name[0] != "_")
+    yield from ((relay.bus, "foreign"), (relay.follower, "cache_faults"), (relay.tasks, "failures"))
     yield from ((relay.shared.counters, each.name) for each in fields(Counters))
 
 
 def parts_of(figures: WorkerFigures) -> dict[str, int]:
     """The counts of these parts alone."""
-    return {
-        name: number for name, number in figures.counts.items() if name.startswith(("barrier_", "flights_", "shared_"))
-    }
+    return {name: number for name, number in figures.counts.items() if name.startswith(PARTS)}
 
 
 async def test_every_counter_is_gathered_once(relay: Relay) -> None:
@@ -93,24 +93,12 @@ async def test_what_the_transport_and_the_read_side_count_is_gathered(
     assert counts["read_queries"] == 7
 
 
-async def test_an_instance_that_has_the_claim_is_told_to_be_alone(relay: Relay) -> None:
-    assert measure(relay).alone is False
+async def test_a_worker_says_that_its_instance_holds_the_lease(relay: Relay) -> None:
+    assert measure(relay).single_instance is False
 
-    relay.barrier.sole.saw(0.0, Claim(1, mine=True))
+    relay.barrier.lease.saw(0.0, Look(1, has_lease=True))
 
-    assert measure(relay).alone is True
-
-
-async def test_a_writer_stands_apart_while_the_shared_cache_cannot_be_told(relay: Relay) -> None:
-    assert measure(relay).apart is False
-
-    relay.barrier.announcements.announce(7, Claim(-1, mine=False), lambda told: None)
-
-    async with asyncio.timeout(5):
-        while not measure(relay).apart:
-            await asyncio.sleep(0.001)
-    assert measure(relay).counts["barrier_held"] == 1
-    await relay.barrier.stop()
+    assert measure(relay).single_instance is True
 
 
 async def test_every_count_moves_a_metric(relay: Relay) -> None:
@@ -131,11 +119,12 @@ async def test_every_count_of_these_parts_has_a_line_in_the_admin(relay: Relay) 
 
 
 def test_the_admin_tells_the_sums_of_all_workers() -> None:
-    worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts={"barrier_held": 6_000})
+    worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts={"barrier_held": 6_000, "bus_foreign": 7})
     tables = count_tables(total([worker, worker, NOTHING]))
     lines = {label: value for table in tables for label, _, value in table.lines}
 
-    assert lines["OKs delayed: cache unreachable"] == "12,000"
+    assert lines["OKs delayed: lease revoked"] == "12,000"
+    assert lines["Foreign messages"] == "14"
     assert lines["Commands sent"] == "0"
 
 
@@ -144,20 +133,17 @@ def test_the_admin_tells_the_sums_of_all_workers() -> None:
     [
         ([], []),
         (
-            [saying(alone=True), saying(alone=True)],
-            ["relay-1 holds the single-instance lease: its workers coordinate through shared memory."],
+            [worker(single_instance=True), worker(single_instance=True)],
+            ["relay-1 holds the single-instance lease: its workers read positions from shared memory."],
         ),
         (
-            [saying(apart=True), saying()],
-            [
-                "No instance holds the single-instance lease: instances coordinate through shared cache or database.",
-                "Worker 2 of relay-1 cannot write to the shared cache: all workers read positions from the database.",
-            ],
+            [worker(single_instance=False)],
+            ["No instance holds the single-instance lease: workers read positions from the primary."],
         ),
     ],
 )
-def test_the_admin_tells_who_is_alone_and_who_stands_apart(workers: list[WorkerFigures], sentences: list[str]) -> None:
-    assert coordination(board(workers)) == sentences
+def test_the_admin_says_which_instance_holds_the_lease(workers: list[WorkerFigures], sentences: list[str]) -> None:
+    assert coordination(snapshot(workers)) == sentences
     assert coordination(EMPTY) == []
 
 

@@ -39,9 +39,12 @@ def test_a_sampler_fills_in_what_moves() -> None:
     sampler = Sampler()
     for second in range(11):
         cache = CacheFigures("events", "L1", 1, 1, hits=3 * second, misses=second, errors=0, evictions={})
-        figures = replace(NOTHING, events_stored=10 * second, counts={"queries": 4 * second}, caches=[cache])
+        figures = replace(
+            NOTHING, events_stored=10 * second, counts={"queries": 4 * second, "bus_foreign": second}, caches=[cache]
+        )
         sampler.sample(float(second), figures, cpu_seconds=second / 2)
     filled = sampler.filled(figures)
 
     assert (filled.events_per_second, filled.queries_per_second, filled.cpu_percent) == (10.0, 4.0, 50.0)
+    assert filled.foreign_per_second == 1.0
     assert filled.layers["L1"].percent == 75.0

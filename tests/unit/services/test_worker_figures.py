@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relay.caching.registry import CacheFigures
 from relay.metrics import SECONDS_BOUNDS, Histogram
-from relay.services.figures import board, decoded
+from relay.services.figures import decoded, snapshot
 from relay.services.worker_figures import (
     NOTHING,
     HistogramFigures,
@@ -45,8 +45,7 @@ def workers(draw: st.DrawFn) -> WorkerFigures:
         lag=draw(integer),
         bus_up=draw(st.booleans()),
         shared_up=draw(st.booleans()),
-        alone=draw(st.booleans()),
-        apart=draw(st.booleans()),
+        single_instance=draw(st.booleans()),
         counts=draw(counts),
         by_label={"rejections": draw(counts)},
         histograms={"ok": histogram(draw(latencies))},
@@ -64,8 +63,7 @@ def test_the_sum_counts_what_every_worker_counted_in_whatever_order(parts: list[
     assert whole.started_at == min(part.started_at for part in parts)
     assert whole.bus_up is all(part.bus_up for part in parts)
     assert whole.shared_up is all(part.shared_up for part in parts)
-    assert whole.alone is any(part.alone for part in parts)
-    assert whole.apart is any(part.apart for part in parts)
+    assert whole.single_instance is any(part.single_instance for part in parts)
     assert whole.histograms["ok"].count == sum(part.histograms["ok"].count for part in parts)
     for name in ("queries", "reqs", "unheard of"):
         assert whole.counts.get(name, 0) == sum(part.counts.get(name, 0) for part in parts)
@@ -164,11 +162,11 @@ def test_figures_pass_the_wire_unchanged(figures: WorkerFigures) -> None:
     assert decoded(msgspec.json.encode(figures)) == figures
 
 
-def test_the_board_is_in_the_order_of_instances_and_numbers() -> None:
+def test_a_snapshot_is_in_the_order_of_instances_and_numbers() -> None:
     def worker(instance: str, number: str) -> WorkerFigures:
         return WorkerFigures(1, 0, 0, 0.0, 0, 0.0, instance=instance, worker=number)
 
-    shown = board([worker("b", "1"), worker("a", "10"), worker("a", "9")])
+    shown = snapshot([worker("b", "1"), worker("a", "10"), worker("a", "9")])
 
     assert [(each.instance, each.worker) for each in shown.workers] == [("a", "9"), ("a", "10"), ("b", "1")]
     assert (shown.instances, shown.total.connections) == (["a", "b"], 3)
