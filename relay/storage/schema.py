@@ -1,6 +1,6 @@
 """The SQL of the store: tables as migrations make them (`relay/migrations/sql`), functions as they are (`sql`).
 
-Rule: the file of a released migration is not changed any more. Functions stand in their newest form only; a migration
+Rule: the file of a released migration is not changed. Functions stand in their newest form only; a migration
 that changes one drops them all (`drop_functions`) and makes them anew.
 """
 
@@ -14,7 +14,7 @@ _statement = Statements(Path(__file__).parent / "sql")
 
 
 def functions() -> str:
-    """What makes every function. The bodies are not checked: they may name what a later migration makes."""
+    """What makes every function of the store. Bodies are not checked: they may name what a later migration makes."""
     return "SET LOCAL check_function_bodies = off;\n" + "\n".join(_statement(name) for name in FUNCTIONS)
 
 

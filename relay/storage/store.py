@@ -1,19 +1,26 @@
-"""Which store the database holds: its identity, its epoch, and the generation of the server (sql/store.sql).
+"""Which store the database holds: an identity, an epoch, and a generation of the running server (sql/store.sql).
 
-Rule: the name of the store stands in every bus message, cache key, cursor and queue name; what names another store is
-dropped.
+The name stands in bus messages, cache keys and queue names, so that two stores on one Redis server never touch.
 """
 
-from time import monotonic
+import time
+from collections.abc import Callable
 
 from django.db import connection
 from msgspec import Struct
 
-CACHED_SECONDS = 3.0
+CURRENT_STORE = "SELECT identity, generation, epoch FROM relay_current_store()"
+"""One row. Only for the primary: a standby refuses."""
+
+CACHE_SECONDS = 3.0
 
 
 class Store(Struct, frozen=True, gc=False):
-    """`identity` and `generation` are 16 hex digits each. The order's numbers mean something within one epoch."""
+    """`identity` and `generation`: 16 hex digits each. `epoch` counts from 1.
+
+    Another identity: another store, perhaps a copy. Another epoch: numbers of the order may be used again. Another
+    generation: the server was started again.
+    """
 
     identity: str
     generation: str
@@ -21,27 +28,35 @@ class Store(Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """The three of them, as they stand in keys."""
+        """What two servers that run at once never share."""
         return f"{self.identity}.{self.epoch}.{self.generation}"
 
 
-_cached: tuple[float, Store] | None = None
+def asked_store() -> Store:
+    """The store behind Django's connection, asked now. Raises django.db.Error.
 
-
-def current_store() -> Store:
-    """The store behind Django's connection to the primary, at most CACHED_SECONDS old: for jobs, commands and views.
-
-    Raises django.db.DatabaseError.
+    Not inside a long transaction: when the server has changed, the rows of store and lease stay locked until its end.
     """
-    global _cached  # noqa: PLW0603 - one database a process
-    if _cached is None or monotonic() - _cached[0] > CACHED_SECONDS:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT identity, generation, epoch FROM relay_current_store()")
-            _cached = (monotonic(), Store(*cursor.fetchone()))
-    return _cached[1]
+    with connection.cursor() as cursor:
+        cursor.execute(CURRENT_STORE)
+        return Store(*cursor.fetchone())
 
 
-def forget_store() -> None:
-    """Have the next call of `current_store` ask the database: another one was connected to, or it was restarted."""
-    global _cached  # noqa: PLW0603
-    _cached = None
+class CachedStore:
+    """Asks at most once in CACHE_SECONDS. Threads may share it: at worst two of them ask at once."""
+
+    def __init__(self, ask: Callable[[], Store] = asked_store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._known: tuple[float, Store] | None = None
+
+    def __call__(self) -> Store:
+        """The store as it was CACHE_SECONDS ago or later. Raises django.db.Error."""
+        known, now = self._known, self._clock()
+        if known is None or now - known[0] > CACHE_SECONDS:
+            known = self._known = (now, self._ask())
+        return known[1]
+
+
+current_store = CachedStore()
+"""For jobs, commands and views."""

@@ -28,4 +28,5 @@ WITH made AS (
     INSERT INTO relay_tag (key, created_at, event_id, kind)
     SELECT '\x6501'::bytea || target, created_at, id, kind FROM described WHERE is_deed
 )
-INSERT INTO relay_change (seq, created_at, op, event_id) SELECT %(position)s + g - %(first)s + 1, created_at, '+', id FROM described
+INSERT INTO relay_change (seq, created_at, op, event_id)
+SELECT %(position)s + g - %(first)s + 1, created_at, '+', id FROM described

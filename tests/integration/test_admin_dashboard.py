@@ -1,4 +1,4 @@
-"""The first page, the caches, the schedule and its runs, with real PostgreSQL and Valkey behind them."""
+"""Dashboard, caches, jobs and job runs in the admin, with real PostgreSQL and Valkey."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def operator(client: Client) -> Client:
 
 @pytest.fixture
 def cache(db: None) -> Iterator["redis.Redis"]:
-    """The real one, without workers and jobs before and after."""
+    """The shared cache, without workers and jobs before and after."""
     client = redis.from_url(os.environ["REDIS_URL"])
     workers = workers_key(current_store().name)
     client.delete(workers, QUEUE)
@@ -56,7 +56,7 @@ def cache(db: None) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def worker(cache: "redis.Redis") -> WorkerFigures:
-    """A worker that has published its figures."""
+    """A running worker's figures."""
     figures = WorkerFigures(
         connections=42,
         subscriptions=50,
@@ -103,7 +103,7 @@ def noted() -> list[str]:
     return [f"{entry.object_repr}: {entry.get_change_message()}" for entry in LogEntry.objects.order_by("pk")]
 
 
-def test_the_first_page_and_its_script_tell_what_the_workers_say(operator: Client, worker: WorkerFigures) -> None:
+def test_dashboard_and_its_json_show_the_figures_of_the_workers(operator: Client, worker: WorkerFigures) -> None:
     html, found = page(operator, "/admin/"), figures(operator)
 
     assert 'data-figure="connections">42<' in html
@@ -113,25 +113,25 @@ def test_the_first_page_and_its_script_tell_what_the_workers_say(operator: Clien
     assert (found["level"], found["summary"]) == ("good", "Healthy")
 
 
-def test_with_an_empty_database_and_no_worker_there_is_a_page(operator: Client, cache: "redis.Redis") -> None:
+def test_the_dashboard_works_with_an_empty_database_and_without_workers(operator: Client, cache: "redis.Redis") -> None:
     html = page(operator, "/admin/")
 
     assert "No worker has reported in the last five seconds." in html
     assert "No events in the last 24 hours." in html
 
 
-def test_with_the_cache_away_there_is_a_page_that_says_so(operator: Client, no_cache: None) -> None:
+def test_without_the_shared_cache_the_pages_say_so(operator: Client, no_cache: None) -> None:
     assert "The shared cache does not answer" in page(operator, "/admin/")
     assert "The shared cache does not answer" in page(operator, CACHES)
     assert figures(operator)["level"] == "bad"
 
 
 @pytest.mark.parametrize("path", [FIGURES, HISTORY])
-def test_a_script_that_is_signed_out_is_told_so(client: Client, path: str) -> None:
+def test_the_json_endpoints_answer_403_without_a_session(client: Client, path: str) -> None:
     assert client.get(path).status_code == 403
 
 
-def test_an_operator_without_the_permission_sees_the_lists_and_no_figures(client: Client) -> None:
+def test_an_operator_without_the_permission_sees_lists_but_no_dashboard(client: Client) -> None:
     user = User.objects.create(username="junior", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_event"))
     client.force_login(user)
@@ -164,11 +164,11 @@ def test_the_charts_have_a_value_where_a_minute_was_written_and_none_elsewhere(
     assert set(lines["hits/L2"]) == {None}
 
 
-def test_another_period_is_not_there(operator: Client) -> None:
+def test_an_unknown_period_is_not_found(operator: Client) -> None:
     assert operator.get(HISTORY, {"period": "year"}).status_code == 404
 
 
-def test_caches_are_told_together_and_by_worker(operator: Client, worker: WorkerFigures) -> None:
+def test_caches_are_shown_in_total_and_by_worker(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, CACHES)
 
     assert "&lt;relay&gt;, worker 1" in html
@@ -177,7 +177,7 @@ def test_caches_are_told_together_and_by_worker(operator: Client, worker: Worker
     assert "name=events&amp;layer=L1" in html
 
 
-def test_what_is_counted_around_the_caches_is_told_in_words(operator: Client, worker: WorkerFigures) -> None:
+def test_counters_of_barrier_and_single_flight_are_labelled(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, CACHES)
 
     assert re.search("OKs delayed: lease revoked <span[^>]*>[^<]*</span></td><td>98,765</td>", html)
@@ -185,23 +185,25 @@ def test_what_is_counted_around_the_caches_is_told_in_words(operator: Client, wo
     assert "&lt;relay&gt; holds the single-instance lease" in html
 
 
-def test_clearing_is_asked_before(operator: Client, worker: WorkerFigures) -> None:
+def test_clearing_asks_for_confirmation(operator: Client, worker: WorkerFigures) -> None:
     html = page(operator, f"{CACHES}clear/", name="events", layer="L1")
 
     assert "Every instance clears the cache “events” of L1." in html
     assert noted() == []
 
 
-@pytest.mark.parametrize("layer, told", [("L1", "within two seconds"), ("L2", "entries of L2"), ("", "entries of L2")])
-def test_a_cache_is_cleared_and_it_is_noted(operator: Client, cache: "redis.Redis", layer: str, told: str) -> None:
+@pytest.mark.parametrize(
+    "layer, expected", [("L1", "within two seconds"), ("L2", "entries of L2"), ("", "entries of L2")]
+)
+def test_clearing_a_cache_is_logged(operator: Client, cache: "redis.Redis", layer: str, expected: str) -> None:
     html = operator.post(f"{CACHES}clear/", {"name": "events", "layer": layer}, follow=True).content.decode()
 
     assert f"Cleared the cache “events”{f' of {layer}' if layer else ''}: " in html
     (entry,) = noted()
-    assert told in entry
+    assert expected in entry
 
 
-def test_with_the_cache_away_nothing_is_cleared_and_that_is_told(operator: Client, no_cache: None) -> None:
+def test_without_the_shared_cache_nothing_is_cleared_and_an_error_is_shown(operator: Client, no_cache: None) -> None:
     html = operator.post(f"{CACHES}clear/", {"layer": "L2"}, follow=True).content.decode()
 
     assert "Nothing was cleared" in html
@@ -209,11 +211,11 @@ def test_with_the_cache_away_nothing_is_cleared_and_that_is_told(operator: Clien
 
 
 @pytest.mark.parametrize("asked", [{"name": "<b>"}, {"layer": "L3"}])
-def test_what_is_no_cache_cannot_be_cleared(operator: Client, asked: dict[str, str]) -> None:
+def test_an_unknown_cache_cannot_be_cleared(operator: Client, asked: dict[str, str]) -> None:
     assert operator.post(f"{CACHES}clear/", asked).status_code == 404
 
 
-def test_clearing_takes_a_permission(client: Client) -> None:
+def test_clearing_needs_a_permission(client: Client) -> None:
     client.force_login(User.objects.create(username="junior", is_staff=True))
 
     assert client.post(f"{CACHES}clear/", {"layer": "L1"}).status_code == 403
@@ -235,7 +237,7 @@ def test_the_schedule_is_shown_with_the_last_run_of_each_job(operator: Client) -
     assert figures(operator)["tables"]["jobs"][-2]["cells"][:3] == ["roll-up", "failed", "3 h ago"]
 
 
-def test_a_job_is_run_now_switched_off_and_on_and_all_of_it_is_noted(operator: Client, cache: "redis.Redis") -> None:
+def test_running_disabling_and_enabling_a_job_is_logged(operator: Client, cache: "redis.Redis") -> None:
     schedule.install()
     chosen = PeriodicTask.objects.get(name="refresh-popular_events")
 
@@ -249,7 +251,7 @@ def test_a_job_is_run_now_switched_off_and_on_and_all_of_it_is_noted(operator: C
     assert [text.rpartition(": ")[2] for text in noted()] == ["Run requested.", "Disabled.", "Enabled."]
 
 
-def test_a_job_has_a_page_where_its_schedule_is_changed(operator: Client) -> None:
+def test_a_jobs_schedule_is_changed_on_its_page(operator: Client) -> None:
     schedule.install()
     entry = PeriodicTask.objects.get(name="roll-up")
     form = {"name": entry.name, "task": entry.task, "interval": entry.interval_id, "args": "[]", "kwargs": "{}"}
@@ -274,12 +276,12 @@ def test_schedules_have_their_lists(operator: Client, path: str) -> None:
 @pytest.mark.parametrize(
     "name", ["popularevent", "trendinghashtag", "activeauthor", "reportedtarget", "storegrowth", "jobrun"]
 )
-def test_what_jobs_write_is_read_only_here(operator: Client, name: str) -> None:
+def test_lists_of_views_and_job_runs_are_read_only(operator: Client, name: str) -> None:
     assert operator.post(f"/admin/analytics/{name}/add/", {}).status_code == 403
     assert page(operator, f"/admin/analytics/{name}/")
 
 
-def test_a_view_is_refreshed_now_by_a_post_alone_and_it_is_noted(operator: Client, cache: "redis.Redis") -> None:
+def test_a_refresh_needs_a_post_and_is_logged(operator: Client, cache: "redis.Redis") -> None:
     path = "/admin/analytics/popularevent/refresh/"
 
     assert operator.get(path).status_code == 405

@@ -1,17 +1,18 @@
--- The lease of a single instance (relay_lease). Most relays are one instance, whose workers tell each other through shared
--- memory what they have acknowledged; its readers then need not ask the primary how far the order has come.
+-- The lease of a single instance (relay_lease). Most relays are one instance, whose workers share
+-- acknowledged positions in memory; its readers then need not ask the primary for the position.
 --
 -- An instance is one start of `serve`, under a name that no other start has. The protocol:
---   A reader of the instance that holds the lease believes a look for 300 ms from its begin. A look is one statement that
+--   A reader of the instance that holds the lease relies on a look for 300 ms from its begin. A look is one statement that
 --   reads the position and the lease, so in one snapshot.
---   A writing transaction of another instance ends the lease, and its acknowledgement is held until nobody can believe an
+--   A writing transaction of another instance ends the lease, and its acknowledgement is held until nobody can rely on an
 --   earlier look any more: 350 ms after its commit.
 -- Durations are counted on the clock of each process, times by the server's; clocks of two machines are never compared. A
 -- server's clock that jumps ahead by more than 50 ms just after a lease was ended shortens the hold of the next writers.
 
 -- To be called by each writing transaction of the instance `me`: under the lock of the order if it adds anything, otherwise
--- after it has read its position. Ends the lease of another instance. Returns for how long (ms), counted from
--- the moment at which the caller learns of the commit, acknowledgements have to be held.
+-- after it has read its position. relay_write calls it only if it cannot see at a glance that the answer is 0. Ends the lease
+-- of another instance. Returns for how long (ms), counted from the moment at which the caller learns of the commit,
+-- acknowledgements have to be held.
 --
 -- A lease that was ended becomes visible with a commit, which may take long. So `ended_at` is infinity at first, and the next
 -- writing transaction, which sees it ended, replaces that by its own time, a time at which everybody sees it.
@@ -21,10 +22,6 @@ DECLARE
     lease relay_lease;
     hold  constant interval := '350 milliseconds';
 BEGIN
-    SELECT * INTO lease FROM relay_lease;
-    IF lease.ended_at + hold < clock_timestamp() AND (lease.instance IS NULL OR lease.instance = me) THEN
-        RETURN 0;
-    END IF;
     PERFORM relay_order_lock();
     SELECT * INTO lease FROM relay_lease FOR UPDATE;
     IF lease.instance <> me THEN
@@ -53,6 +50,11 @@ BEGIN
     INSERT INTO relay_instance AS i (name, seen) VALUES (me, clock_timestamp())
     ON CONFLICT (name) DO UPDATE SET seen = excluded.seen;
     DELETE FROM relay_instance WHERE seen < clock_timestamp() - interval '1 hour';
+    -- An ended lease that is seen here is seen by everybody from now on: noted before an OK has to wait for it.
+    IF EXISTS (SELECT FROM relay_lease WHERE ended_at = 'infinity') THEN
+        PERFORM relay_order_lock();
+        UPDATE relay_lease SET ended_at = clock_timestamp() WHERE ended_at = 'infinity';
+    END IF;
     SELECT instance INTO holder FROM relay_lease;
     IF holder = me OR (holder IS NULL AND relay_others_at_work(me)) THEN
         RETURN holder IS NOT NULL;

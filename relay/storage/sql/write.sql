@@ -11,8 +11,8 @@
 --   origin   0 for events that were published here, otherwise the peer region that they come from
 -- Events come in the order in which they arrived, which becomes their order in the log. Their numbers count from 1.
 --
--- The steps, each a function with a contract of its own:
---   1. relay_insert_events   all that only costs, before the lock
+-- The steps, each a function with a contract of its own or, where one event takes a shorter way, a section:
+--   1. relay_insert_batch    all that only costs, before the lock
 --   2. relay_order_lock, relay_lease_respect   from here to the commit nobody else writes
 --   3. relay_decide_heads    what the store says of the new events; bounded by the batch, never by what is removed
 --   4. relay_log_append      numbers the changes in the order of the events, a replacement's '-' before its '+'
@@ -38,8 +38,31 @@ DECLARE
     replaced bytea[] := '{}';
     replaced_created_ats bigint[];
 BEGIN
-    added := relay_insert_events(
-        ids, pubkeys, created_ats, kinds, expires_ats, jsons, json_ends, keys, tag_events, tag_starts, tag_lengths);
+    -- 1. What only costs, before the lock.
+    IF total = 1 THEN
+        -- Plain inserts, as relay_insert_batch does: that statement costs 0.2 ms to begin with, whatever is in it.
+        INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
+        VALUES (ids, pubkeys, created_ats[1], kinds[1], expires_ats[1],
+                ARRAY(SELECT substr(keys, start, length) FROM unnest(tag_starts, tag_lengths) AS t (start, length)),
+                convert_from(jsons, 'UTF8'))
+        ON CONFLICT (id) DO NOTHING;
+        IF FOUND THEN
+            added := '{1}';
+            IF cardinality(tag_starts) > 0 THEN
+                INSERT INTO relay_tag (key, created_at, event_id, kind)
+                SELECT substr(keys, start, length), created_ats[1], ids, kinds[1]
+                FROM unnest(tag_starts, tag_lengths) AS t (start, length);
+                IF EXISTS (SELECT FROM relay_tag_garbage WHERE event_id = ids) THEN
+                    PERFORM relay_forget_old_tags(ARRAY[ids]);
+                END IF;
+            END IF;
+        ELSE
+            added := '{}';
+        END IF;
+    ELSE
+        added := relay_insert_batch(
+            ids, pubkeys, created_ats, kinds, expires_ats, jsons, json_ends, keys, tag_events, tag_starts, tag_lengths);
+    END IF;
     IF cardinality(added) = total THEN
         duplicates := '{}';
     ELSE
@@ -51,7 +74,8 @@ BEGIN
     first_seq := 0;
     newest := 0;
 
-    -- Duplicates alone need no lock. They read the position before the lease: whoever has ended a lease since is in both.
+    -- 2. From here on nobody else writes. Duplicates alone need no lock; they read the position before the lease, so that a lease
+    -- that was ended by one of the changes up to it is seen as ended.
     IF cardinality(added) > 0 THEN
         PERFORM relay_order_lock();
     ELSE
@@ -66,6 +90,7 @@ BEGIN
         RETURN;
     END IF;
 
+    -- 3. What the store says of the new events.
     IF cardinality(head_events) > 0 THEN
         SELECT d.outdated, d.replaced_by, d.replaced, d.replaced_created_ats
         INTO outdated, replaced_by, replaced, replaced_created_ats
@@ -79,14 +104,16 @@ BEGIN
         END IF;
     END IF;
 
+    -- 4. Numbers and log.
     IF cardinality(added) = 1 AND cardinality(replaced) = 0 THEN
-        newest := relay_position() + 1;
+        INSERT INTO relay_change (seq, created_at, origin, op, event_id)
+        SELECT coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0) + 1,
+               created_ats[added[1]], origin, '+', substr(ids, 32 * added[1] - 31, 32)
+        RETURNING seq INTO newest;
         first_seq := newest;
-        IF first_seq % 1000000 = 0 THEN
+        IF first_seq % relay_log_partition_size() = 0 THEN -- one partition is always made ahead
             PERFORM relay_log_make_room(first_seq + relay_log_partition_size());
         END IF;
-        INSERT INTO relay_change (seq, created_at, origin, op, event_id)
-        VALUES (first_seq, created_ats[added[1]], origin, '+', substr(ids, 32 * added[1] - 31, 32));
         RETURN;
     END IF;
     SELECT relay_log_append(
@@ -102,9 +129,10 @@ BEGIN
     newest := first_seq + newest - 1;
 END $$;
 
--- Step 1: the rows of a batch and of its tags. Returns the numbers of the events that were not known, in order.
--- Waits for other transactions that insert or remove the same ids.
-CREATE FUNCTION relay_insert_events(
+-- Step 1 for several events: their rows and those of their tags. Returns the numbers of the events that were not known, in
+-- order. Waits for other transactions that insert or remove the same ids; whatever has removed one before has committed then,
+-- and the tag rows that are left of it are removed.
+CREATE FUNCTION relay_insert_batch(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
     jsons bytea, json_ends integer[], keys bytea,
     tag_events integer[], tag_starts integer[], tag_lengths integer[]) RETURNS integer[]
@@ -113,49 +141,31 @@ DECLARE
     total integer := cardinality(created_ats);
     added integer[] := '{}';
 BEGIN
-    IF total = 1 THEN
-        -- Plain inserts: the statement for a batch costs 0.2 ms to begin with, whatever is in it.
+    WITH keyed AS (
+        SELECT n, array_agg(substr(keys, start, length)) AS tag_keys
+        FROM unnest(tag_events, tag_starts, tag_lengths) AS t (n, start, length)
+        GROUP BY n
+    ), stored AS (
         INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
-        VALUES (ids, pubkeys, created_ats[1], kinds[1], expires_ats[1],
-                ARRAY(SELECT substr(keys, start, length) FROM unnest(tag_starts, tag_lengths) AS t (start, length)),
-                convert_from(jsons, 'UTF8'))
-        ON CONFLICT (id) DO NOTHING;
-        IF FOUND THEN
-            added := '{1}';
-            IF cardinality(tag_starts) > 0 THEN
-                INSERT INTO relay_tag (key, created_at, event_id, kind)
-                SELECT substr(keys, start, length), created_ats[1], ids, kinds[1]
-                FROM unnest(tag_starts, tag_lengths) AS t (start, length);
-            END IF;
-        END IF;
-    ELSE
-        WITH keyed AS (
-            SELECT n, array_agg(substr(keys, start, length)) AS tag_keys
-            FROM unnest(tag_events, tag_starts, tag_lengths) AS t (n, start, length)
-            GROUP BY n
-        ), stored AS (
-            INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
-            SELECT substr(ids, 32 * n::integer - 31, 32) AS id, substr(pubkeys, 32 * n::integer - 31, 32), c, k, x,
-                   coalesce(tag_keys, '{}'), convert_from(substr(jsons, json_from + 1, json_end - json_from), 'UTF8')
-            FROM (
-                SELECT n, c, k, x, json_end, coalesce(lag(json_end) OVER (ORDER BY n), 0) AS json_from
-                FROM unnest(created_ats, kinds, expires_ats, json_ends) WITH ORDINALITY AS u (c, k, x, json_end, n)
-            ) AS event LEFT JOIN keyed USING (n)
-            ORDER BY 1 -- by id: two batches that share events cannot wait for each other
-            ON CONFLICT (id) DO NOTHING
-            RETURNING id
-        ), fresh AS (
-            SELECT n FROM generate_series(1, total) AS g (n) JOIN stored ON stored.id = substr(ids, 32 * n - 31, 32)
-        ), tagged AS (
-            INSERT INTO relay_tag (key, created_at, event_id, kind)
-            SELECT substr(keys, start, length), created_ats[n], substr(ids, 32 * n - 31, 32), kinds[n]
-            FROM unnest(tag_events, tag_starts, tag_lengths) AS t (n, start, length)
-            WHERE n IN (SELECT fresh.n FROM fresh)
-        )
-        SELECT coalesce(array_agg(n ORDER BY n), '{}') INTO added FROM fresh;
-    END IF;
-    -- Whatever removed one of these ids before has committed by now, or the insert would have waited for it.
-    IF false AND EXISTS (SELECT FROM relay_tag_garbage) THEN
+        SELECT substr(ids, 32 * n::integer - 31, 32) AS id, substr(pubkeys, 32 * n::integer - 31, 32), c, k, x,
+               coalesce(tag_keys, '{}'), convert_from(substr(jsons, json_from + 1, json_end - json_from), 'UTF8')
+        FROM (
+            SELECT n, c, k, x, json_end, coalesce(lag(json_end) OVER (ORDER BY n), 0) AS json_from
+            FROM unnest(created_ats, kinds, expires_ats, json_ends) WITH ORDINALITY AS u (c, k, x, json_end, n)
+        ) AS event LEFT JOIN keyed USING (n)
+        ORDER BY 1 -- by id: two batches that share events cannot wait for each other
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id
+    ), fresh AS (
+        SELECT n FROM generate_series(1, total) AS g (n) JOIN stored ON stored.id = substr(ids, 32 * n - 31, 32)
+    ), tagged AS (
+        INSERT INTO relay_tag (key, created_at, event_id, kind)
+        SELECT substr(keys, start, length), created_ats[n], substr(ids, 32 * n - 31, 32), kinds[n]
+        FROM unnest(tag_events, tag_starts, tag_lengths) AS t (n, start, length)
+        WHERE n IN (SELECT fresh.n FROM fresh)
+    )
+    SELECT coalesce(array_agg(n ORDER BY n), '{}') INTO added FROM fresh;
+    IF EXISTS (SELECT FROM relay_tag_garbage) THEN
         PERFORM relay_forget_old_tags(ARRAY(SELECT substr(ids, 32 * n - 31, 32) FROM unnest(added) AS a (n)));
     END IF;
     RETURN added;

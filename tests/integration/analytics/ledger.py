@@ -48,10 +48,10 @@ class Ledger:
         with self.tables.connection.transaction():
             self.tables.connection.execute("SELECT relay_order_lock()")
             for event in events:
+                event_id = bytes.fromhex(event["id"])
                 self.tables.connection.execute(
-                    "SELECT relay_log_append(ARRAY['-'::\"char\"], ARRAY[r.id], ARRAY[r.created_at], 0) "
-                    "FROM relay_remove_events(%s) AS r",
-                    [[bytes.fromhex(event["id"])]],
+                    "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) FROM relay_remove_events(%s)",
+                    [[event_id]],
                 )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the first page says of the workers: plain texts, and what an operator should look at."""
+"""The dashboard's formatted figures and problems."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_p95_is_that_of_all_queries_however_they_were_answered() -> None:
     assert found["query_count"] == "200 in the last minute"
 
 
-def test_a_question_that_any_layer_answers_is_a_hit() -> None:
+def test_a_lookup_that_any_layer_answers_is_a_hit() -> None:
     layers = {"L1": LayerRate(60.0, 100.0), "L2": LayerRate(30.0, 40.0)}
 
     assert shown(worker(layers=layers)).figures["hit_rate"] == "90.0 %"
@@ -72,7 +72,7 @@ def test_layers_have_a_line_each() -> None:
     assert row.cells == ["L1", "50.0 %", "2.0", "7", "3 KB"]
 
 
-def test_the_store_is_that_of_the_last_minute_moved_on_by_what_was_committed_since() -> None:
+def test_the_event_count_is_that_of_the_last_minute_plus_later_changes() -> None:
     newest = Minute(events=5_000, position=990, store_bytes=3_000_000)
 
     assert shown(worker(), newest=newest).figures["events"] == "5,011"
@@ -98,20 +98,20 @@ def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
         ({"lag": 9, "lag_seconds": 6.0}, "replication lag"),
     ],
 )
-def test_what_is_wrong_with_a_worker_is_said(fields: dict[str, object], problem: str) -> None:
+def test_a_workers_problem_is_reported(fields: dict[str, object], problem: str) -> None:
     found = shown(worker(1), worker(2, **fields))
 
     assert found.faults == [f"Worker 2 of relay-1: {problem}."]
     assert [row.level for row in found.tables["workers"]] == ["", "bad"]
 
 
-def test_those_who_wait_for_a_connection_in_vain_are_said() -> None:
+def test_an_exhausted_connection_pool_is_reported() -> None:
     pools = {"read": PoolFigures(8, 0, 6), "write": PoolFigures(1, 0, 0)}
 
     assert shown(worker(pools=pools)).faults == ["6 queries wait for a database connection (read)."]
 
 
-def test_messages_of_another_store_are_said_while_they_arrive() -> None:
+def test_messages_of_another_store_are_reported_while_they_arrive() -> None:
     said = "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
 
     assert shown(worker(1), worker(2, foreign_per_second=0.9)).faults == [said]
@@ -122,7 +122,7 @@ def test_without_problems_the_state_is_healthy() -> None:
     assert shown(worker()).summary == "Healthy"
 
 
-def test_without_the_cache_the_page_says_so() -> None:
+def test_an_unreachable_cache_is_reported() -> None:
     alone = snapshot([worker()])
     found = live(ClusterSnapshot(alone.workers, alone.total, whole=False), None, None, NOW)
 
@@ -131,7 +131,7 @@ def test_without_the_cache_the_page_says_so() -> None:
     assert live(EMPTY, None, None, NOW).as_json()["level"] == "bad"
 
 
-def test_without_a_worker_the_page_says_so() -> None:
+def test_missing_workers_are_reported() -> None:
     found = shown(waiting=None)
 
     assert found.faults == [
@@ -167,5 +167,5 @@ def test_without_a_worker_the_page_says_so() -> None:
         (number_format.signed(-1_200), "-1,200"),
     ],
 )
-def test_numbers_are_written_as_people_read_them(said: str, meant: str) -> None:
+def test_numbers_are_formatted(said: str, meant: str) -> None:
     assert said == meant

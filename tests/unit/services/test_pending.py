@@ -95,11 +95,12 @@ def test_reading_pauses_at_the_limit_and_resumes_at_half_of_it(pending: Pending,
 
 
 def test_who_asks_while_being_told_is_told_as_well(pending: Pending, told: list[str]) -> None:
-    def ask() -> None:
+    number = pending.add()
+
+    def ask_again() -> None:
         pending.when_answered(telling(told, "again"))
 
-    number = pending.add()
-    pending.when_answered(ask)
+    pending.when_answered(ask_again)
     pending.answered(number)
     assert told == ["again"]
 
