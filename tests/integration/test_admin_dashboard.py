@@ -25,6 +25,7 @@ from relay import conf
 from relay.caching.registry import CacheFigures
 from relay.services.figures import WORKERS, key
 from relay.services.worker_figures import LayerRate, WorkerFigures
+from relay.storage.store import current_store
 
 pytestmark = pytest.mark.django_db
 
@@ -45,9 +46,9 @@ def operator(client: Client) -> Client:
 def cache() -> Iterator["redis.Redis"]:
     """The real one, without workers and jobs before and after."""
     client = redis.from_url(os.environ["REDIS_URL"])
-    client.delete(WORKERS, QUEUE)
+    client.delete(WORKERS, *client.scan_iter(f"relay.*.jobs.{QUEUE}"))
     yield client
-    client.delete(WORKERS, QUEUE)
+    client.delete(WORKERS, *client.scan_iter(f"relay.*.jobs.{QUEUE}"))
     client.close()
 
 
@@ -239,7 +240,7 @@ def test_a_job_is_run_now_switched_off_and_on_and_all_of_it_is_noted(operator: C
         answer = operator.post(JOBS, {"action": action, "_selected_action": [chosen.pk]})
         assert answer.status_code == 302
 
-    (sent,) = [json.loads(message) for message in cache.lrange(QUEUE, 0, -1)]
+    (sent,) = [json.loads(message) for message in cache.lrange(current_store().broker_prefix + QUEUE, 0, -1)]
     assert sent["headers"]["task"] == "analytics.tasks.refresh"
     assert "popular_events" in sent["headers"]["argsrepr"]
     assert [text.rpartition(": ")[2] for text in noted()] == ["Asked for a run.", "Switched off.", "Switched on."]
@@ -281,7 +282,7 @@ def test_a_view_is_refreshed_now_by_a_post_alone_and_it_is_noted(operator: Clien
     assert operator.get(path).status_code == 405
     assert operator.post(path).status_code == 302
 
-    assert cache.llen(QUEUE) == 1
+    assert cache.llen(current_store().broker_prefix + QUEUE) == 1
     assert noted() == ["Popular events: Asked for a refresh."]
 
 
