@@ -2,9 +2,9 @@
 
 Rule: the cursor moves in the transaction that writes the rows, and one run at a time holds it; so a run that is killed
 anywhere leaves neither a gap nor a double, and the next one goes on from there. Every event has one row at most, which
-counts it, so a page that comes twice changes nothing. When the log no longer holds what comes next, or a failover has
-begun a new epoch, the roll-up is made anew from the tables, a page at a time as well, and then follows the log from
-the position at which that began.
+counts it, so a page that comes twice changes nothing. When the log no longer holds what comes next, a failover has
+begun a new epoch, or this is a restored copy of the store, the roll-up is made anew from the tables, a page at a time
+as well, and then follows the log from the position at which that began.
 """
 
 import time
@@ -18,6 +18,7 @@ from analytics.pages import LogRow, Page, Row, write
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.runlog import Run, Skipped
 from analytics.statements import statement
+from relay.storage.store import asked_store
 
 REST = 4.0
 """How long a run rests after a page of the log, in times of what that page took: while people publish at full speed the
@@ -66,6 +67,7 @@ def roll_up(seconds: float = 10.0, page: int = PAGE, run: Run | None = None, *, 
 
 def step(page: int = PAGE, run: Run | None = None) -> Progress:
     """One transaction: a page of the log, or of the tables. Raises Skipped while another one holds the cursor."""
+    asked_store()  # notes another server or epoch, in a transaction of its own
     with transaction.atomic():
         cursor = Cursor.held()
         if cursor is None:
