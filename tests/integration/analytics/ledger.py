@@ -50,7 +50,8 @@ class Ledger:
             for event in events:
                 event_id = bytes.fromhex(event["id"])
                 self.tables.connection.execute(
-                    "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) FROM relay_remove_events(%s)",
+                    "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) "
+                    "FROM relay_remove_events(%s)",
                     [[event_id]],
                 )
 
