@@ -33,6 +33,11 @@ MAX_BATCH_BYTES = 2_097_152
 may, and all of them failed, with whoever was among them."""
 
 
+MAX_BATCH_TAGS = 5_000
+"""Of tag rows in one transaction; a single event may have more. 5,000 take 25 ms, for which a note in the same batch
+and in the next one waits. An event that does not fit lets those behind it go first."""
+
+
 MAX_QUEUE_BYTES = 134_217_728
 """Of JSON text that waits in one process; more is refused, however few events it is."""
 
@@ -147,19 +152,20 @@ class Writer:
     def _take(self) -> list[tuple[Entry, Waiter]]:
         """The next batch, in arrival order.
 
-        A second version of an address and a second copy of an id wait for the next batch.
+        A second version of an address and a second copy of an id wait for the next batch, and so do events with more
+        tags than there is room for.
         """
         taken: list[tuple[Entry, Waiter]] = []
         later: list[tuple[Entry, Waiter]] = []
         ids: set[str] = set()
         addresses: set[tuple[str, int, str]] = set()
         queue = self._queue
-        size = 0
+        size = tags = 0
         while queue and size < MAX_BATCH_BYTES and len(taken) < self._batch_events and len(later) < self._batch_events:
             item = queue.popleft()
             entry = item[0]
             event = entry.event
-            if event.id in ids:
+            if event.id in ids or (taken and tags + len(event.tag_keys) > MAX_BATCH_TAGS):
                 later.append(item)
                 continue
             if entry.d is not None:
@@ -171,6 +177,7 @@ class Writer:
             ids.add(event.id)
             taken.append(item)
             size += len(event.json)
+            tags += len(event.tag_keys)
         queue.extendleft(reversed(later))
         self._queued_bytes -= size
         return taken
