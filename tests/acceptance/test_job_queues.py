@@ -33,7 +33,7 @@ class Pair:
 
     def names(self) -> set[str]:
         """Keys and channels that a broker knows, without those of bus and caches."""
-        found: list[bytes] = [*self.broker.keys("*"), *self.broker.pubsub_channels()]
+        found: list[Any] = [*self.broker.keys("*"), *self.broker.pubsub_channels()]
         words = ("kombu", "celery", "pidbox", "unacked", "mingle", "gossip", ".jobs.")
         return {name.decode() for name in found if any(word in name.decode() for word in words)}
 
