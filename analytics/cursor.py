@@ -41,9 +41,8 @@ class Cursor:
             row = sql.fetchone()
         if row is None:
             return None
-        store, current = row[:2], row[7:]
-        position, events, scan_created_at, scan_id, newest = row[2:7]
-        return cls(store, position, events, scan_created_at, scan_id, newest, current)
+        identity, epoch, position, events, scan_created_at, scan_id, newest, *current = row
+        return cls((identity, epoch), position, events, scan_created_at, scan_id, newest, (current[0], current[1]))
 
     @property
     def is_scanning(self) -> bool:

@@ -34,8 +34,11 @@ may, and all of them failed, with whoever was among them."""
 
 
 MAX_BATCH_TAGS = 5_000
-"""Of tag rows in one transaction; a single event may have more. 5,000 take 25 ms, for which a note in the same batch
-and in the next one waits. An event that does not fit lets those behind it go first."""
+"""Of tag rows in one transaction of several events; they take 25 ms."""
+
+LONG_TAGS = 1_000
+"""An event with more tags is written alone, and what is shorter goes first after it: a note waits for one such event at
+most, however many lists of 5,000 tags wait before it."""
 
 
 MAX_QUEUE_BYTES = 134_217_728
@@ -91,6 +94,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._queued_bytes = 0
+        self._short_first = False
         self._failing = False
         self._channel: Channel | None = None
         self._task: Task | None = None
@@ -152,8 +156,8 @@ class Writer:
     def _take(self) -> list[tuple[Entry, Waiter]]:
         """The next batch, in arrival order.
 
-        A second version of an address and a second copy of an id wait for the next batch, and so do events with more
-        tags than there is room for.
+        A second version of an address and a second copy of an id wait for the next batch, and so do long events
+        behind others.
         """
         taken: list[tuple[Entry, Waiter]] = []
         later: list[tuple[Entry, Waiter]] = []
@@ -165,7 +169,12 @@ class Writer:
             item = queue.popleft()
             entry = item[0]
             event = entry.event
-            if event.id in ids or (taken and tags + len(event.tag_keys) > MAX_BATCH_TAGS):
+            is_long = len(event.tag_keys) > LONG_TAGS
+            if (
+                event.id in ids
+                or (is_long and (taken or self._short_first))
+                or (taken and tags + len(event.tag_keys) > MAX_BATCH_TAGS)
+            ):
                 later.append(item)
                 continue
             if entry.d is not None:
@@ -178,6 +187,12 @@ class Writer:
             taken.append(item)
             size += len(event.json)
             tags += len(event.tag_keys)
+            if is_long:
+                break
+        if not taken and later:  # nothing but long ones
+            taken.append(later.pop(0))
+            size = len(taken[0][0].event.json)
+        self._short_first = bool(taken) and len(taken[0][0].event.tag_keys) > LONG_TAGS
         queue.extendleft(reversed(later))
         self._queued_bytes -= size
         return taken

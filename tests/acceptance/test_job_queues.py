@@ -22,7 +22,7 @@ class Pair:
 
     def __init__(self, first: RelayProcess, second: RelayProcess) -> None:
         self.relays = (first, second)
-        self.broker = redis.from_url(first.services()["REDIS_URL"])
+        self.broker = redis.from_url(first.services()["REDIS_URL"], decode_responses=True)
 
     def rows(self, relay: RelayProcess, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(relay.services()["DATABASE_URL"], autocommit=True, connect_timeout=3) as connection:
@@ -33,9 +33,9 @@ class Pair:
 
     def names(self) -> set[str]:
         """Keys and channels that a broker knows, without those of bus and caches."""
-        found: list[Any] = [*self.broker.keys("*"), *self.broker.pubsub_channels()]
+        found = [str(name) for name in (*self.broker.keys("*"), *self.broker.pubsub_channels())]
         words = ("kombu", "celery", "pidbox", "unacked", "mingle", "gossip", ".jobs.")
-        return {name.decode() for name in found if any(word in name.decode() for word in words)}
+        return {name for name in found if any(word in name for word in words)}
 
     def runs(self, relay: RelayProcess) -> int:
         """Jobs that were done."""
