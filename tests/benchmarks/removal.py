@@ -1,6 +1,6 @@
 """Long lists are replaced while others publish notes: how long the others wait.
 
-`python -m tests.benchmarks.removal [lists] [tags]`. Writer A gets the lists, 200 at a time, and notes of a client of
+`python -m tests.benchmarks.removal [lists] [tags] [tags of the replacements]`. Writer A gets the lists, 200 at a time, and notes of a client of
 its own; writer B, as another worker would, gets notes alone. An embedded PostgreSQL of its own; commits are durable.
 """
 
@@ -32,7 +32,7 @@ async def _publish(scribe: Any, name: str, done: asyncio.Event) -> list[float]:
     return waited
 
 
-async def _measure(lists: int, tags: int) -> None:
+async def _measure(lists: int, tags: int, new_tags: int) -> None:
     from tests.integration.storage.scribe import Scribe, entry
 
     a, b = Scribe(write_seconds=60), Scribe(write_seconds=60)
@@ -40,7 +40,7 @@ async def _measure(lists: int, tags: int) -> None:
     b.writer.start()
     for author in range(1, lists + 1):
         await a.write_entries([entry(_list(author, 0, tags))])
-    replacements = [entry(_list(author, 1, tags)) for author in range(1, lists + 1)]
+    replacements = [entry(_list(author, 1, new_tags)) for author in range(1, lists + 1)]
     done = asyncio.Event()
     others = [asyncio.ensure_future(_publish(s, name, done)) for s, name in ((a, "A"), (b, "B"))]
     await asyncio.sleep(0.5)
@@ -54,7 +54,7 @@ async def _measure(lists: int, tags: int) -> None:
     outcomes = await asyncio.gather(*[replace(replacement) for replacement in replacements])
     seconds = time.perf_counter() - begun
     done.set()
-    print(f"{lists} lists of {tags} tags replaced in {seconds:.1f} s: {set(outcomes)}")
+    print(f"{lists} lists of {tags} tags replaced by {new_tags} in {seconds:.1f} s: {set(outcomes)}")
     for name, waited in zip("AB", await asyncio.gather(*others), strict=True):
         waited.sort()
         p50, p95, worst = (1000 * waited[min(len(waited) - 1, len(waited) * share // 100)] for share in (50, 95, 100))
@@ -64,9 +64,9 @@ async def _measure(lists: int, tags: int) -> None:
 
 
 def main() -> None:
-    lists, tags = (int(word) for word in sys.argv[1:3]) if len(sys.argv) > 2 else (500, 5_000)
+    lists, tags, *rest = [int(word) for word in sys.argv[1:]] or [500, 5_000]
     with _server():
-        asyncio.run(_measure(lists, tags))
+        asyncio.run(_measure(lists, tags, *(rest or [tags])))
 
 
 if __name__ == "__main__":
