@@ -8,6 +8,5 @@ patience; a server that is slow or gone is passed by at once and for as long as 
 from relay.caching.address import Address, parse
 from relay.caching.shared.client import Shared
 from relay.caching.shared.connection import Away, Counters, Full, OnReply, Part, Reply
-from relay.caching.shared.script import Script
 
-__all__ = ["Address", "Away", "Counters", "Full", "OnReply", "Part", "Reply", "Script", "Shared", "parse"]
+__all__ = ["Address", "Away", "Counters", "Full", "OnReply", "Part", "Reply", "Shared", "parse"]

@@ -1,10 +1,10 @@
-"""The shared cache as the layers above use it: commands by key, many keys at once, scripts, keys by pattern.
+"""The shared cache as the layers above use it: commands by key, many keys at once, keys by pattern.
 
 Rule: nothing here raises because a server is away, unless its docstring says so, and nothing waits for one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from hiredis import ReplyError
@@ -14,27 +14,19 @@ from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
 from relay.caching.shared.line import Line, Opening
 from relay.caching.shared.routes import One, Routes
-from relay.caching.shared.script import Script
 
 PATIENCE_SECONDS = 0.05
 SCAN_COUNT = 500
 
 
 class Shared:
-    """L2 at the URL (the forms stand in `address`); raises ValueError for a wrong one.
-
-    `on_connected` are called, without arguments and in the next turn, whenever a connection was newly made: the server
-    behind it may be another one than before, or an empty one.
-    """
+    """L2 at the URL (the forms stand in `address`); raises ValueError for a wrong one."""
 
     def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.counters = Counters()
-        self.on_connected: list[Callable[[], None]] = []
         address = parse(url)
         opening = Opening(address, patience_seconds, self.counters)
-        kind: Callable[[Opening, Callable[[bool], None]], Routes]
-        kind = Cluster if address.topology is Topology.CLUSTER else One
-        self._routes = kind(opening, self._changed)
+        self._routes: Routes = Cluster(opening) if address.topology is Topology.CLUSTER else One(opening)
         self._send = self._routes.send
 
     async def start(self) -> None:
@@ -49,18 +41,6 @@ class Shared:
     def up(self) -> bool:
         """Whether every key has a server that answers."""
         return self._routes.is_up
-
-    def connection_number(self, key: bytes) -> int:
-        """The number of the connection that serves the key: another one whenever it was newly made, 0 while away.
-
-        Whatever waited on a connection has been answered with Away before the number changes.
-        """
-        return self._routes.number(key)
-
-    def _changed(self, is_up: bool) -> None:
-        if is_up:
-            for callback in list(self.on_connected):
-                asyncio.get_running_loop().call_soon(callback)
 
     def send(self, key: bytes, parts: tuple[Part, ...], on_reply: OnReply) -> None:
         """Send a command to the server of the key, with the least cost; several of one turn leave in one write.
@@ -104,11 +84,6 @@ class Shared:
         milliseconds = max(1, int(ttl_seconds * 1000))
         self._send(key, pack((b"SET", key, value, b"PX", milliseconds)), self._written)
 
-    def set_many(self, items: Iterable[tuple[bytes, bytes, float]]) -> None:
-        """Write values (key, value, seconds to live) without waiting."""
-        for key, value, ttl_seconds in items:
-            self.set(key, value, ttl_seconds)
-
     def _written(self, reply: Reply) -> None:
         if type(reply) is ReplyError:  # an absence is counted where it was found
             self.counters.failures += 1
@@ -134,36 +109,6 @@ class Shared:
         for group in groups:
             self._send(keys[group[0]], pack((b"UNLINK", *[keys[place] for place in group])), take)
         return future
-
-    def send_script(self, script: Script, keys: Sequence[bytes], args: Sequence[Part], on_reply: OnReply) -> None:
-        """Run a script on the server of its keys, which are in one slot. `on_reply` as in `send`."""
-        rest = (len(keys), *keys, *args)
-
-        def answered(reply: Reply) -> None:
-            if type(reply) is ReplyError and str(reply).startswith("NOSCRIPT"):
-                self._send(keys[0], pack((b"EVAL", script.text, *rest)), on_reply)
-            else:
-                on_reply(reply)
-
-        self._send(keys[0], pack((b"EVALSHA", script.digest, *rest)), answered)
-
-    def run_script(self, script: Script, keys: Sequence[bytes], args: Sequence[Part] = ()) -> "asyncio.Future[Reply]":
-        """The same with a future; it raises Away or hiredis.ReplyError when awaited."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.send_script(script, keys, args, partial(settle, future))
-        return future
-
-    async def ask_all(self, *parts: Part) -> list[Reply]:
-        """The answers of every master (INFO, DBSIZE); Away or hiredis.ReplyError in place of one that gave none."""
-        answers = [line.call(*parts) for line in self._routes.lines()]
-        return list(await asyncio.gather(*answers, return_exceptions=True))
-
-    async def scan(self, pattern: bytes) -> AsyncIterator[bytes]:
-        """The keys that match, of every master; one may come twice. Raises Away: what came is not all then."""
-        for line in self._routes.lines():
-            async for keys in _scan(line, pattern):
-                for key in keys:
-                    yield key
 
     async def delete_matching(self, pattern: bytes) -> int:
         """Remove the keys that match, of every master that answers; returns how many. Raises Away if one did not,

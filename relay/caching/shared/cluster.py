@@ -7,7 +7,7 @@ else is an absence that makes us read the map again, at most twice a second.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import hiredis
 
@@ -26,9 +26,8 @@ logger = logging.getLogger(__name__)
 class Cluster:
     """The masters of a Cluster and their slots."""
 
-    def __init__(self, opening: Opening, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self._on_change = on_change
         self._lines: dict[Place, Line] = {}
         self._slots: list[Line | None] = [None] * SLOTS
         self._trouble = asyncio.Event()
@@ -43,10 +42,6 @@ class Cluster:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.gather(*self._stopping, *[line.stop() for line in self._lines.values()])
-
-    def number(self, key: bytes) -> int:
-        line = self._slots[key_slot(key)]
-        return line.number if line is not None else 0
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
         by_slot: dict[int, list[int]] = {}
@@ -155,14 +150,9 @@ class Cluster:
         async def find() -> Place:
             return place
 
-        line = Line(self._opening, find, self._changed)
+        line = Line(self._opening, find, self._trouble.set)
         line.start()
         return line
-
-    def _changed(self, is_up: bool) -> None:
-        if not is_up:
-            self._trouble.set()
-        self._on_change(is_up)
 
 
 def _ranges(reply: Reply, asked: Place) -> list[tuple[int, int, Place]]:

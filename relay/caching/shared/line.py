@@ -4,7 +4,6 @@ Rule: with the connection over, calls fail at once; one probe a second looks whe
 """
 
 import asyncio
-import itertools
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -19,7 +18,6 @@ TROUBLES = (OSError, TimeoutError, Away, hiredis.HiredisError)
 """What may happen on the way to a server."""
 NOT_YET = "not connected yet"
 logger = logging.getLogger(__name__)
-_numbers = itertools.count(1)
 
 
 class Opening:
@@ -70,24 +68,23 @@ async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:
 
 
 class Line:
-    """Keeps one connection to the server that `find` names. `on_change(True)` is called when it is up, `(False)` when
-    it was lost or could not be made.
+    """Keeps one connection to the server that `find` names. `on_lost` is called when it was lost or could
+    not be made.
     """
 
     def __init__(
         self,
         opening: Opening,
         find: Callable[[], Awaitable[Place]],
-        on_change: Callable[[bool], None],
+        on_lost: Callable[[], None] | None = None,
         look_again_seconds: float | None = None,
     ) -> None:
         self.place: Place | None = None
         self._opening = opening
         self._find = find
-        self._on_change = on_change
+        self._on_lost = on_lost
         self._look_again_seconds = look_again_seconds
         self._connection: Connection | None = None
-        self._number = 0
         self._reason = NOT_YET
         self._made = 0
         self._task: asyncio.Task[None] | None = None
@@ -105,11 +102,6 @@ class Line:
     @property
     def is_up(self) -> bool:
         return self._connection is not None and self._connection.is_open
-
-    @property
-    def number(self) -> int:
-        """The number of the connection, never used twice in a process; 0 while there is none."""
-        return self._number if self.is_up else 0
 
     def send(self, packed: bytes, on_reply: OnReply) -> None:
         """Send a command, or say at once, in the next turn of the loop, that the server is away."""
@@ -167,16 +159,16 @@ class Line:
     def _found(self, place: Place, connection: Connection) -> None:
         self._opening.counters.reconnects += 1 if self._made else 0
         self._made += 1
-        self.place, self._connection, self._number = place, connection, next(_numbers)
+        self.place, self._connection = place, connection
         if self._reason == NOT_YET:  # as at every start: nobody was told that it was away
             logger.debug("the shared cache at %s answers", place)
         else:
             logger.info("the shared cache at %s answers again", place)
         self._reason = ""  # so that the next loss is logged, whatever its reason
-        self._on_change(True)
 
     def _lost(self, reason: str) -> None:
         if reason != self._reason:
             logger.warning("the shared cache is passed by: %s", reason)
         self._reason = reason
-        self._on_change(False)
+        if self._on_lost is not None:
+            self._on_lost()

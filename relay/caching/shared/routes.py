@@ -1,6 +1,6 @@
 """Which line leads to a key where one server holds all of them: named by the URL, or by the Sentinels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from relay.caching.address import Place, Topology
@@ -22,9 +22,6 @@ class Routes(Protocol):
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
         """Send a packed command to the master of the key."""
 
-    def number(self, key: bytes) -> int:
-        """The number of the connection that serves the key; 0 while there is none."""
-
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
         """Which of the keys may stand in one command, by their places in the list."""
 
@@ -39,14 +36,14 @@ class Routes(Protocol):
 class One:
     """All keys on one server."""
 
-    def __init__(self, opening: Opening, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._places = list(opening.address.places)
         if opening.address.topology is Topology.SENTINEL:
             # A master that was cut off from its Sentinels goes on answering: so they are asked again and again.
-            self._line = Line(opening, self._ask_sentinels, on_change, SENTINEL_LOOK_SECONDS)
+            self._line = Line(opening, self._ask_sentinels, look_again_seconds=SENTINEL_LOOK_SECONDS)
         else:
-            self._line = Line(opening, self._only_place, on_change)
+            self._line = Line(opening, self._only_place)
 
     async def _only_place(self) -> Place:
         return self._places[0]
@@ -74,9 +71,6 @@ class One:
 
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
         self._line.send(packed, on_reply)
-
-    def number(self, key: bytes) -> int:
-        return self._line.number
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
         return [list(range(len(keys)))] if keys else []
