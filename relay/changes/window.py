@@ -14,17 +14,17 @@ from msgspec import structs
 
 from relay.changes.change import Added, Change
 from relay.changes.overlay import cut, newest_first
-from relay.changes.places import (
+from relay.changes.posting_lists import (
     MAX_GATHERED,
     TooMany,
-    cut_off,
+    insert_all,
+    insert_each,
     pieces,
-    put_all,
-    put_each,
+    remove,
+    remove_from,
+    remove_oldest,
     spans,
-    take,
-    take_from,
-    together,
+    union,
 )
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
@@ -161,12 +161,12 @@ class Window:
         until, authors, kinds = flt.until, flt.authors, flt.kinds
         if flt.tags:
             fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
-            found = together(self._tags, fewest, until, MAX_SCAN)
+            found = union(self._tags, fewest, until, MAX_SCAN)
             left = flt if len(flt.tags) > 1 else _without(flt, tags=())
             return None if found is None else (found, left)
         if authors is not None:
             if len(authors) == 1 or not self._is_frequent(authors, flt.limit):
-                found = together(self._authors, authors, until, MAX_SCAN)
+                found = union(self._authors, authors, until, MAX_SCAN)
                 return None if found is None else (found, _without(flt, authors=None))
             return self._by_authors(authors, until), _without(flt, authors=None)
         if kinds is not None and len(kinds) == 1:
@@ -185,7 +185,7 @@ class Window:
     def _is_frequent(self, authors: Collection[str], limit: int) -> bool:
         """True if walking all events until `limit` are found is cheaper than sorting those of the authors."""
         sample = list(islice(authors, SAMPLE))
-        theirs = sum([len(place) for place in map(self._authors.get, sample) if place is not None])
+        theirs = sum([len(postings) for postings in map(self._authors.get, sample) if postings is not None])
         theirs = theirs * len(authors) // len(sample)
         return theirs > MAX_GATHERED or theirs * theirs > SORT_COST * limit * len(self._all)
 
@@ -202,21 +202,21 @@ class Window:
             kinds.setdefault(event.kind, []).append(event)
             for key in event.tag_keys:
                 tags.setdefault(key, []).append(event)
-        put_each(self._authors, authors)
-        put_all(self._all, fresh, self._all_authors, self._names)
-        put_each(self._kinds, kinds)
-        put_each(self._tags, tags)
+        insert_each(self._authors, authors)
+        insert_all(self._all, fresh, self._all_authors, self._names)
+        insert_each(self._kinds, kinds)
+        insert_each(self._tags, tags)
 
     def _remove(self, event_id: str) -> None:
         event = self._events.pop(event_id, None)
         if event is None:
             return
         self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
-        del self._all_authors[take(self._all, event)]
-        take_from(self._authors, event.pubkey, event)
-        take_from(self._kinds, event.kind, event)
+        del self._all_authors[remove(self._all, event)]
+        remove_from(self._authors, event.pubkey, event)
+        remove_from(self._kinds, event.kind, event)
         for key in event.tag_keys:
-            take_from(self._tags, key, event)
+            remove_from(self._tags, key, event)
 
     def _shrink(self) -> None:
         """Let the oldest go, some more than needed, so that it is not done for each event."""
@@ -231,11 +231,11 @@ class Window:
         del self._all_authors[:count]
         for event in gone:
             del self._events[event.id]
-        cut_off(self._authors, Counter([event.pubkey for event in gone]))
+        remove_oldest(self._authors, Counter([event.pubkey for event in gone]))
         if len(self._names) > 2 * len(self._authors) + 1_000:
             self._names = {name: self._names[name] for name in self._authors}
-        cut_off(self._kinds, Counter([event.kind for event in gone]))
-        cut_off(self._tags, Counter([key for event in gone for key in event.tag_keys]))
+        remove_oldest(self._kinds, Counter([event.kind for event in gone]))
+        remove_oldest(self._tags, Counter([key for event in gone for key in event.tag_keys]))
         self.evicted += count
         self.complete = False
         self.floor = newest_first(self._all[0]) if self._all else None
