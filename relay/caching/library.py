@@ -1,6 +1,6 @@
 """redis-py's clients at the address of the shared cache: for figures, in loops and in threads, where a call may cost.
 
-Rule: one address serves everybody, whichever of its forms it has (relay.caching.address).
+Rule: one address serves everybody, whichever of its forms it has (relay.caching.redis_url).
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from relay.caching.address import Address, Topology, parse
+from relay.caching.redis_url import Address, Topology, parse
 
 
 def async_client(url: str, patience_seconds: float) -> Any:
@@ -24,12 +24,12 @@ def async_client(url: str, patience_seconds: float) -> Any:
     address = parse(url)
     limits = _limits(patience_seconds)
     if address.topology is Topology.CLUSTER:
-        nodes = [AsyncClusterNode(place.host, place.port) for place in address.places]
+        nodes = [AsyncClusterNode(endpoint.host, endpoint.port) for endpoint in address.endpoints]
         return AsyncRedisCluster(startup_nodes=nodes, **_login(address), **limits)
     retry = AsyncRetry(NoBackoff(), 0)
     if address.topology is Topology.SENTINEL:
         sentinel: Any = AsyncSentinel
-        return sentinel(_places(address), sentinel_kwargs={**limits, "retry": retry}).master_for(
+        return sentinel(_endpoints(address), sentinel_kwargs={**limits, "retry": retry}).master_for(
             address.master_name, db=address.database, retry=retry, **_login(address), **limits
         )
     return redis.asyncio.from_url(_named(url), retry=retry, max_connections=4, **limits)
@@ -41,12 +41,12 @@ def client(url: str, patience_seconds: float) -> Any:
     limits = _limits(patience_seconds)
     if address.topology is Topology.CLUSTER:
         node: Any = ClusterNode
-        nodes = [node(place.host, place.port) for place in address.places]
+        nodes = [node(endpoint.host, endpoint.port) for endpoint in address.endpoints]
         return RedisCluster(startup_nodes=nodes, **_login(address), **limits)
     retry = Retry(NoBackoff(), 1)
     if address.topology is Topology.SENTINEL:
         watch: Any = Sentinel
-        return watch(_places(address), sentinel_kwargs={**limits, "retry": retry}).master_for(
+        return watch(_endpoints(address), sentinel_kwargs={**limits, "retry": retry}).master_for(
             address.master_name, db=address.database, retry=retry, **_login(address), **limits
         )
     return redis.from_url(_named(url), retry=retry, max_connections=8, **limits)
@@ -65,5 +65,5 @@ def _login(address: Address) -> dict[str, Any]:
     return {"username": address.username or None, "password": address.password or None}
 
 
-def _places(address: Address) -> list[tuple[str, int]]:
-    return [(place.host, place.port) for place in address.places]
+def _endpoints(address: Address) -> list[tuple[str, int]]:
+    return [(endpoint.host, endpoint.port) for endpoint in address.endpoints]

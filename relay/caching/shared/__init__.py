@@ -5,7 +5,7 @@ all commands of one turn of the loop into one write and matches replies in order
 patience; a server that is slow or gone is passed by at once and for as long as it takes, and only its keys are.
 """
 
-from relay.caching.address import Address, parse
+from relay.caching.redis_url import Address, parse
 from relay.caching.shared.client import Shared
 from relay.caching.shared.connection import Away, Counters, Full, OnReply, Part, Reply
 

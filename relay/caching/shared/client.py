@@ -9,7 +9,7 @@ from functools import partial
 
 from hiredis import ReplyError
 
-from relay.caching.address import Topology, parse
+from relay.caching.redis_url import Topology, parse
 from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
 from relay.caching.shared.line import Line, Opening
@@ -20,7 +20,7 @@ SCAN_COUNT = 500
 
 
 class Shared:
-    """L2 at the URL (the forms stand in `address`); raises ValueError for a wrong one."""
+    """L2 at the URL (the forms stand in `relay.caching.redis_url`); raises ValueError for a wrong one."""
 
     def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.counters = Counters()
@@ -67,14 +67,14 @@ class Shared:
         def take(group: list[int], reply: Reply) -> None:
             nonlocal left
             if type(reply) is list:
-                for place, value in zip(group, reply, strict=True):
-                    values[place] = value
+                for index, value in zip(group, reply, strict=True):
+                    values[index] = value
             left -= 1
             if not left and not done.done():
                 done.set_result(None)
 
         for group in groups:
-            packed = pack((b"MGET", *[keys[place] for place in group]))
+            packed = pack((b"MGET", *[keys[index] for index in group]))
             self._send(keys[group[0]], packed, partial(take, group))
         await done
         return values
@@ -107,7 +107,7 @@ class Shared:
                 future.set_result(removed)
 
         for group in groups:
-            self._send(keys[group[0]], pack((b"UNLINK", *[keys[place] for place in group])), take)
+            self._send(keys[group[0]], pack((b"UNLINK", *[keys[index] for index in group])), take)
         return future
 
     async def delete_matching(self, pattern: bytes) -> int:

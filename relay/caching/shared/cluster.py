@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import hiredis
 
-from relay.caching.address import Place
+from relay.caching.redis_url import Endpoint
 from relay.caching.shared.connection import Away, OnReply, Reply, pack
 from relay.caching.shared.line import TROUBLES, Line, Opening
 from relay.caching.shared.slots import SLOTS, key_slot
@@ -28,7 +28,7 @@ class Cluster:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self._lines: dict[Place, Line] = {}
+        self._lines: dict[Endpoint, Line] = {}
         self._slots: list[Line | None] = [None] * SLOTS
         self._trouble = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -45,8 +45,8 @@ class Cluster:
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
         by_slot: dict[int, list[int]] = {}
-        for place, key in enumerate(keys):
-            by_slot.setdefault(key_slot(key), []).append(place)
+        for index, key in enumerate(keys):
+            by_slot.setdefault(key_slot(key), []).append(index)
         return list(by_slot.values())
 
     def lines(self) -> list[Line]:
@@ -86,7 +86,7 @@ class Cluster:
             on_reply(error)
             return
         host, _, port = rest.partition(" ")[2].rpartition(":")
-        line = self._lines.get(Place(host, int(port))) if port.isdecimal() else None
+        line = self._lines.get(Endpoint(host, int(port))) if port.isdecimal() else None
         self._trouble.set()
         if line is None or redirects >= MAX_REDIRECTS:
             self._fail(on_reply, f"the slot has moved to {host}:{port}")
@@ -117,15 +117,15 @@ class Cluster:
 
     async def _read_map(self) -> None:
         """Take the map of the first server that stands in a Cluster that is well, else of any that answers."""
-        places = list(self._lines)
-        random.shuffle(places)
-        doubtful: list[tuple[int, int, Place]] = []
-        for place in dict.fromkeys([*places, *self._opening.address.places]):
+        endpoints = list(self._lines)
+        random.shuffle(endpoints)
+        doubtful: list[tuple[int, int, Endpoint]] = []
+        for endpoint in dict.fromkeys([*endpoints, *self._opening.address.endpoints]):
             try:
-                info, slots = await self._opening.ask(place, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
+                info, slots = await self._opening.ask(endpoint, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
             except TROUBLES:
                 continue
-            found = _ranges(slots, place)
+            found = _ranges(slots, endpoint)
             if b"cluster_state:ok" in info:
                 self._apply(found)
                 return
@@ -133,32 +133,32 @@ class Cluster:
         if doubtful:
             self._apply(doubtful)
 
-    def _apply(self, ranges: list[tuple[int, int, Place]]) -> None:
+    def _apply(self, ranges: list[tuple[int, int, Endpoint]]) -> None:
         slots: list[Line | None] = [None] * SLOTS
-        wanted = {place for _, _, place in ranges}
-        for place in wanted - self._lines.keys():
-            self._lines[place] = self._new_line(place)
-        for first, last, place in ranges:
-            slots[first : last + 1] = [self._lines[place]] * (last + 1 - first)
+        wanted = {endpoint for _, _, endpoint in ranges}
+        for endpoint in wanted - self._lines.keys():
+            self._lines[endpoint] = self._new_line(endpoint)
+        for first, last, endpoint in ranges:
+            slots[first : last + 1] = [self._lines[endpoint]] * (last + 1 - first)
         self._slots = slots
-        for place in self._lines.keys() - wanted:
-            task = asyncio.get_running_loop().create_task(self._lines.pop(place).stop())
+        for endpoint in self._lines.keys() - wanted:
+            task = asyncio.get_running_loop().create_task(self._lines.pop(endpoint).stop())
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
-    def _new_line(self, place: Place) -> Line:
-        async def find() -> Place:
-            return place
+    def _new_line(self, endpoint: Endpoint) -> Line:
+        async def find() -> Endpoint:
+            return endpoint
 
         line = Line(self._opening, find, self._trouble.set)
         line.start()
         return line
 
 
-def _ranges(reply: Reply, asked: Place) -> list[tuple[int, int, Place]]:
+def _ranges(reply: Reply, asked: Endpoint) -> list[tuple[int, int, Endpoint]]:
     """First and last slot and master of each entry of CLUSTER SLOTS; a master without an address is the one asked."""
     found = []
     for first, last, master, *_ in reply:
         host = (master[0] or b"").decode()
-        found.append((first, last, Place(asked.host if host in {"", "?"} else host, master[1])))
+        found.append((first, last, Endpoint(asked.host if host in {"", "?"} else host, master[1])))
     return found

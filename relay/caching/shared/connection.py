@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from relay.caching.address import Place
+from relay.caching.redis_url import Endpoint
 
 Part = bytes | int | str
 """A word of a command."""
@@ -205,7 +205,7 @@ def settle(future: "asyncio.Future[Reply]", reply: Reply) -> None:
 
 
 async def connect(
-    place: Place, tls: Any, patience_seconds: float, counters: Counters, limit_seconds: float = 1.0
+    endpoint: Endpoint, tls: Any, patience_seconds: float, counters: Counters, limit_seconds: float = 1.0
 ) -> Connection:
     """Open a connection; raises OSError or TimeoutError."""
     loop = asyncio.get_running_loop()
@@ -214,8 +214,8 @@ async def connect(
         return Connection(loop, patience_seconds, counters)
 
     async with asyncio.timeout(limit_seconds):
-        if place.port == 0:
-            _, connection = await loop.create_unix_connection(make, place.host)
+        if endpoint.port == 0:
+            _, connection = await loop.create_unix_connection(make, endpoint.host)
         else:
-            _, connection = await loop.create_connection(make, place.host, place.port, ssl=tls)
+            _, connection = await loop.create_connection(make, endpoint.host, endpoint.port, ssl=tls)
     return connection

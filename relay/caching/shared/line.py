@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import hiredis
 
-from relay.caching.address import Address, Place
+from relay.caching.redis_url import Address, Endpoint
 from relay.caching.shared.connection import Away, Connection, Counters, OnReply, Part, Reply, connect, pack, settle
 
 PROBE_SECONDS = 1.0
@@ -30,24 +30,24 @@ class Opening:
         self.patience_seconds = patience_seconds
         self.counters = counters
 
-    async def master(self, place: Place) -> Connection:
+    async def master(self, endpoint: Endpoint) -> Connection:
         """A connection to a master; raises one of TROUBLES, Away if it is none."""
-        connection = await self._open(place)
+        connection = await self._open(endpoint)
         try:
             greeting = [connection.call(*parts) for parts in self.address.greeting()]
             role = connection.call(b"ROLE")
             await all_of([*greeting, role])
             if role.result()[0] != b"master":
-                raise Away(f"{place} is no master")
+                raise Away(f"{endpoint} is no master")
         except BaseException:
             connection.close("not greeted")
             raise
         return connection
 
-    async def ask(self, place: Place, *commands: tuple[Part, ...], sentinel: bool = False) -> list[Reply]:
+    async def ask(self, endpoint: Endpoint, *commands: tuple[Part, ...], sentinel: bool = False) -> list[Reply]:
         """The answers of any server, over a connection made for them; raises one of TROUBLES."""
         address = self.address
-        connection = await self._open(place)
+        connection = await self._open(endpoint)
         try:
             greeting = address.sentinel_greeting() if sentinel else address.greeting()
             answers = [connection.call(*parts) for parts in (*greeting, *commands)]
@@ -56,8 +56,8 @@ class Opening:
         finally:
             connection.close("asked")
 
-    async def _open(self, place: Place) -> Connection:
-        return await connect(place, self.address.tls, self.patience_seconds, self.counters)
+    async def _open(self, endpoint: Endpoint) -> Connection:
+        return await connect(endpoint, self.address.tls, self.patience_seconds, self.counters)
 
 
 async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:
@@ -75,11 +75,11 @@ class Line:
     def __init__(
         self,
         opening: Opening,
-        find: Callable[[], Awaitable[Place]],
+        find: Callable[[], Awaitable[Endpoint]],
         on_lost: Callable[[], None] | None = None,
         look_again_seconds: float | None = None,
     ) -> None:
-        self.place: Place | None = None
+        self.endpoint: Endpoint | None = None
         self._opening = opening
         self._find = find
         self._on_lost = on_lost
@@ -134,36 +134,36 @@ class Line:
 
     async def _serve(self) -> None:
         """Connect, and stay until the connection is over."""
-        place = await self._find()
-        connection = await self._opening.master(place)
+        endpoint = await self._find()
+        connection = await self._opening.master(endpoint)
         try:
-            self._found(place, connection)
-            await self._stay(place, connection)
+            self._found(endpoint, connection)
+            await self._stay(endpoint, connection)
         finally:
             connection.close("given up")
             self._connection = None
         self._lost(connection.closed.result())
 
-    async def _stay(self, place: Place, connection: Connection) -> None:
+    async def _stay(self, endpoint: Endpoint, connection: Connection) -> None:
         while connection.is_open:
             await asyncio.wait([connection.closed], timeout=self._look_again_seconds)
-            if connection.is_open and await self._moved(place):
-                connection.close(f"{place} is no longer the master")
+            if connection.is_open and await self._moved(endpoint):
+                connection.close(f"{endpoint} is no longer the master")
 
-    async def _moved(self, place: Place) -> bool:
+    async def _moved(self, endpoint: Endpoint) -> bool:
         try:
-            return await self._find() != place
+            return await self._find() != endpoint
         except TROUBLES:
             return False  # nobody says otherwise
 
-    def _found(self, place: Place, connection: Connection) -> None:
+    def _found(self, endpoint: Endpoint, connection: Connection) -> None:
         self._opening.counters.reconnects += 1 if self._made else 0
         self._made += 1
-        self.place, self._connection = place, connection
+        self.endpoint, self._connection = endpoint, connection
         if self._reason == NOT_YET:  # as at every start: nobody was told that it was away
-            logger.debug("the shared cache at %s answers", place)
+            logger.debug("the shared cache at %s answers", endpoint)
         else:
-            logger.info("the shared cache at %s answers again", place)
+            logger.info("the shared cache at %s answers again", endpoint)
         self._reason = ""  # so that the next loss is logged, whatever its reason
 
     def _lost(self, reason: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.caching.address import Place, Topology
+from relay.caching.redis_url import Endpoint, Topology
 from relay.caching.shared.connection import Away, OnReply
 from relay.caching.shared.line import TROUBLES, Line, Opening
 
@@ -23,7 +23,7 @@ class Routes(Protocol):
         """Send a packed command to the master of the key."""
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
-        """Which of the keys may stand in one command, by their places in the list."""
+        """Which of the keys may stand in one command, by their endpoints in the list."""
 
     def lines(self) -> list[Line]:
         """The line of each master."""
@@ -38,29 +38,29 @@ class One:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self._places = list(opening.address.places)
+        self._endpoints = list(opening.address.endpoints)
         if opening.address.topology is Topology.SENTINEL:
             # A master that was cut off from its Sentinels goes on answering: so they are asked again and again.
             self._line = Line(opening, self._ask_sentinels, look_again_seconds=SENTINEL_LOOK_SECONDS)
         else:
-            self._line = Line(opening, self._only_place)
+            self._line = Line(opening, self._only_endpoint)
 
-    async def _only_place(self) -> Place:
-        return self._places[0]
+    async def _only_endpoint(self) -> Endpoint:
+        return self._endpoints[0]
 
-    async def _ask_sentinels(self) -> Place:
+    async def _ask_sentinels(self) -> Endpoint:
         """The master by the first Sentinel that knows it, which is asked first the next time; raises Away."""
         name = self._opening.address.master_name
-        for sentinel in list(self._places):
+        for sentinel in list(self._endpoints):
             try:
                 command = (b"SENTINEL", b"get-master-addr-by-name", name)
                 (reply,) = await self._opening.ask(sentinel, command, sentinel=True)
             except TROUBLES:
                 continue
             if reply:
-                self._places.remove(sentinel)
-                self._places.insert(0, sentinel)
-                return Place(reply[0].decode(), int(reply[1]))
+                self._endpoints.remove(sentinel)
+                self._endpoints.insert(0, sentinel)
+                return Endpoint(reply[0].decode(), int(reply[1]))
         raise Away(f"no Sentinel knows a master named {name}")
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ class Topology(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Endpoint:
     """A host and port; port 0: the Unix socket at the path `host`."""
 
     host: str
@@ -39,10 +39,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What the URL says. `places`: the server, the Sentinels, or some servers of the Cluster."""
+    """What the URL says. `endpoints`: the server, the Sentinels, or some servers of the Cluster."""
 
     topology: Topology
-    places: tuple[Place, ...]
+    endpoints: tuple[Endpoint, ...]
     username: str = ""
     password: str = field(default="", repr=False)
     database: int = 0
@@ -78,20 +78,22 @@ def parse(url: str) -> Address:
     username, _, password = (unquote(part) for part in credentials.partition(":"))
     username, password = options.get("username", username), options.get("password", password)
     if split.scheme == "unix":
-        place = Place(unquote(split.path), 0)
-        if not place.host:
+        endpoint = Endpoint(unquote(split.path), 0)
+        if not endpoint.host:
             raise ValueError("a unix:// address needs the path of a socket")
-        return Address(Topology.ONE, (place,), username, password, _number(options.get("db", "0")))
+        return Address(Topology.ONE, (endpoint,), username, password, _number(options.get("db", "0")))
     if base not in SCHEMES or kind not in {"", "sentinel", "cluster"}:
         raise ValueError(f"{split.scheme or 'nothing'}:// is no address of Valkey or Redis")
     topology = Topology(kind or "one")
     port = SENTINEL_PORT if topology is Topology.SENTINEL else PORT
-    places = tuple(_place(host, port) for host in hosts.split(",") if host)
-    if not places or (topology is Topology.ONE and len(places) > 1):
-        raise ValueError("the address names no server" if not places else "several servers are a +cluster or +sentinel")
+    endpoints = tuple(_endpoint(host, port) for host in hosts.split(",") if host)
+    if not endpoints or (topology is Topology.ONE and len(endpoints) > 1):
+        raise ValueError(
+            "the address names no server" if not endpoints else "several servers are a +cluster or +sentinel"
+        )
     master, database = _path(topology, split.path.strip("/"), options)
     return Address(
-        topology, places, username, password, database, master,
+        topology, endpoints, username, password, database, master,
         options.get("sentinel_username", ""), options.get("sentinel_password", ""),
         _tls(options) if SCHEMES[base] else None,
     )  # fmt: skip
@@ -116,13 +118,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _place(text: str, port: int) -> Place:
+def _endpoint(text: str, port: int) -> Endpoint:
     host, colon, number = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, number = text, str(port)
     if not number.isdecimal() or not 0 < int(number) < 65536 or not host:
         raise ValueError(f"{text!r} is no host and port")
-    return Place(host.strip("[]"), int(number))
+    return Endpoint(host.strip("[]"), int(number))
 
 
 def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
