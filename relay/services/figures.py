@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from msgspec import Struct
 from redis.exceptions import RedisClusterException, RedisError
 
-from relay.caching import library
+from relay.caching import redis_clients
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
 from relay.storage.store import current_store
 
@@ -92,9 +92,9 @@ def _read(values: Iterable[bytes | None]) -> ClusterSnapshot:
 
 def async_client(url: str) -> Any:
     """A client that gives up soon: figures are not worth waiting for."""
-    return library.async_client(url, PATIENCE_SECONDS)
+    return redis_clients.async_client(url, PATIENCE_SECONDS)
 
 
 @cache
 def _client(url: str) -> Any:
-    return library.client(url, PATIENCE_SECONDS)
+    return redis_clients.client(url, PATIENCE_SECONDS)
