@@ -7,7 +7,7 @@ Rule: a page is used only as what PostgreSQL would answer at the ring's position
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from relay.caching.memory import Memory
+from relay.caching.lru_cache import LruCache
 from relay.caching.page import Page
 from relay.caching.probe_policy import ProbePolicy
 from relay.caching.record import Foreign, Record, digest, key, pack, ttl_seconds, unpack
@@ -33,7 +33,7 @@ class PageCache:
         self._ring = ring
         self._shared = shared
         self._store = store
-        self._memory: Memory[Filter, Page] = Memory(self.l1)
+        self._memory: LruCache[Filter, Page] = LruCache(self.l1)
         self._probes = ProbePolicy()
 
     def find(self, flt: Filter, now: int) -> Page | None:

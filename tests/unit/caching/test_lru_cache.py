@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.caching.memory import ENTRY_OVERHEAD_BYTES, Memory
+from relay.caching.lru_cache import ENTRY_OVERHEAD_BYTES, LruCache
 from relay.caching.registry import CacheCounters, Layer
 
 MAX_ENTRIES = 4
@@ -29,9 +29,9 @@ def counters() -> CacheCounters:
     return CacheCounters("events", Layer.L1)
 
 
-def small(clock: Clock) -> tuple[Memory[str, int], CacheCounters]:
+def small(clock: Clock) -> tuple[LruCache[str, int], CacheCounters]:
     counted = counters()
-    memory = Memory[str, int](
+    memory = LruCache[str, int](
         counted, max_entries=MAX_ENTRIES, max_bytes=MAX_BYTES, ttl_seconds=TTL_SECONDS, clock=clock
     )
     return memory, counted
@@ -166,7 +166,7 @@ def test_the_registry_sees_size_and_bytes() -> None:
 
 def test_a_million_keys_stay_within_both_bounds() -> None:
     counted = counters()
-    memory = Memory[int, int](counted, max_entries=10_000, max_bytes=2**20, clock=Clock())
+    memory = LruCache[int, int](counted, max_entries=10_000, max_bytes=2**20, clock=Clock())
     rng = random.Random(1)
     most_entries = most_bytes = 0
     for key in range(1_000_000):

@@ -33,7 +33,7 @@ class _Entry(Generic[V]):
         self.expires = expires
 
 
-class Memory(Generic[K, V]):
+class LruCache(Generic[K, V]):
     """Values by key. None is no value: `get` says it of what is not there.
 
     `counters` gets this cache's size, bytes and `clear`, and its evictions by reason: `size` and `bytes` (the bounds),
