@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks
 from relay.caching.copies import Copies, Texts
-from relay.caching.flight import Flights
 from relay.caching.page import Page
 from relay.caching.shared import Shared
+from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
@@ -50,7 +50,7 @@ class Answers:
     ) -> None:
         self.arrivals = Arrivals(ring)
         self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
-        self.flights: Flights[Filter, Answer] = Flights()
+        self.flights: SingleFlight[Filter, Answer] = SingleFlight()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from relay import metrics
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
-from relay.caching.flight import Flights
 from relay.caching.registry import registry
 from relay.caching.shared import Counters, Shared
+from relay.caching.single_flight import SingleFlight
 from relay.changes.intake import Intake
 from relay.conf import Config
 from relay.freshness.barrier import Barrier
@@ -143,7 +143,7 @@ def _barrier(relay: Measured) -> Counts:
 
 def _flights(relay: Measured) -> Counts:
     answers = relay.answers
-    here: list[Flights[Any, Any]] = [relay.profiles.flights]
+    here: list[SingleFlight[Any, Any]] = [relay.profiles.flights]
     here += [answers.flights] if answers is not None else []
     return {
         "flights_fetched": sum(flights.fetched for flights in here),

@@ -11,9 +11,9 @@ import msgspec
 import orjson
 
 from relay.caching.answers import Answers
-from relay.caching.flight import Flights
 from relay.caching.page import Page
 from relay.caching.page_cache import profile_filter
+from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.changes.row import Row
 from relay.storage.profiles import newest_profiles
@@ -32,7 +32,7 @@ class ProfileReader:
         self._reads = reads
         self._answers = answers
         self._ring = ring
-        self.flights: Flights[frozenset[str], None] = Flights()
+        self.flights: SingleFlight[frozenset[str], None] = SingleFlight()
 
     async def newest(self, pubkeys: Sequence[str]) -> Found:
         """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one. Raises Failed, or TimeoutError."""

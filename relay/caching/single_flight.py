@@ -26,7 +26,7 @@ class _Flight(Generic[V]):
         self.waiting = 0
 
 
-class Flights(Generic[K, V]):
+class SingleFlight(Generic[K, V]):
     """The fetches of this process that are under way, by key. `fetched` and `joined` count from the start."""
 
     def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
