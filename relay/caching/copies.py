@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from relay.background import BackgroundTasks, Task, cancel
-from relay.caching.newest_window import NewestWindow
 from relay.caching.page_cache import PROFILE_KINDS, PageCache, event_filter, profile_filter
+from relay.caching.process_window import ProcessWindow
 from relay.caching.shared import Shared
 from relay.changes.change import Change, Removed
 from relay.changes.ring import Ring
@@ -38,7 +38,7 @@ class Copies:
         store: Callable[[], Store],
         window_bytes: int,
     ) -> None:
-        self.newest = NewestWindow(reads, ring, arrivals, window_bytes, tasks)
+        self.window = ProcessWindow(reads, ring, arrivals, window_bytes, tasks)
         self.results = PageCache("results", ring, shared, store)
         self.events = PageCache("events", ring, shared, store)
         self.profiles = PageCache("profiles", ring, shared, store)
@@ -51,18 +51,18 @@ class Copies:
     def start(self) -> None:
         """Begin to fill the window; needs a running loop."""
         self._sweeping = self._tasks.service(self._sweep(), "sweep of the caches")
-        self.newest.start()
+        self.window.start()
 
     async def stop(self) -> None:
         """Stop filling the window."""
         await cancel([self._sweeping])
-        await self.newest.stop()
+        await self.window.stop()
 
     def clear(self) -> None:
         """Drop the copies of this process; the window is filled again."""
         for pages in self._pages:
             pages.clear()
-        self.newest.clear()
+        self.window.clear()
 
     def apply(self, changes: Sequence[Change]) -> None:
         """The ring has just taken in `changes`."""
@@ -70,7 +70,7 @@ class Copies:
             if type(change) is Removed:
                 self.events.drop(event_filter(change.event_id))
         self._arrivals.look()
-        self.newest.look()
+        self.window.look()
 
     async def _sweep(self) -> None:
         while True:
@@ -96,7 +96,7 @@ class Copies:
         return merged(found)
 
     def _known(self, flt: Filter, now: int) -> Texts | None:
-        events = self.newest.find(flt, now)
+        events = self.window.find(flt, now)
         if events is not None:
             return [event.json for event in events]
         pages, key = self.place(flt)

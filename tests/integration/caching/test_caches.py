@@ -131,7 +131,7 @@ async def test_one_layer_goes_and_the_other_stays(relay: Relay) -> None:
 async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
     note = await fill(relay)
     assert relay.answers is not None
-    window = relay.answers.copies.newest.window
+    window = relay.answers.copies.window.window
     await come(lambda: window.complete)
 
     await clear("window", "L1")

@@ -39,7 +39,7 @@ BEHIND_SECONDS = 0.1
 """Before another look when what was read lies ahead of what this process has applied."""
 
 
-class NewestWindow:
+class ProcessWindow:
     """`max_bytes` 0: there is none, and it never answers."""
 
     def __init__(
