@@ -12,7 +12,7 @@ from typing import TypeVar
 from relay.caching.page import Page
 from relay.caching.page_cache import MAX_PAGE_BYTES, event_filter, item, profile_filter
 from relay.caching.shared import Reply, Shared
-from relay.caching.shared.line import all_of
+from relay.caching.shared.server_link import all_of
 from relay.changes.row import id_of
 from relay.protocol.filters import Filter
 from relay.protocol.limits import Limits

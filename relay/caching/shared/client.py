@@ -12,8 +12,8 @@ from hiredis import ReplyError
 from relay.caching.redis_url import Topology, parse
 from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
-from relay.caching.shared.line import Line, Opening
-from relay.caching.shared.routes import One, Routes
+from relay.caching.shared.routes import Routes, SingleServer
+from relay.caching.shared.server_link import Connector, ServerLink
 
 PATIENCE_SECONDS = 0.05
 SCAN_COUNT = 500
@@ -25,8 +25,8 @@ class Shared:
     def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.counters = Counters()
         address = parse(url)
-        opening = Opening(address, patience_seconds, self.counters)
-        self._routes: Routes = Cluster(opening) if address.topology is Topology.CLUSTER else One(opening)
+        connector = Connector(address, patience_seconds, self.counters)
+        self._routes: Routes = Cluster(connector) if address.topology is Topology.CLUSTER else SingleServer(connector)
         self._send = self._routes.send
 
     async def start(self) -> None:
@@ -116,9 +116,9 @@ class Shared:
         """
         removed = 0
         failure: Exception | None = None
-        for line in self._routes.lines():
+        for link in self._routes.links():
             try:
-                async for keys in _scan(line, pattern):
+                async for keys in _scan(link, pattern):
                     removed += await self.delete(keys)
             except Exception as error:
                 failure = error
@@ -127,11 +127,11 @@ class Shared:
         return removed
 
 
-async def _scan(line: Line, pattern: bytes) -> AsyncIterator[list[bytes]]:
+async def _scan(link: ServerLink, pattern: bytes) -> AsyncIterator[list[bytes]]:
     """Matching keys of one master, as many at once as SCAN gives. Never KEYS, which holds the server up."""
     cursor = b"0"
     while True:
-        cursor, keys = await line.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_COUNT)
+        cursor, keys = await link.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_COUNT)
         if keys:
             yield keys
         if cursor == b"0":

@@ -1,6 +1,6 @@
-"""Which line leads to a key in a Cluster: each master has its slots, and says so when one has moved.
+"""Which link leads to a key in a Cluster: each master has its slots, and says so when one has moved.
 
-Rule: the map is a hint and the servers are the truth. MOVED and ASK are followed to masters we have a line to; anything
+Rule: the map is a hint and the servers are the truth. MOVED and ASK are followed to masters we have a link to; anything
 else is an absence that makes us read the map again, at most twice a second.
 """
 
@@ -13,7 +13,7 @@ import hiredis
 
 from relay.caching.redis_url import Endpoint
 from relay.caching.shared.connection import Away, OnReply, Reply, pack
-from relay.caching.shared.line import TROUBLES, Line, Opening
+from relay.caching.shared.server_link import TROUBLES, Connector, ServerLink
 from relay.caching.shared.slots import SLOTS, key_slot
 
 MAX_REDIRECTS = 3
@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 class Cluster:
     """The masters of a Cluster and their slots."""
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
-        self._lines: dict[Endpoint, Line] = {}
-        self._slots: list[Line | None] = [None] * SLOTS
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._links: dict[Endpoint, ServerLink] = {}
+        self._slots: list[ServerLink | None] = [None] * SLOTS
         self._trouble = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -41,7 +41,7 @@ class Cluster:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.gather(*self._stopping, *[line.stop() for line in self._lines.values()])
+        await asyncio.gather(*self._stopping, *[link.stop() for link in self._links.values()])
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
         by_slot: dict[int, list[int]] = {}
@@ -49,12 +49,12 @@ class Cluster:
             by_slot.setdefault(key_slot(key), []).append(index)
         return list(by_slot.values())
 
-    def lines(self) -> list[Line]:
-        return list(self._lines.values())
+    def links(self) -> list[ServerLink]:
+        return list(self._links.values())
 
     @property
     def is_up(self) -> bool:
-        return None not in self._slots and all(line.is_up for line in self._lines.values())
+        return None not in self._slots and all(link.is_up for link in self._links.values())
 
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
         self._send(key_slot(key), packed, on_reply, 0)
@@ -68,15 +68,15 @@ class Cluster:
                     self._trouble.set()
                 on_reply(reply)
 
-        line = self._slots[slot]
-        if line is None:
+        link = self._slots[slot]
+        if link is None:
             self._fail(on_reply, "no master of this slot is known")
         else:
-            line.send(packed, answered)
+            link.send(packed, answered)
 
     def _fail(self, on_reply: OnReply, reason: str) -> None:
         self._trouble.set()
-        self._opening.counters.failures += 1
+        self._connector.counters.failures += 1
         asyncio.get_running_loop().call_soon(on_reply, Away(reason))
 
     def _refused(self, error: hiredis.ReplyError, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
@@ -86,15 +86,15 @@ class Cluster:
             on_reply(error)
             return
         host, _, port = rest.partition(" ")[2].rpartition(":")
-        line = self._lines.get(Endpoint(host, int(port))) if port.isdecimal() else None
+        link = self._links.get(Endpoint(host, int(port))) if port.isdecimal() else None
         self._trouble.set()
-        if line is None or redirects >= MAX_REDIRECTS:
+        if link is None or redirects >= MAX_REDIRECTS:
             self._fail(on_reply, f"the slot has moved to {host}:{port}")
         elif word == "ASK":
-            line.send(ASKING, lambda _: None)
-            line.send(packed, on_reply)
+            link.send(ASKING, lambda _: None)
+            link.send(packed, on_reply)
         else:
-            self._slots[slot] = line
+            self._slots[slot] = link
             self._send(slot, packed, on_reply, redirects + 1)
 
     async def _run(self) -> None:
@@ -117,12 +117,12 @@ class Cluster:
 
     async def _read_map(self) -> None:
         """Take the map of the first server that stands in a Cluster that is well, else of any that answers."""
-        endpoints = list(self._lines)
+        endpoints = list(self._links)
         random.shuffle(endpoints)
         doubtful: list[tuple[int, int, Endpoint]] = []
-        for endpoint in dict.fromkeys([*endpoints, *self._opening.address.endpoints]):
+        for endpoint in dict.fromkeys([*endpoints, *self._connector.address.endpoints]):
             try:
-                info, slots = await self._opening.ask(endpoint, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
+                info, slots = await self._connector.ask(endpoint, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
             except TROUBLES:
                 continue
             found = _ranges(slots, endpoint)
@@ -134,25 +134,25 @@ class Cluster:
             self._apply(doubtful)
 
     def _apply(self, ranges: list[tuple[int, int, Endpoint]]) -> None:
-        slots: list[Line | None] = [None] * SLOTS
+        slots: list[ServerLink | None] = [None] * SLOTS
         wanted = {endpoint for _, _, endpoint in ranges}
-        for endpoint in wanted - self._lines.keys():
-            self._lines[endpoint] = self._new_line(endpoint)
+        for endpoint in wanted - self._links.keys():
+            self._links[endpoint] = self._new_link(endpoint)
         for first, last, endpoint in ranges:
-            slots[first : last + 1] = [self._lines[endpoint]] * (last + 1 - first)
+            slots[first : last + 1] = [self._links[endpoint]] * (last + 1 - first)
         self._slots = slots
-        for endpoint in self._lines.keys() - wanted:
-            task = asyncio.get_running_loop().create_task(self._lines.pop(endpoint).stop())
+        for endpoint in self._links.keys() - wanted:
+            task = asyncio.get_running_loop().create_task(self._links.pop(endpoint).stop())
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
-    def _new_line(self, endpoint: Endpoint) -> Line:
+    def _new_link(self, endpoint: Endpoint) -> ServerLink:
         async def find() -> Endpoint:
             return endpoint
 
-        line = Line(self._opening, find, self._trouble.set)
-        line.start()
-        return line
+        link = ServerLink(self._connector, find, self._trouble.set)
+        link.start()
+        return link
 
 
 def _ranges(reply: Reply, asked: Endpoint) -> list[tuple[int, int, Endpoint]]:

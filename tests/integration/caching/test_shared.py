@@ -15,7 +15,7 @@ from redis import Redis
 
 from relay.caching.shared import Away, Full, Reply, Shared
 from relay.caching.shared import connection as connections
-from relay.caching.shared import line as lines
+from relay.caching.shared import server_link as links
 from relayproject.runtime.valkey import EmbeddedValkey
 from tests.integration.caching.valkeys import (
     REPLICATION,
@@ -206,10 +206,10 @@ async def test_a_killed_server_is_noticed_at_once_and_found_again(tmp_path: Path
 async def test_a_start_is_quiet_and_an_outage_is_told_when_it_begins_and_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, lines.logger.name)
+    caplog.set_level(logging.INFO, links.logger.name)
 
     def told() -> list[str]:
-        return [record.levelname for record in caplog.records if record.name == lines.logger.name]
+        return [record.levelname for record in caplog.records if record.name == links.logger.name]
 
     with one_server() as server:
         async with started(server.url, GENEROUS_SECONDS) as shared:
@@ -226,7 +226,7 @@ async def test_a_start_is_quiet_and_an_outage_is_told_when_it_begins_and_when_it
 async def test_a_server_that_was_away_at_the_start_is_told_when_it_comes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, lines.logger.name)
+    caplog.set_level(logging.INFO, links.logger.name)
     (port,) = free_ports(1)
     async with started(f"redis://127.0.0.1:{port}", GENEROUS_SECONDS) as shared:
         await until(lambda: "passed by" in caplog.text)

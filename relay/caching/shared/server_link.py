@@ -1,4 +1,4 @@
-"""The line to one server: its connection, and the breaker that passes the server by while it is slow or gone.
+"""The link to one server: its connection, and the breaker that passes the server by while it is slow or gone.
 
 Rule: with the connection over, calls fail at once; one probe a second looks whether the server answers again.
 """
@@ -20,7 +20,7 @@ NOT_YET = "not connected yet"
 logger = logging.getLogger(__name__)
 
 
-class Opening:
+class Connector:
     """How connections are opened here: login, patience, counters."""
 
     __slots__ = ("address", "counters", "patience_seconds")
@@ -67,20 +67,20 @@ async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:
             raise answer
 
 
-class Line:
+class ServerLink:
     """Keeps one connection to the server that `find` names. `on_lost` is called when it was lost or could
     not be made.
     """
 
     def __init__(
         self,
-        opening: Opening,
+        connector: Connector,
         find: Callable[[], Awaitable[Endpoint]],
         on_lost: Callable[[], None] | None = None,
         look_again_seconds: float | None = None,
     ) -> None:
         self.endpoint: Endpoint | None = None
-        self._opening = opening
+        self._connector = connector
         self._find = find
         self._on_lost = on_lost
         self._look_again_seconds = look_again_seconds
@@ -107,7 +107,7 @@ class Line:
         """Send a command, or say at once, in the next turn of the loop, that the server is away."""
         connection = self._connection
         if connection is None:
-            self._opening.counters.failures += 1
+            self._connector.counters.failures += 1
             asyncio.get_running_loop().call_soon(on_reply, Away(self._reason))
         else:
             connection.send(packed, on_reply)
@@ -127,7 +127,7 @@ class Line:
             except TROUBLES as error:
                 self._lost(str(error) or type(error).__name__)
             except Exception:
-                logger.exception("the line to the shared cache failed")
+                logger.exception("the link to the shared cache failed")
                 self._lost("internal")
             pause = PROBE_SECONDS * random.uniform(0.9, 1.1)  # noqa: S311  processes need not probe together
             await asyncio.sleep(max(0.0, started + pause - loop.time()))
@@ -135,7 +135,7 @@ class Line:
     async def _serve(self) -> None:
         """Connect, and stay until the connection is over."""
         endpoint = await self._find()
-        connection = await self._opening.master(endpoint)
+        connection = await self._connector.master(endpoint)
         try:
             self._found(endpoint, connection)
             await self._stay(endpoint, connection)
@@ -157,7 +157,7 @@ class Line:
             return False  # nobody says otherwise
 
     def _found(self, endpoint: Endpoint, connection: Connection) -> None:
-        self._opening.counters.reconnects += 1 if self._made else 0
+        self._connector.counters.reconnects += 1 if self._made else 0
         self._made += 1
         self.endpoint, self._connection = endpoint, connection
         if self._reason == NOT_YET:  # as at every start: nobody was told that it was away
