@@ -14,7 +14,7 @@ from hiredis import ReplyError
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.record import FORMAT, key_pattern
 from relay.caching.registry import Layer, Registry, registry
-from relay.caching.shared import Away, Shared
+from relay.caching.shared import Shared, Unavailable
 from relay.storage.store import Store
 
 EVERY = "*"
@@ -37,7 +37,7 @@ def orders_key(store: str) -> bytes:
 async def clear_everywhere(shared: Shared, store: str, name: str | None, layer: Layer | None) -> int:
     """Clear a cache (None: each) of a layer (None: both); returns how many keys of the shared cache went.
 
-    The first layer follows within a second or two. Raises Away, or ReplyError for what the server refuses.
+    The first layer follows within a second or two. Raises Unavailable, or ReplyError for what the server refuses.
     """
     if layer in (None, Layer.L1):
         order = f"{time.time():.3f} {secrets.token_hex(4)}"
@@ -98,7 +98,7 @@ class Clearing:
         try:
             key = orders_key(self._store().name)
             reply = await self._shared.call(key, b"HGETALL", key)
-        except (Away, ReplyError):
+        except (Unavailable, ReplyError):
             return None
         return dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else None
 

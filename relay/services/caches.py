@@ -12,7 +12,7 @@ from hiredis import ReplyError
 
 from relay.caching.clearing import NAMES, clear_everywhere
 from relay.caching.registry import Layer
-from relay.caching.shared import Away, Shared
+from relay.caching.shared import Shared, Unavailable
 from relay.conf import config
 from relay.services.warming import Tell, Warmed, Warming
 from relay.storage.primary import Heartbeat, Primary
@@ -25,10 +25,10 @@ LAYERS = (Layer.L1.value, Layer.L2.value)
 
 NO_CACHE = "there is no shared cache: CACHE_URL is not set, and no relay runs on this data folder"
 
-__all__ = ["LAYERS", "NAMES", "NO_CACHE", "CachesAway", "Warmed", "clear", "warm"]
+__all__ = ["LAYERS", "NAMES", "NO_CACHE", "CachesUnavailable", "Warmed", "clear", "warm"]
 
 
-class CachesAway(Exception):
+class CachesUnavailable(Exception):
     """the shared cache does not answer"""
 
 
@@ -38,7 +38,7 @@ def clear(name: str | None, layer: str | None, settle_seconds: float = 0.0) -> i
     Returns how many keys of the shared cache went. The first layer follows by an order that each process looks for once
     a second; until then a process may write a copy of its own to the shared cache again. With `settle_seconds` above
     two it is waited so long for them, and the shared cache is cleared once more. Raises ValueError for a name or layer
-    that does not exist, CachesAway when the shared cache does not answer: then no process may have heard the order.
+    that does not exist, CachesUnavailable when the shared cache does not answer: then no process may have heard the order.
     """
     if name is not None and name not in NAMES:
         raise ValueError(f"there is no cache named {name[:50]!r}: there are {', '.join(NAMES)}")
@@ -61,7 +61,7 @@ def warm(tell: Tell, done: Warmed | None = None) -> Warmed:
     """Fill the shared cache with what will be asked for (relay.services.warming); returns what was written.
 
     `tell` is called before each step. Whoever may be interrupted hands in `done`, which says how far it came. Raises
-    CachesAway, and Failed when the database does not answer.
+    CachesUnavailable, and Failed when the database does not answer.
     """
     return asyncio.run(_warm(tell, done or Warmed()))
 
@@ -92,17 +92,17 @@ async def _heartbeat() -> Heartbeat:
 
 @asynccontextmanager
 async def _shared() -> AsyncIterator[Shared]:
-    """The shared cache, connected. Raises CachesAway when it does not answer, at the begin or within."""
+    """The shared cache, connected. Raises CachesUnavailable when it does not answer, at the begin or within."""
     url = config().cache_url
     if not url:
-        raise CachesAway(NO_CACHE)
+        raise CachesUnavailable(NO_CACHE)
     shared = Shared(url, PATIENCE_SECONDS)
     await shared.start()
     try:
         await _connected(shared)
         yield shared
-    except (Away, ReplyError) as error:
-        raise CachesAway(f"the shared cache does not answer: {error}") from error
+    except (Unavailable, ReplyError) as error:
+        raise CachesUnavailable(f"the shared cache does not answer: {error}") from error
     finally:
         await shared.stop()
 
@@ -111,5 +111,5 @@ async def _connected(shared: Shared) -> None:
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     while not shared.up:
         if asyncio.get_running_loop().time() > deadline:
-            raise Away(f"no connection within {CONNECT_SECONDS:g} s")
+            raise Unavailable(f"no connection within {CONNECT_SECONDS:g} s")
         await asyncio.sleep(0.01)

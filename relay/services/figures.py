@@ -23,7 +23,7 @@ LIFE_SECONDS = 5
 PATIENCE_SECONDS = 0.5
 """For one exchange with the cache."""
 
-AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
+CACHE_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a cache that is away raises. The second, of a Cluster of which no server answers, is none of the first."""
 
 
@@ -82,7 +82,7 @@ def read_figures_now(cache_url: str, store: str = "") -> ClusterSnapshot:
         client = _client(cache_url)
         names = client.smembers(workers_key(store))
         return _read(client.mget([key(store, name.decode()) for name in names]) if names else [])
-    except (*AWAY, DatabaseError):
+    except (*CACHE_ERRORS, DatabaseError):
         return EMPTY
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks, Task
 from relay.protocol.errors import Failed
-from relay.services.figures import AWAY, LIFE_SECONDS, PATIENCE_SECONDS, async_client, decoded, key, workers_key
+from relay.services.figures import CACHE_ERRORS, LIFE_SECONDS, PATIENCE_SECONDS, async_client, decoded, key, workers_key
 from relay.services.sampling import Rate, Sampler
 from relay.services.worker_figures import WorkerFigures
 from relay.storage.store import Store
@@ -111,7 +111,7 @@ class Status:
         if self._cache is not None:
             store = self._store().name
             await self._exchange(lambda pipe: pipe.srem(workers_key(store), self._name).delete(key(store, self._name)))
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*CACHE_ERRORS):
                 await self._cache.aclose()
 
     async def figures(self) -> RelayFigures:
@@ -189,7 +189,7 @@ class Status:
             async with asyncio.timeout(PATIENCE_SECONDS), self._cache.pipeline(transaction=False) as pipe:
                 commands(pipe)
                 return list(await pipe.execute())
-        except AWAY:
+        except CACHE_ERRORS:
             self.failures += 1
             return None
 

@@ -56,7 +56,7 @@ class Warming:
         self._limits = limits
 
     async def run(self, tell: Tell) -> None:
-        """All of it. Raises Failed for the database, Away or ReplyError for the shared cache."""
+        """All of it. Raises Failed for the database, Unavailable or ReplyError for the shared cache."""
         found = await activity(self._reads, RECENT, KINDS, AUTHORS, THREADS)
         authors, threads = chunks(found.authors, AUTHORS_AT_ONCE), chunks(found.threads, THREADS_AT_ONCE)
         total = len(found.kinds) + len(authors) + len(threads)

@@ -7,6 +7,6 @@ patience; a server that is slow or gone is passed by at once and for as long as 
 
 from relay.caching.redis_url import Address, parse
 from relay.caching.shared.client import Shared
-from relay.caching.shared.connection import Away, Counters, Full, OnReply, Part, Reply
+from relay.caching.shared.connection import Counters, Full, OnReply, Part, Reply, Unavailable
 
-__all__ = ["Address", "Away", "Counters", "Full", "OnReply", "Part", "Reply", "Shared", "parse"]
+__all__ = ["Address", "Counters", "Full", "OnReply", "Part", "Reply", "Shared", "Unavailable", "parse"]

@@ -34,7 +34,7 @@ class Shared:
         self._routes.start()
 
     async def stop(self) -> None:
-        """Close everything; who still waits gets Away, and so does every call from now on."""
+        """Close everything; who still waits gets Unavailable, and so does every call from now on."""
         await self._routes.stop()
 
     @property
@@ -45,12 +45,12 @@ class Shared:
     def send(self, key: bytes, parts: tuple[Part, ...], on_reply: OnReply) -> None:
         """Send a command to the server of the key, with the least cost; several of one turn leave in one write.
 
-        `on_reply` is called exactly once and in a later turn: with the reply, Away, or hiredis.ReplyError.
+        `on_reply` is called exactly once and in a later turn: with the reply, Unavailable, or hiredis.ReplyError.
         """
         self._send(key, pack(parts), on_reply)
 
     def call(self, key: bytes, *parts: Part) -> "asyncio.Future[Reply]":
-        """The same with a future; it raises Away or hiredis.ReplyError when awaited."""
+        """The same with a future; it raises Unavailable or hiredis.ReplyError when awaited."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._send(key, pack(parts), partial(settle, future))
         return future
@@ -111,7 +111,7 @@ class Shared:
         return future
 
     async def delete_matching(self, pattern: bytes) -> int:
-        """Remove the keys that match, of every master that answers; returns how many. Raises Away if one did not,
+        """Remove the keys that match, of every master that answers; returns how many. Raises Unavailable if one did not,
         after those that did.
         """
         removed = 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import hiredis
 
 from relay.caching.redis_url import Endpoint
-from relay.caching.shared.connection import Away, OnReply, Reply, pack
+from relay.caching.shared.connection import OnReply, Reply, Unavailable, pack
 from relay.caching.shared.server_link import TROUBLES, Connector, ServerLink
 from relay.caching.shared.slots import SLOTS, key_slot
 
@@ -64,7 +64,7 @@ class Cluster:
             if type(reply) is hiredis.ReplyError:
                 self._refused(reply, slot, packed, on_reply, redirects)
             else:
-                if type(reply) is Away:
+                if type(reply) is Unavailable:
                     self._trouble.set()
                 on_reply(reply)
 
@@ -77,7 +77,7 @@ class Cluster:
     def _fail(self, on_reply: OnReply, reason: str) -> None:
         self._trouble.set()
         self._connector.counters.failures += 1
-        asyncio.get_running_loop().call_soon(on_reply, Away(reason))
+        asyncio.get_running_loop().call_soon(on_reply, Unavailable(reason))
 
     def _refused(self, error: hiredis.ReplyError, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
         """Follow MOVED and ASK; any other error is the caller's."""

@@ -18,7 +18,7 @@ from relay.caching.redis_url import Endpoint
 Part = bytes | int | str
 """A word of a command."""
 Reply = Any
-"""What the server says: bytes, int, None or a list of these; an exception: Away, or the server's hiredis.ReplyError."""
+"""What the server says: bytes, int, None or a list of these; an exception: Unavailable, or the server's hiredis.ReplyError."""
 OnReply = Callable[[Reply], None]
 pack = cast(Callable[[tuple[Part, ...]], bytes], hiredis.pack_command)
 """A command as it is sent. (The package's own type allows one word only.)"""
@@ -33,11 +33,11 @@ PASSING = ("LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", 
 _NOTHING: Final = object()
 
 
-class Away(Exception):
+class Unavailable(Exception):
     """the shared cache is away"""
 
 
-class Full(Away):
+class Full(Unavailable):
     """too much waits for the shared cache"""
 
 
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._counters.failures += 1
         if self.is_open:
             self._counters.dropped += 1
-        reply = Full("too much waits for the shared cache") if self.is_open else Away(self.closed.result())
+        reply = Full("too much waits for the shared cache") if self.is_open else Unavailable(self.closed.result())
         self._loop.call_soon(on_reply, reply)
 
     def _flush(self) -> None:
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
         self._counters.failures += 1
         if text.startswith("READONLY "):  # it was our master, and is a replica now
             self._loop.call_soon(self.close, text)
-        return Away(text)
+        return Unavailable(text)
 
     def _report(self, error: Exception) -> None:
         self._loop.call_exception_handler({"message": "a reply of the shared cache was not taken", "exception": error})
@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
         self.close(f"the connection is lost: {exc}" if exc else "the server closed the connection")
 
     def close(self, reason: str) -> None:
-        """End the connection; everything that waits on it gets Away, now."""
+        """End the connection; everything that waits on it gets Unavailable, now."""
         if not self.is_open:
             return
         self.is_open = False
@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
         while waiting:
             on_reply = waiting.popleft()
             try:
-                on_reply(Away(reason))
+                on_reply(Unavailable(reason))
             except Exception as error:
                 self._report(error)
 

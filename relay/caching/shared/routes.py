@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from relay.caching.redis_url import Endpoint, Topology
-from relay.caching.shared.connection import Away, OnReply
+from relay.caching.shared.connection import OnReply, Unavailable
 from relay.caching.shared.server_link import TROUBLES, Connector, ServerLink
 
 SENTINEL_LOOK_SECONDS = 1.0
@@ -49,7 +49,7 @@ class SingleServer:
         return self._endpoints[0]
 
     async def _ask_sentinels(self) -> Endpoint:
-        """The master by the first Sentinel that knows it, which is asked first the next time; raises Away."""
+        """The master by the first Sentinel that knows it, which is asked first the next time; raises Unavailable."""
         name = self._connector.address.master_name
         for sentinel in list(self._endpoints):
             try:
@@ -61,7 +61,7 @@ class SingleServer:
                 self._endpoints.remove(sentinel)
                 self._endpoints.insert(0, sentinel)
                 return Endpoint(reply[0].decode(), int(reply[1]))
-        raise Away(f"no Sentinel knows a master named {name}")
+        raise Unavailable(f"no Sentinel knows a master named {name}")
 
     def start(self) -> None:
         self._link.start()

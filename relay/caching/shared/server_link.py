@@ -11,10 +11,20 @@ from collections.abc import Awaitable, Callable
 import hiredis
 
 from relay.caching.redis_url import Address, Endpoint
-from relay.caching.shared.connection import Away, Connection, Counters, OnReply, Part, Reply, connect, pack, settle
+from relay.caching.shared.connection import (
+    Connection,
+    Counters,
+    OnReply,
+    Part,
+    Reply,
+    Unavailable,
+    connect,
+    pack,
+    settle,
+)
 
 PROBE_SECONDS = 1.0
-TROUBLES = (OSError, TimeoutError, Away, hiredis.HiredisError)
+TROUBLES = (OSError, TimeoutError, Unavailable, hiredis.HiredisError)
 """What may happen on the way to a server."""
 NOT_YET = "not connected yet"
 logger = logging.getLogger(__name__)
@@ -31,14 +41,14 @@ class Connector:
         self.counters = counters
 
     async def master(self, endpoint: Endpoint) -> Connection:
-        """A connection to a master; raises one of TROUBLES, Away if it is none."""
+        """A connection to a master; raises one of TROUBLES, Unavailable if it is none."""
         connection = await self._open(endpoint)
         try:
             greeting = [connection.call(*parts) for parts in self.address.greeting()]
             role = connection.call(b"ROLE")
             await all_of([*greeting, role])
             if role.result()[0] != b"master":
-                raise Away(f"{endpoint} is no master")
+                raise Unavailable(f"{endpoint} is no master")
         except BaseException:
             connection.close("not greeted")
             raise
@@ -94,7 +104,7 @@ class ServerLink:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Give the server up; whoever waits gets Away."""
+        """Give the server up; whoever waits gets Unavailable."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -108,7 +118,7 @@ class ServerLink:
         connection = self._connection
         if connection is None:
             self._connector.counters.failures += 1
-            asyncio.get_running_loop().call_soon(on_reply, Away(self._reason))
+            asyncio.get_running_loop().call_soon(on_reply, Unavailable(self._reason))
         else:
             connection.send(packed, on_reply)
 

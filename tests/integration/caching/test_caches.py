@@ -169,7 +169,7 @@ async def test_without_the_shared_cache_nothing_is_said_to_be_cleared(monkeypatc
     for url in (NOBODY_LISTENS, ""):
         conf = replace(config(), cache_url=url)
         monkeypatch.setattr(caches, "config", lambda conf=conf: conf)
-        with pytest.raises(caches.CachesAway):
+        with pytest.raises(caches.CachesUnavailable):
             await clear()
 
 
@@ -201,5 +201,5 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
 async def test_warming_without_its_servers_says_which_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "CONNECT_SECONDS", 0.1)
     monkeypatch.setattr(caches, "config", lambda: replace(config(), cache_url=NOBODY_LISTENS))
-    with pytest.raises(caches.CachesAway):
+    with pytest.raises(caches.CachesUnavailable):
         await asyncio.to_thread(caches.warm, lambda *_: None)

@@ -13,7 +13,7 @@ import pytest_asyncio
 from hiredis import ReplyError
 from redis import Redis
 
-from relay.caching.shared import Away, Full, Reply, Shared
+from relay.caching.shared import Full, Reply, Shared, Unavailable
 from relay.caching.shared import connection as connections
 from relay.caching.shared import server_link as links
 from relayproject.runtime.valkey import EmbeddedValkey
@@ -71,7 +71,7 @@ async def outcome(future: "asyncio.Future[Reply]") -> Reply:
     """What came, or the exception."""
     try:
         return await future
-    except (Away, ReplyError) as error:
+    except (Unavailable, ReplyError) as error:
         return error
 
 
@@ -149,11 +149,11 @@ async def test_nothing_is_there_after_a_flush(shared: Shared, admin: Redis) -> N
 async def test_starting_and_calling_wait_for_no_server(tmp_path: Path) -> None:
     async with started(f"unix://{tmp_path}/nothing") as shared:
         assert not shared.up
-        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
         assert await shared.get_many([b"a", b"b"]) == [None, None]
         assert await shared.delete([b"a"]) == 0
         shared.set(b"a", b"", 1)
-        with pytest.raises(Away):
+        with pytest.raises(Unavailable):
             await shared.delete_matching(b"*")
         assert shared.counters.failures >= 5
 
@@ -164,10 +164,10 @@ async def test_a_paused_server_is_passed_by_and_comes_back(server: EmbeddedValke
         admin.client_pause(600)
         start = time.monotonic()
         waiting = [shared.call(b"a", b"GET", b"a") for _ in range(3)]
-        assert {type(await outcome(one)) for one in waiting} == {Away}
+        assert {type(await outcome(one)) for one in waiting} == {Unavailable}
         passed_by = time.monotonic() - start
         assert not shared.up
-        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
         assert passed_by < 0.6, "the pause was waited for"
         await until(lambda: shared.up)
         assert await shared.call(b"a", b"PING") == b"PONG"
@@ -196,7 +196,7 @@ async def test_a_killed_server_is_noticed_at_once_and_found_again(tmp_path: Path
             waiting = shared.call(b"", b"BLPOP", b"never", 0)
             await asyncio.sleep(0)
             server.stop(hasty=True)
-            assert isinstance(await outcome(waiting), Away)
+            assert isinstance(await outcome(waiting), Unavailable)
             server.start()
             await until(lambda: shared.up)
             assert await shared.get_many([b"a"]) == [None]
@@ -240,8 +240,8 @@ async def test_who_waits_is_told_at_the_end(server: EmbeddedValkey) -> None:
         await until(lambda: shared.up)
         waiting = shared.call(b"", b"BLPOP", b"never", 0)
         await asyncio.sleep(0)
-    assert isinstance(await outcome(waiting), Away)
-    assert isinstance(await outcome(shared.call(b"", b"PING")), Away)
+    assert isinstance(await outcome(waiting), Unavailable)
+    assert isinstance(await outcome(shared.call(b"", b"PING")), Unavailable)
 
 
 async def test_a_full_queue_drops_and_counts(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +273,7 @@ async def test_another_servers_babble_is_an_absence(babble: bytes, tmp_path: Pat
     async with await asyncio.start_unix_server(answer, tmp_path / "s"), started(f"unix://{tmp_path}/s") as shared:
         failures = shared.counters.timeouts + shared.counters.failures
         await until(lambda: shared.counters.timeouts + shared.counters.failures > failures or shared.counters.commands)
-        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
         assert not shared.up
 
 
@@ -282,11 +282,11 @@ async def test_a_replica_is_refused_and_one_that_becomes_one_is_left() -> None:
         async with started(other.url, GENEROUS_SECONDS) as shared:
             await until(lambda: shared.up)
             other.run("REPLICAOF", "127.0.0.1", master.port)
-            assert isinstance(await outcome(shared.call(b"a", b"SET", b"a", b"1")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"SET", b"a", b"1")), Unavailable)
             await until(lambda: not shared.up)
             master.admin.set("a", "2")
             wait_until(lambda: other.admin.get("a") == b"2")
-            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
             other.run("REPLICAOF", "NO", "ONE")
             await until(lambda: shared.up)
             assert await shared.call(b"a", b"GET", b"a") == b"2"
@@ -303,7 +303,7 @@ async def test_login_and_database_are_those_of_the_address() -> None:
             assert third.get("a") == b"1"
         async with started(f"redis://:wrong@127.0.0.1:{port}", GENEROUS_SECONDS) as shared:
             await until(lambda: shared.counters.commands >= 2)
-            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
 
 
 async def test_no_answer_is_another_commands_while_connections_are_cut(server: EmbeddedValkey, admin: Redis) -> None:
@@ -315,7 +315,7 @@ async def test_no_answer_is_another_commands_while_connections_are_cut(server: E
         async def ask(number: int) -> None:
             nonlocal answered, away
             reply = await outcome(shared.call(b"", b"GET", b"k%d" % number))
-            if isinstance(reply, Away):
+            if isinstance(reply, Unavailable):
                 away += 1
             elif reply is not None:
                 owner, version = reply.split(b":")

@@ -8,7 +8,7 @@ import pytest
 from hiredis import ReplyError
 from redis.crc import key_slot
 
-from relay.caching.shared import Away, Reply, Shared
+from relay.caching.shared import Reply, Shared, Unavailable
 from tests.integration.caching.valkeys import ClusterOfSix, cluster, guarded, until, wait_until
 
 PATIENCE_SECONDS = 1.0
@@ -29,7 +29,7 @@ async def started(url: str, patience_seconds: float = PATIENCE_SECONDS) -> Async
 async def outcome(future: "asyncio.Future[Reply]") -> Reply:
     try:
         return await future
-    except (Away, ReplyError) as error:
+    except (Unavailable, ReplyError) as error:
         return error
 
 
@@ -51,7 +51,7 @@ async def test_the_master_that_the_sentinel_names_is_used_before_and_after_a_fai
             assert await shared.call(b"a", b"WAIT", 1, 8_000) == 1
             servers.master.kill()
             await until(lambda: not shared.up)
-            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
             await until(lambda: shared.up)
             assert await shared.call(b"a", b"GET", b"a") == b"1"
             assert await shared.call(b"a", b"SET", b"a", b"2") == b"OK"
@@ -122,7 +122,7 @@ async def test_a_slow_master_is_passed_by_alone(six: ClusterOfSix) -> None:
         await shared.get_many(list(key_of.values()))
         slow.admin.client_pause(700)
         assert await shared.get_many([key_of[slow]]) == [None]
-        assert isinstance(await outcome(shared.call(key_of[slow], b"GET", key_of[slow])), Away)
+        assert isinstance(await outcome(shared.call(key_of[slow], b"GET", key_of[slow])), Unavailable)
         assert await shared.call(key_of[well], b"GET", key_of[well]) == b"1"
         await until(lambda: shared.up)
         assert await shared.get_many([key_of[slow]]) == [b"1"]
