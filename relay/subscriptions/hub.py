@@ -30,14 +30,14 @@ class Reader:
         self.audience = audience
 
 
-class Question:
+class FilterGroup:
     """What one or more live subscriptions ask alike: looked at once for each event."""
 
-    __slots__ = ("askers", "filters")
+    __slots__ = ("filters", "subscriptions")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         self.filters = filters
-        self.askers: dict[Subscription, None] = {}
+        self.subscriptions: dict[Subscription, None] = {}
 
     def matches(self, event: StoredEvent) -> bool:
         """True if any of its filters matches."""
@@ -50,7 +50,7 @@ class Question:
 class Subscription:
     """One open subscription. `head` is the start of its frames, `position` the last change it needs no more."""
 
-    __slots__ = ("closed", "filters", "head", "outbox", "position", "question", "reader")
+    __slots__ = ("closed", "filters", "group", "head", "outbox", "position", "reader")
 
     def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter], reader: Reader | None = None) -> None:
         """Without a `reader` it receives what everybody may read."""
@@ -60,7 +60,7 @@ class Subscription:
         self.filters = filters
         self.position = HELD
         self.closed = False
-        self.question: Question | None = None
+        self.group: FilterGroup | None = None
 
     def frame(self, text: bytes) -> bytes:
         """The frame that carries an event's JSON text to this subscription."""
@@ -85,8 +85,8 @@ class Hub:
         self.intake = intake
         self.deliveries = 0
         self.subscriptions = 0
-        self._index: FilterIndex[Question] = FilterIndex()
-        self._questions: dict[tuple[Filter, ...], Question] = {}
+        self._index: FilterIndex[FilterGroup] = FilterIndex()
+        self._groups: dict[tuple[Filter, ...], FilterGroup] = {}
         self._released: dict[Subscription, None] = {}
 
     @property
@@ -103,27 +103,27 @@ class Hub:
         subscription.closed = True
         self.subscriptions -= 1
         self._released.pop(subscription, None)
-        question = subscription.question
-        if question is not None:
-            subscription.question = None
-            del question.askers[subscription]
-            if not question.askers:
-                self._index.remove(question, question.filters)
-                del self._questions[question.filters]
+        group = subscription.group
+        if group is not None:
+            subscription.group = None
+            del group.subscriptions[subscription]
+            if not group.subscriptions:
+                self._index.remove(group, group.filters)
+                del self._groups[group.filters]
 
     def _register(self) -> None:
         """Put the subscriptions that were released of late into the index."""
         for subscription in self._released:
             filters = tuple(subscription.filters)
-            question = self._questions.get(filters)
-            if question is None:
-                question = self._questions[filters] = Question(filters)
-                self._index.add(question, filters)
-            question.askers[subscription] = None
-            subscription.question = question
+            group = self._groups.get(filters)
+            if group is None:
+                group = self._groups[filters] = FilterGroup(filters)
+                self._index.add(group, filters)
+            group.subscriptions[subscription] = None
+            subscription.group = group
         self._released.clear()
 
-    def wants(self, subscription: Subscription, event: StoredEvent) -> bool:
+    def may_receive(self, subscription: Subscription, event: StoredEvent) -> bool:
         """True if the event may be sent to the subscription now: it matches and is visible (01-F19, X-1)."""
         return subscription.matches(event) and visible(event, subscription.reader.audience, int(time.time()))
 
@@ -133,7 +133,7 @@ class Hub:
         Raises OutOfReach, with nothing changed, when the ring does not reach back to `position`.
         """
         for change in self.intake.ring.since(position):
-            if type(change) is Added and self.wants(subscription, change.event):
+            if type(change) is Added and self.may_receive(subscription, change.event):
                 self.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         subscription.position = max(position, self.position)
@@ -163,10 +163,10 @@ class Hub:
             return
         text = event.json + b"]"
         delivered = 0
-        for question in self._index.candidates(event):
-            if question.matches(event):
+        for group in self._index.candidates(event):
+            if group.matches(event):
                 # A copy: a client that is cut off during the delivery takes its subscriptions out at once.
-                for subscription in list(question.askers):
+                for subscription in list(group.subscriptions):
                     if seq > subscription.position:
                         subscription.outbox.put(subscription.head + text)
                         delivered += 1
@@ -174,9 +174,9 @@ class Hub:
 
     def _deliver_privately(self, event: StoredEvent, seq: int, now: int) -> None:
         """As `_deliver`, with a look at each receiver's audience."""
-        for question in self._index.candidates(event):
-            if question.matches(event):
-                for subscription in list(question.askers):
+        for group in self._index.candidates(event):
+            if group.matches(event):
+                for subscription in list(group.subscriptions):
                     if seq > subscription.position and visible(event, subscription.reader.audience, now):
                         subscription.outbox.put(subscription.frame(event.json))
                         self.deliveries += 1

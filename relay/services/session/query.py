@@ -182,7 +182,7 @@ class Query:
         if batch is None:
             return
         for change in batch.changes:
-            if type(change) is Added and services.hub.wants(subscription, change.event):
+            if type(change) is Added and services.hub.may_receive(subscription, change.event):
                 services.hub.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         self._position = batch.last
