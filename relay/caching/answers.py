@@ -111,7 +111,7 @@ class Answers:
         ring = self._ring()
         return (
             position is not None
-            and await self.arrivals.reached(max(position, ring.whole_from))
+            and await self.arrivals.reached(max(position, ring.complete_from))
             and ring is self._ring()
         )
 

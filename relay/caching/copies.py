@@ -82,7 +82,7 @@ class Copies:
     def known(self, filters: Sequence[Filter]) -> Texts | None:
         """The answer to a REQ for everybody as of the ring's position, None if it is not wholly in memory."""
         ring = self._ring()
-        if ring.position < ring.whole_from:
+        if ring.position < ring.complete_from:
             return None
         now = int(time.time())
         if len(filters) == 1:

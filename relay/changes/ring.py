@@ -31,7 +31,7 @@ class Ring:
         self.bytes = 0
         self.evicted = 0
         self._max_bytes = max_bytes
-        self.whole_from = 0
+        self.complete_from = 0
         """Below this position the state may lack an event that was removed later: the log tells of no event that is
         gone when it is read. Set by whoever appends what was read there; no copy may be used before.
         """

@@ -145,7 +145,7 @@ class Follower:
                     return
                 counters.log_changes += len(batch.changes)
                 ring = self._intake.ring
-                ring.whole_from = max(ring.whole_from, await self._primary.position())
+                ring.complete_from = max(ring.complete_from, await self._primary.position())
                 self.apply(batch)
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)

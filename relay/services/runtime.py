@@ -170,7 +170,7 @@ class Relay:
                 batch = await self.primary.changes_after(ring.position, limit)
                 if batch is None:
                     break
-                ring.whole_from = await self.primary.position()
+                ring.complete_from = await self.primary.position()
                 ring.append(batch)
         except (Failed, LogPruned):
             pass
