@@ -20,7 +20,7 @@ from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, notice, parse_message
-from relay.protocol.session import Subscriptions
+from relay.protocol.subscriptions import Subscriptions
 from relay.services.session.pending import Pending
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads

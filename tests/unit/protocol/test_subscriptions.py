@@ -3,7 +3,7 @@
 import pytest
 
 from relay.protocol.errors import RateLimited
-from relay.protocol.session import Subscriptions
+from relay.protocol.subscriptions import Subscriptions
 
 
 @pytest.fixture
