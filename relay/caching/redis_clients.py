@@ -19,10 +19,10 @@ from redis.sentinel import Sentinel
 from relay.caching.redis_url import Address, Topology, parse
 
 
-def async_client(url: str, patience_seconds: float) -> Any:
-    """A client for a loop, which gives up after `patience_seconds`."""
+def async_client(url: str, timeout_seconds: float) -> Any:
+    """A client for a loop, which gives up after `timeout_seconds`."""
     address = parse(url)
-    limits = _limits(patience_seconds)
+    limits = _limits(timeout_seconds)
     if address.topology is Topology.CLUSTER:
         nodes = [AsyncClusterNode(endpoint.host, endpoint.port) for endpoint in address.endpoints]
         return AsyncRedisCluster(startup_nodes=nodes, **_login(address), **limits)
@@ -35,10 +35,10 @@ def async_client(url: str, patience_seconds: float) -> Any:
     return redis.asyncio.from_url(_named(url), retry=retry, max_connections=4, **limits)
 
 
-def client(url: str, patience_seconds: float) -> Any:
-    """A client for threads, which gives up after `patience_seconds`; an idle connection is tried twice."""
+def client(url: str, timeout_seconds: float) -> Any:
+    """A client for threads, which gives up after `timeout_seconds`; an idle connection is tried twice."""
     address = parse(url)
-    limits = _limits(patience_seconds)
+    limits = _limits(timeout_seconds)
     if address.topology is Topology.CLUSTER:
         node: Any = ClusterNode
         nodes = [node(endpoint.host, endpoint.port) for endpoint in address.endpoints]
@@ -57,8 +57,8 @@ def _named(url: str) -> str:
     return url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
 
 
-def _limits(patience_seconds: float) -> dict[str, Any]:
-    return {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds}
+def _limits(timeout_seconds: float) -> dict[str, Any]:
+    return {"socket_timeout": timeout_seconds, "socket_connect_timeout": timeout_seconds}
 
 
 def _login(address: Address) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from relay.storage.primary import Heartbeat, Primary
 from relay.storage.reads import Reads
 
 CONNECT_SECONDS = 3.0
-PATIENCE_SECONDS = 1.0
+TIMEOUT_SECONDS = 1.0
 LAYERS = (Layer.L1.value, Layer.L2.value)
 """Those that can be cleared; the third is the database."""
 
@@ -96,7 +96,7 @@ async def _shared() -> AsyncIterator[Shared]:
     url = config().cache_url
     if not url:
         raise CachesUnavailable(NO_CACHE)
-    shared = Shared(url, PATIENCE_SECONDS)
+    shared = Shared(url, TIMEOUT_SECONDS)
     await shared.start()
     try:
         await _connected(shared)

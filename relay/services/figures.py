@@ -20,7 +20,7 @@ from relay.storage.store import current_store
 LIFE_SECONDS = 5
 """A worker that has said nothing for so long is counted no more."""
 
-PATIENCE_SECONDS = 0.5
+TIMEOUT_SECONDS = 0.5
 """For one exchange with the cache."""
 
 CACHE_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
@@ -92,9 +92,9 @@ def _read(values: Iterable[bytes | None]) -> ClusterSnapshot:
 
 def async_client(url: str) -> Any:
     """A client that gives up soon: figures are not worth waiting for."""
-    return redis_clients.async_client(url, PATIENCE_SECONDS)
+    return redis_clients.async_client(url, TIMEOUT_SECONDS)
 
 
 @cache
 def _client(url: str) -> Any:
-    return redis_clients.client(url, PATIENCE_SECONDS)
+    return redis_clients.client(url, TIMEOUT_SECONDS)

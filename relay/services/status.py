@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks, Task
 from relay.protocol.errors import Failed
-from relay.services.figures import CACHE_ERRORS, LIFE_SECONDS, PATIENCE_SECONDS, async_client, decoded, key, workers_key
+from relay.services.figures import CACHE_ERRORS, LIFE_SECONDS, TIMEOUT_SECONDS, async_client, decoded, key, workers_key
 from relay.services.sampling import Rate, Sampler
 from relay.services.worker_figures import WorkerFigures
 from relay.storage.store import Store
@@ -106,7 +106,7 @@ class Status:
         self._stopping.set()
         # Told, not cancelled: redis-py may swallow a cancellation while it connects. Each exchange ends by itself.
         if tasks := [task for task in (self._task, self._reading) if task is not None]:
-            await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
+            await asyncio.wait(tasks, timeout=2 * TIMEOUT_SECONDS)
         self._tell(self.mine())  # what came since the last second: the failure that ends the process, too
         if self._cache is not None:
             store = self._store().name
@@ -186,7 +186,7 @@ class Status:
         if self._cache is None:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._cache.pipeline(transaction=False) as pipe:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._cache.pipeline(transaction=False) as pipe:
                 commands(pipe)
                 return list(await pipe.execute())
         except CACHE_ERRORS:

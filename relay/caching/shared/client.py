@@ -15,17 +15,17 @@ from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack
 from relay.caching.shared.routes import Routes, SingleServer
 from relay.caching.shared.server_link import Connector, ServerLink
 
-PATIENCE_SECONDS = 0.05
+TIMEOUT_SECONDS = 0.05
 SCAN_COUNT = 500
 
 
 class Shared:
     """L2 at the URL (the forms stand in `relay.caching.redis_url`); raises ValueError for a wrong one."""
 
-    def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.counters = Counters()
         address = parse(url)
-        connector = Connector(address, patience_seconds, self.counters)
+        connector = Connector(address, timeout_seconds, self.counters)
         self._routes: Routes = Cluster(connector) if address.topology is Topology.CLUSTER else SingleServer(connector)
         self._send = self._routes.send
 

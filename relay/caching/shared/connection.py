@@ -55,11 +55,11 @@ class Counters:
 class Connection(asyncio.Protocol):
     """`closed` is done, with the reason, when the connection is over."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, patience_seconds: float, counters: Counters) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout_seconds: float, counters: Counters) -> None:
         self.closed: asyncio.Future[str] = loop.create_future()
         self.is_open = True
         self._loop = loop
-        self._part_seconds = patience_seconds / PARTS
+        self._part_seconds = timeout_seconds / PARTS
         self._counters = counters
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
@@ -205,13 +205,13 @@ def settle(future: "asyncio.Future[Reply]", reply: Reply) -> None:
 
 
 async def connect(
-    endpoint: Endpoint, tls: Any, patience_seconds: float, counters: Counters, limit_seconds: float = 1.0
+    endpoint: Endpoint, tls: Any, timeout_seconds: float, counters: Counters, limit_seconds: float = 1.0
 ) -> Connection:
     """Open a connection; raises OSError or TimeoutError."""
     loop = asyncio.get_running_loop()
 
     def make() -> Connection:
-        return Connection(loop, patience_seconds, counters)
+        return Connection(loop, timeout_seconds, counters)
 
     async with asyncio.timeout(limit_seconds):
         if endpoint.port == 0:

@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 class Connector:
     """How connections are opened here: login, patience, counters."""
 
-    __slots__ = ("address", "counters", "patience_seconds")
+    __slots__ = ("address", "counters", "timeout_seconds")
 
-    def __init__(self, address: Address, patience_seconds: float, counters: Counters) -> None:
+    def __init__(self, address: Address, timeout_seconds: float, counters: Counters) -> None:
         self.address = address
-        self.patience_seconds = patience_seconds
+        self.timeout_seconds = timeout_seconds
         self.counters = counters
 
     async def master(self, endpoint: Endpoint) -> Connection:
@@ -67,7 +67,7 @@ class Connector:
             connection.close("asked")
 
     async def _open(self, endpoint: Endpoint) -> Connection:
-        return await connect(endpoint, self.address.tls, self.patience_seconds, self.counters)
+        return await connect(endpoint, self.address.tls, self.timeout_seconds, self.counters)
 
 
 async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:

@@ -50,8 +50,8 @@ def frequent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def started(url: str, patience_seconds: float = 0.05) -> AsyncIterator[Shared]:
-    shared = Shared(url, patience_seconds)
+async def started(url: str, timeout_seconds: float = 0.05) -> AsyncIterator[Shared]:
+    shared = Shared(url, timeout_seconds)
     await shared.start()
     try:
         yield shared

@@ -11,13 +11,13 @@ from redis.crc import key_slot
 from relay.caching.shared import Reply, Shared, Unavailable
 from tests.integration.caching.valkeys import ClusterOfSix, cluster, guarded, until, wait_until
 
-PATIENCE_SECONDS = 1.0
+TIMEOUT_SECONDS = 1.0
 KEYS = [b"key:%d" % number for number in range(300)]
 
 
 @asynccontextmanager
-async def started(url: str, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Shared]:
-    shared = Shared(url, patience_seconds)
+async def started(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> AsyncIterator[Shared]:
+    shared = Shared(url, timeout_seconds)
     await shared.start()
     try:
         await until(lambda: shared.up)
