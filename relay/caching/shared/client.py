@@ -1,6 +1,7 @@
 """The shared cache as the layers above use it: commands by key, many keys at once, keys by pattern.
 
-Rule: nothing here raises because a server is away, unless its docstring says so, and nothing waits for one.
+Rule: no call raises because a server is unavailable unless its docstring says so, and no call waits for one to come
+back.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ SCAN_COUNT = 500
 
 
 class Shared:
-    """L2 at the URL (the forms stand in `relay.caching.redis_url`); raises ValueError for a wrong one."""
+    """L2 at a URL (forms: `relay.caching.redis_url`). `timeout_seconds` for each command. Raises ValueError for a wrong
+    URL.
+    """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.counters = Counters()
@@ -30,33 +33,34 @@ class Shared:
         self._send = self._routes.send
 
     async def start(self) -> None:
-        """Begin to connect. It neither waits for the server nor raises because it is away."""
+        """Begin to connect; returns at once, whether or not the server answers."""
         self._routes.start()
 
     async def stop(self) -> None:
-        """Close everything; who still waits gets Unavailable, and so does every call from now on."""
+        """Close all connections; waiting calls and all later ones get Unavailable."""
         await self._routes.stop()
 
     @property
     def up(self) -> bool:
-        """Whether every key has a server that answers."""
+        """True if the master of every key answers."""
         return self._routes.is_up
 
     def send(self, key: bytes, parts: tuple[Part, ...], on_reply: OnReply) -> None:
-        """Send a command to the server of the key, with the least cost; several of one turn leave in one write.
+        """Send a command to the master of `key` at the least cost; the commands of one turn of the loop leave in one
+        write.
 
-        `on_reply` is called exactly once and in a later turn: with the reply, Unavailable, or hiredis.ReplyError.
+        `on_reply` is called exactly once, in a later turn, with the reply, Unavailable or hiredis.ReplyError.
         """
         self._send(key, pack(parts), on_reply)
 
     def call(self, key: bytes, *parts: Part) -> "asyncio.Future[Reply]":
-        """The same with a future; it raises Unavailable or hiredis.ReplyError when awaited."""
+        """Like `send`, with a future; awaiting it raises Unavailable or hiredis.ReplyError."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._send(key, pack(parts), partial(settle, future))
         return future
 
     async def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values in the order of the keys; None for those that are not there or whose server is away."""
+        """The values in the order of `keys`; None for a missing key and for one whose server is unavailable."""
         values: list[bytes | None] = [None] * len(keys)
         groups = self._routes.groups(keys)
         if not groups:
@@ -80,17 +84,17 @@ class Shared:
         return values
 
     def set(self, key: bytes, value: bytes, ttl_seconds: float) -> None:
-        """Write a value without waiting. It may be lost: `counters` count failures, and drops when too much waits."""
+        """Write a value without waiting. It may be lost: failures, and drops from a full queue, are in `counters`."""
         milliseconds = max(1, int(ttl_seconds * 1000))
         self._send(key, pack((b"SET", key, value, b"PX", milliseconds)), self._written)
 
     def _written(self, reply: Reply) -> None:
-        if type(reply) is ReplyError:  # an absence is counted where it was found
+        if type(reply) is ReplyError:  # Unavailable is counted by the connection
             self.counters.failures += 1
 
     def delete(self, keys: Sequence[bytes]) -> "asyncio.Future[int]":
-        """Remove keys; sent at once, whether the future is awaited or not. It gives how many there were as far as
-        servers answered, and never raises.
+        """Delete keys; sent at once, awaited or not. The future gives the number deleted on the servers that answered;
+        it never raises.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         groups = self._routes.groups(keys)
@@ -111,8 +115,8 @@ class Shared:
         return future
 
     async def delete_matching(self, pattern: bytes) -> int:
-        """Remove the keys that match, of every master that answers; returns how many. Raises Unavailable if one did not,
-        after those that did.
+        """Delete the keys that match on every master; returns how many. Raises Unavailable if a master did not answer,
+        after deleting on the others.
         """
         removed = 0
         failure: Exception | None = None
@@ -128,7 +132,7 @@ class Shared:
 
 
 async def _scan(link: ServerLink, pattern: bytes) -> AsyncIterator[list[bytes]]:
-    """Matching keys of one master, as many at once as SCAN gives. Never KEYS, which holds the server up."""
+    """The matching keys of one master in pages of SCAN; never KEYS, which blocks the server."""
     cursor = b"0"
     while True:
         cursor, keys = await link.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_COUNT)

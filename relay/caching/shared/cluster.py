@@ -1,7 +1,7 @@
-"""Which link leads to a key in a Cluster: each master has its slots, and says so when one has moved.
+"""Routes keys of a Redis Cluster: which master serves which hash slot.
 
-Rule: the map is a hint and the servers are the truth. MOVED and ASK are followed to masters we have a link to; anything
-else is an absence that makes us read the map again, at most twice a second.
+Rule: the slot map is a hint, the servers are right. MOVED and ASK are followed to masters that are connected; any other
+miss fails the command and makes the map be read again, at most twice a second.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Cluster:
-    """The masters of a Cluster and their slots."""
+    """The masters of a Cluster and their slots: the `Routes` of a +cluster URL."""
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
@@ -35,28 +35,34 @@ class Cluster:
         self._stopping: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
+        """See Routes."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
+        """See Routes."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.gather(*self._stopping, *[link.stop() for link in self._links.values()])
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
+        """See Routes; keys of one slot are one group."""
         by_slot: dict[int, list[int]] = {}
         for index, key in enumerate(keys):
             by_slot.setdefault(key_slot(key), []).append(index)
         return list(by_slot.values())
 
     def links(self) -> list[ServerLink]:
+        """See Routes."""
         return list(self._links.values())
 
     @property
     def is_up(self) -> bool:
+        """See Routes: every slot has a master, and all masters answer."""
         return None not in self._slots and all(link.is_up for link in self._links.values())
 
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
+        """See Routes."""
         self._send(key_slot(key), packed, on_reply, 0)
 
     def _send(self, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
@@ -80,7 +86,7 @@ class Cluster:
         asyncio.get_running_loop().call_soon(on_reply, Unavailable(reason))
 
     def _refused(self, error: hiredis.ReplyError, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
-        """Follow MOVED and ASK; any other error is the caller's."""
+        """Follow MOVED and ASK; pass any other error to the caller."""
         word, _, rest = str(error).partition(" ")
         if word not in {"MOVED", "ASK"}:
             on_reply(error)
@@ -116,7 +122,7 @@ class Cluster:
             pass
 
     async def _read_map(self) -> None:
-        """Take the map of the first server that stands in a Cluster that is well, else of any that answers."""
+        """Take the map of the first server whose cluster state is ok, else of any server that answers."""
         endpoints = list(self._links)
         random.shuffle(endpoints)
         doubtful: list[tuple[int, int, Endpoint]] = []
@@ -156,7 +162,7 @@ class Cluster:
 
 
 def _ranges(reply: Reply, asked: Endpoint) -> list[tuple[int, int, Endpoint]]:
-    """First and last slot and master of each entry of CLUSTER SLOTS; a master without an address is the one asked."""
+    """First slot, last slot and master of each entry of CLUSTER SLOTS; a master without a host is the server asked."""
     found = []
     for first, last, master, *_ in reply:
         host = (master[0] or b"").decode()

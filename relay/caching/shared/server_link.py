@@ -1,6 +1,6 @@
-"""The link to one server: its connection, and the breaker that passes the server by while it is slow or gone.
+"""The link to one server: its connection, and the circuit breaker that fails calls at once while it is slow or down.
 
-Rule: with the connection over, calls fail at once; one probe a second looks whether the server answers again.
+Rule: while the connection is closed, calls fail at once; one probe a second tries to connect again.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ from relay.caching.shared.connection import (
 
 PROBE_SECONDS = 1.0
 TROUBLES = (OSError, TimeoutError, Unavailable, hiredis.HiredisError)
-"""What may happen on the way to a server."""
+"""Errors of a connection attempt."""
 NOT_YET = "not connected yet"
 logger = logging.getLogger(__name__)
 
 
 class Connector:
-    """How connections are opened here: login, patience, counters."""
+    """Opens connections: credentials, TLS, time-out, counters."""
 
     __slots__ = ("address", "counters", "timeout_seconds")
 
@@ -41,7 +41,7 @@ class Connector:
         self.counters = counters
 
     async def master(self, endpoint: Endpoint) -> Connection:
-        """A connection to a master; raises one of TROUBLES, Unavailable if it is none."""
+        """A connection to a master after login. Raises one of TROUBLES; Unavailable if the server is no master."""
         connection = await self._open(endpoint)
         try:
             greeting = [connection.call(*parts) for parts in self.address.greeting()]
@@ -55,7 +55,7 @@ class Connector:
         return connection
 
     async def ask(self, endpoint: Endpoint, *commands: tuple[Part, ...], sentinel: bool = False) -> list[Reply]:
-        """The answers of any server, over a connection made for them; raises one of TROUBLES."""
+        """The replies of any server or Sentinel over a connection of its own. Raises one of TROUBLES."""
         address = self.address
         connection = await self._open(endpoint)
         try:
@@ -71,15 +71,15 @@ class Connector:
 
 
 async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:
-    """Wait for all of them; raises the first thing that went wrong."""
+    """Wait for all futures; raises the first error."""
     for answer in await asyncio.gather(*answers, return_exceptions=True):
         if isinstance(answer, BaseException):
             raise answer
 
 
 class ServerLink:
-    """Keeps one connection to the server that `find` names. `on_lost` is called when it was lost or could
-    not be made.
+    """Keeps one connection to the server that `find` names. `on_lost` is called when it was lost or could not be made.
+    With `look_again_seconds`, `find` is asked again so often, and another answer closes the connection.
     """
 
     def __init__(
@@ -100,21 +100,22 @@ class ServerLink:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to connect; needs a running loop and does not wait."""
+        """Begin to connect; needs a running loop and returns at once."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Give the server up; whoever waits gets Unavailable."""
+        """Close the connection; waiting calls get Unavailable."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     @property
     def is_up(self) -> bool:
+        """True while there is an open connection."""
         return self._connection is not None and self._connection.is_open
 
     def send(self, packed: bytes, on_reply: OnReply) -> None:
-        """Send a command, or say at once, in the next turn of the loop, that the server is away."""
+        """Send a packed command; without a connection `on_reply` gets Unavailable in the next turn of the loop."""
         connection = self._connection
         if connection is None:
             self._connector.counters.failures += 1
@@ -123,7 +124,7 @@ class ServerLink:
             connection.send(packed, on_reply)
 
     def call(self, *parts: Part) -> "asyncio.Future[Reply]":
-        """Send a command; its answer, or what went wrong, is in the future."""
+        """Send a command; the future gives its reply or raises its error."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.send(pack(parts), lambda reply: settle(future, reply))
         return future
@@ -143,7 +144,7 @@ class ServerLink:
             await asyncio.sleep(max(0.0, started + pause - loop.time()))
 
     async def _serve(self) -> None:
-        """Connect, and stay until the connection is over."""
+        """Connect and wait until the connection ends."""
         endpoint = await self._find()
         connection = await self._connector.master(endpoint)
         try:
@@ -164,13 +165,13 @@ class ServerLink:
         try:
             return await self._find() != endpoint
         except TROUBLES:
-            return False  # nobody says otherwise
+            return False  # no Sentinel names another
 
     def _found(self, endpoint: Endpoint, connection: Connection) -> None:
         self._connector.counters.reconnects += 1 if self._made else 0
         self._made += 1
         self.endpoint, self._connection = endpoint, connection
-        if self._reason == NOT_YET:  # as at every start: nobody was told that it was away
+        if self._reason == NOT_YET:  # as at every start: no outage was logged
             logger.debug("the shared cache at %s answers", endpoint)
         else:
             logger.info("the shared cache at %s answers again", endpoint)
@@ -178,7 +179,7 @@ class ServerLink:
 
     def _lost(self, reason: str) -> None:
         if reason != self._reason:
-            logger.warning("the shared cache is passed by: %s", reason)
+            logger.warning("the shared cache is unavailable: %s", reason)
         self._reason = reason
         if self._on_lost is not None:
             self._on_lost()

@@ -46,7 +46,7 @@ def admin(server: EmbeddedValkey) -> Iterator[Redis]:
 @pytest.fixture(autouse=True)
 def frequent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests need not wait a second each time."""
-    monkeypatch.setattr(lines, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(links, "PROBE_SECONDS", 0.1)
 
 
 @asynccontextmanager
