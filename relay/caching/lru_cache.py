@@ -114,11 +114,6 @@ class LruCache(Generic[K, V]):
             self._counters.evictions[reason] += 1
         return found
 
-    def drop_where(self, predicate: Callable[[K, V], bool], reason: str = "changed") -> int:
-        """Drop the entries of which the predicate (key, value) is true; returns how many. It looks at all of them."""
-        found = [key for key, entry in self._entries.items() if predicate(key, entry.value)]
-        return sum([self.drop(key, reason) for key in found])
-
     def clear(self) -> int:
         """Drop everything; returns how many entries there were."""
         count = len(self._entries)

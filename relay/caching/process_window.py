@@ -94,10 +94,6 @@ class ProcessWindow:
             self.counters.hits += 1
         return events
 
-    def event(self, event_id: str) -> StoredEvent | None:
-        """An event that is here as of the ring's position; None says nothing."""
-        return self.window.event(event_id) if self.window.position == self._ring().position else None
-
     def look(self) -> None:
         """The ring has come further."""
         if self._soon is None and self._task is not None:

@@ -118,10 +118,6 @@ class Window:
         self.complete = complete
         self.apply(changes, position)
 
-    def event(self, event_id: str) -> StoredEvent | None:
-        """An event that is here; None says nothing about those below the floor."""
-        return self._events.get(event_id)
-
     def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
         """What answers `flt` at `now` (Unix seconds), newest first; None if that is not known here."""
         if flt.limit <= 0 or flt.matches_nothing:

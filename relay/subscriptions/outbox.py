@@ -55,11 +55,10 @@ class Flusher:
 class Outbox:
     """The frames of one connection on their way out. `on_overflow` is called once, when the bound is passed."""
 
-    __slots__ = ("_bytes", "_flusher", "_frames", "_max_bytes", "_on_overflow", "_waiting", "_wire", "closed", "sent")
+    __slots__ = ("_bytes", "_flusher", "_frames", "_max_bytes", "_on_overflow", "_waiting", "_wire", "closed")
 
     def __init__(self, wire: Wire, flusher: Flusher, max_bytes: int, on_overflow: Callable[[], None]) -> None:
         self.closed = False
-        self.sent = 0
         self._wire = wire
         self._flusher = flusher
         self._max_bytes = max_bytes
@@ -80,18 +79,16 @@ class Outbox:
         if self._bytes > self._max_bytes:
             self.flush()
 
-    def put_all(self, frames: Sequence[bytes]) -> int:
-        """Queue several text messages at once; returns their size in bytes."""
-        size = sum(map(len, frames))
+    def put_all(self, frames: Sequence[bytes]) -> None:
+        """Queue several text messages at once; dropped when the connection is closed."""
         if self.closed or not frames:
-            return size
+            return
         if not self._frames:
             self._flusher.add(self)
         self._frames += frames
-        self._bytes += size
+        self._bytes += sum(map(len, frames))
         if self._bytes > self._max_bytes:
             self.flush()
-        return size
 
     def flush(self) -> None:
         """Hand what is queued to the wire; cut the client off when more than the bound waits there already."""
@@ -104,7 +101,6 @@ class Outbox:
             wire.cut()
             return
         frames, self._frames, self._bytes = self._frames, [], 0
-        self.sent += len(frames)
         wire.send_frames(frames)
 
     @property

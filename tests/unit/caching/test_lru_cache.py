@@ -80,12 +80,6 @@ class Naive:
         self.evictions["changed"] += found
         return found
 
-    def drop_even(self) -> int:
-        even = [entry for entry in self.entries if entry[1] % 2 == 0]
-        self.entries = [entry for entry in self.entries if entry not in even]
-        self.evictions["changed"] += len(even)
-        return len(even)
-
     def clear(self) -> int:
         count = len(self.entries)
         self.entries.clear()
@@ -104,7 +98,6 @@ steps = st.one_of(
     st.tuples(st.just("get"), keys),
     st.tuples(st.just("put"), keys, st.integers(0, 9), st.sampled_from([0, 1, 100, 250, 700, MAX_BYTES])),
     st.tuples(st.just("drop"), keys),
-    st.tuples(st.just("drop even")),
     st.tuples(st.just("clear")),
     st.tuples(st.just("sweep")),
     st.tuples(st.just("wait"), st.sampled_from([1.0, 5.0, TTL_SECONDS])),
@@ -125,8 +118,6 @@ def test_it_keeps_and_counts_what_a_plain_list_would(plan: list[tuple]) -> None:
                 naive.put(*given_)
             case "drop":
                 assert memory.drop(*given_) == naive.drop(*given_)
-            case "drop even":
-                assert memory.drop_where(lambda _, value: value % 2 == 0) == naive.drop_even()
             case "clear":
                 assert memory.clear() == naive.clear()
             case "sweep":

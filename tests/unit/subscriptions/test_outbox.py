@@ -90,14 +90,6 @@ def test_the_backlog_is_what_was_put_and_has_not_left_the_process() -> None:
     assert client.outbox.backlog_bytes == 5
 
 
-def test_sent_counts_the_frames_that_went_to_the_wire() -> None:
-    client = Client()
-    client.put(b"a", b"b")
-    client.turns.end()
-    client.put(b"c")
-    assert client.outbox.sent == 2
-
-
 @given(st.lists(st.lists(st.integers(1, 40), max_size=8)), st.integers(1, 200))
 def test_frames_leave_in_order_and_each_once(turns: Sequence[Sequence[int]], max_bytes: int) -> None:
     client = Client(max_bytes=max_bytes)
