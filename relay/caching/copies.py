@@ -1,7 +1,6 @@
-"""The copies of one process: the window of the newest events and the pages, and what they answer together.
+"""The copies of one process: the window of the newest events and the pages, looked up together.
 
-Rule: an answer is as of the ring's position, which nobody may be told before the barrier allows it, and holds nothing
-that not everybody may read.
+Rule: an answer is as of the ring's position, must not be sent before the barrier allows it, and holds no private event.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ Texts = Sequence[bytes]
 
 
 class Copies:
-    """Without `shared` there is no L2."""
+    """The copies of one process. Without `shared` there is no L2."""
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class Copies:
         self.window.clear()
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """The ring has just taken in `changes`."""
+        """Take note that the ring has applied `changes`."""
         for change in changes:
             if type(change) is Removed:
                 self.events.drop(event_filter(change.event_id))
@@ -80,7 +79,7 @@ class Copies:
                 pages.sweep(now)
 
     def known(self, filters: Sequence[Filter]) -> Texts | None:
-        """The answer to a REQ for everybody as of the ring's position, None if it is not wholly in memory."""
+        """The answer to an anonymous REQ as of the ring's position, None unless memory holds all of it."""
         ring = self._ring()
         if ring.position < ring.complete_from:
             return None
@@ -99,7 +98,7 @@ class Copies:
         events = self.window.find(flt, now)
         if events is not None:
             return [event.json for event in events]
-        pages, key = self.place(flt)
+        pages, key = self.cache_of(flt)
         page = pages.find(key, now)
         if page is None:
             pages.l1.misses += 1
@@ -107,8 +106,8 @@ class Copies:
         pages.l1.hits += 1
         return page.texts
 
-    def place(self, flt: Filter) -> tuple[PageCache, Filter]:
-        """The cache that has the answer of a filter, and the filter under which it stands there."""
+    def cache_of(self, flt: Filter) -> tuple[PageCache, Filter]:
+        """The cache that a filter belongs to, and the equivalent filter that is its key there."""
         if flt.since is None and flt.until is None and not flt.tags:
             ids, authors, kinds = flt.ids, flt.authors, flt.kinds
             if ids is not None and len(ids) == 1 and authors is None and kinds is None:

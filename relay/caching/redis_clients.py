@@ -1,6 +1,6 @@
-"""redis-py's clients at the address of the shared cache: for figures, in loops and in threads, where a call may cost.
+"""redis-py clients for the URL of the shared cache, for figures, where a call may cost more.
 
-Rule: one address serves everybody, whichever of its forms it has (relay.caching.redis_url).
+Rule: every part of the relay reads the same URL in the same forms (relay.caching.redis_url).
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from relay.caching.redis_url import Address, Topology, parse
 
 
 def async_client(url: str, timeout_seconds: float) -> Any:
-    """A client for a loop, which gives up after `timeout_seconds`."""
+    """A client for the event loop; a call gives up after `timeout_seconds` and is not repeated."""
     address = parse(url)
     limits = _limits(timeout_seconds)
     if address.topology is Topology.CLUSTER:
@@ -36,7 +36,9 @@ def async_client(url: str, timeout_seconds: float) -> Any:
 
 
 def client(url: str, timeout_seconds: float) -> Any:
-    """A client for threads, which gives up after `timeout_seconds`; an idle connection is tried twice."""
+    """A client for threads; a call gives up after `timeout_seconds`, and is repeated once in case an idle connection
+    was closed.
+    """
     address = parse(url)
     limits = _limits(timeout_seconds)
     if address.topology is Topology.CLUSTER:
@@ -53,7 +55,7 @@ def client(url: str, timeout_seconds: float) -> Any:
 
 
 def _named(url: str) -> str:
-    """The same address in the words that redis-py knows."""
+    """The URL in the schemes that redis-py knows."""
     return url.replace("valkey", "redis", 1) if url.startswith("valkey") else url
 
 

@@ -1,10 +1,11 @@
-"""Where L2 is, read from one URL: one server, a Sentinel's master, or a Cluster.
+"""The URL of the shared cache: one server, a Sentinel's master, or a Cluster.
 
     redis://[user:password@]host[:port][/db]              also valkey://, rediss:// and valkeys:// (TLS)
     unix://[user:password@]/path/to.socket[?db=0]
     redis+sentinel://[user:password@]h1:p1,h2:p2/master-name[/db][?sentinel_username=…&sentinel_password=…]
     redis+cluster://[user:password@]h1:p1,h2:p2,…
-With TLS, `?ssl_ca_certs=FILE` names the authority and `?ssl_cert_reqs=none` trusts anybody.
+
+With TLS, `?ssl_ca_certs=FILE` names the authority; `?ssl_cert_reqs=none` turns verification off.
 """
 
 import ssl
@@ -19,7 +20,7 @@ SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
 
 
 class Topology(StrEnum):
-    """How the servers stand to each other."""
+    """How the servers belong together."""
 
     ONE = "one"
     SENTINEL = "sentinel"
@@ -28,7 +29,7 @@ class Topology(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A host and port; port 0: the Unix socket at the path `host`."""
+    """Host and port of a server; port 0 means the Unix socket at the path `host`."""
 
     host: str
     port: int
@@ -39,7 +40,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What the URL says. `endpoints`: the server, the Sentinels, or some servers of the Cluster."""
+    """A parsed URL. `endpoints`: the server, the Sentinels, or some servers of the Cluster."""
 
     topology: Topology
     endpoints: tuple[Endpoint, ...]
@@ -52,14 +53,14 @@ class Address:
     tls: ssl.SSLContext | None = None
 
     def greeting(self) -> list[tuple[bytes | int | str, ...]]:
-        """The commands that open a connection to a server that keeps data; none to a Sentinel."""
+        """The commands after connecting to a data server: AUTH and SELECT as needed."""
         commands = _login(self.username, self.password)
         if self.database:
             commands.append((b"SELECT", self.database))
         return commands
 
     def sentinel_greeting(self) -> list[tuple[bytes | int | str, ...]]:
-        """The commands that open a connection to a Sentinel."""
+        """The commands after connecting to a Sentinel."""
         return _login(self.sentinel_username, self.sentinel_password)
 
 
@@ -70,7 +71,7 @@ def _login(username: str, password: str) -> list[tuple[bytes | int | str, ...]]:
 
 
 def parse(url: str) -> Address:
-    """Read the URL; raises ValueError that says what is wrong with it and shows no password."""
+    """Parse a URL. Raises ValueError that says what is wrong with it and shows no password."""
     split = urlsplit(url)
     base, _, kind = split.scheme.partition("+")
     options = dict(parse_qsl(split.query))
