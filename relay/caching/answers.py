@@ -123,7 +123,7 @@ class _Fetch:
     def __init__(self, answers: Answers, flt: Filter) -> None:
         self.led = False
         self.from_database = False
-        """It came from PostgreSQL, and was begun by the question that holds this object."""
+        """True if PostgreSQL answered, in a fetch started by the holder of this object."""
         self._answers = answers
         self._flt = flt
 
