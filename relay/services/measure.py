@@ -120,7 +120,7 @@ def _counts(relay: Measured) -> Counts:
         "bus_dropped": bus.dropped,
         "bus_failures": bus.failures,
         "bus_reconnects": bus.reconnects,
-        "bus_foreign": bus.foreign,
+        "bus_foreign": bus.other_store,
         "cache_faults": relay.follower.cache_faults,
         "task_failures": relay.tasks.failures,
         "intake_dropped": relay.intake.dropped,

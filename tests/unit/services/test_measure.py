@@ -48,7 +48,7 @@ def counters(relay: Relay) -> Iterator[Counter]:
         relay.profiles.flights,
     ):
         yield from ((part, name) for name, value in vars(part).items() if type(value) is int and name[0] != "_")
-    yield from ((relay.bus, "foreign"), (relay.follower, "cache_faults"), (relay.tasks, "failures"))
+    yield from ((relay.bus, "other_store"), (relay.follower, "cache_faults"), (relay.tasks, "failures"))
     yield from ((relay.shared.counters, each.name) for each in fields(Counters))
 
 
