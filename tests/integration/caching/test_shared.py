@@ -1,4 +1,4 @@
-"""The shared cache on one real server: in order, bounded, passed by when it is slow or gone, and back by itself."""
+"""The shared cache on one real server: in order, bounded, failing at once while it is slow or down, and back by itself."""
 
 import asyncio
 import logging
@@ -229,7 +229,7 @@ async def test_a_server_that_was_away_at_the_start_is_told_when_it_comes(
     caplog.set_level(logging.INFO, links.logger.name)
     (port,) = free_ports(1)
     async with started(f"redis://127.0.0.1:{port}", GENEROUS_SECONDS) as shared:
-        await until(lambda: "passed by" in caplog.text)
+        await until(lambda: "is unavailable" in caplog.text)
         with folder() as path, nodes(path, [port]):
             await until(lambda: shared.up)
     assert "answers again" in caplog.text
