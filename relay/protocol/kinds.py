@@ -1,4 +1,4 @@
-"""The classes of event kinds (NIP-01) and the kinds that the relay itself acts on.
+"""The classes of event kinds (NIP-01), and the kinds that have a meaning for the relay.
 
 Rule: every kind 0..65535 is in exactly one class; those that NIP-01 leaves open are regular (01-K01).
 """

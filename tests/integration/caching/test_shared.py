@@ -1,4 +1,4 @@
-"""The shared cache on one real server: in order, bounded, failing at once while it is slow or down, and back by itself."""
+"""The shared cache on one real server: ordered, bounded, failing at once while it is slow or down."""
 
 import asyncio
 import logging
