@@ -1,6 +1,6 @@
-"""What this process counts now, gathered from the parts of its relay.
+"""The figures of this process, gathered from the parts of its relay.
 
-Rule: looking costs microseconds and changes nothing.
+Rule: reading them costs microseconds and changes nothing.
 """
 
 import os
@@ -32,7 +32,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Measured(Protocol):
-    """What is measured of a relay (`relay.services.runtime.Relay`)."""
+    """The parts of a relay (`relay.services.runtime.Relay`) that are read."""
 
     config: Config
     started_at: float
@@ -53,7 +53,7 @@ class Measured(Protocol):
 
 
 def measure(relay: Measured) -> WorkerFigures:
-    """The figures of this process; what moves with time is left to `relay.services.sampling`."""
+    """The figures of this process; rates are left to `relay.services.sampling`."""
     ring = relay.intake.ring
     caches = registry.figures()
     return WorkerFigures(
@@ -171,7 +171,7 @@ def _transport() -> Counts:
 
 
 def resident_bytes() -> int:
-    """The memory of this process that is in RAM; 0 where the system does not say (/proc)."""
+    """The resident memory of this process; 0 where the system does not say (/proc)."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
     except (OSError, ValueError, IndexError):
