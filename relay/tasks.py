@@ -1,4 +1,4 @@
-"""Jobs that run beside the relay, on Celery. Each may run twice or be killed at any moment and does no harm."""
+"""Celery jobs. Each may run twice or be killed at any moment without harm."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ log = logging.getLogger("relay.tasks")
 
 @shared_task(name="relay.tasks.sweep_expired")  # type: ignore[untyped-decorator]
 def sweep_expired() -> int:
-    """Take away what has expired (40-3); returns how many events went."""
+    """Delete expired events (40-3); returns how many."""
     gone = retention.sweep_expired(int(time.time()))
     if gone:
         log.info("%d expired events taken away", gone)
@@ -24,7 +24,7 @@ def sweep_expired() -> int:
 
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]
 def prune_change_log() -> int:
-    """Drop what the log no longer needs to hold; returns how many partitions went."""
+    """Drop partitions of the log that are no longer needed; returns how many."""
     dropped = retention.prune_change_log(settings.RELAY_LOG_KEEP)
     if dropped:
         log.info("dropped %s from the log of changes", ", ".join(dropped))
@@ -33,7 +33,7 @@ def prune_change_log() -> int:
 
 @shared_task(name="relay.tasks.prune_sign_ins")  # type: ignore[untyped-decorator]
 def prune_sign_ins() -> int:
-    """Forget failed sign-ins that no longer count, old sign-ins and sessions that have ended; returns how many."""
+    """Delete failed sign-ins that no longer count, old sign-ins and ended sessions; returns how many."""
     gone = forget_old(timezone.now())
     if gone:
         log.info("%d old sign-ins and sessions taken away", gone)
