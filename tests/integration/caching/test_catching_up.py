@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 PROFILES = {"kinds": [0]}
 
 
-async def test_between_two_versions_memory_says_nothing(
+async def test_between_two_versions_memory_does_not_answer(
     start_relay: StartRelay,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

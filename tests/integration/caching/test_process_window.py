@@ -10,7 +10,7 @@ from tests.integration.order.conftest import StartRelay
 pytestmark = pytest.mark.django_db
 
 
-async def test_a_change_is_worked_in_without_a_question(start_relay: StartRelay) -> None:
+async def test_a_change_is_applied_without_a_query(start_relay: StartRelay) -> None:
     relay = await start_relay(cache_layers="l1")
     process_window = relay.answers.copies.window
     await until(lambda: process_window.window.complete)

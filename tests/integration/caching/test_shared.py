@@ -100,20 +100,20 @@ async def test_many_values_come_in_the_order_of_their_keys(shared: Shared, admin
     assert await shared.get_many([]) == []
 
 
-async def test_a_value_lives_as_long_as_it_is_told(shared: Shared, admin: Redis) -> None:
+async def test_a_value_has_its_time_to_live(shared: Shared, admin: Redis) -> None:
     shared.set(b"a", b"\x00\xff", 90.5)
     assert await shared.call(b"a", b"GET", b"a") == b"\x00\xff"
     assert 80_000 < admin.pttl("a") <= 90_500
 
 
-async def test_an_error_of_the_server_is_the_callers_and_the_connection_goes_on(shared: Shared, admin: Redis) -> None:
+async def test_an_error_of_the_server_reaches_the_caller_and_keeps_the_connection(shared: Shared, admin: Redis) -> None:
     admin.rpush("list", "x")
     wrong, right = shared.call(b"", b"GET", b"list"), shared.call(b"", b"PING")
     assert isinstance(await outcome(wrong), ReplyError)
     assert await right == b"PONG"
 
 
-async def test_a_callback_that_fails_harms_nobody(shared: Shared) -> None:
+async def test_a_callback_that_raises_does_not_affect_the_others(shared: Shared) -> None:
     seen: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context["exception"]))
 
@@ -131,7 +131,7 @@ async def test_only_keys_that_match_are_found_and_removed(shared: Shared, admin:
     assert admin.keys() == [b"theirs"]
 
 
-async def test_keys_are_removed_whether_somebody_waits_or_not(shared: Shared, admin: Redis) -> None:
+async def test_keys_are_deleted_whether_awaited_or_not(shared: Shared, admin: Redis) -> None:
     admin.mset({"a": "", "b": "", "c": ""})
     shared.delete([b"a"])
     assert await shared.delete([b"a", b"b", b"d"]) == 1
@@ -139,7 +139,7 @@ async def test_keys_are_removed_whether_somebody_waits_or_not(shared: Shared, ad
     assert admin.keys() == [b"c"]
 
 
-async def test_nothing_is_there_after_a_flush(shared: Shared, admin: Redis) -> None:
+async def test_after_a_flush_there_is_no_value(shared: Shared, admin: Redis) -> None:
     shared.set(b"a", b"1", 60)
     await shared.call(b"a", b"PING")
     admin.flushall()
@@ -158,7 +158,7 @@ async def test_starting_and_calling_wait_for_no_server(tmp_path: Path) -> None:
         assert shared.counters.failures >= 5
 
 
-async def test_a_paused_server_is_passed_by_and_comes_back(server: EmbeddedValkey, admin: Redis) -> None:
+async def test_calls_to_a_paused_server_fail_at_once_until_it_answers(server: EmbeddedValkey, admin: Redis) -> None:
     async with started(server.url) as shared:
         await until(lambda: shared.up)
         admin.client_pause(600)
@@ -175,7 +175,7 @@ async def test_a_paused_server_is_passed_by_and_comes_back(server: EmbeddedValke
         assert shared.counters.timeouts >= 1
 
 
-async def test_our_own_slowness_is_not_the_servers(server: EmbeddedValkey) -> None:
+async def test_a_blocked_event_loop_does_not_count_against_the_server(server: EmbeddedValkey) -> None:
     loop = asyncio.get_running_loop()
     async with started(server.url, 0.15) as shared:
         await until(lambda: shared.up)
@@ -203,27 +203,27 @@ async def test_a_killed_server_is_noticed_at_once_and_found_again(tmp_path: Path
             assert shared.counters.reconnects == 1
 
 
-async def test_a_start_is_quiet_and_an_outage_is_told_when_it_begins_and_when_it_ends(
+async def test_a_start_is_not_logged_and_an_outage_is_at_both_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, links.logger.name)
 
-    def told() -> list[str]:
+    def levels() -> list[str]:
         return [record.levelname for record in caplog.records if record.name == links.logger.name]
 
     with one_server() as server:
         async with started(server.url, GENEROUS_SECONDS) as shared:
             await until(lambda: shared.up)
-            assert told() == []
+            assert levels() == []
             server.stop(hasty=True)
-            await until(lambda: told()[:1] == ["WARNING"])
+            await until(lambda: levels()[:1] == ["WARNING"])
             server.start()
             await until(lambda: shared.up)
-    assert told()[-1] == "INFO"
+    assert levels()[-1] == "INFO"
     assert "answers again" in caplog.messages[-1]
 
 
-async def test_a_server_that_was_away_at_the_start_is_told_when_it_comes(
+async def test_a_server_that_was_down_at_the_start_is_logged_when_it_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, links.logger.name)
@@ -235,7 +235,7 @@ async def test_a_server_that_was_away_at_the_start_is_told_when_it_comes(
     assert "answers again" in caplog.text
 
 
-async def test_who_waits_is_told_at_the_end(server: EmbeddedValkey) -> None:
+async def test_stopping_fails_waiting_calls(server: EmbeddedValkey) -> None:
     async with started(server.url, GENEROUS_SECONDS) as shared:
         await until(lambda: shared.up)
         waiting = shared.call(b"", b"BLPOP", b"never", 0)
@@ -262,7 +262,7 @@ async def test_bytes_that_wait_have_a_bound(shared: Shared, admin: Redis, monkey
 
 
 @pytest.mark.parametrize("babble", [b"HTTP/1.1 400 no\r\n\r\n", b"+OK\r\n" * 50, b"*1\r\n$-7\r\n", b"$5\r\nab"])
-async def test_another_servers_babble_is_an_absence(babble: bytes, tmp_path: Path) -> None:
+async def test_replies_of_another_protocol_count_as_unavailable(babble: bytes, tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(babble)
@@ -277,7 +277,7 @@ async def test_another_servers_babble_is_an_absence(babble: bytes, tmp_path: Pat
         assert not shared.up
 
 
-async def test_a_replica_is_refused_and_one_that_becomes_one_is_left() -> None:
+async def test_a_replica_is_refused_and_a_master_that_becomes_one_is_left() -> None:
     with folder() as path, nodes(path, free_ports(2), *REPLICATION) as (master, other):
         async with started(other.url, GENEROUS_SECONDS) as shared:
             await until(lambda: shared.up)
@@ -306,7 +306,7 @@ async def test_login_and_database_are_those_of_the_address() -> None:
             assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
 
 
-async def test_no_answer_is_another_commands_while_connections_are_cut(server: EmbeddedValkey, admin: Redis) -> None:
+async def test_replies_match_their_commands_while_connections_are_cut(server: EmbeddedValkey, admin: Redis) -> None:
     rng = random.Random(5)
     newest = dict.fromkeys(range(20), 0)
     answered = away = 0

@@ -114,7 +114,7 @@ async def test_a_slot_that_moves_is_followed(six: ClusterOfSix) -> None:
         assert shared.counters.reconnects == 0
 
 
-async def test_a_slow_master_is_passed_by_alone(six: ClusterOfSix) -> None:
+async def test_only_the_keys_of_a_slow_master_are_unavailable(six: ClusterOfSix) -> None:
     slow, well = six.masters[0], six.masters[1]
     key_of = {node: next(key for key in KEYS if six.master_of(key_slot(key)) is node) for node in (slow, well)}
     async with started(six.url, 0.1) as shared:

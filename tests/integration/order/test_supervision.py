@@ -1,4 +1,4 @@
-"""No background task of a process dies in silence: it is named, and the process is told to end."""
+"""Every failure of a background task is logged with its name and ends the process."""
 
 import asyncio
 from dataclasses import replace

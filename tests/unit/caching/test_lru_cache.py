@@ -140,7 +140,7 @@ def test_an_entry_lives_on_while_it_is_used() -> None:
     assert memory.get("a") is None
 
 
-def test_a_sweep_takes_no_more_at_once_than_it_is_told() -> None:
+def test_a_sweep_drops_no_more_than_its_limit() -> None:
     clock = Clock()
     memory, _ = small(clock)
     for key in "abc":

@@ -1,4 +1,4 @@
-"""A copy that is brought forward answers as the oracle does at that position, or says that it cannot."""
+"""A page that is advanced answers as the oracle does at that position, or reports that it cannot be."""
 
 from typing import Any
 

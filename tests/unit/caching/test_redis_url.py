@@ -13,7 +13,7 @@ def test_one_server_with_login_and_database(scheme: str) -> None:
     assert address.greeting() == [(b"AUTH", "us@er", "p/w"), (b"SELECT", 3)]
 
 
-def test_a_password_alone() -> None:
+def test_a_password_without_a_user() -> None:
     assert parse("redis://:secret@h").greeting() == [(b"AUTH", "secret")]
 
 

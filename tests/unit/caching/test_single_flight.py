@@ -41,7 +41,7 @@ async def a_turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_thousand_who_ask_at_once_share_one_fetch() -> None:
+async def test_a_thousand_concurrent_calls_share_one_fetch() -> None:
     flights, source = SingleFlight[str, str](), Source()
     asking = ask(flights, source, 1_000)
     await a_turn()
@@ -59,7 +59,7 @@ async def test_other_keys_are_fetched_for_themselves() -> None:
     assert source.asked == 2
 
 
-async def test_one_who_is_cancelled_takes_nobody_along() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_others() -> None:
     flights, source = SingleFlight[str, str](), Source()
     first, second = ask(flights, source, 2)
     await a_turn()
@@ -70,7 +70,7 @@ async def test_one_who_is_cancelled_takes_nobody_along() -> None:
     assert first.cancelled()
 
 
-async def test_a_fetch_that_nobody_waits_for_is_cancelled_and_not_joined() -> None:
+async def test_a_fetch_without_callers_is_cancelled_and_not_joined() -> None:
     flights, source, other = SingleFlight[str, str](), Source("first"), Source("second")
     (first,) = ask(flights, source, 1)
     await a_turn()
@@ -91,7 +91,7 @@ async def test_an_error_reaches_all_and_is_not_kept() -> None:
     assert await flights.join("k", well.fetch) == "value"
 
 
-async def test_nobody_waits_longer_than_the_own_limit() -> None:
+async def test_no_caller_waits_longer_than_its_own_limit() -> None:
     flights, source = SingleFlight[str, str](), Source()
     patient = asyncio.create_task(flights.join("k", source.fetch, 60))
     with pytest.raises(TimeoutError):
@@ -100,7 +100,7 @@ async def test_nobody_waits_longer_than_the_own_limit() -> None:
     assert await patient == "value"
 
 
-async def test_a_fetch_that_cancels_itself_is_an_error_of_those_who_wait() -> None:
+async def test_a_fetch_that_cancels_itself_raises_for_its_callers() -> None:
     async def give_up() -> str:
         raise asyncio.CancelledError
 
@@ -108,7 +108,7 @@ async def test_a_fetch_that_cancels_itself_is_an_error_of_those_who_wait() -> No
         await SingleFlight[str, str]().join("k", give_up)
 
 
-async def test_who_comes_after_the_end_gets_a_new_fetch() -> None:
+async def test_a_call_after_the_end_starts_a_new_fetch() -> None:
     flights = SingleFlight[str, int]()
     fetched = Counter[str]()
 

@@ -26,7 +26,7 @@ def test_what_joins_on_comes_out_at_once() -> None:
     assert list(intake().offer(part(1, 3))) == CHANGES[:3]
 
 
-def test_what_leaves_a_hole_waits() -> None:
+def test_a_batch_behind_a_gap_waits() -> None:
     taking = intake()
     assert (list(taking.offer(part(2, 3))), taking.hole, taking.ring.position) == ([], True, 0)
 
@@ -45,13 +45,13 @@ def test_a_second_hole_stays_open() -> None:
     assert (list(taking.offer(part(1, 2))), taking.hole) == (CHANGES[:4], True)
 
 
-def test_what_came_before_is_nothing_new() -> None:
+def test_an_applied_batch_is_ignored() -> None:
     taking = intake()
     taking.offer(part(1, 5))
     assert (list(taking.offer(part(2, 4))), taking.hole) == ([], False)
 
 
-def test_of_two_batches_that_begin_alike_the_longer_one_is_kept() -> None:
+def test_of_two_batches_with_the_same_start_the_longer_one_is_kept() -> None:
     taking = intake()
     for batch in (part(3, 8), part(3, 4)):
         taking.offer(batch)
@@ -65,7 +65,7 @@ def test_more_than_may_wait_is_dropped_and_counted() -> None:
     assert (taking.dropped, list(taking.offer(part(1, 6))), taking.hole) == (1, CHANGES[:6], False)
 
 
-def test_a_new_beginning_forgets_what_waited() -> None:
+def test_a_restart_drops_waiting_batches() -> None:
     taking = intake()
     taking.offer(part(3, 4))
     taking.restart(Ring(10, PLENTY))
@@ -84,8 +84,8 @@ def test_every_change_comes_out_once_and_in_order(arriving: Sequence[Batch], sta
 
 
 @given(st.data())
-def test_three_sources_in_any_interleaving_leave_nothing_out(data: st.DataObject) -> None:
-    """The bus (divided as committed), the log (divided anew) and this process's own commits, all in any order."""
+def test_three_interleaved_sources_lose_no_change(data: st.DataObject) -> None:
+    """The bus (divided as committed), the log (divided otherwise) and this process's own commits, all in any order."""
     ends = st.lists(st.integers(1, len(CHANGES) - 1))
     committed = batches(CHANGES, data.draw(ends))
     own = data.draw(st.lists(st.sampled_from(committed)))

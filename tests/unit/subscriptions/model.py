@@ -108,7 +108,7 @@ class Process:
         if batch is not None:
             self.take(batch)
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """The place in the order was lost: all clients are sent away."""
         for client in list(self.clients):
             self.close(client)

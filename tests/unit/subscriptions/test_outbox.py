@@ -74,7 +74,7 @@ def test_what_is_put_after_the_end_is_dropped() -> None:
     assert (client.wire.frames, client.outbox.backlog_bytes) == ([], 0)
 
 
-def test_what_was_queued_at_the_end_is_forgotten() -> None:
+def test_frames_queued_at_the_end_are_dropped() -> None:
     client = Client()
     client.put(b"a")
     client.outbox.close()
@@ -139,7 +139,7 @@ async def test_room_is_waited_for_until_the_wire_has_drained() -> None:
     await asyncio.wait_for(asyncio.gather(first, second), 1)
 
 
-async def test_who_gives_up_waiting_for_room_takes_it_from_nobody() -> None:
+async def test_a_cancelled_wait_for_room_does_not_cancel_the_others() -> None:
     client = slow_client()
     first, second = (asyncio.ensure_future(client.outbox.room()) for _ in range(2))
     await asyncio.sleep(0)
@@ -150,7 +150,7 @@ async def test_who_gives_up_waiting_for_room_takes_it_from_nobody() -> None:
     assert first.cancelled()
 
 
-async def test_nobody_waits_for_room_in_a_closed_outbox() -> None:
+async def test_a_closed_outbox_has_room() -> None:
     client = slow_client()
     waiting = asyncio.ensure_future(client.outbox.room())
     await asyncio.sleep(0)
@@ -159,7 +159,7 @@ async def test_nobody_waits_for_room_in_a_closed_outbox() -> None:
     await asyncio.wait_for(client.outbox.room(), 1)
 
 
-async def test_a_drained_wire_that_nobody_waits_for_is_no_news() -> None:
+async def test_a_drained_wire_without_waiters_is_ignored() -> None:
     client = slow_client()
     client.outbox.drained()
     client.outbox.flush()
