@@ -39,13 +39,6 @@ class FilterGroup:
         self.filters = filters
         self.subscriptions: dict[Subscription, None] = {}
 
-    def matches(self, event: StoredEvent) -> bool:
-        """True if any of its filters matches."""
-        for flt in self.filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
-            if flt.matches(event):
-                return True
-        return False
-
 
 class Subscription:
     """One open subscription. `head`: the start of its EVENT frames. `position`: the last change that it does not
@@ -68,12 +61,13 @@ class Subscription:
         """The EVENT frame of a stored text for this subscription."""
         return self.head + text + b"]"
 
-    def matches(self, event: StoredEvent) -> bool:
-        """True if any of its filters matches."""
-        for flt in self.filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
-            if flt.matches(event):
-                return True
-        return False
+
+def matches_any(filters: Sequence[Filter], event: StoredEvent) -> bool:
+    """True if any of the filters matches."""
+    for flt in filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
+        if flt.matches(event):
+            return True
+    return False
 
 
 class Hub:
@@ -127,7 +121,8 @@ class Hub:
 
     def may_receive(self, subscription: Subscription, event: StoredEvent) -> bool:
         """True if the event matches the subscription and is visible to its reader now (01-F19, X-1)."""
-        return subscription.matches(event) and visible(event, subscription.reader.audience, int(time.time()))
+        audience = subscription.reader.audience
+        return matches_any(subscription.filters, event) and visible(event, audience, int(time.time()))
 
     def release(self, subscription: Subscription, position: int) -> None:
         """Send the changes after `position` and make the subscription live, in one step of the loop.
@@ -166,7 +161,7 @@ class Hub:
         text = event.json + b"]"
         delivered = 0
         for group in self._index.candidates(event):
-            if group.matches(event):
+            if matches_any(group.filters, event):
                 # A copy: a client that is cut off during the delivery removes its subscriptions at once.
                 for subscription in list(group.subscriptions):
                     if seq > subscription.position:
@@ -177,7 +172,7 @@ class Hub:
     def _deliver_privately(self, event: StoredEvent, seq: int, now: int) -> None:
         """Like `_deliver`, checking the audience of each receiver."""
         for group in self._index.candidates(event):
-            if group.matches(event):
+            if matches_any(group.filters, event):
                 for subscription in list(group.subscriptions):
                     if seq > subscription.position and visible(event, subscription.reader.audience, now):
                         subscription.outbox.put(subscription.frame(event.json))
