@@ -14,38 +14,43 @@ from analytics.pages import LogRow
 
 @dataclass(slots=True)
 class Cursor:
-    """The row of sql/rollup.sql, and with it `newest`: where the order stands, `current_epoch`: its epoch.
+    """The row of sql/rollup.sql, and with it `newest`: where the order stands, and what store that is of.
 
+    `store` and `current_store`: identity and epoch, of what was rolled up and of now (relay.storage.store notes it).
     `events`: how many are stored at `position`. While the tables are read `scan_id` is that of the row that was read
     last, empty before the first, and `scan_created_at` its time (Unix seconds).
     """
 
-    epoch: int
+    store: tuple[str, int]
     position: int
     events: int
     scan_created_at: int
     scan_id: bytes | None
     newest: int
-    current_epoch: int
+    current_store: tuple[str, int]
 
     @classmethod
     def held(cls) -> "Cursor | None":
         """The cursor, locked until the transaction ends; None while another one holds it."""
         with connection.cursor() as sql:
             sql.execute(
-                "SELECT epoch, position, events, coalesce(scan_created_at, 0), scan_id, relay_position(), "
-                "(SELECT epoch FROM relay_current_store()) FROM analytics_cursor FOR UPDATE SKIP LOCKED"
+                "SELECT c.identity, c.epoch, c.position, c.events, coalesce(c.scan_created_at, 0), c.scan_id, "
+                "relay_position(), s.identity, s.epoch "
+                "FROM analytics_cursor AS c, relay_store AS s FOR UPDATE OF c SKIP LOCKED"
             )
             row = sql.fetchone()
-        return row and cls(*row)
+        if row is None:
+            return None
+        identity, epoch, position, events, scan_created_at, scan_id, newest, *current = row
+        return cls((identity, epoch), position, events, scan_created_at, scan_id, newest, (current[0], current[1]))
 
     @property
     def is_scanning(self) -> bool:
         return self.scan_id is not None
 
     def fits(self, rows: Sequence[LogRow]) -> bool:
-        """Whether these rows of the log are what comes next: same epoch, no hole, and no end before the cursor."""
-        if self.epoch != self.current_epoch:
+        """Whether these rows of the log come next: same store and epoch, no hole, and no end before the cursor."""
+        if self.store != self.current_store:
             return False
         return rows[0][0] == self.position + 1 if rows else self.newest == self.position
 
@@ -56,11 +61,10 @@ class Cursor:
         self._set("position = %s, events = %s", [self.position, self.events])
 
     def begin_scan(self, created_at: int) -> None:
-        """Read the tables from `created_at` downwards. Position, epoch and the number of events are those of now."""
+        """Read the tables from `created_at` downwards. Position, store and the number of events are those of now."""
         self._set(
-            "(position, events, epoch) = (SELECT relay_position(), count(*), "
-            "(SELECT s.epoch FROM relay_current_store() AS s) FROM relay_event), "
-            "scan_created_at = %s, scan_id = ''",
+            "(identity, epoch, position, events) = (SELECT s.identity, s.epoch, relay_position(), "
+            "(SELECT count(*) FROM relay_event) FROM relay_store AS s), scan_created_at = %s, scan_id = ''",
             [created_at],
         )
 

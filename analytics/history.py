@@ -18,6 +18,7 @@ from analytics.latencies import p95, recent_queries
 from analytics.statements import statement
 from relay.conf import config
 from relay.services.figures import ClusterSnapshot, read_figures_now
+from relay.storage.store import current_store
 
 KEEP_DAYS: Final = 30
 BROKER_SECONDS: Final = 1.0
@@ -87,7 +88,7 @@ def jobs_waiting() -> int | None:
         return None
     timeouts = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     with contextlib.suppress(redis.RedisError, OSError), redis.from_url(settings.BROKER_URL, **timeouts) as broker:
-        return int(broker.llen(QUEUE))
+        return int(broker.llen(current_store().broker_prefix + QUEUE))
     return None
 
 

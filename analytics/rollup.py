@@ -2,8 +2,8 @@
 
 Rules: the cursor moves in the transaction that writes the rows, and one run at a time holds it: a run that is killed
 leaves neither a gap nor a duplicate. An event has at most one row, which its counts depend on: a page that is processed
-twice changes nothing. If the log was pruned beyond the cursor or the epoch has changed, the roll-up is rebuilt from
-the tables, also by pages, and then follows the log from the position at which the rebuild began.
+twice changes nothing. If the log was pruned beyond the cursor, or the store or its epoch is another one, the roll-up is
+rebuilt from the tables, also by pages, and then follows the log from the position at which the rebuild began.
 """
 
 import time
@@ -17,6 +17,7 @@ from analytics.job_runs import Run, Skipped
 from analytics.pages import LogRow, Page, Row, write
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.statements import statement
+from relay.storage.store import asked_store
 
 LOG_PAUSE = 4.0
 """Pause after a page of the log, in multiples of the page's duration: the roll-up uses at most a fifth of a core."""
@@ -64,6 +65,7 @@ def roll_up(seconds: float = 10.0, page: int = PAGE, run: Run | None = None, *, 
 
 def step(page: int = PAGE, run: Run | None = None) -> Progress:
     """One transaction: a page of the log or of the tables. Raises Skipped while another run holds the cursor."""
+    asked_store()  # a change of the server is noted in a transaction of its own
     with transaction.atomic():
         cursor = Cursor.held()
         if cursor is None:

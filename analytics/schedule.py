@@ -7,6 +7,7 @@ the software wrote last, and one that was deleted stays away. Switching an entry
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
@@ -15,6 +16,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from analytics.models import ScheduleDefault
 from analytics.registry import VIEWS
+from relay.storage.store import current_store
 
 MICROSECONDS = {"days": 86_400e6, "hours": 3_600e6, "minutes": 60e6, "seconds": 1e6, "microseconds": 1.0}
 
@@ -61,18 +63,25 @@ def send(name: str) -> None:
     Raises KeyError for a name that no job has, and kombu's OperationalError without a broker.
     """
     job = job_named(name)
-    current_app.send_task(job.task, job.arguments, expires=max(60.0, job.every_seconds))
+    _send(job.task, args=job.arguments, expires=max(60.0, job.every_seconds))
 
 
 def send_entry(entry: PeriodicTask) -> None:
     """Run an entry now as operators have it. Raises kombu's OperationalError without a broker."""
-    current_app.send_task(
+    _send(
         entry.task,
         args=json.loads(entry.args),
         kwargs=json.loads(entry.kwargs),
         queue=entry.queue or None,
         headers={"periodic_task_name": entry.name},
     )
+
+
+def _send(task: str, **options: Any) -> None:
+    """To the workers of this store, by the name that it has now: the process may be older than the name."""
+    prefix = {"global_keyprefix": current_store().broker_prefix}
+    with current_app.connection_for_write(transport_options=prefix) as broker:
+        current_app.send_task(task, connection=broker, **options)
 
 
 def _install(job: Job, written: float | None, entry: PeriodicTask | None) -> bool:

@@ -22,6 +22,12 @@ def sweep_expired() -> int:
     return gone
 
 
+@shared_task(name="relay.tasks.collect_tags")  # type: ignore[untyped-decorator]
+def collect_tags() -> int:
+    """Remove tag rows whose event is gone; returns how many."""
+    return retention.collect_tags()
+
+
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]
 def prune_change_log() -> int:
     """Drop partitions of the log that are no longer needed; returns how many."""

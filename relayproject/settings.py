@@ -244,6 +244,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_RESULT_EXPIRES = None  # nothing is kept, so nothing is cleaned up
 JOBS = {  # name: task, seconds, what it does; analytics/schedule.py brings them into the schedule, and the views' own
     "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Takes expired events away"),
+    "collect-tags": ("relay.tasks.collect_tags", 10.0, "Removes the tag index entries of removed events"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops old parts of the log of changes"),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Forgets old sign-ins and sessions"),
 }

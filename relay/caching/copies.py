@@ -5,16 +5,20 @@ Rule: an answer is as of the ring's position, must not be sent before the barrie
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.page_cache import PROFILE_KINDS, PageCache, event_filter, profile_filter
 from relay.caching.process_window import ProcessWindow
 from relay.caching.shared import Shared
 from relay.changes.change import Change, Removed
+from relay.changes.overlay import cut, newest_first
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
+from relay.protocol.audience import NOBODY
+from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
+from relay.protocol.visibility import visible
 from relay.storage.reads import Reads, merged
 from relay.storage.store import Store
 
@@ -98,6 +102,8 @@ class Copies:
         events = self.window.find(flt, now)
         if events is not None:
             return [event.json for event in events]
+        if flt.ids is not None and (texts := self._newest_by_id(flt, flt.ids, now)) is not None:
+            return texts
         pages, key = self.cache_of(flt)
         page = pages.find(key, now)
         if page is None:
@@ -105,6 +111,19 @@ class Copies:
             return None
         pages.l1.hits += 1
         return page.texts
+
+    def _newest_by_id(self, flt: Filter, ids: Iterable[str], now: int) -> Texts | None:
+        """The answer to a filter of ids, all of which are in the ring; it reaches further back than the window."""
+        event_of = self._ring().event
+        found: list[StoredEvent] = []
+        for event_id in ids:
+            event = event_of(event_id)
+            if event is None:
+                return None
+            if visible(event, NOBODY, now) and flt.matches(event):
+                found.append(event)
+        found.sort(key=newest_first)
+        return [event.json for event in cut(found, flt)]
 
     def cache_of(self, flt: Filter) -> tuple[PageCache, Filter]:
         """The cache that a filter belongs to, and the equivalent filter that is its key there."""

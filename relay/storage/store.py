@@ -31,6 +31,11 @@ class Store(Struct, frozen=True, gc=False):
         """What two servers that run at once never share."""
         return f"{self.identity}.{self.epoch}.{self.generation}"
 
+    @property
+    def broker_prefix(self) -> str:
+        """Before every key and channel of the job queue. Channels need it too: database numbers do not divide them."""
+        return f"relay.{self.name}.jobs."
+
 
 def asked_store() -> Store:
     """The store behind Django's connection, asked now. Raises django.db.Error.

@@ -1,7 +1,8 @@
 """Celery beat on one of many machines: whoever holds an advisory lock keeps the schedule, the others stand by.
 
 `python -m relayproject.runtime.beat`, started by the supervisor. When the lock's connection is lost the process
-ends, so that two machines never keep the schedule at once for long; the supervisor starts it again as a standby.
+ends, so that two machines never keep the schedule at once for long, and when the store gets another name, because
+that names the queue; the supervisor starts it again as a standby.
 """
 
 import os
@@ -12,15 +13,16 @@ import time
 
 import psycopg
 
-from relayproject.celery import app
+from relay.storage.store import Store
+from relayproject.celery import app, use_store
 from relayproject.runtime import metrics_folder
 from relayproject.runtime.preparation import BEAT_LOCK
+from relayproject.runtime.store_watch import LOOK_SECONDS, Connection, connect, store_of
 
-LOOK_SECONDS = 2.0
 SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 
-def wait_for_turn(connection: "psycopg.Connection[tuple[bool]]") -> None:
+def wait_for_turn(connection: Connection) -> None:
     """Return when this process holds the lock; says once that it stands by."""
     standing_by = False
     while True:
@@ -35,30 +37,28 @@ def wait_for_turn(connection: "psycopg.Connection[tuple[bool]]") -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def watch(connection: "psycopg.Connection[tuple[bool]]") -> None:
-    """End this process when the connection that holds the lock is gone."""
+def watch(connection: Connection, store: Store) -> None:
+    """End this process when the connection that holds the lock is gone, or the store has another name."""
     try:
-        while True:
+        while store_of(connection) == store:
             time.sleep(LOOK_SECONDS)
-            connection.execute("SELECT 1")
+        sys.stderr.write("beat: the store has another name; starting again\n")
     except psycopg.Error:
         sys.stderr.write("beat: the lock is lost with its connection\n")
-        os.kill(os.getpid(), signal.SIGKILL)  # beat has no state to save, and must not run on
+    os.kill(os.getpid(), signal.SIGKILL)  # beat has no state to save, and must not run on
 
 
 def main() -> None:
-    from django.conf import settings
-
     metrics_folder.count_as("beat")
 
     try:
-        connection = psycopg.connect(
-            settings.DATABASE_URL, autocommit=True, connect_timeout=3, keepalives_idle=10, keepalives_count=3
-        )
+        connection = connect()
         wait_for_turn(connection)
+        store = store_of(connection)
     except psycopg.Error as error:
         sys.exit(f"beat: the database does not answer: {error}")
-    threading.Thread(target=watch, args=(connection,), daemon=True).start()
+    use_store(store)
+    threading.Thread(target=watch, args=(connection, store), daemon=True).start()
     app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler=SCHEDULER).run()
 
 

@@ -1,18 +1,39 @@
 """The Celery worker: a pool of four threads in one process, which costs a quarter of two forked children.
 
-`python -m relayproject.runtime.jobs`, started by the supervisor; SIGTERM lets running jobs end.
+`python -m relayproject.runtime.jobs`, started by the supervisor; SIGTERM lets running jobs end. It takes the jobs of
+one store, and ends when that gets another name.
 """
 
+import contextlib
+import os
+import signal
 import sys
+import threading
 import warnings
 
+import psycopg
+import redis
 from celery.platforms import SecurityWarning
 
-from relayproject.celery import app
-from relayproject.runtime import metrics_folder
+from relay.storage.store import Store
+from relayproject.celery import app, use_store
+from relayproject.runtime import metrics_folder, store_watch
 
 CONCURRENCY = 4
 """So that a roll-up that has much to do and two slow refreshes leave room for what has a minute to keep."""
+
+
+def remove_queue(store: Store) -> None:
+    """Remove what is left of a store's job queue once it has another name: nobody will take from it."""
+    from django.conf import settings
+
+    with (
+        contextlib.suppress(redis.RedisError, OSError),
+        redis.from_url(settings.BROKER_URL, socket_timeout=5) as broker,
+    ):
+        keys = list(broker.scan_iter(match=f"{store.broker_prefix}*", count=1_000))
+        if keys:
+            broker.unlink(*keys)
 
 
 def main() -> None:
@@ -20,6 +41,12 @@ def main() -> None:
     metrics_folder.count_as("jobs")
     from analytics.exposition_tasks import watch_tasks
 
+    try:
+        with store_watch.connect() as connection:
+            store = store_watch.store_of(connection)
+    except psycopg.Error as error:
+        sys.exit(f"jobs: the database does not answer: {error}")
+    use_store(store)
     watch_tasks()
     worker = app.Worker(
         pool="threads",
@@ -30,7 +57,16 @@ def main() -> None:
         without_gossip=True,
         without_mingle=True,
     )
+    renamed = threading.Event()
+
+    def end() -> None:
+        renamed.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=store_watch.watch, args=(store, end), daemon=True).start()
     worker.start()
+    if renamed.is_set():
+        remove_queue(store)
     sys.exit(worker.exitcode)
 
 

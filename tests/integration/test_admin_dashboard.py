@@ -48,9 +48,9 @@ def cache(db: None) -> Iterator["redis.Redis"]:
     """The shared cache, without workers and jobs before and after."""
     client = redis.from_url(os.environ["REDIS_URL"])
     workers = workers_key(current_store().name)
-    client.delete(workers, QUEUE)
+    client.delete(workers, *client.scan_iter(f"relay.*.jobs.{QUEUE}"))
     yield client
-    client.delete(workers, QUEUE)
+    client.delete(workers, *client.scan_iter(f"relay.*.jobs.{QUEUE}"))
     client.close()
 
 
@@ -245,7 +245,7 @@ def test_running_disabling_and_enabling_a_job_is_logged(operator: Client, cache:
         answer = operator.post(JOBS, {"action": action, "_selected_action": [chosen.pk]})
         assert answer.status_code == 302
 
-    (sent,) = [json.loads(message) for message in cache.lrange(QUEUE, 0, -1)]
+    (sent,) = [json.loads(message) for message in cache.lrange(current_store().broker_prefix + QUEUE, 0, -1)]
     assert sent["headers"]["task"] == "analytics.tasks.refresh"
     assert "popular_events" in sent["headers"]["argsrepr"]
     assert [text.rpartition(": ")[2] for text in noted()] == ["Run requested.", "Disabled.", "Enabled."]
@@ -287,7 +287,7 @@ def test_a_refresh_needs_a_post_and_is_logged(operator: Client, cache: "redis.Re
     assert operator.get(path).status_code == 405
     assert operator.post(path).status_code == 302
 
-    assert cache.llen(QUEUE) == 1
+    assert cache.llen(current_store().broker_prefix + QUEUE) == 1
     assert noted() == ["Popular events: Refresh requested."]
 
 

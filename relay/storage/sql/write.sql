@@ -106,11 +106,10 @@ BEGIN
 
     -- 4. Numbers and log.
     IF cardinality(added) = 1 AND cardinality(replaced) = 0 THEN
+        first_seq := relay_position() + 1;
+        newest := first_seq;
         INSERT INTO relay_change (seq, created_at, origin, op, event_id)
-        SELECT coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0) + 1,
-               created_ats[added[1]], origin, '+', substr(ids, 32 * added[1] - 31, 32)
-        RETURNING seq INTO newest;
-        first_seq := newest;
+        VALUES (first_seq, created_ats[added[1]], origin, '+', substr(ids, 32 * added[1] - 31, 32));
         IF first_seq % relay_log_partition_size() = 0 THEN -- one partition is always made ahead
             PERFORM relay_log_make_room(first_seq + relay_log_partition_size());
         END IF;

@@ -14,6 +14,7 @@ from analytics import job_signals, schedule
 from analytics.models import JobRun, ScheduleDefault
 from analytics.registry import VIEWS
 from analytics.schedule import install, job_named, jobs
+from relay.storage.store import current_store
 from relayproject.celery import app
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +90,8 @@ def test_a_job_can_be_sent_by_its_name() -> None:
     with pytest.raises(KeyError):
         schedule.send("no such job")
     schedule.send("refresh-store_growth")
-    with current_app.connection_for_read() as broker:
+    prefix = {"global_keyprefix": current_store().broker_prefix}
+    with current_app.connection_for_read(transport_options=prefix) as broker:
         message = broker.SimpleQueue("celery").get(timeout=5)
     assert message.headers["task"] == "analytics.tasks.refresh"
     assert message.payload[0] == ["store_growth"]

@@ -286,6 +286,25 @@ async def test_large_events_are_written_in_short_batches(scribe: Scribe) -> None
     assert max(sizes) < relay.storage.writer.MAX_BATCH_BYTES + 101_000
 
 
+async def test_events_of_one_batch_have_a_bounded_number_of_tags(scribe: Scribe) -> None:
+    tags = [["t", str(number)] for number in range(900)]
+    assert await scribe.write(*[note(number, tags=tags) for number in range(12)]) == [STORED] * 12
+    assert [len(batch.changes) for batch in scribe.committed] == [5, 5, 2]
+
+
+async def test_a_note_overtakes_the_long_lists_that_wait_before_it(scribe: Scribe) -> None:
+    people = [["p", f"{person:064x}"] for person in range(3_000)]
+    lists = [note(number, tags=people) for number in range(5)]
+    assert await scribe.write(*lists, note(99)) == [STORED] * 6
+    ids = [[c.event.id for c in batch.changes if isinstance(c, Added)] for batch in scribe.committed]
+    assert ids == [[event["id"]] for event in (lists[0], note(99), *lists[1:])]
+
+
+async def test_an_event_with_more_tags_than_a_batch_is_written_all_the_same(scribe: Scribe) -> None:
+    people = [["p", f"{person:064x}"] for person in range(relay.storage.writer.MAX_BATCH_TAGS + 1)]
+    assert await scribe.write(note(1), note(2, tags=people), note(3)) == [STORED] * 3
+
+
 async def test_a_full_queue_refuses_at_once(tables: Tables) -> None:
     scribe = Scribe(queue_events=2)
     first = [scribe.submit(entry(note(number))) for number in range(2)]

@@ -111,7 +111,7 @@ def test_an_exhausted_connection_pool_is_reported() -> None:
     assert shown(worker(pools=pools)).faults == ["6 queries wait for a database connection (read)."]
 
 
-def test_messages_of_another_store_are_said_while_they_arrive() -> None:
+def test_messages_of_another_store_are_reported_while_they_arrive() -> None:
     said = "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
 
     assert shown(worker(1), worker(2, foreign_per_second=0.9)).faults == [said]

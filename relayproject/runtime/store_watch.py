@@ -1,0 +1,49 @@
+"""Ends a process of the job queue when the store gets another name: its keys on the Redis server are another's then.
+
+The supervisor starts it again with the new name. A store is renamed when PostgreSQL was restarted, promoted or replaced
+by a copy (relay/storage/sql/store.sql).
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from relay.storage.store import CURRENT_STORE, Store
+
+Connection = psycopg.Connection[tuple[str, str, int]]
+
+LOOK_SECONDS = 2.0
+"""Between two look-ups of one row."""
+
+
+def connect() -> Connection:
+    """A connection of its own to the primary. Raises psycopg.Error."""
+    from django.conf import settings
+
+    return psycopg.connect(
+        settings.DATABASE_URL, autocommit=True, connect_timeout=3, keepalives_idle=10, keepalives_count=3
+    )
+
+
+def store_of(connection: Connection) -> Store:
+    """The store behind the connection, asked now. Raises psycopg.Error, also on a standby."""
+    row = connection.execute(CURRENT_STORE).fetchone()
+    assert row is not None
+    return Store(*row)
+
+
+def watch(store: Store, end: Callable[[], object], open_connection: Callable[[], Connection] = connect) -> None:
+    """Call `end` once when the store has another name than `store`; waits while the database does not answer."""
+    while True:
+        try:
+            with open_connection() as connection:
+                while (now := store_of(connection)) == store:
+                    time.sleep(LOOK_SECONDS)
+        except psycopg.Error:
+            time.sleep(LOOK_SECONDS)
+            continue
+        sys.stderr.write(f"jobs: the store is {now.name} now, it was {store.name}; starting again\n")
+        end()
+        return

@@ -1,0 +1,83 @@
+"""A store of the first version becomes one of this version: nothing is lost, the order goes on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from relay.storage.batch import WRITE, columns
+from relay.storage.schema import migration_0001, migration_0002
+from tests.events import NOW, unsigned_event
+from tests.integration.storage.scribe import entry
+from tests.integration.storage.servers import Connection, machines
+
+OLD_FUNCTIONS = """
+CREATE FUNCTION relay_current_epoch() RETURNS bigint LANGUAGE sql AS 'SELECT epoch FROM relay_epoch';
+CREATE FUNCTION relay_forget(gone bytea[]) RETURNS void LANGUAGE sql AS 'DELETE FROM relay_event WHERE id = ANY (gone)';
+CREATE FUNCTION relay_position() RETURNS bigint LANGUAGE sql AS 'SELECT max(seq) FROM relay_change';
+"""
+"""Some that are no more, and one that has another body."""
+
+
+@pytest.fixture(scope="module")
+def old() -> Iterator[Connection]:
+    """The first version, with a log of three partitions that holds two stored events and one that is gone."""
+    with machines() as made:
+        machine = made.primary()
+        with machine.connect() as connection:
+            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            connection.execute(migration_0001().encode())
+            connection.execute(OLD_FUNCTIONS.encode())
+            connection.execute("INSERT INTO relay_epoch (epoch, timeline) VALUES (3, '00000001')")
+            for part in (4, 5):
+                bounds = f"FROM ({part}000000) TO ({part + 1}000000)"
+                connection.execute(
+                    f"CREATE TABLE relay_change_{part} PARTITION OF relay_change FOR VALUES {bounds}".encode()
+                )
+            for number in (1, 2):
+                connection.execute(
+                    "INSERT INTO relay_event (id, pubkey, created_at, kind, tag_keys, json) "
+                    "VALUES (sha256(%s::text::bytea), '\\x00', %s, 1, '{}', '{}')",
+                    [str(number), NOW + number],
+                )
+            connection.execute(
+                "INSERT INTO relay_change VALUES (4999998, '+', sha256('1')), (4999999, '+', sha256('gone')), "
+                "(5000000, '-', sha256('gone')), (5000001, '+', sha256('2'))"
+            )
+            connection.execute(migration_0002().encode())
+            yield connection
+
+
+def rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+    return connection.execute(query.encode()).fetchall()
+
+
+def test_the_log_is_whole_and_knows_the_time_of_what_is_stored(old: Connection) -> None:
+    assert rows(
+        old, "SELECT seq, op::text, created_at, origin FROM relay_change WHERE seq <= 5000001 ORDER BY seq"
+    ) == [
+        (4_999_998, "+", NOW + 1, 0),
+        (4_999_999, "+", 0, 0),
+        (5_000_000, "-", 0, 0),
+        (5_000_001, "+", NOW + 2, 0),
+    ]
+
+
+def test_the_epoch_goes_on_and_the_store_has_an_identity(old: Connection) -> None:
+    ((identity, epoch),) = rows(old, "SELECT identity, epoch FROM relay_current_store()")
+    assert (len(identity), epoch) == (16, 3)
+
+
+def test_the_order_goes_on(old: Connection) -> None:
+    row = psycopg.RawCursor(old).execute(WRITE, columns([entry(unsigned_event(content="next"))], "a")).fetchone()
+    assert row is not None
+    assert row[0] == 5_000_002
+
+
+def test_there_is_room_ahead_and_nothing_is_left_of_the_first_version(old: Connection) -> None:
+    tables = {name for (name,) in rows(old, "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')")}
+    assert {"relay_change_4", "relay_change_5", "relay_change_6"} <= tables
+    assert not {"relay_epoch", "relay_change_before"} & tables
+    functions = {name for (name,) in rows(old, "SELECT proname FROM pg_proc WHERE proname LIKE 'relay%'")}
+    assert not {"relay_current_epoch", "relay_forget"} & functions
