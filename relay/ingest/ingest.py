@@ -20,8 +20,8 @@ from relay.protocol.errors import Invalid, RelayError
 from relay.protocol.event import Event, StoredEvent, address
 from relay.protocol.limits import Limits
 from relay.protocol.shape import check_shape
-from relay.storage import written
 from relay.storage.batch import Entry
+from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
@@ -38,10 +38,10 @@ Then = Callable[[Outcome], None]
 """Called once with the outcome."""
 
 _OF_WRITER = {
-    written.Outcome.STORED: STORED,
-    written.Outcome.DUPLICATE: DUPLICATE,
-    written.Outcome.OUTDATED: OUTDATED,
-    written.Outcome.FAILED: FAILED,
+    WriteOutcome.STORED: STORED,
+    WriteOutcome.DUPLICATE: DUPLICATE,
+    WriteOutcome.OUTDATED: OUTDATED,
+    WriteOutcome.FAILED: FAILED,
 }
 
 
@@ -137,7 +137,7 @@ class Ingest:
         return StoredEvent.of(event)
 
 
-def _deliver(then: Then, _entry: Entry, result: written.Outcome) -> None:
+def _deliver(then: Then, _entry: Entry, result: WriteOutcome) -> None:
     outcome = _counted(_OF_WRITER[result])
     try:
         then(outcome)

@@ -20,7 +20,7 @@ from relay.storage.batch import WRITE, Entry, columns
 from relay.storage.channel import Broken, Channel, integer
 from relay.storage.database import connect
 from relay.storage.store import Store
-from relay.storage.written import Outcome, Written, written_by
+from relay.storage.write_result import WriteOutcome, WriteResult, parse_result
 
 log = logging.getLogger("relay.writer")
 
@@ -45,7 +45,7 @@ MAX_QUEUE_BYTES = 134_217_728
 """Of JSON text that waits in one process; more is refused, however few events it is."""
 
 
-Waiter = Callable[[Entry, Outcome], None]
+Waiter = Callable[[Entry, WriteOutcome], None]
 """Told once what became of its entry; runs in the loop and must not raise."""
 
 
@@ -130,7 +130,7 @@ class Writer:
         await cancel([self._task])
         while self._queue:
             entry, waiter = self._queue.popleft()
-            waiter(entry, Outcome.FAILED)
+            waiter(entry, WriteOutcome.FAILED)
         self._queued_bytes = 0
         self._disconnect()
 
@@ -217,7 +217,7 @@ class Writer:
                 self._tell(part, self._none(part))
             raise
 
-    async def _attempt(self, taken: Sequence[tuple[Entry, Waiter]]) -> Written | None:
+    async def _attempt(self, taken: Sequence[tuple[Entry, Waiter]]) -> WriteResult | None:
         """Write a batch once; None when one of its events is to blame for a failure and which one is not known yet."""
         try:
             async with asyncio.timeout(self._write_seconds):
@@ -234,7 +234,7 @@ class Writer:
             log.error("event %s cannot be stored: %r", taken[0][0].event.id, error)
             return self._none(taken)
 
-    def _tell(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written) -> None:
+    def _tell(self, taken: Sequence[tuple[Entry, Waiter]], outcome: WriteResult) -> None:
         # The OK first: a publisher is not to wait until all subscribers were written to. Both are one turn of the
         # loop, so no question can come to this process in between.
         if outcome.position is not None:
@@ -247,11 +247,11 @@ class Writer:
             except Exception:
                 log.exception("the changes %d to %d could not be applied", outcome.batch.first, outcome.batch.last)
 
-    def _none(self, taken: Sequence[object]) -> Written:
+    def _none(self, taken: Sequence[object]) -> WriteResult:
         self.failures += len(taken)
-        return Written([Outcome.FAILED] * len(taken), None, None, 0)
+        return WriteResult([WriteOutcome.FAILED] * len(taken), None, None, 0)
 
-    async def _write(self, entries: Sequence[Entry]) -> Written:
+    async def _write(self, entries: Sequence[Entry]) -> WriteResult:
         parameters = columns(entries, self._instance)
         for attempt in range(RETRIES + 1):
             channel = await self._connected()
@@ -268,7 +268,7 @@ class Writer:
             self.events += len(entries)
             metrics.batch_events.observe(len(entries))
             self.largest_batch = max(self.largest_batch, len(entries))
-            return written_by(row, entries)
+            return parse_result(row, entries)
         raise AssertionError("unreachable")
 
     async def _connected(self) -> Channel:
@@ -287,7 +287,7 @@ class Writer:
             self._channel = None
 
 
-def _answer(taken: Sequence[tuple[Entry, Waiter]], written: Written) -> None:
+def _answer(taken: Sequence[tuple[Entry, Waiter]], written: WriteResult) -> None:
     for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
         try:
             waiter(entry, outcome)

@@ -18,8 +18,8 @@ from relay.freshness.barrier import Barrier, position_now
 from relay.freshness.lease import LEASE_SECONDS
 from relay.protocol.errors import Failed
 from relay.storage.primary import Primary
+from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
-from relay.storage.written import Outcome
 from tests.events import secret, sign_event
 from tests.integration.caching.valkeys import until
 from tests.integration.storage.scribe import Tables, entry
@@ -59,9 +59,9 @@ class Worker:
         """Store a note; returns its position once the OK may go out."""
         self._notes += 1
         event = sign_event(secret(1), content=f"{id(self)} {self._notes}")
-        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
         self.writer.submit(entry(event), lambda _, outcome: result.set_result(outcome))
-        assert await asyncio.wait_for(result, 15) is Outcome.STORED
+        assert await asyncio.wait_for(result, 15) is WriteOutcome.STORED
         return self.last
 
     async def position(self) -> int | None:
@@ -166,11 +166,11 @@ async def test_so_does_one_that_finds_only_what_was_stored_already(
     single, _ = await start()
     await single.until_holding()
     await single.write()
-    result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
     known = sign_event(secret(1), content=f"{id(single)} 1")
     async with unregistered(primary) as writer:
         writer.writer.submit(entry(known), lambda _, outcome: result.set_result(outcome))
-        assert await asyncio.wait_for(result, 10) is Outcome.DUPLICATE
+        assert await asyncio.wait_for(result, 10) is WriteOutcome.DUPLICATE
         assert holder(tables) is None
 
 

@@ -14,7 +14,7 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.postgres import DATABASE, PORT, USER, EmbeddedPostgres
 from tests.events import unsigned_event
@@ -62,7 +62,7 @@ async def stored_again(scribe: Scribe, seconds: float = 5) -> None:
     """Write until an event is stored."""
     number = 0
     async with asyncio.timeout(seconds):
-        while await scribe.write(unsigned_event(content=f"again {number}")) != [Outcome.STORED]:
+        while await scribe.write(unsigned_event(content=f"again {number}")) != [WriteOutcome.STORED]:
             number += 1
             await asyncio.sleep(0.05)
 
@@ -71,10 +71,10 @@ async def test_a_database_that_is_away_is_said_at_once_and_found_when_it_is_back
     server: EmbeddedPostgres, scribe: Scribe, reads: Reads
 ) -> None:
     event = unsigned_event(content="before")
-    assert await scribe.write(event) == [Outcome.STORED]
+    assert await scribe.write(event) == [WriteOutcome.STORED]
     server.stop()
     async with asyncio.timeout(5):
-        assert await scribe.write(unsigned_event(content="away")) == [Outcome.FAILED]
+        assert await scribe.write(unsigned_event(content="away")) == [WriteOutcome.FAILED]
         with pytest.raises(Failed, match="cannot answer now"):
             await reads.query(EVERYTHING)
     server.start()  # in this thread: the server ends with the one that started it
@@ -100,7 +100,7 @@ async def test_a_crash_under_load_loses_nothing_that_was_acknowledged(
     with psycopg.connect(conninfo()) as connection:
         stored = {row[0].hex() for row in connection.execute("SELECT id FROM relay_event")}
         log = connection.execute("SELECT seq, event_id FROM relay_change ORDER BY seq").fetchall()
-    acknowledged = {event["id"] for event, outcome in zip(events, told, strict=True) if outcome is Outcome.STORED}
+    acknowledged = {event["id"] for event, outcome in zip(events, told, strict=True) if outcome is WriteOutcome.STORED}
     assert acknowledged
     assert acknowledged <= stored
     assert [seq for seq, _ in log] == list(range(1, len(log) + 1))

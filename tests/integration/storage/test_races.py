@@ -13,7 +13,7 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, replay
 
@@ -46,7 +46,7 @@ def winner(events: Sequence[Json]) -> str:
     return str(min(events, key=lambda event: (-event["created_at"], event["id"]))["id"])
 
 
-async def both_write(pair: tuple[Scribe, Scribe], first: Sequence[Json], second: Sequence[Json]) -> list[Outcome]:
+async def both_write(pair: tuple[Scribe, Scribe], first: Sequence[Json], second: Sequence[Json]) -> list[WriteOutcome]:
     outcomes = await asyncio.gather(pair[0].write(*first), pair[1].write(*second))
     return [*outcomes[0], *outcomes[1]]
 
@@ -57,7 +57,7 @@ async def test_01_k06_two_writers_crown_the_same_version(
 ) -> None:
     events = versions(40)
     outcomes = await both_write(pair, events, events[::-1] if turned else events)
-    assert Outcome.FAILED not in outcomes
+    assert WriteOutcome.FAILED not in outcomes
     assert tables.ids() == {winner(events)}
     tables.assert_consistent()
 
@@ -75,7 +75,7 @@ async def test_many_addresses_at_once_have_one_version_each(pair: tuple[Scribe, 
 async def test_every_id_is_stored_by_one_writer_alone(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
     events = [unsigned_event(content=str(number), tags=[["t", "x"]]) for number in range(150)]
     outcomes = await both_write(pair, events, events[::-1])
-    assert (outcomes.count(Outcome.STORED), outcomes.count(Outcome.DUPLICATE)) == (150, 150)
+    assert (outcomes.count(WriteOutcome.STORED), outcomes.count(WriteOutcome.DUPLICATE)) == (150, 150)
     assert sorted(event_id for _, _, event_id in tables.log()) == sorted(event["id"] for event in events)
     tables.assert_consistent()
 

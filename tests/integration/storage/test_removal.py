@@ -15,7 +15,7 @@ from relay.protocol.limits import Limits
 from relay.storage import browse, retention
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, entry
 
@@ -69,8 +69,8 @@ async def test_a_list_is_replaced_without_waiting_for_its_tag_rows(scribe: Scrib
     old, new = people(1, 50), people(2, 0)
     await scribe.write(old)
     with locked_tag_rows(tables, old):
-        assert await asyncio.wait_for(scribe.write(new), 3) == [Outcome.STORED]
-        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [Outcome.STORED]
+        assert await asyncio.wait_for(scribe.write(new), 3) == [WriteOutcome.STORED]
+        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [WriteOutcome.STORED]
     assert len(tables.tags(stored=False)) == 50
     tables.assert_consistent()
 
@@ -82,7 +82,7 @@ async def test_writers_go_on_while_tag_rows_are_removed(scribe: Scribe, tables: 
     with locked_tag_rows(tables, old):
         collecting = asyncio.ensure_future(collected())
         await waits_for_a_lock(tables)
-        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [Outcome.STORED]
+        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [WriteOutcome.STORED]
         assert not collecting.done()
     assert await collecting == 50
 
@@ -146,7 +146,7 @@ async def test_an_event_that_comes_back_before_its_tag_rows_are_removed_has_each
     event = unsigned_event(content="back", tags=[["t", "a"], ["t", "b"]])
     await scribe.write(event)
     remove(tables, event)
-    assert await scribe.write(event) == [Outcome.STORED]
+    assert await scribe.write(event) == [WriteOutcome.STORED]
     tables.assert_consistent()
     flt = parse_filter({"#t": ["a"]}, LIMITS)
     assert len((await reads.query([flt])).events) == 1
@@ -165,7 +165,7 @@ async def test_an_event_that_comes_back_while_its_tag_rows_are_removed_keeps_its
         writing = scribe.submit(entry(event))
         await waits_for(tables, "relay_write")
         other.commit()
-    assert await writing == Outcome.STORED
+    assert await writing == WriteOutcome.STORED
     tables.assert_consistent()
     assert len(tables.tags()) == 20
 

@@ -11,7 +11,7 @@ from django.db import connection
 from relay.changes.change import Removed
 from relay.storage import retention
 from relay.storage.primary import LogPruned, Primary
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables
 
@@ -122,14 +122,14 @@ async def test_40_5_an_expired_head_keeps_its_place(scribe: Scribe, tables: Tabl
     await scribe.write(ending(1, kind=0))
     await swept()
     older = unsigned_event(kind=0, content="older", created_at=NOW - 9)
-    assert await scribe.write(older) == [Outcome.OUTDATED]
+    assert await scribe.write(older) == [WriteOutcome.OUTDATED]
     assert tables.ids() == set()
 
 
 async def test_40_5_a_newer_version_takes_the_place_of_an_expired_one(scribe: Scribe, tables: Tables) -> None:
     await scribe.write(ending(1, kind=0, created_at=NOW - 9))
     await swept()
-    assert await scribe.write(unsigned_event(kind=0, content="newer")) == [Outcome.STORED]
+    assert await scribe.write(unsigned_event(kind=0, content="newer")) == [WriteOutcome.STORED]
     assert [op for _, op, _ in tables.log()] == ["+", "-", "+"]
     tables.assert_consistent()
 

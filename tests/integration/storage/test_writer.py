@@ -11,11 +11,16 @@ from relay.changes.change import Added
 from relay.protocol.errors import Failed
 from relay.storage.batch import Entry, columns
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, entry
 
-STORED, DUPLICATE, OUTDATED, FAILED = Outcome.STORED, Outcome.DUPLICATE, Outcome.OUTDATED, Outcome.FAILED
+STORED, DUPLICATE, OUTDATED, FAILED = (
+    WriteOutcome.STORED,
+    WriteOutcome.DUPLICATE,
+    WriteOutcome.OUTDATED,
+    WriteOutcome.FAILED,
+)
 
 
 pytestmark = pytest.mark.django_db

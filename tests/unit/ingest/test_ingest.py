@@ -22,18 +22,18 @@ from relay.protocol.errors import Failed
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.limits import Limits
 from relay.services.session.event import answer
-from relay.storage import written
 from relay.storage.batch import Entry
+from relay.storage.write_result import WriteOutcome
 from tests.events import sign_event
 
 LIMITS = Limits(max_content_length=300)
 CLIENT = Source(SourceKind.CLIENT)
 IMPORT = Source(SourceKind.IMPORT)
 RESULTS = {
-    written.Outcome.STORED: STORED,
-    written.Outcome.DUPLICATE: DUPLICATE,
-    written.Outcome.OUTDATED: OUTDATED,
-    written.Outcome.FAILED: FAILED,
+    WriteOutcome.STORED: STORED,
+    WriteOutcome.DUPLICATE: DUPLICATE,
+    WriteOutcome.OUTDATED: OUTDATED,
+    WriteOutcome.FAILED: FAILED,
 }
 
 
@@ -45,7 +45,7 @@ class Parts:
     """A writer, a hub and a bus that note what they are given; the test decides when and how the writer answers."""
 
     def __init__(self, *, current: bool = True) -> None:
-        self.queue: deque[tuple[Entry, Callable[[Entry, written.Outcome], None]]] = deque()
+        self.queue: deque[tuple[Entry, Callable[[Entry, WriteOutcome], None]]] = deque()
         self.delivered: list[StoredEvent] = []
         self.full = False
         self.most = 0
@@ -53,7 +53,7 @@ class Parts:
         parts: Any = self
         self.ingest = Ingest(LIMITS, lambda: self.ring, parts, parts, parts, is_current=lambda position: current)
 
-    def submit(self, entry: Entry, waiter: Callable[[Entry, written.Outcome], None]) -> None:
+    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None]) -> None:
         if self.full:
             raise Failed("the relay is too busy to store events now, try again")
         self.queue.append((entry, waiter))
@@ -65,7 +65,7 @@ class Parts:
     def publish_ephemeral(self, stored: StoredEvent) -> None:
         self.delivered.append(stored)
 
-    def answer(self, result: written.Outcome = written.Outcome.STORED) -> None:
+    def answer(self, result: WriteOutcome = WriteOutcome.STORED) -> None:
         """Answer the event that has waited longest, as the writer does."""
         entry, waiter = self.queue.popleft()
         waiter(entry, result)
@@ -100,7 +100,7 @@ def at_once(parts: Parts, given_event: Event, source: Source = CLIENT) -> Outcom
 
 
 @pytest.mark.parametrize("result, outcome", RESULTS.items())
-def test_the_writers_result_becomes_the_outcome(parts: Parts, result: written.Outcome, outcome: Outcome) -> None:
+def test_the_writers_result_becomes_the_outcome(parts: Parts, result: WriteOutcome, outcome: Outcome) -> None:
     outcomes: list[Outcome] = []
     assert parts.ingest.submit(event(), CLIENT, outcomes.append) is None
     parts.answer(result)
@@ -204,7 +204,7 @@ async def test_one_event_is_waited_for(parts: Parts) -> None:
     waiting = asyncio.ensure_future(parts.ingest.one(event(), IMPORT))
     await asyncio.sleep(0)
     assert not waiting.done()
-    parts.answer(written.Outcome.OUTDATED)
+    parts.answer(WriteOutcome.OUTDATED)
     assert await waiting is OUTDATED
 
 
@@ -224,7 +224,7 @@ async def test_an_answer_after_the_asker_was_cancelled_is_dropped(parts: Parts) 
 class LastFirst(Parts):
     """A writer that answers, in each turn of the loop, what has waited shortest."""
 
-    def submit(self, entry: Entry, waiter: Callable[[Entry, written.Outcome], None]) -> None:
+    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None]) -> None:
         super().submit(entry, waiter)
         asyncio.get_running_loop().call_soon(self._answer)
 
