@@ -122,7 +122,7 @@ async def test_responses_are_counted_by_stored_events(scribe: Scribe, tables: Ta
 
 def _responses(event_id: str) -> browse.Responses:
     try:
-        return browse.responses(event_id)
+        return admin_queries.responses(event_id)
     finally:
         django_connection.close()
 

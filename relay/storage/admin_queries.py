@@ -18,7 +18,7 @@ from relay.protocol.errors import Failed
 Row = TypeVar("Row", bound=Model)
 Events: TypeAlias = "QuerySet[Event, Event]"
 
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 RESPONSES_LOOKED_AT = 1_000
 ORDER_OF_TAGS = ["-relay_tag.created_at", "relay_tag.event_id"]
 
@@ -91,7 +91,7 @@ def responses(event_id: str, address: str = "", most: int = RESPONSES_LOOKED_AT)
     return Responses(dict(by_kind.most_common()), len(found), is_all)
 
 
-def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = PATIENCE_SECONDS) -> list[Row]:
+def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = TIMEOUT_SECONDS) -> list[Row]:
     """The rows, read now. Raises Failed "query timed out" after `seconds`: no search may hold the database for long."""
     try:
         with transaction.atomic(using=rows.db):
