@@ -16,7 +16,7 @@ from relay.freshness.arrivals import Arrivals
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.storage.newest import events_below
+from relay.storage.newest_events import events_below
 from relay.storage.reads import Reads
 
 log = logging.getLogger("relay.window")
