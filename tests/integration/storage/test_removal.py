@@ -12,7 +12,7 @@ from django.db import connection as django_connection
 
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.storage import browse, retention
+from relay.storage import admin_queries, retention
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
@@ -120,7 +120,7 @@ async def test_responses_are_counted_by_stored_events(scribe: Scribe, tables: Ta
     assert (found.by_kind, found.looked_at) == ({1: 2}, 2)
 
 
-def _responses(event_id: str) -> browse.Responses:
+def _responses(event_id: str) -> admin_queries.Responses:
     try:
         return admin_queries.responses(event_id)
     finally:
