@@ -1,6 +1,6 @@
-"""What became of a batch that was written: an outcome for each event, and the changes.
+"""The result of a written batch: an outcome for each event, and the changes.
 
-Rule: changes are numbered as the database numbered them: in the order of the entries, '-' before its '+'.
+Rule: changes are numbered as in the database: in the order of the entries, '-' before its '+'.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from relay.storage.channel import Row, integer, integers
 
 
 class WriteOutcome(Enum):
-    """What became of an event that was to be written."""
+    """The outcome of one event."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -25,8 +25,8 @@ class WriteOutcome(Enum):
 class WriteResult(Struct, frozen=True, gc=False):
     """One transaction: an outcome for each entry, and the changes that it committed (None if there were none).
 
-    `position`: everything that was stored or found lies at or below it; None when nothing was. `hold_ms`: for how long
-    the outcomes have to be held, so that no former holder of the lease can still rely on it (sql/lease.sql).
+    `position`: every stored or duplicate event lies at or below it; None if there is none. `hold_ms`: for how long the
+    outcomes must be held, until no former holder of the lease relies on it (sql/lease.sql).
     """
 
     outcomes: Sequence[WriteOutcome]
@@ -36,7 +36,7 @@ class WriteResult(Struct, frozen=True, gc=False):
 
 
 def parse_result(row: Row, entries: Sequence[Entry]) -> WriteResult:
-    """What the answer to WRITE says of the entries."""
+    """The result of WRITE for these entries."""
     first_seq, duplicates, outdated, replaced_by, replaced_ids, newest, hold_ms = row
     outcomes = [WriteOutcome.STORED] * len(entries)
     for number in integers(duplicates):
