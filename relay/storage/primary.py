@@ -15,7 +15,7 @@ from relay.storage.channel import Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.filter_sql import POSITION
 from relay.storage.server import Server
-from relay.storage.store import Store
+from relay.storage.store import Store, store_of
 
 CONNECTIONS = 2
 """One is enough for the short statements; the other reads pages of the log meanwhile."""
@@ -78,9 +78,8 @@ class Primary:
 
     async def heartbeat(self) -> Heartbeat:
         """The position now. Begins a new epoch or generation if the server is another one."""
-        ((position, identity, generation, epoch),) = await self._server.fetch(_HEARTBEAT)
-        store = Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
-        return Heartbeat(integer(position), store)
+        ((position, *store),) = await self._server.fetch(_HEARTBEAT)
+        return Heartbeat(integer(position), store_of(*store))
 
     def look(self, instance: str, then: Callable[[Look | None], None]) -> None:
         """Call `then` in a later turn with a snapshot that begins after this call; None if the primary cannot

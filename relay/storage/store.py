@@ -9,6 +9,8 @@ from collections.abc import Callable
 from django.db import connection
 from msgspec import Struct
 
+from relay.storage.channel import integer
+
 CURRENT_STORE = "SELECT identity, generation, epoch FROM relay_current_store()"
 """One row. Only on the primary: it fails on a standby."""
 
@@ -37,6 +39,11 @@ class Store(Struct, frozen=True, gc=False):
         numbers.
         """
         return f"relay.{self.name}.jobs."
+
+
+def store_of(identity: bytes | None, generation: bytes | None, epoch: bytes | None) -> Store:
+    """The store of a row of CURRENT_STORE in binary format."""
+    return Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
 
 
 def asked_store() -> Store:

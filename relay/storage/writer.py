@@ -17,14 +17,13 @@ from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
-from relay.storage.channel import Broken, Channel, integer
+from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
-from relay.storage.store import Store
+from relay.storage.store import CURRENT_STORE, Store, store_of
 from relay.storage.write_result import WriteOutcome, WriteResult, parse_result
 
 log = logging.getLogger("relay.writer")
 
-CURRENT_STORE = b"SELECT identity, generation, epoch FROM relay_current_store()"
 RETRIES = 3
 """How often a batch is tried again after a serialization failure."""
 
@@ -80,7 +79,6 @@ class Writer:
         self.batches = 0
         self.events = 0
         self.failures = 0
-        self.largest_batch = 0
         self._on_commit = on_commit
         self._acknowledge = acknowledge
         self._instance = instance
@@ -267,16 +265,14 @@ class Writer:
             self.batches += 1
             self.events += len(entries)
             metrics.batch_events.observe(len(entries))
-            self.largest_batch = max(self.largest_batch, len(entries))
             return parse_result(row, entries)
         raise AssertionError("unreachable")
 
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():
             self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
-            ((identity, generation, epoch),) = await self._channel.send(CURRENT_STORE, []).future
-            store = Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
-            if not self._is_followed(store):
+            (row,) = await self._channel.send(CURRENT_STORE.encode(), []).future
+            if not self._is_followed(store_of(*row)):
                 raise Broken("the database is another store, or has begun another epoch")
         return self._channel
 
