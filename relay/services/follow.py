@@ -74,8 +74,8 @@ class Follower:
         self.database_up = True
         self._is_lost = False
         self._started = [
-            self._tasks.service(self._fill_holes(), "holes in the order"),
-            self._tasks.service(self._heartbeats(), "heartbeat of the order"),
+            self._tasks.service(self._fill_holes(), "gaps in the log"),
+            self._tasks.service(self._heartbeats(), "heartbeat"),
         ]
 
     async def stop(self) -> None:
@@ -159,5 +159,5 @@ class Follower:
     def _lose(self, why: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            log.error("this process lost its place in the order: %s", why)
+            log.error("this process lost its position in the log: %s", why)
             self._on_lost(why)

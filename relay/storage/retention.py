@@ -8,7 +8,7 @@ import time
 from django.db import OperationalError, connection, transaction
 
 SWEEP_EVENTS = 500
-"""Events removed by one transaction, which holds the lock of the log for some milliseconds at most."""
+"""Events removed by one transaction, which holds the order lock for some milliseconds at most."""
 
 SWEEP_BATCHES = 200
 """Transactions of one sweep; the rest is left to the next sweep."""
@@ -28,7 +28,7 @@ def sweep_expired(now: int) -> int:
 
 
 COLLECT_ROWS = 1_000
-"""Tag rows removed by one transaction, in about 10 ms; it does not take the lock of the log."""
+"""Tag rows removed by one transaction, in about 10 ms; it does not take the order lock."""
 
 COLLECT_SECONDS = 8.0
 """Of one run. Rows are removed faster than they are inserted, so a run every ten seconds keeps up."""

@@ -1,4 +1,4 @@
-"""Tag rows of events that are gone: removed later, outside the lock of the order, and never in anybody's way."""
+"""Tag rows of events that are gone: removed later, outside the order lock, and without delaying others."""
 
 import asyncio
 import random
@@ -65,7 +65,7 @@ def locked_tag_rows(tables: Tables, event: Json) -> Iterator[None]:
 
 
 async def test_a_list_is_replaced_without_waiting_for_its_tag_rows(scribe: Scribe, tables: Tables) -> None:
-    """Removing them under the lock of the order would hold up every writer of every instance."""
+    """Removing them under the order lock would hold up every writer of every instance."""
     old, new = people(1, 50), people(2, 0)
     await scribe.write(old)
     with locked_tag_rows(tables, old):
