@@ -22,8 +22,8 @@ async def broken(*_: object) -> None:
 @pytest.mark.parametrize(
     "owner, method, name",
     [
-        (Follower, "_heartbeats", "heartbeat of the order"),
-        (Follower, "_fill_holes", "holes in the order"),
+        (Follower, "_heartbeats", "heartbeat"),
+        (Follower, "_fill_holes", "gaps in the log"),
         (Writer, "_run", "writer"),
         (Bus, "_listen", "bus receiver"),
         (Bus, "_send_all", "bus sender"),

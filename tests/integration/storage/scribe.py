@@ -37,9 +37,9 @@ class Scribe:
         )
 
     def submit(self, given: Entry) -> "asyncio.Future[WriteOutcome]":
-        told: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
-        self.writer.submit(given, lambda _, outcome: told.set_result(outcome))
-        return told
+        result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
+        self.writer.submit(given, lambda _, outcome: result.set_result(outcome))
+        return result
 
     async def write(self, *events: Json) -> list[WriteOutcome]:
         """Submit all in one turn of the loop; the outcomes, in the order of the events."""
@@ -69,7 +69,7 @@ class Tables:
         )
 
     def forget_instances(self) -> None:
-        """Nobody is at work, and nobody holds the lease or may still rely on it."""
+        """No instance runs, and none holds the lease or may still rely on it."""
         self.connection.execute(
             "DELETE FROM relay_instance; UPDATE relay_lease SET instance = NULL, ended_at = '-infinity'"
         )

@@ -52,7 +52,7 @@ async def both_write(pair: tuple[Scribe, Scribe], first: Sequence[Json], second:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-async def test_01_k06_two_writers_crown_the_same_version(
+async def test_01_k06_two_writers_keep_the_same_version(
     pair: tuple[Scribe, Scribe], tables: Tables, turned: bool
 ) -> None:
     events = versions(40)
@@ -72,7 +72,7 @@ async def test_many_addresses_at_once_have_one_version_each(pair: tuple[Scribe, 
     tables.assert_consistent()
 
 
-async def test_every_id_is_stored_by_one_writer_alone(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
+async def test_every_id_is_stored_by_only_one_writer(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
     events = [unsigned_event(content=str(number), tags=[["t", "x"]]) for number in range(150)]
     outcomes = await both_write(pair, events, events[::-1])
     assert (outcomes.count(WriteOutcome.STORED), outcomes.count(WriteOutcome.DUPLICATE)) == (150, 150)
@@ -80,7 +80,7 @@ async def test_every_id_is_stored_by_one_writer_alone(pair: tuple[Scribe, Scribe
     tables.assert_consistent()
 
 
-async def test_what_the_writers_said_is_the_log(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
+async def test_the_writers_results_equal_the_log(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
     events = [*versions(30), *(unsigned_event(content=str(number)) for number in range(60))]
     await both_write(pair, events, random.Random(5).sample(events, len(events)))
     said = [change for scribe in pair for batch in scribe.committed for change in batch.changes]
@@ -93,7 +93,9 @@ async def test_what_the_writers_said_is_the_log(pair: tuple[Scribe, Scribe], tab
     )
 
 
-async def test_the_log_reads_as_the_writers_said(pair: tuple[Scribe, Scribe], primary: Primary, tables: Tables) -> None:
+async def test_reading_the_log_gives_the_writers_results(
+    pair: tuple[Scribe, Scribe], primary: Primary, tables: Tables
+) -> None:
     """An addition whose event is gone reads as a removal, everything else as it was committed."""
     await both_write(pair, versions(30), [unsigned_event(content=str(number)) for number in range(40)])
     kept, position = tables.ids(), 0

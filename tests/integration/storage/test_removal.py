@@ -54,7 +54,7 @@ def _collected() -> int:
 
 @contextmanager
 def locked_tag_rows(tables: Tables, event: Json) -> Iterator[None]:
-    """Another transaction has the event's tag rows locked: whoever wants to remove them waits."""
+    """Another transaction has the event's tag rows locked: a transaction that removes them waits."""
     with psycopg.connect(conninfo()) as other:
         found = other.execute(
             "SELECT FROM relay_tag WHERE event_id = %s FOR UPDATE", [bytes.fromhex(event["id"])]
@@ -102,7 +102,7 @@ async def waits_for_a_lock(tables: Tables) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_tag_rows_of_gone_events_answer_nothing(scribe: Scribe, reads: Reads, tables: Tables) -> None:
+async def test_tag_rows_of_removed_events_match_nothing(scribe: Scribe, reads: Reads, tables: Tables) -> None:
     old, new = people(1, 3), people(2, 2)
     await scribe.write(old)
     await scribe.write(new)

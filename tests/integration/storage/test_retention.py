@@ -1,4 +1,4 @@
-"""What leaves the database: expired events, and partitions of the log that nobody needs."""
+"""What leaves the database: expired events, and partitions of the log that are no longer needed."""
 
 import asyncio
 import threading
@@ -87,7 +87,7 @@ def _pruned(keep: int) -> list[str]:
         connection.close()
 
 
-async def test_40_3_what_has_expired_is_taken_away_with_its_tags(scribe: Scribe, tables: Tables) -> None:
+async def test_40_3_expired_events_are_removed_with_their_tags(scribe: Scribe, tables: Tables) -> None:
     stays = [ending(1, seconds=1), unsigned_event(content="2", tags=[["t", "b"]])]
     await scribe.write(ending(3, tags=[["t", "a"]]), ending(4, seconds=0), *stays)
     assert await swept() == 2
@@ -177,7 +177,7 @@ async def test_the_log_rolls_over_without_a_gap(scribe: Scribe, primary: Primary
     assert batch.last == 57
 
 
-async def test_there_is_always_room_ahead(scribe: Scribe, tables: Tables) -> None:
+async def test_a_partition_is_always_made_in_advance(scribe: Scribe, tables: Tables) -> None:
     await fill(scribe, 31)
     assert "relay_change_4" in partitions(tables)
 
@@ -191,7 +191,7 @@ async def test_two_writers_roll_the_log_over_at_once(scribe: Scribe, tables: Tab
     assert len(tables.log()) == 120
 
 
-async def test_old_partitions_are_dropped_and_the_log_says_where_it_begins(
+async def test_old_partitions_are_dropped_and_reading_them_fails(
     scribe: Scribe, primary: Primary, tables: Tables
 ) -> None:
     await fill(scribe, 35)
@@ -213,7 +213,7 @@ async def test_the_newest_change_always_stays(scribe: Scribe, tables: Tables, ke
     assert tables.log()[-1][0] == 33
 
 
-async def test_a_log_that_is_kept_longer_than_it_is_loses_nothing(scribe: Scribe, tables: Tables) -> None:
+async def test_a_log_shorter_than_what_is_kept_loses_nothing(scribe: Scribe, tables: Tables) -> None:
     await fill(scribe, 35)
     assert await pruned(keep=1_000) == []
     tables.assert_consistent()
