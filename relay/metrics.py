@@ -33,9 +33,7 @@ class Counters:
     events_ephemeral: int = 0
     events_duplicate: int = 0
     rejections: Counter[str] = field(default_factory=Counter)  # by prefix
-    refusals: Counter[str] = field(
-        default_factory=Counter
-    )  # messages that are not processed, by the name of the answer
+    refusals: Counter[str] = field(default_factory=Counter)  # messages not processed, by name of the answer
     queries: int = 0
     queries_answered: int = 0  # with EOSE
     queries_failed: int = 0  # with CLOSED

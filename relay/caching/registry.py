@@ -30,7 +30,7 @@ class CacheCounters:
     `clear` empties it, as far as it is in this process, and returns how many entries were dropped.
     """
 
-    name: str  # "events", "feeds", "results", "profiles"
+    name: str  # "window", "events", "results", "profiles"
     layer: Layer
     hits: int = 0
     misses: int = 0

@@ -74,9 +74,8 @@ class SingleFlight(Generic[K, V]):
         except asyncio.CancelledError:
             if flight.task.cancelling():
                 raise
-            raise Abandoned(
-                "the fetch was cancelled"
-            ) from None  # CancelledError would look like the caller's own cancellation
+            # CancelledError would look like the caller's own cancellation.
+            raise Abandoned("the fetch was cancelled") from None
         finally:
             self._end(key, flight)  # at once, so that no later call joins it
 

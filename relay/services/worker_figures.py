@@ -232,7 +232,7 @@ def _caches(parts: Iterable[CacheFigures]) -> list[CacheFigures]:
 
 
 def _cache(parts: list[CacheFigures]) -> CacheFigures:
-    # Below L1 all look at the same entries: they are not there once for each worker.
+    # All workers share the entries below L1: they count once.
     size = sum if parts[0].layer == Layer.L1 else max
     return CacheFigures(
         name=parts[0].name,

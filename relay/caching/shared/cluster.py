@@ -13,7 +13,7 @@ import hiredis
 
 from relay.caching.redis_url import Endpoint
 from relay.caching.shared.connection import OnReply, Reply, Unavailable, pack
-from relay.caching.shared.server_link import TROUBLES, Connector, ServerLink
+from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
 from relay.caching.shared.slots import SLOTS, key_slot
 
 MAX_REDIRECTS = 3
@@ -129,7 +129,7 @@ class Cluster:
         for endpoint in dict.fromkeys([*endpoints, *self._connector.address.endpoints]):
             try:
                 info, slots = await self._connector.ask(endpoint, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
-            except TROUBLES:
+            except CONNECT_ERRORS:
                 continue
             found = _ranges(slots, endpoint)
             if b"cluster_state:ok" in info:

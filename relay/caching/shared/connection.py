@@ -28,7 +28,7 @@ MAX_WAITING = 10_000
 MAX_UNSENT_BYTES = 8 * 2**20
 """Bound of two buffers: the commands of this turn, and what the socket has not taken."""
 PARTS = 8
-PASSING = ("LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
+UNAVAILABLE_PREFIXES = ("LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
 """Prefixes of errors of a server that cannot serve now; they count as unavailable."""
 _NOTHING: Final = object()
 
@@ -116,7 +116,7 @@ class Connection(asyncio.Protocol):
         self._out_bytes = 0
 
     def _part_over(self) -> None:
-        # Looked at in the next phase of the turn, so that the timer of the next part cannot fire before a read.
+        # Checked in the next turn, so that the timer of the next part cannot fire before a read.
         self._loop.call_soon(self._look)
 
     def _look(self) -> None:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class is no subclass of it
         self._transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
 
     def pause_writing(self) -> None:
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
                     reply = self._judge(reply)
                 try:
                     on_reply(reply)
-                except Exception as error:  # the replies behind it belong to others
+                except Exception as error:  # other callers wait for the replies behind it
                     self._report(error)
         except hiredis.ProtocolError as error:
             self.close(f"not the protocol of Valkey: {error}")
@@ -168,10 +168,10 @@ class Connection(asyncio.Protocol):
     def _judge(self, error: hiredis.ReplyError) -> Exception:
         """Turn an error of a server that cannot serve now into Unavailable."""
         text = str(error)
-        if not text.startswith(PASSING):
+        if not text.startswith(UNAVAILABLE_PREFIXES):
             return error
         self._counters.failures += 1
-        if text.startswith("READONLY "):  # it was our master, and is a replica now
+        if text.startswith("READONLY "):  # the master has become a replica
             self._loop.call_soon(self.close, text)
         return Unavailable(text)
 

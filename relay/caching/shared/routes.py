@@ -5,7 +5,7 @@ from typing import Protocol
 
 from relay.caching.redis_url import Endpoint, Topology
 from relay.caching.shared.connection import OnReply, Unavailable
-from relay.caching.shared.server_link import TROUBLES, Connector, ServerLink
+from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
 
 SENTINEL_LOOK_SECONDS = 1.0
 
@@ -57,7 +57,7 @@ class SingleServer:
             try:
                 command = (b"SENTINEL", b"get-master-addr-by-name", name)
                 (reply,) = await self._connector.ask(sentinel, command, sentinel=True)
-            except TROUBLES:
+            except CONNECT_ERRORS:
                 continue
             if reply:
                 self._endpoints.remove(sentinel)

@@ -24,7 +24,7 @@ from relay.caching.shared.connection import (
 )
 
 PROBE_SECONDS = 1.0
-TROUBLES = (OSError, TimeoutError, Unavailable, hiredis.HiredisError)
+CONNECT_ERRORS = (OSError, TimeoutError, Unavailable, hiredis.HiredisError)
 """Errors of a connection attempt."""
 NOT_YET = "not connected yet"
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Connector:
         self.counters = counters
 
     async def master(self, endpoint: Endpoint) -> Connection:
-        """A connection to a master after login. Raises one of TROUBLES; Unavailable if the server is no master."""
+        """A connection to a master after login. Raises one of CONNECT_ERRORS; Unavailable if the server is no master."""
         connection = await self._open(endpoint)
         try:
             greeting = [connection.call(*parts) for parts in self.address.greeting()]
@@ -55,7 +55,7 @@ class Connector:
         return connection
 
     async def ask(self, endpoint: Endpoint, *commands: tuple[Part, ...], sentinel: bool = False) -> list[Reply]:
-        """The replies of any server or Sentinel over a connection of its own. Raises one of TROUBLES."""
+        """The replies of any server or Sentinel over a connection of its own. Raises one of CONNECT_ERRORS."""
         address = self.address
         connection = await self._open(endpoint)
         try:
@@ -135,7 +135,7 @@ class ServerLink:
             started = loop.time()
             try:
                 await self._serve()
-            except TROUBLES as error:
+            except CONNECT_ERRORS as error:
                 self._lost(str(error) or type(error).__name__)
             except Exception:
                 logger.exception("the link to the shared cache failed")
@@ -164,7 +164,7 @@ class ServerLink:
     async def _moved(self, endpoint: Endpoint) -> bool:
         try:
             return await self._find() != endpoint
-        except TROUBLES:
+        except CONNECT_ERRORS:
             return False  # no Sentinel names another
 
     def _found(self, endpoint: Endpoint, connection: Connection) -> None:

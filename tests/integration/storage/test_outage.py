@@ -86,7 +86,7 @@ async def test_an_unavailable_database_fails_at_once_and_is_reconnected(
 async def test_a_crash_under_load_loses_nothing_that_was_acknowledged(
     server: EmbeddedPostgres, scribe: Scribe, reads: Reads
 ) -> None:
-    """The server is killed while it writes; afterwards every event reported as stored is there, and the log fits the rows."""
+    """The server is killed while it writes; afterwards every acknowledged event is there, and the log fits the rows."""
     events = [unsigned_event(content=f"number {number}") for number in range(400)]
     writing = [asyncio.ensure_future(scribe.write(*events[start : start + 20])) for start in range(0, 400, 20)]
     await writing[3]
