@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import hiredis
 
+from relay.background import cancel
 from relay.caching.redis_url import Endpoint
 from relay.caching.shared.connection import OnReply, Reply, Unavailable, pack
 from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
@@ -40,9 +41,7 @@ class Cluster:
 
     async def stop(self) -> None:
         """See Routes."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel([self._task])
         await asyncio.gather(*self._stopping, *[link.stop() for link in self._links.values()])
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import hiredis
 
+from relay.background import cancel
 from relay.caching.redis_url import Address, Endpoint
 from relay.caching.shared.connection import (
     Connection,
@@ -41,7 +42,7 @@ class Connector:
         self.counters = counters
 
     async def master(self, endpoint: Endpoint) -> Connection:
-        """A connection to a master after login. Raises one of CONNECT_ERRORS; Unavailable if the server is no master."""
+        """A connection to a master after login. Raises one of CONNECT_ERRORS; Unavailable if it is no master."""
         connection = await self._open(endpoint)
         try:
             greeting = [connection.call(*parts) for parts in self.address.greeting()]
@@ -105,9 +106,7 @@ class ServerLink:
 
     async def stop(self) -> None:
         """Close the connection; waiting calls get Unavailable."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancel([self._task])
 
     @property
     def is_up(self) -> bool:
