@@ -20,7 +20,7 @@ from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import may_be_private
-from relay.storage.filter_sql import asks
+from relay.storage.filter_sql import needs_query
 from relay.storage.reads import Part, Reads, merged
 from relay.storage.store import Store
 
@@ -60,7 +60,7 @@ class Answers:
 
     async def fetch(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Answer:
         """The answer to a REQ and its position, at or after everything acknowledged before the call. Raises Failed."""
-        asking = [flt for flt in filters if asks(flt, audience)]
+        asking = [flt for flt in filters if needs_query(flt, audience)]
         if audience and may_be_private(asking, audience):
             position, parts = await self._reads.parts(asking, audience)
             return Answer(position, merged([part.texts for part in parts]))

@@ -21,7 +21,7 @@ PAGE_BYTES = 800
 """What a page costs beside its rows (measured, CPython 3.11)."""
 
 
-def touching(flt: Filter) -> Sequence[str | int] | None:
+def ring_keys(flt: Filter) -> Sequence[str | int] | None:
     """The keys of the ring of which every matching event has at least one; None when any event might match."""
     if flt.ids is not None:
         return list(flt.ids)
@@ -44,7 +44,7 @@ class Page:
         self.texts = texts
         self.complete = complete
         self.shared_at = -1
-        self._keys = touching(flt)
+        self._keys = ring_keys(flt)
         self._rows: Sequence[Found] | None = None
         self._expires = self._first_expiry() if any(b'"expiration"' in text for text in texts) else None
 

@@ -6,7 +6,7 @@ Rule: it changes the cost of an answer, never the answer.
 PROBE_EVERY = 16
 """While the hit rate is low, one lookup in so many is made all the same."""
 
-LEAST_HIT_RATE = 0.2
+MIN_HIT_RATE = 0.2
 WEIGHT = 0.02
 """Of the newest lookup in the moving average."""
 
@@ -22,7 +22,7 @@ class ProbePolicy:
 
     def should_look(self) -> bool:
         """True if the next lookup should be made."""
-        if self.hit_rate >= LEAST_HIT_RATE:
+        if self.hit_rate >= MIN_HIT_RATE:
             return True
         self._skipped += 1
         return self._skipped % PROBE_EVERY == 0

@@ -64,11 +64,11 @@ class SingleFlight(Generic[K, V]):
         self.fetched += 1
         flight: _Flight[V] = _Flight()
         self._flights[key] = flight
-        flight.task = asyncio.get_running_loop().create_task(self._fly(key, flight, fetch))
-        flight.task.add_done_callback(lambda task: self._landed(key, flight, task))
+        flight.task = asyncio.get_running_loop().create_task(self._run(key, flight, fetch))
+        flight.task.add_done_callback(lambda task: self._done(key, flight, task))
         return flight
 
-    async def _fly(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> V:
+    async def _run(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> V:
         try:
             return await fetch()
         except asyncio.CancelledError:
@@ -79,7 +79,7 @@ class SingleFlight(Generic[K, V]):
         finally:
             self._end(key, flight)  # at once, so that no later call joins it
 
-    def _landed(self, key: K, flight: _Flight[V], task: "asyncio.Task[V]") -> None:
+    def _done(self, key: K, flight: _Flight[V], task: "asyncio.Task[V]") -> None:
         self._end(key, flight)  # a task cancelled before its first step ran no `finally`
         if not task.cancelled():
             task.exception()  # retrieved, even if no caller is left

@@ -73,7 +73,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
         else:
             last[change.event_id] = None  # type: ignore[union-attr]
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
-    bound = _end_of_knowledge(page, flt)
+    bound = _known_down_to(page, flt)
     for event in last.values():
         if event is None or not visible(event, NOBODY, now) or not flt.matches(event):
             continue
@@ -85,7 +85,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     return Overlaid(kept, page.complete and len(kept) == len(rows), short)
 
 
-def _end_of_knowledge(page: Page, flt: Filter) -> tuple[int, str] | None:
+def _known_down_to(page: Page, flt: Filter) -> tuple[int, str] | None:
     """The position, in the order of answers, down to which the page has every match; None if it has them all.
 
     A page cut by the relay's own cap holds all of its last second, unless that was cut at twice the cap.

@@ -19,7 +19,8 @@ from relay.subscriptions.hub import Hub
 
 log = logging.getLogger("relay.follow")
 
-STRAGGLER_SECONDS = 0.02
+GAP_SECONDS = 0.02
+"""A gap that is still open after so long is filled from the log."""
 HEARTBEAT_SECONDS = 1.0
 BUS_DOWN_SECONDS = 0.1
 SUSPECT_SECONDS = 5.0
@@ -115,7 +116,7 @@ class Follower:
             # Under load there is always some gap, each time another one: only one that stays open is read from the log.
             while self._intake.hole and position != self._intake.ring.position:
                 position = self._intake.ring.position
-                await asyncio.sleep(STRAGGLER_SECONDS)
+                await asyncio.sleep(GAP_SECONDS)
             if self._intake.hole:
                 await self._catch_up()
 

@@ -50,9 +50,9 @@ POSITION = "coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LI
 def query_statement(filters: Sequence[Filter], now: int, audience: Audience = NOBODY) -> Statement:
     """The statement that answers `filters` for `audience` at one position, in one row.
 
-    The first column is the position. Then follows a column for each filter (`asks` must be True for all): the matching
-    JSON texts newest first, separated by line feeds, null without a match. One value costs the client a fraction of a
-    row for each event, and JSON text holds no line feed. `now` (Unix seconds) decides what has expired.
+    The first column is the position. Then follows a column for each filter (`needs_query` must be True for all): the
+    matching JSON texts newest first, separated by line feeds, null without a match. One value costs the client a
+    fraction of a row for each event, and JSON text holds no line feed. `now` (Unix seconds) decides what has expired.
     """
     build = _Builder(now, audience)
     columns = [
@@ -63,7 +63,7 @@ def query_statement(filters: Sequence[Filter], now: int, audience: Audience = NO
     return Statement("SELECT " + ", ".join([POSITION, *columns]), build.parameters)
 
 
-def asks(flt: Filter, audience: Audience = NOBODY) -> bool:
+def needs_query(flt: Filter, audience: Audience = NOBODY) -> bool:
     """False if the filter cannot match any stored event that `audience` may read."""
     return flt.limit > 0 and can_match(flt, audience)
 

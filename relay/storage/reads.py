@@ -16,7 +16,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
-from relay.storage.filter_sql import asks, query_statement, rows_wanted
+from relay.storage.filter_sql import needs_query, query_statement, rows_wanted
 from relay.storage.server import Server
 
 FROM_START = 0
@@ -98,13 +98,13 @@ class Reads:
 
         Raises Failed "query timed out" (01-S11), and Failed if no server can answer.
         """
-        position, parts = await self.parts([flt for flt in filters if asks(flt, audience)], audience, least)
+        position, parts = await self.parts([flt for flt in filters if needs_query(flt, audience)], audience, least)
         return Result(position, parts[0].texts if len(parts) == 1 else merged([part.texts for part in parts]))
 
     async def parts(
         self, filters: Sequence[Filter], audience: Audience = NOBODY, least: int = FROM_START
     ) -> tuple[int, list[Part]]:
-        """The position, and the stored events at it for each of `filters`, for all of which `asks` must be True.
+        """The position, and the stored events at it for each of `filters`, for all of which `needs_query` must be True.
 
         Raises Failed like `query`.
         """

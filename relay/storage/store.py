@@ -46,7 +46,7 @@ def store_of(identity: bytes | None, generation: bytes | None, epoch: bytes | No
     return Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
 
 
-def asked_store() -> Store:
+def read_store() -> Store:
     """The store behind Django's connection, queried now. Raises django.db.Error.
 
     Not inside a long transaction: if the server has changed, the rows of store and lease stay locked until its end.
@@ -59,7 +59,7 @@ def asked_store() -> Store:
 class CachedStore:
     """Queries at most once in CACHE_SECONDS. Threads may share it: at worst two of them query at once."""
 
-    def __init__(self, ask: Callable[[], Store] = asked_store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], Store] = read_store, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
         self._clock = clock
         self._known: tuple[float, Store] | None = None

@@ -30,7 +30,7 @@ MAX_QUEUED = 1_000
 BEAT_SECONDS = 1.0
 """Every process sends a message so often, so that one that publishes nothing also notices an outage."""
 
-DEAF_SECONDS = 3.0
+SILENCE_SECONDS = 3.0
 """A process that has not received its own messages for so long considers the bus down."""
 
 OTHER_STORE_LOG_SECONDS = 60.0
@@ -128,7 +128,7 @@ class Bus:
 
     async def _beat(self) -> None:
         while True:
-            if time.monotonic() - self._heard > DEAF_SECONDS:
+            if time.monotonic() - self._heard > SILENCE_SECONDS:
                 self._set_up(False, TimeoutError("own messages do not come back"))
             self._queue({})
             await asyncio.sleep(BEAT_SECONDS)

@@ -108,7 +108,7 @@ class Outbox:
         """Bytes put that have not left the process."""
         return self._bytes + self._wire.buffered_bytes()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until the client has read enough; returns at once if it keeps up. The caller sets the time-out."""
         self.flush()
         if self.closed or self._wire.buffered_bytes() <= HIGH_WATER_BYTES:

@@ -170,7 +170,7 @@ class Query:
 
     async def _room(self) -> None:
         async with asyncio.timeout(SLOW_READER_SECONDS):
-            await self._subscription.outbox.room()
+            await self._subscription.outbox.wait_for_room()
 
     async def _rest_of_log(self) -> None:
         """Send the matching part of the log after the position, which is below the ring's floor."""

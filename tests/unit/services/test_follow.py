@@ -32,7 +32,7 @@ class Waits:
         self.happenings: list[Callable[[], None]] = []
 
     async def sleep(self, seconds: float) -> None:
-        if seconds != follow.STRAGGLER_SECONDS:
+        if seconds != follow.GAP_SECONDS:
             await asyncio.Event().wait()
         elif self.happenings:
             self.happenings.pop(0)()

@@ -119,7 +119,7 @@ def test_at_the_end_of_a_turn_no_more_than_the_bound_and_a_frame_is_kept(
 async def test_room_is_there_at_once_for_a_client_that_keeps_up() -> None:
     client = Client(reads=False, max_bytes=10 * HIGH_WATER_BYTES)
     client.put(b"x" * HIGH_WATER_BYTES)
-    await asyncio.wait_for(client.outbox.room(), 1)
+    await asyncio.wait_for(client.outbox.wait_for_room(), 1)
     assert len(client.wire.frames) == 1
 
 
@@ -131,7 +131,7 @@ def slow_client() -> Client:
 
 async def test_room_is_waited_for_until_the_wire_has_drained() -> None:
     client = slow_client()
-    first, second = (asyncio.ensure_future(client.outbox.room()) for _ in range(2))
+    first, second = (asyncio.ensure_future(client.outbox.wait_for_room()) for _ in range(2))
     await asyncio.sleep(0)
     assert not first.done()
     client.wire.buffered = 0
@@ -141,7 +141,7 @@ async def test_room_is_waited_for_until_the_wire_has_drained() -> None:
 
 async def test_a_cancelled_wait_for_room_does_not_cancel_the_others() -> None:
     client = slow_client()
-    first, second = (asyncio.ensure_future(client.outbox.room()) for _ in range(2))
+    first, second = (asyncio.ensure_future(client.outbox.wait_for_room()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
@@ -152,11 +152,11 @@ async def test_a_cancelled_wait_for_room_does_not_cancel_the_others() -> None:
 
 async def test_a_closed_outbox_has_room() -> None:
     client = slow_client()
-    waiting = asyncio.ensure_future(client.outbox.room())
+    waiting = asyncio.ensure_future(client.outbox.wait_for_room())
     await asyncio.sleep(0)
     client.outbox.close()
     await asyncio.wait_for(waiting, 1)
-    await asyncio.wait_for(client.outbox.room(), 1)
+    await asyncio.wait_for(client.outbox.wait_for_room(), 1)
 
 
 async def test_a_drained_wire_without_waiters_is_ignored() -> None:
@@ -164,4 +164,4 @@ async def test_a_drained_wire_without_waiters_is_ignored() -> None:
     client.outbox.drained()
     client.outbox.flush()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(client.outbox.room(), 0.01)
+        await asyncio.wait_for(client.outbox.wait_for_room(), 0.01)
