@@ -15,16 +15,16 @@ log = logging.getLogger("relay.tasks")
 
 @shared_task(name="relay.tasks.sweep_expired")  # type: ignore[untyped-decorator]
 def sweep_expired() -> int:
-    """Delete expired events (40-3); returns how many."""
-    gone = retention.sweep_expired(int(time.time()))
-    if gone:
-        log.info("%d expired events taken away", gone)
-    return gone
+    """Remove expired events (40-3); returns how many."""
+    removed = retention.sweep_expired(int(time.time()))
+    if removed:
+        log.info("%d expired events removed", removed)
+    return removed
 
 
 @shared_task(name="relay.tasks.collect_tags")  # type: ignore[untyped-decorator]
 def collect_tags() -> int:
-    """Remove tag rows whose event is gone; returns how many."""
+    """Remove tag rows of removed events; returns how many."""
     return retention.collect_tags()
 
 
@@ -40,7 +40,7 @@ def prune_change_log() -> int:
 @shared_task(name="relay.tasks.prune_sign_ins")  # type: ignore[untyped-decorator]
 def prune_sign_ins() -> int:
     """Delete failed sign-ins that no longer count, old sign-ins and ended sessions; returns how many."""
-    gone = forget_old(timezone.now())
-    if gone:
-        log.info("%d old sign-ins and sessions taken away", gone)
-    return gone
+    removed = forget_old(timezone.now())
+    if removed:
+        log.info("%d old sign-ins and sessions deleted", removed)
+    return removed
