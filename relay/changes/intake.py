@@ -22,7 +22,7 @@ class Intake:
         self._waiting: dict[int, Batch] = {}
 
     @property
-    def hole(self) -> bool:
+    def has_gap(self) -> bool:
         """True while a batch waits for changes before it."""
         return bool(self._waiting)
 

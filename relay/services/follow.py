@@ -60,7 +60,7 @@ class Follower:
         self._on_lost = on_lost
         self._is_lost = False
         self._suspect_until = 0.0
-        self._hole = asyncio.Event()
+        self._gap = asyncio.Event()
         self._started: list[Task] = []
 
     @property
@@ -75,7 +75,7 @@ class Follower:
         self.database_up = True
         self._is_lost = False
         self._started = [
-            self._tasks.service(self._fill_holes(), "gaps in the log"),
+            self._tasks.service(self._fill_gaps(), "gaps in the log"),
             self._tasks.service(self._heartbeats(), "heartbeat"),
         ]
 
@@ -95,8 +95,8 @@ class Follower:
                 self.cache_faults += 1
                 log.exception("a cache could not apply changes; the caches of this process are cleared")
                 self._on_cache_fault()
-        if self._intake.hole:
-            self._hole.set()
+        if self._intake.has_gap:
+            self._gap.set()
 
     def check(self, store: Store) -> bool:
         """True if `store` is the followed one, perhaps after a restart; another store or epoch means that the position
@@ -108,16 +108,16 @@ class Follower:
         self._lose(f"store {self.store.name} was followed, the database is {store.name} now")
         return False
 
-    async def _fill_holes(self) -> None:
+    async def _fill_gaps(self) -> None:
         while True:
-            await self._hole.wait()
-            self._hole.clear()
+            await self._gap.wait()
+            self._gap.clear()
             position = -1
             # Under load there is always some gap, each time another one: only one that stays open is read from the log.
-            while self._intake.hole and position != self._intake.ring.position:
+            while self._intake.has_gap and position != self._intake.ring.position:
                 position = self._intake.ring.position
                 await asyncio.sleep(GAP_SECONDS)
-            if self._intake.hole:
+            if self._intake.has_gap:
                 await self._catch_up()
 
     async def _heartbeats(self) -> None:
@@ -141,7 +141,7 @@ class Follower:
     async def _catch_up(self) -> None:
         """Read the log until no known change is missing."""
         try:
-            while self._intake.hole or self._intake.ring.position < self.newest:
+            while self._intake.has_gap or self._intake.ring.position < self.newest:
                 batch = await self._primary.changes_after(self._intake.ring.position)
                 counters.log_reads += 1
                 if batch is None:
@@ -153,7 +153,7 @@ class Follower:
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)
             await asyncio.sleep(BUS_DOWN_SECONDS)
-            self._hole.set()
+            self._gap.set()
         except LogPruned as error:
             self._lose(str(error))
 

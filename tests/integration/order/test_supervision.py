@@ -23,7 +23,7 @@ async def broken(*_: object) -> None:
     "owner, method, name",
     [
         (Follower, "_heartbeats", "heartbeat"),
-        (Follower, "_fill_holes", "gaps in the log"),
+        (Follower, "_fill_gaps", "gaps in the log"),
         (Writer, "_run", "writer"),
         (Bus, "_listen", "bus receiver"),
         (Bus, "_send_all", "bus sender"),

@@ -150,7 +150,7 @@ class ThreeRules(RuleBasedStateMachine):
         for process in getattr(self, "processes", ()):
             process.read_log(10_000)
             assert process.hub.position == self.log.position
-            assert not process.intake.hole
+            assert not process.intake.has_gap
         if hasattr(self, "processes"):
             self.every_client_got_what_is_due_once_and_in_order()
 
