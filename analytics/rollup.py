@@ -17,7 +17,7 @@ from analytics.job_runs import Run, Skipped
 from analytics.pages import LogRow, Page, Row, write
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.statements import statement
-from relay.storage.store import asked_store
+from relay.storage.store import read_store
 
 LOG_PAUSE = 4.0
 """Pause after a page of the log, in multiples of the page's duration: the roll-up uses at most a fifth of a core."""
@@ -65,7 +65,7 @@ def roll_up(seconds: float = 10.0, page: int = PAGE, run: Run | None = None, *, 
 
 def step(page: int = PAGE, run: Run | None = None) -> Progress:
     """One transaction: a page of the log or of the tables. Raises Skipped while another run holds the cursor."""
-    asked_store()  # a change of the server is noted in a transaction of its own
+    read_store()  # a change of the server is noted in a transaction of its own
     with transaction.atomic():
         cursor = Cursor.held()
         if cursor is None:

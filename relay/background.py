@@ -1,7 +1,7 @@
-"""Background tasks of a process: none ends in silence, none outlives its owner.
+"""Background tasks of a process: every failure is logged, and no task outlives its owner.
 
-Rule: a task that ends when it should not is logged with its traceback and reported to `on_failure`; a process passes a
-callback that ends it in order, so that its supervisor starts it again.
+Rule: a task that ends unexpectedly is logged with its traceback and reported to `on_failure`; a process passes a
+callback that stops it in order, so that its supervisor starts it again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class BackgroundTasks:
         self._services: set[Task] = set()
 
     def service(self, work: Coroutine[Any, Any, None], name: str) -> Task:
-        """Start a task that runs until it is cancelled: to return is a failure, as an exception is."""
+        """Start a task that runs until it is cancelled: returning is a failure, as an exception is."""
         task = self.job(work, name)
         self._services.add(task)
         return task
@@ -63,8 +63,8 @@ class BackgroundTasks:
 async def cancel(tasks: Iterable[Task | None]) -> None:
     """Cancel tasks and wait until they have ended; None stands for a task that was never started.
 
-    Again until all have ended: before Python 3.12 `asyncio.wait_for` swallows a cancellation that comes in the moment
-    in which what it waits for is done.
+    Repeated until all have ended: before Python 3.12 `asyncio.wait_for` swallows a cancellation that arrives when the
+    awaited future is just done.
     """
     running = {task for task in tasks if task is not None and not task.done()}
     while running:

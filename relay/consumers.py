@@ -38,7 +38,7 @@ class DirectWire:
 
 
 class StandardWire:
-    """A client behind ASGI's `send`: frames wait here for a task that sends one after the other."""
+    """A client behind ASGI's `send`: a task sends the queued frames one after the other."""
 
     def __init__(self, send: Any) -> None:
         self._send = send
@@ -52,30 +52,36 @@ class StandardWire:
         self.on_drained: Any = None
 
     def send_frames(self, frames: Sequence[bytes]) -> None:
+        """Queue text messages."""
         self._frames.extend(frames)
         self._bytes += sum(map(len, frames))
         self._wake.set()
 
     def buffered_bytes(self) -> int:
+        """Bytes queued."""
         return self._bytes
 
     def pause_reading(self) -> None:
+        """Stop calling `receive`."""
         self.readable.clear()
 
     def resume_reading(self) -> None:
+        """Call `receive` again."""
         self.readable.set()
 
     def close(self, code: int, reason: str) -> None:
+        """Close the connection once the queue is empty."""
         self._closing = (code, reason)
         self._wake.set()
 
     def cut(self) -> None:
+        """Drop the queue and end the connection."""
         self._closing = (TRY_AGAIN_LATER, "too slow")
         self._frames.clear()
         self.ended.set()
 
     async def run(self) -> None:
-        """Send what is put until the connection is closed from this side."""
+        """Send frames until the connection is closed from this side."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -86,14 +92,14 @@ class StandardWire:
             if self.on_drained is not None:
                 self.on_drained()
             if self._closing is not None:
-                await self._say_close()
+                await self._send_close()
                 return
 
     async def wait_ended(self) -> None:
-        """Wait until the connection was closed or cut from this side."""
+        """Wait until the connection is closed or cut from this side."""
         await self.ended.wait()
 
-    async def _say_close(self) -> None:
+    async def _send_close(self) -> None:
         assert self._closing is not None
         code, reason = self._closing
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
@@ -101,9 +107,10 @@ class StandardWire:
 
 
 class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
-    """One connection of a client."""
+    """One WebSocket connection of a client."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the connection, or refuse it, until it ends."""
         await receive()  # websocket.connect
         ip = (scope.get("client") or ("unix",))[0]
         try:
@@ -124,7 +131,7 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
 
 
 async def _refuse(scope: Any, send: Any, why: str) -> None:
-    """503 before the handshake where the server can say so, a close where it cannot."""
+    """Answer 503 before the handshake if the server can, otherwise close."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": why})
         return
@@ -144,7 +151,7 @@ async def _serve_directly(relay: Relay, ip: str, socket: Any, receive: Any) -> N
 
 
 async def _serve(relay: Relay, ip: str, receive: Any, send: Any) -> None:
-    """Until one side ends the connection. What goes wrong in a task of it is raised, so that the server logs it."""
+    """Run until one side ends the connection. An error of one of its tasks is raised, so that the server logs it."""
     wire = StandardWire(send)
     session = relay.connect(wire, ip)
     wire.on_drained = session.outbox.drained
@@ -153,7 +160,7 @@ async def _serve(relay: Relay, ip: str, receive: Any, send: Any) -> None:
     tasks = [loop.create_task(work) for work in works]
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        with contextlib.suppress(OSError):  # so a server says that the client is gone
+        with contextlib.suppress(OSError):  # a server raises it when the client is gone
             for task in ended:
                 task.result()
     finally:

@@ -1,7 +1,7 @@
-"""Plain integers that the hot path adds to; whoever shows them reads them when asked.
+"""Counters of the hot path: plain integers, read when metrics are published.
 
-Rule: counting is an addition to an integer (50 ns) or a search in a short list and two additions (300 ns). A
-prometheus counter costs 1 to 4 us, ten of which are as much as a whole frame, so nothing here knows of one.
+Rule: counting is an addition to an integer (50 ns), or a search in a short list and two additions (300 ns). A
+prometheus_client counter costs 1 to 4 us, ten of which are as much as a whole frame, so none is used here.
 """
 
 from bisect import bisect_left
@@ -13,15 +13,15 @@ SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
 OPERATIONS = ("req",)
-"""What a client may ask: `req` is a REQ, from its arrival to its EOSE."""
+"""Kinds of queries: `req` is a REQ, from its arrival to its EOSE."""
 
 SOURCES = ("l1", "l2", "none")
-"""Which layer of the caches had the answer; `none`: the database was asked."""
+"""Which layer of the caches had the answer; `none`: the database."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """What one process has counted since it started."""
+    """The counts of one process since it started."""
 
     connections_opened: int = 0
     connections_refused: int = 0
@@ -33,19 +33,19 @@ class Counters:
     events_ephemeral: int = 0
     events_duplicate: int = 0
     rejections: Counter[str] = field(default_factory=Counter)  # by prefix
-    refusals: Counter[str] = field(default_factory=Counter)  # messages that go no further, by the name of the answer
+    refusals: Counter[str] = field(default_factory=Counter)  # messages not processed, by name of the answer
     queries: int = 0
     queries_answered: int = 0  # with EOSE
     queries_failed: int = 0  # with CLOSED
     stored_sent: int = 0  # events in answers to queries
-    subscriptions_ended: int = 0  # told so with CLOSED, for another reason than a failed query
+    subscriptions_ended: int = 0  # with CLOSED, other than for a failed query
     log_reads: int = 0
     log_changes: int = 0
     outbox_closures: int = 0
     internal_errors: int = 0
 
     def refused(self, reply: bytes) -> None:
-        """Count a message that is answered with just this frame."""
+        """Count a message that is answered only with this frame."""
         self.refusals[reply[2 : reply.index(b'"', 2)].decode()] += 1
 
     def totals(self) -> dict[str, int]:
@@ -56,13 +56,13 @@ class Counters:
 _PLAIN = tuple(each.name for each in fields(Counters) if each.type is int)
 
 counters = Counters()
-"""Those of this process."""
+"""The counters of this process."""
 
 
 class Histogram:
-    """How many values fell into each bucket: `counts[i]` of those up to `bounds[i]`, the last of those above all.
+    """Counts of values by bucket: `counts[i]` of those up to `bounds[i]`, the last of those above all.
 
-    `counts` are not cumulative; `sum` is that of the values.
+    `counts` are not cumulative; `sum` is the sum of the values.
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -79,17 +79,17 @@ class Histogram:
 
 
 query_latency = {(operation, source): Histogram(SECONDS_BOUNDS) for operation in OPERATIONS for source in SOURCES}
-"""By operation and cache_hit. To be added to with `query_answered`."""
+"""By operation and cache_hit; use `query_answered`."""
 
 ok_latency = Histogram(SECONDS_BOUNDS)
-"""From the arrival of an EVENT to its OK, of events that went to the database."""
+"""From the arrival of an EVENT to its OK, for events that went to the database."""
 
 batch_events = Histogram(BATCH_BOUNDS)
 """Events of one transaction."""
 
 
 def query_answered(operation: str, cache_hit: str, seconds: float) -> None:
-    """A query ended, well or not, `seconds` after it came.
+    """Count a query that ended, successfully or not, `seconds` after its arrival.
 
     `operation` is one of OPERATIONS, `cache_hit` one of SOURCES.
     """

@@ -10,15 +10,14 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 MAX_KEY_VALUE_BYTES = 200
-"""A longer tag value is indexed by its SHA-256:
-a B-tree entry holds 2,704 bytes, and short entries keep the index small.
-"""
+"""A longer tag value is indexed by its SHA-256: a B-tree entry holds 2,704 bytes, and short entries keep the index
+small."""
 
 _HEX = frozenset("0123456789abcdef")
 
 
 def packed_value(value: str) -> bytes:
-    """A tag's value as it stands in a key: one byte that says the form, then the value (storage/sql/schema.sql)."""
+    """A tag's value in an index key: one byte for the form, then the value (storage/sql/schema.sql)."""
     if len(value) == 64 and _HEX.issuperset(value):
         return b"\x01" + bytes.fromhex(value)
     raw = value.encode()
@@ -26,7 +25,7 @@ def packed_value(value: str) -> bytes:
 
 
 def tag_key(letter_and_value: str) -> bytes:
-    """The key of a tag, from its letter and value joined, as in `StoredEvent.tag_keys`."""
+    """The index key of a tag, from its letter and value joined, as in `StoredEvent.tag_keys`."""
     return letter_and_value[0].encode() + packed_value(letter_and_value[1:])
 
 
@@ -37,18 +36,22 @@ else:
 
 
 class HexField(_StrField):
-    """Bytes in the database, lowercase hex in Python. Text that is not hex finds nothing and is not an error."""
+    """Bytes in the database, lower-case hex in Python. Text that is not hex matches nothing and is no error."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """The type of the column."""
         return "bytea"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
+        """The bytes of the column as hex."""
         return None if value is None else bytes(value).hex()
 
     def to_python(self, value: Any) -> Any:
+        """The text unchanged."""
         return value
 
     def get_prep_value(self, value: Any) -> bytes | None:
+        """The bytes of a hex text; no bytes for any other text."""
         if value is None:
             return None
         try:
@@ -61,9 +64,11 @@ class TagKeyField(_StrField):
     """The key of a tag in the database, `letter:value` in Python."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """The type of the column."""
         return "bytea"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
+        """The index key as `letter:value`, or `letter:sha256:<hex>` for a hashed value."""
         if value is None:
             return None
         raw = bytes(value)
@@ -71,9 +76,11 @@ class TagKeyField(_StrField):
         return f"{raw[:1].decode()}:{'sha256:' if raw[1] == 2 else ''}{text}"
 
     def to_python(self, value: Any) -> Any:
+        """The text unchanged."""
         return value
 
     def get_prep_value(self, value: Any) -> bytes | None:
+        """The index key of a text `letter:value`."""
         if value is None:
             return None
         letter, _, rest = str(value).partition(":")
@@ -81,7 +88,7 @@ class TagKeyField(_StrField):
 
 
 class ReadOnlyModel(models.Model):
-    """A model that refuses to be saved or deleted: a TypeError says what is done instead."""
+    """A model that cannot be saved or deleted."""
 
     instead_of_save: ClassVar[str] = "publish an event instead"
     instead_of_delete: ClassVar[str] = "publish a deletion instead"
@@ -90,9 +97,11 @@ class ReadOnlyModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises TypeError that says what to do instead."""
         raise TypeError(f"{type(self).__name__} is read-only: {self.instead_of_save}")
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises TypeError that says what to do instead."""
         raise TypeError(f"{type(self).__name__} is read-only: {self.instead_of_delete}")
 
 
@@ -116,7 +125,7 @@ class Event(ReadOnlyModel):
 
 
 class Tag(ReadOnlyModel):
-    """A single-letter tag of an event. The table has no key of its own: `event` stands in for one and is not unique."""
+    """A single-letter tag of an event. The table has no key of its own: Django takes `event`, which is not unique."""
 
     key = TagKeyField()
     created_at = models.BigIntegerField()
@@ -133,7 +142,7 @@ class Tag(ReadOnlyModel):
 
 
 class Change(ReadOnlyModel):
-    """One entry of the order of changes."""
+    """One entry of the log of changes."""
 
     seq = models.BigIntegerField(primary_key=True)
     op = models.CharField(max_length=1)

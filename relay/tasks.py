@@ -1,4 +1,4 @@
-"""Jobs that run beside the relay, on Celery. Each may run twice or be killed at any moment and does no harm."""
+"""Celery jobs. Each may run twice or be killed at any moment without harm."""
 
 import logging
 import time
@@ -15,22 +15,22 @@ log = logging.getLogger("relay.tasks")
 
 @shared_task(name="relay.tasks.sweep_expired")  # type: ignore[untyped-decorator]
 def sweep_expired() -> int:
-    """Take away what has expired (40-3); returns how many events went."""
-    gone = retention.sweep_expired(int(time.time()))
-    if gone:
-        log.info("%d expired events taken away", gone)
-    return gone
+    """Remove expired events (40-3); returns how many."""
+    removed = retention.sweep_expired(int(time.time()))
+    if removed:
+        log.info("%d expired events removed", removed)
+    return removed
 
 
 @shared_task(name="relay.tasks.collect_tags")  # type: ignore[untyped-decorator]
 def collect_tags() -> int:
-    """Remove tag rows whose event is gone; returns how many."""
+    """Remove tag rows of removed events; returns how many."""
     return retention.collect_tags()
 
 
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]
 def prune_change_log() -> int:
-    """Drop what the log no longer needs to hold; returns how many partitions went."""
+    """Drop partitions of the log that are no longer needed; returns how many."""
     dropped = retention.prune_change_log(settings.RELAY_LOG_KEEP)
     if dropped:
         log.info("dropped %s from the log of changes", ", ".join(dropped))
@@ -39,8 +39,8 @@ def prune_change_log() -> int:
 
 @shared_task(name="relay.tasks.prune_sign_ins")  # type: ignore[untyped-decorator]
 def prune_sign_ins() -> int:
-    """Forget failed sign-ins that no longer count, old sign-ins and sessions that have ended; returns how many."""
-    gone = forget_old(timezone.now())
-    if gone:
-        log.info("%d old sign-ins and sessions taken away", gone)
-    return gone
+    """Delete failed sign-ins that no longer count, old sign-ins and ended sessions; returns how many."""
+    removed = forget_old(timezone.now())
+    if removed:
+        log.info("%d old sign-ins and sessions deleted", removed)
+    return removed

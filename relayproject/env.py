@@ -91,8 +91,8 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def cache_address(name: str, default: str) -> str:
-    """The URL of the shared cache (relay.caching.address): one server, Sentinel or Cluster."""
-    from relay.caching.address import parse
+    """The URL of the shared cache (relay.caching.redis_url): one server, Sentinel or Cluster."""
+    from relay.caching.redis_url import parse
 
     value = text(name, default)
     try:

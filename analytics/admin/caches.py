@@ -117,7 +117,7 @@ class CacheAdmin(RecordAdmin[Cache]):
         what = _what(name, layer)
         try:
             deleted = caches.clear(name, layer)
-        except caches.CachesAway as reason:
+        except caches.CachesUnavailable as reason:
             messages.error(request, f"Nothing was cleared: {reason}.")
         else:
             result = _result(layer, deleted)

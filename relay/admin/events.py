@@ -26,7 +26,7 @@ from relay.admin.readonly import EventColumns, StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
 from relay.admin.search import HEX_KEY, BadSearch, parse_search
 from relay.models import Event
-from relay.storage.browse import Events
+from relay.storage.admin_queries import Events
 
 EXCERPT_CHARACTERS = 140
 SHOWN_TAGS = 500

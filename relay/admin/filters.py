@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from relay.admin.matching import between
 from relay.admin.search import BadSearch, kind_number, moment
-from relay.storage.browse import Events
+from relay.storage.admin_queries import Events
 
 
 class InputFilter(ListFilter):

@@ -2,7 +2,7 @@
 
 from relay.admin.search import Search
 from relay.models import Event
-from relay.storage.browse import Events, newest_version, with_tag
+from relay.storage.admin_queries import Events, newest_version, with_tag
 
 
 def matching(events: Events, search: Search) -> Events:

@@ -10,7 +10,7 @@ from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
 from relay.protocol.errors import Failed
-from relay.storage.browse import rows_in_time
+from relay.storage.admin_queries import rows_in_time
 
 MAX_PAGES = 100
 """OFFSET reads the pages before; beyond this the operator is asked to search by time."""

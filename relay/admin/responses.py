@@ -10,7 +10,7 @@ from relay.admin.formatting import kind_name, search_link
 from relay.models import Event
 from relay.protocol.errors import Failed
 from relay.protocol.kinds import METADATA, is_addressable, is_replaceable
-from relay.storage import browse
+from relay.storage import admin_queries
 
 ALWAYS_SHOWN = {1: "Replies and mentions", 7: "Reactions", 6: "Reposts", 9735: "Zaps", 1984: "Reports"}
 """Kind -> label; shown with a count of 0 as well."""
@@ -27,7 +27,7 @@ def address_of(event: Event, tags: Sequence[Sequence[str]]) -> str:
 def response_links(event_id: str, address: str) -> SafeString:
     """A table of kinds and counts of the events that reference this one, with links to their lists."""
     try:
-        found = browse.responses(event_id, address)
+        found = admin_queries.responses(event_id, address)
     except Failed:
         return format_html("<p>Counting took too long.</p>")
     kinds = {**dict.fromkeys(ALWAYS_SHOWN, 0), **found.by_kind}
@@ -44,7 +44,7 @@ def _row(tag: str, kind: int, count: int) -> tuple[str, str]:
 
 def author_names(pubkeys: Iterable[str]) -> dict[str, str]:
     """Pubkey -> display name from the profile (kind 0): untrusted text. Authors without a name are missing."""
-    profiles = browse.newest_versions(pubkeys, METADATA)
+    profiles = admin_queries.newest_versions(pubkeys, METADATA)
     return {pubkey: name for pubkey, text in profiles.items() if (name := _claimed_name(text))}
 
 

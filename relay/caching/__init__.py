@@ -1,1 +1,1 @@
-"""Copies of answers, each with a position: the layers in front of PostgreSQL that never change an answer."""
+"""Copies of answers, each with its position: the layers in front of PostgreSQL. A copy never changes an answer."""

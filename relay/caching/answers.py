@@ -1,9 +1,8 @@
-"""Answers from memory, from the shared cache, or from PostgreSQL, in this order, and all of them the same.
+"""Answers from memory (L1), the shared cache (L2) or PostgreSQL, in this order, all of them equal.
 
-`known` looks at what this process holds, as of the last change that it has applied; the caller asks the barrier before
-it uses it. `fetch` goes further and says which position the answer has. Rule: an answer is used only at a position that
-the barrier allows, so a copy never changes what is answered; and a question to which something private may belong goes
-to PostgreSQL, with its audience.
+`known` reads this process's copies as of its ring's position; the caller asks the barrier before sending. `fetch` also
+reads L2 and PostgreSQL and returns a position. Rule: an answer is used only at a position that the barrier allows, so a
+copy never changes an answer. A query whose answer may hold private events goes to PostgreSQL with its audience.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,16 +11,16 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks
 from relay.caching.copies import Copies, Texts
-from relay.caching.flight import Flights
 from relay.caching.page import Page
 from relay.caching.shared import Shared
+from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import may_be_private
-from relay.storage.filter_sql import asks
+from relay.storage.filter_sql import needs_query
 from relay.storage.reads import Part, Reads, merged
 from relay.storage.store import Store
 
@@ -35,7 +34,7 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 class Answers:
-    """The way to an answer: through the copies of this process, and past them."""
+    """Looks answers up in the copies of this process and fetches what they do not hold."""
 
     def __init__(
         self,
@@ -50,18 +49,18 @@ class Answers:
     ) -> None:
         self.arrivals = Arrivals(ring)
         self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
-        self.flights: Flights[Filter, Answer] = Flights()
+        self.flights: SingleFlight[Filter, Answer] = SingleFlight()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier
 
     def known(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Texts | None:
-        """The answer as of the ring's position, None if it is not wholly in memory."""
+        """The answer as of the ring's position, None unless the copies of this process hold all of it."""
         return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
 
     async def fetch(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Answer:
-        """The answer to a REQ with its position, at or after everything acknowledged before the call. Raises Failed."""
-        asking = [flt for flt in filters if asks(flt, audience)]
+        """The answer to a REQ and its position, at or after everything acknowledged before the call. Raises Failed."""
+        asking = [flt for flt in filters if needs_query(flt, audience)]
         if audience and may_be_private(asking, audience):
             position, parts = await self._reads.parts(asking, audience)
             return Answer(position, merged([part.texts for part in parts]))
@@ -74,7 +73,7 @@ class Answers:
         return Answer(position, merged([part.texts for part in parts]))
 
     def _keep(self, flt: Filter, position: int, part: Part, ring: Ring) -> None:
-        pages, key = self.copies.place(flt)
+        pages, key = self.copies.cache_of(flt)
         pages.keep(Page(key, position, part.texts, part.complete), ring)
 
     async def _fetch(self, flt: Filter) -> Answer:
@@ -82,13 +81,13 @@ class Answers:
         answer = await self.flights.join(flt, fetching.run, self._reads.seconds)
         if fetching.from_database:
             return answer
-        # What L2 held, or another question began to fetch, may be older than what was acknowledged before this call.
+        # A page of L2, or a fetch that another query started, may be older than what was acknowledged before this call.
         return await self._now(flt, "l2" if fetching.led else "l1", answer if answer.source == "none" else None)
 
     async def _now(self, flt: Filter, source: str, fetched: Answer | None = None) -> Answer:
-        """The answer from memory as of now, as the barrier wants it, or from the database.
+        """The answer as of now: from memory, at the position that the barrier names, or else from the database.
 
-        `fetched`: what PostgreSQL has just answered another question; it serves if it is new enough, however large.
+        `fetched` is what PostgreSQL has just answered another query; it is returned if it is new enough, however large.
         """
         position = await position_now(self._barrier)
         if position is not None and fetched is not None and fetched.position >= position:
@@ -106,32 +105,32 @@ class Answers:
         return Answer(position, part.texts)
 
     async def caught_up(self) -> bool:
-        """True once this process has reached all that was acknowledged before the call; False if that takes long."""
+        """True when this process has applied everything acknowledged before the call; False on time-out."""
         position = await position_now(self._barrier)
         ring = self._ring()
         return (
             position is not None
-            and await self.arrivals.reached(max(position, ring.whole_from))
+            and await self.arrivals.reached(max(position, ring.complete_from))
             and ring is self._ring()
         )
 
 
 class _Fetch:
-    """One fetch of one filter, for all questions of this process that ask for it meanwhile."""
+    """One fetch of one filter, shared by all queries of this process that ask for it meanwhile."""
 
     __slots__ = ("_answers", "_flt", "from_database", "led")
 
     def __init__(self, answers: Answers, flt: Filter) -> None:
         self.led = False
         self.from_database = False
-        """It came from PostgreSQL, and was begun by the question that holds this object."""
+        """True if PostgreSQL answered, in a fetch started by the holder of this object."""
         self._answers = answers
         self._flt = flt
 
     async def run(self) -> Answer:
         self.led = True
         answers, flt = self._answers, self._flt
-        pages, key = answers.copies.place(flt)
+        pages, key = answers.copies.cache_of(flt)
         if await pages.load([key]):
             return Answer(0, (), "l2")  # it is in L1 now
         answer = await answers._from_database(flt)

@@ -1,7 +1,7 @@
-"""Clearing the caches of every process: an order in the shared cache that each process looks at once a second.
+"""Clearing the caches of every process: each process polls a hash in the shared cache once a second.
 
-An order is a value of its own for each cache; a process that sees another one than it saw last clears what it means.
-Rule: an order changes what answers cost, never the answers, so it may be lost with the shared cache and nothing breaks.
+The hash has a random value for each cache; a process that sees a new value clears that cache. Rule: clearing changes
+the cost of answers, never the answers, so an order that is lost with the shared cache does no harm.
 """
 
 import asyncio
@@ -14,30 +14,30 @@ from hiredis import ReplyError
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.record import FORMAT, key_pattern
 from relay.caching.registry import Layer, Registry, registry
-from relay.caching.shared import Away, Shared
+from relay.caching.shared import Shared, Unavailable
 from relay.storage.store import Store
 
 EVERY = "*"
 LOOK_SECONDS = 1.0
 KEEP_SECONDS = 86_400
 SKEW_SECONDS = 5.0
-"""By so much clocks may differ: an order that is a little older than a process may be younger."""
+"""Largest clock difference between hosts: an order stamped so little before a process started is still followed."""
 
 SHARED_NAMES = ("results", "events", "profiles")
-"""The caches that keep something in the shared one."""
+"""The caches that have a second layer in the shared cache."""
 
 NAMES = ("window", *SHARED_NAMES)
 
 
 def orders_key(store: str) -> bytes:
-    """A hash: the name of a cache, or EVERY, and the last order to clear its first layer. `store` is `Store.name`."""
+    """The key of the hash: name of a cache, or EVERY, to its last order. `store` is `Store.name`."""
     return f"relay:{FORMAT}:{{{store}}}:cleared".encode()
 
 
 async def clear_everywhere(shared: Shared, store: str, name: str | None, layer: Layer | None) -> int:
-    """Clear a cache (None: each) of a layer (None: both); returns how many keys of the shared cache went.
+    """Clear a cache (None: all) in a layer (None: both); returns how many keys of the shared cache were deleted.
 
-    The first layer follows within a second or two. Raises Away, or ReplyError for what the server refuses.
+    Processes clear their first layer within about two seconds. Raises Unavailable, or ReplyError if the server refuses.
     """
     if layer in (None, Layer.L1):
         order = f"{time.time():.3f} {secrets.token_hex(4)}"
@@ -72,22 +72,22 @@ class Clearing:
         self._task: Task | None = None
 
     def start(self) -> None:
-        """Begin to look; needs a running loop."""
+        """Begin to poll; needs a running loop."""
         self._task = self._tasks.service(self._follow(), "orders to clear caches")
 
     async def stop(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         await cancel([self._task])
 
     async def _follow(self) -> None:
         while True:
             orders = await self._orders()
             if orders is not None:
-                self._obey(orders)
+                self._follow_orders(orders)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _obey(self, orders: dict[bytes, bytes]) -> None:
-        if self._seen is None:  # of what was ordered before this process began it has nothing
+    def _follow_orders(self, orders: dict[bytes, bytes]) -> None:
+        if self._seen is None:  # orders older than this process do not concern it
             self._seen = {name: order for name, order in orders.items() if _time(order) < self._began}
         seen, self._seen = self._seen, orders
         for name in [name for name, order in orders.items() if seen.get(name) != order]:
@@ -98,13 +98,13 @@ class Clearing:
         try:
             key = orders_key(self._store().name)
             reply = await self._shared.call(key, b"HGETALL", key)
-        except (Away, ReplyError):
+        except (Unavailable, ReplyError):
             return None
         return dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else None
 
 
 def _time(order: bytes) -> float:
-    """When it was given, by the clock of whoever gave it; 0 for what is no order."""
+    """When an order was given, by the clock of its sender, plus SKEW_SECONDS; 0 for a value that is no order."""
     try:
         return float(order.split()[0]) + SKEW_SECONDS
     except (ValueError, IndexError):

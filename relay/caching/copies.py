@@ -1,7 +1,6 @@
-"""The copies of one process: the window of the newest events and the pages, and what they answer together.
+"""The copies of one process: the window of the newest events and the pages, looked up together.
 
-Rule: an answer is as of the ring's position, which nobody may be told before the barrier allows it, and holds nothing
-that not everybody may read.
+Rule: an answer is as of the ring's position, must not be sent before the barrier allows it, and holds no private event.
 """
 
 import asyncio
@@ -9,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from relay.background import BackgroundTasks, Task, cancel
-from relay.caching.newest_window import NewestWindow
 from relay.caching.page_cache import PROFILE_KINDS, PageCache, event_filter, profile_filter
+from relay.caching.process_window import ProcessWindow
 from relay.caching.shared import Shared
 from relay.changes.change import Change, Removed
 from relay.changes.overlay import cut, newest_first
@@ -29,7 +28,7 @@ Texts = Sequence[bytes]
 
 
 class Copies:
-    """Without `shared` there is no L2."""
+    """The copies of one process. Without `shared` there is no L2."""
 
     def __init__(
         self,
@@ -42,7 +41,7 @@ class Copies:
         store: Callable[[], Store],
         window_bytes: int,
     ) -> None:
-        self.newest = NewestWindow(reads, ring, arrivals, window_bytes, tasks)
+        self.window = ProcessWindow(reads, ring, arrivals, window_bytes, tasks)
         self.results = PageCache("results", ring, shared, store)
         self.events = PageCache("events", ring, shared, store)
         self.profiles = PageCache("profiles", ring, shared, store)
@@ -55,26 +54,26 @@ class Copies:
     def start(self) -> None:
         """Begin to fill the window; needs a running loop."""
         self._sweeping = self._tasks.service(self._sweep(), "sweep of the caches")
-        self.newest.start()
+        self.window.start()
 
     async def stop(self) -> None:
         """Stop filling the window."""
         await cancel([self._sweeping])
-        await self.newest.stop()
+        await self.window.stop()
 
     def clear(self) -> None:
         """Drop the copies of this process; the window is filled again."""
         for pages in self._pages:
             pages.clear()
-        self.newest.clear()
+        self.window.clear()
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """The ring has just taken in `changes`."""
+        """Take note that the ring has applied `changes`."""
         for change in changes:
             if type(change) is Removed:
                 self.events.drop(event_filter(change.event_id))
         self._arrivals.look()
-        self.newest.look()
+        self.window.look()
 
     async def _sweep(self) -> None:
         while True:
@@ -84,9 +83,9 @@ class Copies:
                 pages.sweep(now)
 
     def known(self, filters: Sequence[Filter]) -> Texts | None:
-        """The answer to a REQ for everybody as of the ring's position, None if it is not wholly in memory."""
+        """The answer to an anonymous REQ as of the ring's position, None unless memory holds all of it."""
         ring = self._ring()
-        if ring.position < ring.whole_from:
+        if ring.position < ring.complete_from:
             return None
         now = int(time.time())
         if len(filters) == 1:
@@ -100,12 +99,12 @@ class Copies:
         return merged(found)
 
     def _known(self, flt: Filter, now: int) -> Texts | None:
-        events = self.newest.find(flt, now)
+        events = self.window.find(flt, now)
         if events is not None:
             return [event.json for event in events]
         if flt.ids is not None and (texts := self._newest_by_id(flt, flt.ids, now)) is not None:
             return texts
-        pages, key = self.place(flt)
+        pages, key = self.cache_of(flt)
         page = pages.find(key, now)
         if page is None:
             pages.l1.misses += 1
@@ -126,8 +125,8 @@ class Copies:
         found.sort(key=newest_first)
         return [event.json for event in cut(found, flt)]
 
-    def place(self, flt: Filter) -> tuple[PageCache, Filter]:
-        """The cache that has the answer of a filter, and the filter under which it stands there."""
+    def cache_of(self, flt: Filter) -> tuple[PageCache, Filter]:
+        """The cache that a filter belongs to, and the equivalent filter that is its key there."""
         if flt.since is None and flt.until is None and not flt.tags:
             ids, authors, kinds = flt.ids, flt.authors, flt.kinds
             if ids is not None and len(ids) == 1 and authors is None and kinds is None:

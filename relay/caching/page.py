@@ -1,6 +1,6 @@
-"""A copy of an answer: what one filter was answered with at a position, and how it is brought to a later one.
+"""A page: the answer to one filter at a position.
 
-Rule: `bring` either makes it what PostgreSQL would answer at the ring's position, or says that it cannot.
+Rule: `advance` makes it what PostgreSQL would answer at the ring's position, or reports that it cannot.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from relay.changes.row import Row, id_of
 from relay.protocol.filters import Filter
 
 MAX_CHANGES = 2_000
-"""Of these and fewer a copy is brought forward (about half a millisecond); PostgreSQL is asked instead of more."""
+"""Pages are advanced over at most so many changes (about half a millisecond); beyond, PostgreSQL answers."""
 
 ENTRY_BYTES = 120
 """What a row costs beside its text."""
 
 PAGE_BYTES = 800
-"""What a page costs beside its rows: the object, the filter, the keys (measured, CPython 3.11)."""
+"""What a page costs beside its rows (measured, CPython 3.11)."""
 
 
-def touching(flt: Filter) -> Sequence[str | int] | None:
-    """The keys of the ring of which an event that matches has at least one; None when any event might match."""
+def ring_keys(flt: Filter) -> Sequence[str | int] | None:
+    """The keys of the ring of which every matching event has at least one; None when any event might match."""
     if flt.ids is not None:
         return list(flt.ids)
     if flt.tags:
@@ -34,7 +34,7 @@ def touching(flt: Filter) -> Sequence[str | int] | None:
 
 
 class Page:
-    """The answer of `flt` at `position`, newest first. `shared_at`: the position of the copy in L2, -1 without one."""
+    """The answer to `flt` at `position`, newest first. `shared_at`: the position of the copy in L2, -1 for none."""
 
     __slots__ = ("_expires", "_keys", "_rows", "complete", "flt", "position", "shared_at", "texts")
 
@@ -44,23 +44,23 @@ class Page:
         self.texts = texts
         self.complete = complete
         self.shared_at = -1
-        self._keys = touching(flt)
+        self._keys = ring_keys(flt)
         self._rows: Sequence[Found] | None = None
         self._expires = self._first_expiry() if any(b'"expiration"' in text for text in texts) else None
 
     @property
     def size_bytes(self) -> int:
-        """What it counts for in a cache's bound."""
+        """Its size for the bound of a cache."""
         return PAGE_BYTES + sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
 
     @property
     def expires_at(self) -> int | None:
-        """When the first of its events expires, None when none does."""
+        """The earliest expiration of its events in Unix seconds, None when none expires."""
         return self._expires
 
     @property
     def rows(self) -> Sequence[Found]:
-        """The rows of the answer, taken apart on first use."""
+        """The rows of the answer, parsed on first use."""
         if self._rows is None:
             self._rows = [Row.of(text) for text in self.texts]
         return self._rows
@@ -68,8 +68,8 @@ class Page:
     def _first_expiry(self) -> int | None:
         return min((row.expires_at for row in self.rows if row.expires_at is not None), default=None)
 
-    def bring(self, ring: Ring, now: int) -> bool:
-        """Make it the answer at the ring's position, at `now` (Unix seconds); False when that is not possible."""
+    def advance(self, ring: Ring, now: int) -> bool:
+        """Make it the answer at the ring's position and at `now` (Unix seconds); False if that is not possible."""
         expired = self._expires is not None and self._expires <= now
         if self.position == ring.position and not expired:
             return True

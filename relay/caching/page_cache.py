@@ -1,16 +1,16 @@
-"""Copies of answers by filter, in this process (L1) and in the shared cache (L2): one mechanism for all of them.
+"""Caches of answers by filter, in this process (L1) and in the shared cache (L2).
 
-An event by id is the answer of `{"ids": [id]}`, a profile that of `{"authors": [key], "kinds": [0], "limit": 1}`.
-Rule: a page is used only as what PostgreSQL would answer at the ring's position; one that cannot be brought there goes.
+An event by id is the answer of `{"ids": [id]}`, a profile that of `{"authors": [key], "kinds": [0], "limit": 1}`. Rule:
+a page is used only as what PostgreSQL would answer at the ring's position; a page that cannot be advanced is dropped.
 """
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from relay.caching.memory import Memory
+from relay.caching.lru_cache import LruCache
 from relay.caching.page import Page
 from relay.caching.probe_policy import ProbePolicy
-from relay.caching.record import Foreign, Record, digest, key, pack, ttl_seconds, unpack
+from relay.caching.record import InvalidRecord, Record, digest, key, pack, ttl_seconds, unpack
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.caching.shared import Shared
 from relay.changes.ring import Ring
@@ -20,11 +20,11 @@ from relay.storage.store import Store
 PROFILE_KINDS = frozenset((0,))
 
 MAX_PAGE_BYTES = 2_097_152
-"""A larger answer is not kept: a few of them would take the place of thousands."""
+"""A larger answer is not kept: a few would evict thousands of others."""
 
 
 class PageCache:
-    """The pages called `name` of one process and of the shared cache. Without `shared` there is no L2."""
+    """The pages called `name`. Without `shared` there is no L2."""
 
     def __init__(self, name: str, ring: Callable[[], Ring], shared: Shared | None, store: Callable[[], Store]) -> None:
         self.name = name
@@ -33,40 +33,40 @@ class PageCache:
         self._ring = ring
         self._shared = shared
         self._store = store
-        self._memory: Memory[Filter, Page] = Memory(self.l1)
+        self._memory: LruCache[Filter, Page] = LruCache(self.l1)
         self._probes = ProbePolicy()
 
     def find(self, flt: Filter, now: int) -> Page | None:
-        """The answer to `flt` at the ring's position and at `now` (Unix seconds), None if it is not known here.
+        """The answer to `flt` at the ring's position and at `now` (Unix seconds), None if it is not in L1.
 
-        Not counted. A page that is asked for again is written to L2.
+        Not counted. A page that is used again is written to L2.
         """
         ring = self._ring()
         page = self._memory.get(flt)
-        if page is None or page.position > ring.position:  # ahead of what was applied here: of use in a moment
+        if page is None or page.position > ring.position:  # ahead of what was applied here: usable in a moment
             return None
-        if not page.bring(ring, now):
+        if not page.advance(ring, now):
             self._memory.drop(flt)
             return None
-        # Again after a while, so that L2 never holds only what rings no longer reach back to.
+        # Written again once half the ring has passed, so that other processes can still advance it.
         if self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position:
             self.share([page])
         return page
 
     def keep(self, page: Page, ring: Ring) -> None:
-        """Keep a page that was asked for when `ring` was this process's: after another beginning, which may be that of
-        an epoch, its position may mean something else.
+        """Keep a page in L1. `ring`: this process's ring when the page was queried. If the ring was replaced since, as
+        for another epoch, the page is dropped: its position may mean another state.
         """
         if page.size_bytes <= MAX_PAGE_BYTES and ring is self._ring():
             self._memory.put(page.flt, page, page.size_bytes)
 
     def drop(self, flt: Filter) -> None:
-        """Forget a page here and in L2: its event is gone."""
+        """Drop a page here and in L2, because its event was removed."""
         if self._memory.drop(flt) and self._shared is not None and self._shared.up:
             self._shared.delete([key(self._store().name, self.name, digest(flt))])
 
     def share(self, pages: Iterable[Page]) -> None:
-        """Write pages to L2, without waiting for it; none of which an event has expired."""
+        """Write pages to L2 without waiting; too large and expired ones are left out."""
         shared = self._shared
         if shared is None or not shared.up:
             return
@@ -78,7 +78,7 @@ class PageCache:
             shared.set(*item(store, self.name, page))
 
     async def load(self, filters: Sequence[Filter]) -> int:
-        """Bring from L2 into L1 what it has of `filters`; returns how many. While L2 has little, it is seldom asked."""
+        """Copy pages from L2 into L1; returns how many were found. While the hit rate is low, L2 is asked rarely."""
         shared = self._shared
         if shared is None or not shared.up or not filters or not self._probes.should_look():
             return 0
@@ -100,14 +100,14 @@ class PageCache:
         try:
             record = unpack(owner, value)
             page = Page(flt, record.position, record.texts, record.complete)
-        except Foreign:
+        except InvalidRecord:
             self.l2.errors += 1
             return None
         page.shared_at = page.position
         return page
 
     def sweep(self, now: float) -> None:
-        """Drop what was not asked for lately; `now` in seconds of the monotonic clock."""
+        """Drop what was not used for a minute; `now` in monotonic seconds."""
         self._memory.sweep(now)
 
     def clear(self) -> None:
@@ -116,17 +116,17 @@ class PageCache:
 
 
 def item(store: str, cache: str, page: Page) -> tuple[bytes, bytes, float]:
-    """Key, value and seconds to live of a page in L2."""
+    """Key, value and time to live (seconds) of a page in L2."""
     owner = digest(page.flt)
     value = pack(owner, Record(page.position, page.complete, page.texts))
     return key(store, cache, owner), value, ttl_seconds(page.expires_at)
 
 
 def event_filter(event_id: str) -> Filter:
-    """The filter whose answer is one event, or that it is not served."""
+    """The filter whose answer is one event, or empty."""
     return Filter(frozenset((event_id,)), None, None, None, None, 1, False, ())
 
 
 def profile_filter(pubkey: str) -> Filter:
-    """The filter whose answer is an author's newest kind 0, or that there is none."""
+    """The filter whose answer is an author's newest kind 0, or empty."""
     return Filter(None, frozenset((pubkey,)), PROFILE_KINDS, None, None, 1, False, ())

@@ -1,14 +1,14 @@
-"""Whether a look into the shared cache is worth its cost: one that finds nothing costs what a small query does.
+"""Decides whether L2 is asked: a miss costs as much as a small query to PostgreSQL.
 
-Rule: it changes what an answer costs, never the answer.
+Rule: it changes the cost of an answer, never the answer.
 """
 
 PROBE_EVERY = 16
-"""While looks do not pay, one in so many is taken all the same."""
+"""While the hit rate is low, one lookup in so many is made all the same."""
 
-LEAST_HIT_RATE = 0.2
+MIN_HIT_RATE = 0.2
 WEIGHT = 0.02
-"""Of the newest look in the moving average."""
+"""Of the newest lookup in the moving average."""
 
 
 class ProbePolicy:
@@ -21,12 +21,12 @@ class ProbePolicy:
         self._skipped = 0
 
     def should_look(self) -> bool:
-        """True if the next look should be taken."""
-        if self.hit_rate >= LEAST_HIT_RATE:
+        """True if the next lookup should be made."""
+        if self.hit_rate >= MIN_HIT_RATE:
             return True
         self._skipped += 1
         return self._skipped % PROBE_EVERY == 0
 
     def looked(self, found: bool) -> None:
-        """Count a look that was taken."""
+        """Count a lookup that was made."""
         self.hit_rate += WEIGHT * (found - self.hit_rate)

@@ -1,6 +1,6 @@
-"""One registry of the caches of this process: what metrics, the admin and `manage.py cache` read.
+"""The registry of this process's caches: what metrics, the admin and `manage.py cache` read.
 
-Rule: whoever keeps copies registers them here, by name and layer, and counts with plain integers.
+Rule: every cache registers here by name and layer, and counts with plain integers.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Layer(StrEnum):
-    """Where a copy is: L1 in this process, L2 shared by all; L3 is PostgreSQL itself."""
+    """Where a copy is: L1 in this process, L2 in the shared cache; L3 is PostgreSQL itself."""
 
     L1 = "L1"
     L2 = "L2"
@@ -25,16 +25,16 @@ def _nothing() -> int:
 
 @dataclass(slots=True, eq=False)
 class CacheCounters:
-    """What one cache counts. `size` (entries) and `bytes` are asked when somebody looks; 0 where nobody can know.
+    """The counts of one cache. `size` (entries) and `bytes` are called when read; 0 where the cache cannot know.
 
-    `clear` empties it, as far as it is in this process, and returns how many entries went.
+    `clear` empties it, as far as it is in this process, and returns how many entries were dropped.
     """
 
-    name: str  # "events", "feeds", "results", "profiles"
+    name: str  # "window", "events", "results", "profiles"
     layer: Layer
     hits: int = 0
     misses: int = 0
-    errors: int = 0  # of the layer itself: away, too slow, or a value that was not ours
+    errors: int = 0  # of the layer itself: unavailable, too slow, or an invalid value
     evictions: Counter[str] = field(default_factory=Counter)  # by reason: size, bytes, expired, changed, cleared
     size: Callable[[], int] = _nothing
     bytes: Callable[[], int] = _nothing
@@ -42,7 +42,7 @@ class CacheCounters:
 
 
 class CacheFigures(Struct, frozen=True):
-    """The figures of one cache of one process at one moment; the totals count from the start of the process."""
+    """The figures of one cache of one process; totals count since the start of the process."""
 
     name: str
     layer: str
@@ -61,19 +61,19 @@ class Registry:
         self._caches: dict[tuple[str, Layer], CacheCounters] = {}
 
     def register(self, counters: CacheCounters) -> CacheCounters:
-        """Take a cache in; one of the same name and layer takes the place of an earlier one."""
+        """Add a cache; it replaces an earlier one of the same name and layer."""
         self._caches[counters.name, counters.layer] = counters
         return counters
 
     def clear(self, name: str | None = None) -> int:
-        """Empty the caches of this name (None: all) in this process; returns how many entries went."""
+        """Empty the caches of this name (None: all) in this process; returns how many entries were dropped."""
         return sum(cache.clear() for cache in self if name is None or cache.name == name)
 
     def __iter__(self) -> Iterator[CacheCounters]:
         return iter([self._caches[key] for key in sorted(self._caches)])
 
     def figures(self) -> list[CacheFigures]:
-        """What every cache counts now, by name and layer."""
+        """The figures of every cache, by name and layer."""
         return [
             CacheFigures(
                 name=cache.name,
@@ -90,4 +90,4 @@ class Registry:
 
 
 registry = Registry()
-"""The one of this process."""
+"""The registry of this process."""

@@ -1,4 +1,4 @@
-"""A change is one entry of the one order that every copy follows (ARCHITECTURE.md, "The order")."""
+"""A change is one entry of the log, the total order that every copy follows (ARCHITECTURE.md, "One total order")."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ Change = Added | Removed
 
 
 class Batch(Struct, frozen=True, gc=False):
-    """The changes `first` to `last` without a gap: what one transaction committed, or one read of the log."""
+    """The changes `first` to `last` without a gap: one committed transaction, or one page of the log."""
 
     first: int
     last: int
@@ -33,5 +33,5 @@ class Batch(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, changes: Sequence[Change]) -> "Batch":
-        """A batch of one or more changes, which must be numbered without a gap."""
+        """A batch of one or more changes numbered without a gap."""
         return cls(changes[0].seq, changes[-1].seq, changes)

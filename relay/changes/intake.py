@@ -1,6 +1,6 @@
-"""Puts batches that arrive late, twice or out of order back into the one order.
+"""Puts batches that arrive late, twice or out of order back into the order of the log.
 
-Rule: what comes out of `offer` is every change after the start, each once, in order, whatever went in.
+Rule: `offer` returns every change after the start exactly once and in order, whatever goes in.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from relay.changes.change import Batch, Change
 from relay.changes.ring import Ring
 
 MAX_WAITING_BATCHES = 1_000
-"""Batches kept while a hole before them is open; beyond it they are dropped and the log is read instead."""
+"""Batches kept while a gap before them is open; further ones are dropped and read from the log."""
 
 
 class Intake:
@@ -22,17 +22,17 @@ class Intake:
         self._waiting: dict[int, Batch] = {}
 
     @property
-    def hole(self) -> bool:
+    def has_gap(self) -> bool:
         """True while a batch waits for changes before it."""
         return bool(self._waiting)
 
     def restart(self, ring: Ring) -> None:
-        """Begin anew with another ring: the place in the order was lost, or a new epoch began."""
+        """Start over with another ring: the position was lost, or a new epoch began."""
         self.ring = ring
         self._waiting.clear()
 
     def offer(self, batch: Batch) -> Sequence[Change]:
-        """Take a batch in; returns the changes that became applicable, in order (possibly none)."""
+        """Take a batch; returns the changes that were applied, in order (possibly none)."""
         ring = self.ring
         if batch.last <= ring.position:
             return ()
@@ -51,7 +51,7 @@ class Intake:
             self._waiting[batch.first] = batch
 
     def _continue(self, applied: Sequence[Change]) -> Sequence[Change]:
-        """Apply the waiting batches that now join on; a batch may overlap what another source brought."""
+        """Apply waiting batches that are now contiguous; a batch may overlap what another source brought."""
         out = list(applied)
         for first in sorted(self._waiting):
             if first > self.ring.position + 1:

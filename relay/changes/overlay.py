@@ -1,6 +1,6 @@
-"""A result at position S becomes the result at P by applying the changes of (S, P].
+"""Brings an answer at position S to position P by applying the changes of (S, P] (rule 2 of ARCHITECTURE.md).
 
-Rule: the outcome equals the query asked at P, or it says what it does not know.
+Rule: the result equals the query at P, or says what it does not know.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,26 +18,26 @@ from relay.protocol.visibility import visible
 _AFTER_EVERY_ID = "g"  # ids are hex digits
 
 Found = StoredEvent | Row
-"""What stands in an answer: the whole event, or as much of it as answers need."""
+"""An event of an answer: whole, or as much of it as answers need."""
 
 
 F = TypeVar("F", StoredEvent, Row, Found)
 
 
 def newest_first(event: Found) -> tuple[int, str]:
-    """The order of every answer: created_at descending, ties by the lowest id (01-F13)."""
+    """Sort key of every answer: created_at descending, ties by the lowest id (01-F13)."""
     return -event.created_at, event.id
 
 
 class Page(Struct, frozen=True):
-    """Rows newest first, of kinds that may be served. `complete`: no stored match lies below the last row."""
+    """Rows newest first, of public kinds. `complete`: no stored match lies below the last row."""
 
     rows: Sequence[Found]
     complete: bool
 
 
 class Overlaid(Struct, frozen=True):
-    """Rows at the new position; `short` is True when rows below the old last one must be fetched."""
+    """Rows at the new position; `short` is True if rows below the old last one must be queried."""
 
     rows: Sequence[Found]
     complete: bool
@@ -45,7 +45,7 @@ class Overlaid(Struct, frozen=True):
 
 
 def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
-    """The first rows that the filter's limit leaves.
+    """The rows that the filter's limit leaves.
 
     A client's limit is exact; the relay's own cap takes the whole boundary second, up to twice the cap (01-F18).
     """
@@ -63,8 +63,8 @@ def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
 def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Overlaid:
     """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
 
-    For one id the last change wins. If a limit cut the page, nothing is known below its last row: older
-    additions are dropped, and removals may leave it short. `now` (Unix seconds) decides what is visible (X-1).
+    The last change of an id wins. If a limit cut the page, nothing is known below its last row: older additions are
+    dropped, and removals may leave it short. `now` (Unix seconds) decides what has expired (X-1).
     """
     last: dict[str, StoredEvent | None] = {}
     for change in changes:
@@ -73,7 +73,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
         else:
             last[change.event_id] = None  # type: ignore[union-attr]
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
-    bound = _end_of_knowledge(page, flt)
+    bound = _known_down_to(page, flt)
     for event in last.values():
         if event is None or not visible(event, NOBODY, now) or not flt.matches(event):
             continue
@@ -85,10 +85,10 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     return Overlaid(kept, page.complete and len(kept) == len(rows), short)
 
 
-def _end_of_knowledge(page: Page, flt: Filter) -> tuple[int, str] | None:
-    """Down to where, in the order of answers, the page has every match; None if it has them all.
+def _known_down_to(page: Page, flt: Filter) -> tuple[int, str] | None:
+    """The position, in the order of answers, down to which the page has every match; None if it has them all.
 
-    A page that the relay's own cap cut holds the whole of its last second, unless that was cut at twice the cap.
+    A page cut by the relay's own cap holds all of its last second, unless that was cut at twice the cap.
     """
     if page.complete or not page.rows:
         return None
@@ -98,6 +98,6 @@ def _end_of_knowledge(page: Page, flt: Filter) -> tuple[int, str] | None:
 
 
 def _second_was_cut(page: Page, flt: Filter, kept: Sequence[Found]) -> bool:
-    """True when the page ended inside a second that is now the boundary second and has room for more of it."""
+    """True if the page ended inside a second that is now the boundary second and has room for more of it."""
     full = flt.capped and len(page.rows) >= 2 * flt.limit
     return full and len(kept) < 2 * flt.limit and kept[-1].created_at <= page.rows[-1].created_at

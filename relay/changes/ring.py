@@ -1,6 +1,6 @@
-"""The newest changes, in order, as far back as a bound in bytes allows.
+"""The newest changes, in order, bounded in bytes.
 
-Rule: the ring holds every change of (floor, position] exactly once; what it cannot say, it refuses to say.
+Rule: the ring holds every change of (floor, position] exactly once, and raises OutOfReach below the floor.
 """
 
 from collections import deque
@@ -10,20 +10,20 @@ from relay.changes.change import Added, Batch, Change
 from relay.protocol.event import StoredEvent
 
 ENTRY_OVERHEAD_BYTES = 900
-"""What a change costs in memory beside its JSON text: objects, tag keys and index entries, measured on CPython 3.11."""
+"""What a change costs in memory beside its JSON text (measured, CPython 3.11)."""
 
 
 class OutOfReach(LookupError):
-    """The ring does not reach back to that position: read the log, or ask the database again."""
+    """The ring does not reach back to that position: read the log, or query again."""
 
 
 def size_bytes(change: Change) -> int:
-    """What a change counts for in the ring's bound."""
+    """The size of a change for the ring's bound."""
     return ENTRY_OVERHEAD_BYTES + (len(change.event.json) if type(change) is Added else 0)
 
 
 class Ring:
-    """Changes of (floor, position]; `max_bytes` bounds what is kept, whatever the number of changes."""
+    """The changes of (floor, position], at most `max_bytes` of them."""
 
     def __init__(self, position: int, max_bytes: int) -> None:
         self.position = position
@@ -31,10 +31,9 @@ class Ring:
         self.bytes = 0
         self.evicted = 0
         self._max_bytes = max_bytes
-        self.whole_from = 0
-        """Below this position the state may lack an event that was removed later: the log tells of no event that is
-        gone when it is read. Set by whoever appends what was read there; no copy may be used before.
-        """
+        self.complete_from = 0
+        """No copy may be used before this position: the log does not hold events that were removed since, so the state
+        below it, read from the log, may lack some. Set by the code that appends pages of the log."""
         self.newest_removal = 0
         """The number of the last removal that was applied; 0 before the first."""
         self._changes: deque[Change] = deque()
@@ -46,9 +45,9 @@ class Ring:
         return len(self._changes)
 
     def append(self, batch: Batch) -> Sequence[Change]:
-        """Apply the part of `batch` that lies after `position`; returns that part.
+        """Apply the part of `batch` after `position`; returns that part.
 
-        Raises ValueError when the batch does not join on: a hole must be filled first.
+        Raises ValueError for a gap, which must be filled first.
         """
         if batch.first > self.position + 1:
             raise ValueError(f"changes {self.position + 1} to {batch.first - 1} are missing")
@@ -90,9 +89,9 @@ class Ring:
                 del touched[key]
 
     def since(self, position: int) -> list[Change]:
-        """The changes after `position`, oldest first; empty when `position` is at or ahead of the ring's.
+        """The changes after `position`, oldest first; empty at or ahead of the ring's position.
 
-        Raises OutOfReach when changes after `position` are no longer held.
+        Raises OutOfReach below the floor.
         """
         if position < self.floor:
             raise OutOfReach(f"the ring reaches back to {self.floor}, not to {position}")
@@ -105,9 +104,9 @@ class Ring:
         return found
 
     def touched(self, keys: Iterable[str | int], position: int) -> bool:
-        """False if no event with any of `keys` was added after `position`, which must not lie below `floor`.
+        """True if an event with any of `keys` was added after `position`, which must not lie below `floor`.
 
-        A key is an event's id, author, kind, or letter and value of a tag.
+        A key is an event's id, author, kind, or letter and value of a tag. True may be wrong, False never is.
         """
         last = self._touched.get
         for key in keys:  # noqa: SIM110 - the hot path: a generator costs more than the loop
@@ -120,5 +119,5 @@ class Ring:
         return self._removed.get(event_id, 0) > position
 
     def event(self, event_id: str) -> StoredEvent | None:
-        """An event that was added lately and not removed since; None says nothing about older ones."""
+        """An event in the ring that was not removed since; None for all others, stored or not."""
         return self._events.get(event_id)

@@ -1,6 +1,6 @@
-"""As much of a stored event as answers need, read from its text without decoding the whole of it.
+"""Reads the fields that answers need from a stored text, without decoding all of it.
 
-Rule: the text was written by `Event.json`, whose keys come in one order (relay.protocol.event).
+Rule: the text was written by `Event.json`, with its fixed order of keys (relay.protocol.event).
 """
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ _KIND = len(b',"kind":')
 
 
 def id_of(text: bytes) -> bytes:
-    """The 64 hex digits of the id in a stored text."""
+    """The id in a stored text, 64 hex digits."""
     return text[_ID]
 
 
@@ -24,12 +24,12 @@ def pubkey_of(text: bytes) -> str:
 
 
 def created_at_of(text: bytes) -> int:
-    """The time in a stored text, seconds since 1970."""
+    """`created_at` in a stored text, Unix seconds."""
     return int(text[_CREATED_AT : text.index(b",", _CREATED_AT)])
 
 
 class Row(Struct, frozen=True, gc=False):
-    """One event of an answer. `expires_at` in seconds since 1970."""
+    """One event of an answer. Times in Unix seconds."""
 
     id: str
     created_at: int
@@ -39,7 +39,7 @@ class Row(Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, text: bytes) -> "Row":
-        """From a stored text. Raises ValueError for any other."""
+        """The row of a stored text. Raises ValueError for any other text."""
         end = text.index(b",", _CREATED_AT)
         kind_at = end + _KIND
         expires_at = StoredEvent.from_json(text).expires_at if b'"expiration"' in text else None

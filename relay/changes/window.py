@@ -1,8 +1,8 @@
-"""The newest events of the whole store in memory, indexed, always as the order has them.
+"""The newest events of the store in memory, with indexes, in the order of answers.
 
-It answers questions that cannot be private: kinds that only some keys may read are not in it.
-Rule: every event of a copied kind that stands at or above `floor` in the order of answers is here; a filter is
-answered only when nothing below the floor could belong to the answer, otherwise not at all.
+It holds no private kinds, so it answers only queries that cannot be private. Rule: every event of a copied kind at or
+above `floor`, in the order of answers, is here; a filter is answered only if nothing below the floor can belong to the
+answer.
 """
 
 from collections import Counter
@@ -14,52 +14,54 @@ from msgspec import structs
 
 from relay.changes.change import Added, Change
 from relay.changes.overlay import cut, newest_first
-from relay.changes.places import (
+from relay.changes.posting_lists import (
     MAX_GATHERED,
     TooMany,
-    cut_off,
+    insert_all,
+    insert_each,
     pieces,
-    put_all,
-    put_each,
+    remove,
+    remove_from,
+    remove_oldest,
     spans,
-    take,
-    take_from,
-    together,
+    union,
 )
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import is_copied
 
 ENTRY_OVERHEAD_BYTES = 1_400
-"""What an event costs beside its JSON text: the object, its tag keys, and five places; measured on CPython 3.11."""
+"""What an event costs beside its JSON text: object, tag keys, entries of the indexes; measured on CPython 3.11."""
 
 MAX_SCAN = 6_000
-"""Events that one question looks at before it is left to PostgreSQL: about a millisecond."""
+"""Events that one query may read before it is left to PostgreSQL: about a millisecond."""
 
 SORT_COST = 0.25
-"""What walking over one event costs against sorting it in."""
+"""Cost of reading an event in order, relative to sorting it."""
 
 SAMPLE = 64
-"""Of so many authors it is counted how much they write."""
+"""Authors whose events are counted to estimate those of all."""
 
 
 class Window:
-    """Holds at most `max_bytes`. It knows nothing until it was filled from above, and nothing after `position`."""
+    """At most `max_bytes` of events. Empty until it is filled downwards from the newest event; knows nothing after
+    `position`.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.bytes = 0
         self.evicted = 0
         self.complete = False
-        """True when the store holds no event of a copied kind below the floor."""
+        """True if the store holds no event of a copied kind below the floor."""
         self.floor: tuple[int, str] | None = None
-        """The place of the last event that is known; None before the first, when nothing is known."""
+        """Sort key of the oldest known event; None while nothing is known."""
         self.position = -1
-        """The last change that was worked in; below it the floor says what is known."""
+        """The last applied change; -1 before the first."""
         self._max_bytes = max_bytes
         self._events: dict[str, StoredEvent] = {}
         self._all: list[StoredEvent] = []
-        self._all_authors: list[str] = []  # of `_all`, each author one object: a look at them touches no event
-        # Apart from each other: a tag's letter and value may read like an author.
+        self._all_authors: list[str] = []  # of `_all`, interned: reading it touches no event
+        # Separate dictionaries: a tag's letter and value may equal an author.
         self._authors: dict[str, list[StoredEvent]] = {}
         self._names: dict[str, str] = {}
         self._kinds: dict[int, list[StoredEvent]] = {}
@@ -70,11 +72,11 @@ class Window:
 
     @property
     def full(self) -> bool:
-        """True when few older events would find room."""
+        """True if hardly any older event would fit."""
         return self.bytes >= 0.8 * self._max_bytes
 
     def clear(self) -> None:
-        """Know nothing, as at the beginning."""
+        """Drop everything."""
         self.bytes = 0
         self.complete = False
         self.floor = None
@@ -88,8 +90,8 @@ class Window:
         self._tags.clear()
 
     def apply(self, changes: Iterable[Change], position: int) -> None:
-        """Work in changes, in their order, the last of which is `position`. To do so twice does no harm: what
-        came later comes again as well.
+        """Apply changes in order, up to `position`. Applying some of them twice does no harm, as later changes follow
+        again.
         """
         fresh: dict[str, StoredEvent] = {}
         for change in changes:
@@ -98,7 +100,7 @@ class Window:
                 if self.complete or (self.floor is not None and newest_first(event) <= self.floor):
                     fresh[event.id] = event
             else:
-                # It may be in both: a page that was read after the addition brought it before the addition came by.
+                # It may be in both: `extend` may have added it before its addition came as a change.
                 fresh.pop(change.event_id, None)  # type: ignore[union-attr]
                 self._remove(change.event_id)  # type: ignore[union-attr]
         self._insert(fresh.values())
@@ -107,10 +109,11 @@ class Window:
             self._shrink()
 
     def extend(self, events: Sequence[StoredEvent], complete: bool, changes: Iterable[Change], position: int) -> None:
-        """Take in what lies next below the floor, newest first, and the `changes` since it was read, to `position`.
+        """Add the `events` next below the floor, newest first, and apply the `changes` since they were read, up to
+        `position`.
 
-        `complete` is True when nothing lies below the last one. Everything up to `position` must have been worked in
-        above the floor.
+        `complete`: nothing lies below the last one. Above the floor, everything up to `position` must have been
+        applied.
         """
         self._insert(events)
         if events:
@@ -118,12 +121,8 @@ class Window:
         self.complete = complete
         self.apply(changes, position)
 
-    def event(self, event_id: str) -> StoredEvent | None:
-        """An event that is here; None says nothing about those below the floor."""
-        return self._events.get(event_id)
-
     def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
-        """What answers `flt` at `now` (Unix seconds), newest first; None if that is not known here."""
+        """The answer to `flt` at `now` (Unix seconds), newest first; None if it is not known."""
         if flt.limit <= 0 or flt.matches_nothing:
             return []
         if self.floor is None and not self.complete:
@@ -157,16 +156,16 @@ class Window:
         return cut(kept, flt)
 
     def _candidates(self, flt: Filter) -> tuple[Iterable[list[StoredEvent]], Filter] | None:
-        """Events newest first from `until` on, in pieces, and what is left to be looked at; None for too many."""
+        """Events newest first from `until` on, in pieces, and the conditions left to check; None for too many."""
         until, authors, kinds = flt.until, flt.authors, flt.kinds
         if flt.tags:
             fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
-            found = together(self._tags, fewest, until, MAX_SCAN)
+            found = union(self._tags, fewest, until, MAX_SCAN)
             left = flt if len(flt.tags) > 1 else _without(flt, tags=())
             return None if found is None else (found, left)
         if authors is not None:
             if len(authors) == 1 or not self._is_frequent(authors, flt.limit):
-                found = together(self._authors, authors, until, MAX_SCAN)
+                found = union(self._authors, authors, until, MAX_SCAN)
                 return None if found is None else (found, _without(flt, authors=None))
             return self._by_authors(authors, until), _without(flt, authors=None)
         if kinds is not None and len(kinds) == 1:
@@ -174,7 +173,7 @@ class Window:
         return pieces(self._all, until, MAX_SCAN), flt
 
     def _by_authors(self, authors: Collection[str], until: int | None) -> Iterator[list[StoredEvent]]:
-        """The events of authors among all, newest first; the others are not touched, which costs more than the look."""
+        """The events of `authors` among all, newest first, found in the list of authors without touching the others."""
         everything = self._all
         for begin, end in spans(self._all, until, MAX_SCAN):
             theirs = map(authors.__contains__, self._all_authors[begin:end])
@@ -183,9 +182,9 @@ class Window:
             yield [everything[at] for at in found]
 
     def _is_frequent(self, authors: Collection[str], limit: int) -> bool:
-        """True if walking all events until `limit` are found is cheaper than sorting those of the authors."""
+        """True if reading all events until `limit` are found is cheaper than sorting those of the authors."""
         sample = list(islice(authors, SAMPLE))
-        theirs = sum([len(place) for place in map(self._authors.get, sample) if place is not None])
+        theirs = sum([len(postings) for postings in map(self._authors.get, sample) if postings is not None])
         theirs = theirs * len(authors) // len(sample)
         return theirs > MAX_GATHERED or theirs * theirs > SORT_COST * limit * len(self._all)
 
@@ -202,24 +201,24 @@ class Window:
             kinds.setdefault(event.kind, []).append(event)
             for key in event.tag_keys:
                 tags.setdefault(key, []).append(event)
-        put_each(self._authors, authors)
-        put_all(self._all, fresh, self._all_authors, self._names)
-        put_each(self._kinds, kinds)
-        put_each(self._tags, tags)
+        insert_each(self._authors, authors)
+        insert_all(self._all, fresh, self._all_authors, self._names)
+        insert_each(self._kinds, kinds)
+        insert_each(self._tags, tags)
 
     def _remove(self, event_id: str) -> None:
         event = self._events.pop(event_id, None)
         if event is None:
             return
         self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
-        del self._all_authors[take(self._all, event)]
-        take_from(self._authors, event.pubkey, event)
-        take_from(self._kinds, event.kind, event)
+        del self._all_authors[remove(self._all, event)]
+        remove_from(self._authors, event.pubkey, event)
+        remove_from(self._kinds, event.kind, event)
         for key in event.tag_keys:
-            take_from(self._tags, key, event)
+            remove_from(self._tags, key, event)
 
     def _shrink(self) -> None:
-        """Let the oldest go, some more than needed, so that it is not done for each event."""
+        """Evict the oldest events, some more than needed, so that it does not happen for each event."""
         count = 0
         for event in self._all:
             if self.bytes <= self._max_bytes * 0.95:
@@ -231,11 +230,11 @@ class Window:
         del self._all_authors[:count]
         for event in gone:
             del self._events[event.id]
-        cut_off(self._authors, Counter([event.pubkey for event in gone]))
+        remove_oldest(self._authors, Counter([event.pubkey for event in gone]))
         if len(self._names) > 2 * len(self._authors) + 1_000:
             self._names = {name: self._names[name] for name in self._authors}
-        cut_off(self._kinds, Counter([event.kind for event in gone]))
-        cut_off(self._tags, Counter([key for event in gone for key in event.tag_keys]))
+        remove_oldest(self._kinds, Counter([event.kind for event in gone]))
+        remove_oldest(self._tags, Counter([key for event in gone for key in event.tag_keys]))
         self.evicted += count
         self.complete = False
         self.floor = newest_first(self._all[0]) if self._all else None
@@ -246,9 +245,10 @@ def _without(flt: Filter, **changes: Any) -> Filter:
 
 
 def _collect(flt: Filter, now: int, candidates: Iterable[list[StoredEvent]], found: list[StoredEvent]) -> bool:
-    """Put what matches into `found` until the answer is whole; True if nothing further down belongs to it (01-F18).
+    """Put matching events into `found` until the answer is full; True if no later candidate belongs to it (01-F18).
 
-    They begin at `until`. A comprehension for each condition: a loop with all of them costs three times as much.
+    Candidates begin at `until`. A comprehension for each condition: one loop with all of them costs three times as
+    much.
     """
     authors, kinds, since = flt.authors, flt.kinds, flt.since
     exact = flt.matches if flt.tags else None

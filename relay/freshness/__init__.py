@@ -1,1 +1,1 @@
-"""How far a copy must have come before it may answer: everything that was acknowledged before the question."""
+"""How far a copy must have advanced before it may answer: to everything acknowledged before the query."""

@@ -1,6 +1,6 @@
-"""Acknowledged positions of the workers of one instance, in memory that they share.
+"""The acknowledged positions of the workers of one instance, in shared memory.
 
-Rule: a worker writes its own slot alone, before the OK goes out, and its position only rises within an epoch. A client
+Rule: a worker writes only its own slot, before the OK is sent, and its position only rises within an epoch. So a client
 that has an OK and asks another worker finds the position there.
 """
 
@@ -26,7 +26,7 @@ class AckTable:
 
     @classmethod
     def open(cls, descriptor: int, slot: int) -> "AckTable":
-        """The table behind a file that `make` has made. Raises ValueError when it has no such slot."""
+        """Map the table of a descriptor made by `make`. Raises ValueError if it has no such slot."""
         size = os.fstat(descriptor).st_size
         if not 0 <= slot < (size - HEAD_BYTES) // SLOT_BYTES:
             raise ValueError(f"a table of {size} bytes has no slot for worker {slot + 1}")
@@ -34,13 +34,13 @@ class AckTable:
 
     @classmethod
     def of_one(cls) -> "AckTable":
-        """The table of a process that is an instance by itself."""
+        """The table of an instance with one process."""
         memory = mmap.mmap(-1, HEAD_BYTES + SLOT_BYTES)
         memory[:NAME_BYTES] = _random_name()
         return cls(memory, 0)
 
     def put(self, epoch: int, position: int) -> None:
-        """This worker acknowledges what lies at `position` of an epoch's order, and below."""
+        """This worker acknowledges everything up to `position` of an epoch."""
         words, at = self._words, self._mine
         if words[at] != epoch:
             words[at + 1] = 0  # first: the old position is none of the new epoch's
@@ -58,7 +58,7 @@ class AckTable:
 
 
 def make(slots: int) -> int:
-    """A descriptor of a new table under a new name, to be handed to the workers; the caller closes it."""
+    """The file descriptor of a new table with a new name, for the workers to inherit; the caller closes it."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("relay-acknowledged")
     else:

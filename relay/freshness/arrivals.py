@@ -1,6 +1,6 @@
-"""Questions that wait until this process has applied a position: answers from memory, when the barrier is ahead of it.
+"""Callbacks that wait until this process has applied a position: answers from memory while the barrier is ahead of it.
 
-Rule: nothing waits longer than LATE_SECONDS, each is told once, and one that raises does not harm the others.
+Rule: none waits longer than LATE_SECONDS, each is called once, and one that raises does not affect the others.
 """
 
 import asyncio
@@ -12,20 +12,22 @@ from relay.changes.ring import Ring
 log = logging.getLogger("relay.barrier")
 
 LATE_SECONDS = 0.025
-"""How long an answer from memory waits for a change that is known to exist, before PostgreSQL is asked."""
+"""How long an answer from memory waits for a known change before PostgreSQL is queried."""
 
 Then = Callable[[bool], None]
 
 
 class Arrivals:
-    """What waits for the ring to reach a position."""
+    """Callbacks waiting for the ring to reach a position."""
 
     def __init__(self, ring: Callable[[], Ring]) -> None:
         self._ring = ring
         self._waiting: dict[_Waiting, None] = {}
 
     def when(self, position: int, then: Then) -> None:
-        """Call `then`, at once or when the ring has reached `position`: with True, or with False when it takes long."""
+        """Call `then` with True once the ring has reached `position`, perhaps at once; with False after
+        LATE_SECONDS.
+        """
         if self._ring().position >= position:
             then(True)
             return
@@ -34,33 +36,33 @@ class Arrivals:
         waiting.timer = asyncio.get_running_loop().call_later(LATE_SECONDS, self._give_up, waiting)
 
     async def reached(self, position: int) -> bool:
-        """True once the ring has reached `position`, False when it takes long."""
+        """True once the ring has reached `position`, False after LATE_SECONDS."""
         if self._ring().position >= position:
             return True
-        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.when(position, lambda yes: None if told.done() else told.set_result(yes))
-        return await told
+        reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.when(position, lambda yes: None if reached.done() else reached.set_result(yes))
+        return await reached
 
     def look(self) -> None:
-        """The ring has come further: tell those who waited for it."""
+        """The ring has advanced: call those whose position it has reached."""
         if not self._waiting:
             return
         position = self._ring().position
         for waiting in [waiting for waiting in self._waiting if waiting.position <= position]:
-            self._tell(waiting, True)
+            self._call(waiting, True)
 
     def _give_up(self, waiting: "_Waiting") -> None:
-        self._tell(waiting, False)
+        self._call(waiting, False)
 
-    def _tell(self, waiting: "_Waiting", reached: bool) -> None:
+    def _call(self, waiting: "_Waiting", reached: bool) -> None:
         if self._waiting.pop(waiting, waiting) is waiting:
-            return  # told already, by one that was told before it
+            return  # called already, by a callback before it
         if waiting.timer is not None:
             waiting.timer.cancel()
         try:
             waiting.then(reached)
         except Exception:
-            log.exception("a question could not be answered")
+            log.exception("a query could not be answered")
 
 
 class _Waiting:

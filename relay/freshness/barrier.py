@@ -1,9 +1,9 @@
-"""The position that a copy must have reached before it may answer: everything acknowledged before the question.
+"""The position that a copy must have reached before it may answer: everything acknowledged before the query.
 
-The primary says it: one statement for all questions that wait in a turn of the loop. While this instance holds the
-single-instance lease, the acknowledged positions of its own workers, in shared memory, say it.
+The primary gives it, in one statement for all queries that wait in a turn of the loop. While this instance holds the
+single-instance lease, the acknowledged positions of its own workers, in shared memory, give it.
 
-Rule: the position is never below one that was acknowledged before the question, whatever cache and bus do.
+Rule: the position is never below one that was acknowledged before the query, whatever happens to cache and bus.
 """
 
 import asyncio
@@ -19,16 +19,18 @@ from relay.storage.primary import Look, Primary
 log = logging.getLogger("relay.barrier")
 
 RENEW_SECONDS = 0.1
-"""So often the primary is looked at while questions are answered by the lease."""
+"""The primary is asked so often while the lease answers queries."""
 
 IDLE_SECONDS = 2.0
-"""After so long without a question nobody looks."""
+"""After so long without a query the lease is no longer renewed."""
 
 Then = Callable[[int | None], None]
 
 
 class Barrier:
-    """The barrier of one process. Counts: `from_memory` answered by the lease, `looks` at the primary."""
+    """The barrier of one process. Counts `from_memory`: queries answered by the lease, `looks`: statements to the
+    primary.
+    """
 
     def __init__(
         self,
@@ -37,11 +39,11 @@ class Barrier:
         tasks: BackgroundTasks,
         table: AckTable | None = None,
     ) -> None:
-        """Without a `table` this process is an instance by itself."""
+        """Without a `table` this process is an instance of its own."""
         self.from_memory = 0
         self.looks = 0
         self.held = 0
-        """Batches whose OKs were held back until another instance's lease had ended."""
+        """Batches whose OKs waited for the end of another instance's lease."""
         self._table = table or AckTable.of_one()
         self.lease = SingleInstanceLease(self._table.name, primary, tasks)
         self._primary = primary
@@ -59,17 +61,17 @@ class Barrier:
         self._task = self._tasks.service(self._renew(), "barrier")
 
     async def stop(self) -> None:
-        """Stop; questions that wait are told that the position is not known."""
+        """Stop; waiting queries get None."""
         await cancel([self._task])
         await self.lease.stop()
 
     def begin_epoch(self) -> None:
-        """Forget every position: another epoch has begun, which counts from where it was left."""
+        """Forget all positions: another epoch has begun, which may use numbers again."""
         self._newest = 0
         self.lease.forget()
 
     def join(self, then: Then) -> None:
-        """Call `then`, perhaps at once, with the position that a copy must have reached; None if nobody can say."""
+        """Call `then`, perhaps at once, with the position that a copy must have reached; None if it cannot be known."""
         self._used = monotonic()
         if self.lease.is_held():
             self.from_memory += 1
@@ -80,7 +82,7 @@ class Barrier:
             self._look()
 
     def acknowledge(self, position: int, hold_seconds: float, then: Callable[[], None]) -> None:
-        """Call `then`, which sends OKs, when every process can know that the order has come to `position`.
+        """Call `then`, which sends OKs, when every process can know that `position` is acknowledged.
 
         That is at once, unless the database says that an instance may still rely on its lease for `hold_seconds`.
         """
@@ -92,11 +94,11 @@ class Barrier:
             then()
 
     def acknowledged(self) -> int:
-        """The highest position that is known here to be acknowledged; while the lease is held, the highest there is."""
+        """The highest acknowledged position known to this process; while it holds the lease, the highest of all."""
         return max(self._newest, self._table.highest(self._epoch()))
 
     def _look(self) -> None:
-        """One look for all who wait now; who comes later waits for the next one."""
+        """Ask the primary once for all queries that wait now; later ones wait for the next statement."""
         group, self._waiting = self._waiting, []
         self._looking = True
         begin, epoch = monotonic(), self._epoch()
@@ -113,7 +115,7 @@ class Barrier:
                 try:
                     then(None if look is None else look.position)
                 except Exception:
-                    log.exception("a question could not be answered")
+                    log.exception("a query could not be answered")
 
         self._primary.look(self._table.name, seen)
 
@@ -125,7 +127,7 @@ class Barrier:
 
 
 async def position_now(barrier: Barrier) -> int | None:
-    """As `Barrier.join`, for a coroutine."""
-    told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-    barrier.join(lambda position: None if told.done() else told.set_result(position))
-    return await told
+    """Like `Barrier.join`, for a coroutine."""
+    result: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    barrier.join(lambda position: None if result.done() else result.set_result(position))
+    return await result

@@ -1,10 +1,11 @@
-"""The single-instance lease: while one instance alone is at work, its workers do not ask the primary for positions.
+"""The single-instance lease: while only one instance runs, its workers need not ask the primary for positions.
 
-One row of the database names the instance that holds it (storage/sql/lease.sql). Every writing transaction reads the
-row under the lock of the order; one of another instance ends the lease and holds its OK until nobody relies on it.
+One row of the database names the holder (storage/sql/lease.sql). Every writing transaction reads it under the lock of
+the log; a transaction of another instance ends the lease, and its OK is held until no process relies on the lease any
+more.
 
-Rule: a process relies on the lease for LEASE_SECONDS from the begin of a look at the database that found it, and the
-database has an OK held for longer than that after the lease ended (`hold_ms`, by the database's clock alone).
+Rule: a process relies on the lease for LEASE_SECONDS from the start of the statement that found it; the database has an
+OK held for longer than that after the end of the lease (`hold_ms`, measured by the database's clock).
 """
 
 import asyncio
@@ -19,10 +20,10 @@ LEASE_SECONDS = 0.3
 """Below the 350 ms for which lease.sql has an OK held."""
 
 TAKE_SECONDS = 5.0
-"""So often an instance registers as at work; the database forgets it after six times as long (lease.sql)."""
+"""An instance registers as running so often; the database forgets it after six times as long (lease.sql)."""
 
 FIRST_SECONDS = 0.5
-"""Until the second registration: it notes the end of the lease before, so that no OK has to wait for it."""
+"""Time to the second registration, which notes the end of the previous lease, so that no OK has to wait for it."""
 
 STOP_SECONDS = 1.0
 
@@ -33,7 +34,7 @@ class SingleInstanceLease:
     def __init__(self, instance: str, primary: Primary, tasks: BackgroundTasks) -> None:
         self.instance = instance
         self.taken = False
-        """Whether this instance held the lease at the last look. For display: answers go by `is_held`."""
+        """True if this instance held the lease at the last statement. For display only: answers use `is_held`."""
         self._primary = primary
         self._tasks = tasks
         self._until = 0.0
@@ -41,12 +42,12 @@ class SingleInstanceLease:
         self._task: Task | None = None
 
     def start(self) -> None:
-        """Begin to register this instance as at work; needs a running loop."""
+        """Begin to register this instance as running; needs a running loop."""
         self._stopping.clear()
         self._task = self._tasks.job(self._keep(), "single-instance lease")
 
     async def stop(self) -> None:
-        """Stop, and register this instance as at work no more."""
+        """Stop, and deregister this instance."""
         self._stopping.set()
         if self._task is not None:  # not cancelled: a registration under way would come after the deregistration
             await asyncio.wait([self._task], timeout=STOP_SECONDS)
@@ -59,12 +60,12 @@ class SingleInstanceLease:
         return monotonic() < self._until
 
     def saw(self, begin: float, look: Look) -> None:
-        """A look at the primary that began at `begin` (monotonic)."""
+        """Take the result of a statement to the primary that began at `begin` (monotonic seconds)."""
         self.taken = look.has_lease
         self._until = max(self._until, begin + LEASE_SECONDS) if look.has_lease else 0.0
 
     def forget(self) -> None:
-        """Another epoch has begun: the lease was one of the epoch before."""
+        """Drop the lease: it belongs to the previous epoch."""
         self._until = 0.0
 
     async def _keep(self) -> None:

@@ -1,4 +1,4 @@
-"""The one way in for events, whatever hands them in: a socket, an import, a peer region, the admin (X-2).
+"""The one way in for events: sockets, imports, peer regions and the admin use it (X-2).
 
-It answers with outcomes; only the socket makes frames of them.
+It returns outcomes; only the socket makes frames of them.
 """

@@ -1,7 +1,7 @@
 """From a parsed event to its outcome: the one admission pipeline of every write path (X-2).
 
-Order: what costs nothing first, then the known id, the hash, the signature, what may cost something, the writer. An
-event is accepted only after COMMIT (01-E20).
+Order: cheap policies, known id, hash, signature, costly policies, writer. An event is accepted only after COMMIT
+(01-E20).
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from relay.protocol.errors import Invalid, RelayError
 from relay.protocol.event import Event, StoredEvent, address
 from relay.protocol.limits import Limits
 from relay.protocol.shape import check_shape
-from relay.storage import written
 from relay.storage.batch import Entry
+from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
@@ -29,24 +29,24 @@ from relay.subscriptions.hub import Hub
 log = logging.getLogger("relay.ingest")
 
 BATCH_IN_FLIGHT = 200
-"""Events of one batch that wait for the database at a time; clients' events share the writer's queue with them."""
+"""Events of one batch that wait for the database at a time; they share the writer's queue with clients' events."""
 
 BATCH_TURN_SECONDS = 0.005
-"""After so long a batch lets the loop serve others: checking an event takes about 0.1 ms."""
+"""After so long a batch yields to the event loop: checking an event takes about 0.1 ms."""
 
 Then = Callable[[Outcome], None]
-"""Given the outcome, once."""
+"""Called once with the outcome."""
 
 _OF_WRITER = {
-    written.Outcome.STORED: STORED,
-    written.Outcome.DUPLICATE: DUPLICATE,
-    written.Outcome.OUTDATED: OUTDATED,
-    written.Outcome.FAILED: FAILED,
+    WriteOutcome.STORED: STORED,
+    WriteOutcome.DUPLICATE: DUPLICATE,
+    WriteOutcome.OUTDATED: OUTDATED,
+    WriteOutcome.FAILED: FAILED,
 }
 
 
 class Ingest:
-    """Takes events in for one process."""
+    """The pipeline of one process."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Ingest:
         is_current: Callable[[int], bool],
     ) -> None:
         """`is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
-        know of `position`. Only then may an event that the ring holds be called known without a look at the database:
-        another process may have acknowledged its removal, or not yet have been told of it. False is always right.
+        know of `position`. Only then may an event in the ring be called a duplicate without asking the database:
+        another process may have acknowledged its removal, or not yet know of the event. Returning False is always safe.
         """
         self._limits = limits
         self._ring = ring
@@ -70,16 +70,16 @@ class Ingest:
         self._is_current = is_current
 
     async def one(self, event: Event, source: Source) -> Outcome:
-        """Take one event in. Cancelling leaves open what became of it."""
-        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        outcome = self.submit(event, source, lambda later: None if told.done() else told.set_result(later))
-        return await told if outcome is None else outcome
+        """Submit one event and wait. If cancelled, its outcome is unknown."""
+        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome = self.submit(event, source, lambda later: None if result.done() else result.set_result(later))
+        return await result if outcome is None else outcome
 
     async def batch(self, events: Iterable[Event], source: Source) -> list[Outcome]:
-        """Take events in, at most BATCH_IN_FLIGHT at a time; their outcomes, in the order of `events`.
+        """Submit events, at most BATCH_IN_FLIGHT at a time; their outcomes, in the order of `events`.
 
-        Two versions of an address are decided in that order as well. Cancelling leaves open what became of those that
-        were begun.
+        Versions of an address are decided in that order too. If cancelled, the outcomes of submitted events are
+        unknown.
         """
         outcomes: list[Outcome | None] = []
         room = asyncio.Semaphore(BATCH_IN_FLIGHT)
@@ -113,21 +113,21 @@ class Ingest:
                 self._hub.deliver_ephemeral(stored)
                 self._bus.publish_ephemeral(stored)
                 return _counted(EPHEMERAL)
-            place = address(event)
-            self._writer.submit(Entry(stored, place[2] if place else None), partial(_tell, then))
+            replaced = address(event)
+            self._writer.submit(Entry(stored, replaced[2] if replaced else None), partial(_deliver, then))
         except RelayError as error:
             return _counted(Outcome.of(error))
         return None
 
     def _admitted(self, event: Event, source: Source) -> StoredEvent | None:
-        """The event as it will be stored; None for one that is known. Raises RelayError to refuse it."""
+        """The event as it will be stored; None for a known one. Raises RelayError if it is refused."""
         context = Context(self._limits, int(time.time()), source)
-        if source.kind is not SourceKind.CLIENT:  # the parser of messages has checked those
+        if source.kind is not SourceKind.CLIENT:  # the message parser has checked it
             check_shape(event, self._limits)
         check(BEFORE_SIGNATURE, context, event)
         ring = self._ring()
         known = ring.event(event.id)
-        if known is not None and known.json == event.json:  # 01-E18: the same bytes were checked before
+        if known is not None and known.json == event.json:  # 01-E18: equal bytes were checked before
             return None if self._is_current(ring.position) else known
         if not event.has_valid_id():
             raise Invalid("the id is not the hash of the event")
@@ -137,11 +137,11 @@ class Ingest:
         return StoredEvent.of(event)
 
 
-def _tell(then: Then, _entry: Entry, result: written.Outcome) -> None:
+def _deliver(then: Then, _entry: Entry, result: WriteOutcome) -> None:
     outcome = _counted(_OF_WRITER[result])
     try:
         then(outcome)
-    except Exception:  # the other events of the transaction have nothing to do with it
+    except Exception:  # it must not affect the other events of the transaction
         counters.internal_errors += 1
         log.exception("an outcome was not delivered")
 

@@ -1,4 +1,4 @@
-"""What became of an event that was handed in."""
+"""What became of a submitted event."""
 
 from enum import Enum
 from typing import Final
@@ -9,7 +9,7 @@ from relay.protocol.errors import Duplicate, Failed, RelayError
 
 
 class Status(Enum):
-    """The machine-readable part. FAILED alone is worth another try with the same event."""
+    """The machine-readable result. Only after FAILED is another try with the same event worthwhile."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -23,24 +23,24 @@ _ACCEPTED = frozenset({Status.STORED, Status.DUPLICATE, Status.EPHEMERAL})
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """`text` is the reason in the protocol's words, `<prefix>: <message>`; empty only for what is new (01-E01)."""
+    """`text` is the reason in the protocol's form, `<prefix>: <message>`; empty only for a new event (01-E01)."""
 
     status: Status
     text: str = ""
 
     @property
     def accepted(self) -> bool:
-        """What OK says: the relay has the event, or has delivered it."""
+        """The third element of OK: the relay has the event, or has delivered it."""
         return self.status in _ACCEPTED
 
     @property
     def prefix(self) -> str:
-        """The machine-readable word of `text` (01-E02); empty without a text."""
+        """The prefix of `text` (01-E02); empty without a text."""
         return self.text.partition(":")[0]
 
     @classmethod
     def of(cls, error: RelayError) -> "Outcome":
-        """The outcome of an event that was not taken in because of `error`."""
+        """The outcome of an event refused with `error`."""
         return cls(Status.FAILED if isinstance(error, Failed) else Status.REFUSED, error.text)
 
 

@@ -1,4 +1,4 @@
-"""The policies that every event passes, on every write path (X-2), in the order in which they are asked."""
+"""The policies that every event must pass, on every write path (X-2), in order."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from relay.protocol.limits import Limits
 
 
 class Context(Struct, frozen=True, gc=False):
-    """What a policy may know. `now` in seconds since 1970."""
+    """The input of a policy beside the event. `now` in Unix seconds."""
 
     limits: Limits
     now: int
@@ -24,7 +24,7 @@ Policy = Callable[[Context, Event], RelayError | None]
 
 
 def created_at_in_window(context: Context, event: Event) -> RelayError | None:
-    """01-E11: not too far ahead, and not too far back where the operator says so."""
+    """01-E11: not too far in the future, nor in the past if the operator sets that limit."""
     ahead = event.created_at - context.now
     if ahead > context.limits.created_at_upper_limit:
         return Invalid(f"created_at is more than {context.limits.created_at_upper_limit} seconds in the future")
@@ -34,7 +34,7 @@ def created_at_in_window(context: Context, event: Event) -> RelayError | None:
 
 
 def not_expired(context: Context, event: Event) -> RelayError | None:
-    """40-1: an event that has expired is not taken in."""
+    """40-1: an expired event is refused."""
     expires_at = expiration(event.tags)
     if expires_at is not None and expires_at <= context.now:
         return Invalid("event expired")
@@ -42,19 +42,19 @@ def not_expired(context: Context, event: Event) -> RelayError | None:
 
 
 def not_a_login(context: Context, event: Event) -> RelayError | None:
-    """42-4: an AUTH event is for one relay alone and is never published."""
+    """42-4: an AUTH event is meant for one relay and is never published."""
     return Invalid("an event of kind 22242 is a login and cannot be published") if event.kind == kinds.AUTH else None
 
 
 def not_protected(context: Context, event: Event) -> RelayError | None:
-    """70-1: an event with a `-` tag may only come from its author, who cannot log in here."""
+    """70-1: an event with a `-` tag may only come from its author, who cannot log in yet."""
     if is_protected(event.tags):
         return Restricted("this event may only be published by its author, and this relay has no login yet")
     return None
 
 
 def no_protected_repost(context: Context, event: Event) -> RelayError | None:
-    """70-2: a repost must not carry a protected event away from where its author put it."""
+    """70-2: a repost must not contain a protected event."""
     if event.kind not in (6, 16):
         return None
     try:
@@ -73,14 +73,14 @@ BEFORE_SIGNATURE: Sequence[Policy] = (
     not_protected,
     not_expired,
 )
-"""What costs next to nothing, in order; asked before it is known that the author has signed the event."""
+"""Cheap policies, in order, checked before the signature."""
 
 AFTER_SIGNATURE: Sequence[Policy] = (no_protected_repost,)
-"""What costs more, in order; asked of a new event that its author has signed."""
+"""Costly policies, in order, checked for new events with a valid signature."""
 
 
 def check(policies: Sequence[Policy], context: Context, event: Event) -> None:
-    """Raises what the first policy that objects says."""
+    """Raises the RelayError of the first policy that refuses."""
     for policy in policies:
         objection = policy(context, event)
         if objection is not None:

@@ -1,4 +1,4 @@
-"""Where an event comes from, as policies and the log see it."""
+"""Where an event comes from, for policies and the log."""
 
 from enum import Enum
 
@@ -15,11 +15,11 @@ class SourceKind(Enum):
 
 
 class Source(Struct, frozen=True, gc=False):
-    """Who hands in an event.
+    """The submitter of an event.
 
-    `address`: of the client, "" where there is none. `origin`: the number of the peer region that the event was first
-    stored in, 0 for this one. `proved`: the keys that the client has logged in with, in hex. `trusted`: signatures are
-    taken on trust; ids never are.
+    `address`: of the client, "" if there is none. `origin`: the number of the peer region that first stored the event,
+    0 for this one. `proved`: keys that the client has logged in with, in hex. `trusted`: signatures are not verified;
+    ids always are.
     """
 
     kind: SourceKind

@@ -1,6 +1,6 @@
-"""Who asks: the public keys that a connection has proved to hold (NIP-42).
+"""The reader: the public keys that a connection has proved to hold (NIP-42).
 
-Rule: every way out takes the audience of whoever receives; `relay.protocol.visibility` alone decides by it.
+Rule: every path that sends events takes the audience of the receiver; only `relay.protocol.visibility` decides by it.
 """
 
 from collections.abc import Iterable
@@ -25,4 +25,4 @@ class Audience(Struct, frozen=True, gc=False):
 
 
 NOBODY = Audience.of(())
-"""An anonymous client: it may read what everybody may."""
+"""The audience of an anonymous client, which may read public events."""

@@ -1,4 +1,4 @@
-"""Everything that the relay may say no with: one enum of prefixes, one exception tree.
+"""Every refusal of the relay: one enum of prefixes, one tree of exceptions.
 
 Rule: only a `RelayError` is worded for a client. Any other exception is a fault of the relay.
 """
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class Prefix(StrEnum):
-    """The machine-readable words before the colon of an OK, CLOSED or NOTICE text (01-E02, NIP-42)."""
+    """The machine-readable prefixes of an OK, CLOSED or NOTICE text (01-E02, NIP-42)."""
 
     DUPLICATE = "duplicate"
     POW = "pow"
@@ -37,6 +37,7 @@ class RelayError(Exception):
 
     @property
     def text(self) -> str:
+        """The answer as sent: `<prefix>: <message>`."""
         return f"{self.prefix}: {self.message}"
 
 

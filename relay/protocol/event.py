@@ -1,6 +1,6 @@
-"""An event as it came (`Event`) and as storage, ring, hub and bus carry it (`StoredEvent`).
+"""An event as received (`Event`), and as storage, ring, hub and bus carry it (`StoredEvent`).
 
-Rule: what is stored and sent is written anew from the parsed values, so all readers see the same (01-E15).
+Rule: stored and sent text is encoded from the parsed values, so that all readers see the same (01-E15).
 """
 
 import hashlib
@@ -26,9 +26,8 @@ Tags = list[list[str]]
 class Event(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An event with the seven fields of NIP-01, of the right types; `shape` checks the rest.
 
-    `created_at` is in seconds since 1970. Neither id nor signature need be right: ask the two methods.
-    Unknown keys fail the typed decode, which would skip them without a look at UTF-8 or depth; `shape`
-    drops them after orjson has looked (01-E14).
+    `created_at` is in Unix seconds. Id and signature may be wrong: call the two methods. Unknown keys fail the typed
+    decode, which would skip them without checking UTF-8 or depth; `shape` drops them after orjson has checked (01-E14).
     """
 
     id: str
@@ -41,7 +40,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 
     @property
     def json(self) -> bytes:
-        """The canonical text, keys in the order of the fields: what is stored and sent. Made on each call."""
+        """The canonical text, keys in the order of the fields, as stored and sent. Encoded on each call."""
         return orjson.dumps(
             {
                 "id": self.id,
@@ -57,9 +56,9 @@ class Event(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     def has_valid_id(self) -> bool:
         """True if the id is the SHA-256 of the serialised event (01-E04), in either form of control characters.
 
-        NIP-01 wants control characters verbatim, JSON.stringify writes most of them as \\u00XX, and events
-        of both sorts exist (01-E06). orjson writes as JSON.stringify does: that form is tried first, and the
-        verbatim one only for the rare event that has such a character.
+        NIP-01 wants control characters verbatim, JSON.stringify escapes most of them as \\u00XX, and events of both
+        forms exist (01-E06). orjson encodes like JSON.stringify: that form is tried first, the verbatim one only if the
+        event has such a character.
         """
         text = orjson.dumps([0, self.pubkey, self.created_at, self.kind, self.tags, self.content])
         if hashlib.sha256(text).hexdigest() == self.id:
@@ -79,10 +78,10 @@ def _verbatim(escape: re.Match[bytes]) -> bytes:
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
-    """What matching and sending need of an accepted event.
+    """The fields of an accepted event that matching and sending need.
 
-    `expires_at` is in seconds since 1970. `tag_keys` holds letter + value for every tag with a one-letter
-    name and a value (01-F05), as `Filter.tags` does. `json` is `Event.json`.
+    `expires_at` is in Unix seconds. `tag_keys` holds letter + value for every tag with a one-letter name and a value
+    (01-F05), as `Filter.tags` does. `json` is `Event.json`.
     """
 
     id: str
@@ -95,7 +94,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, event: Event) -> "StoredEvent":
-        """Never raises: a malformed expiration, which `shape` refuses, would count as none."""
+        """Never raises: a malformed expiration, which `shape` refuses, counts as none."""
         tags = event.tags
         # A copy: what orjson returns keeps the 4 KB that it was written into, and the ring keeps thousands of them.
         text = bytes(memoryview(event.json))
@@ -103,7 +102,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def from_json(cls, raw: bytes) -> "StoredEvent":
-        """From the canonical text of an accepted event, which it keeps. Raises msgspec.DecodeError for other text."""
+        """From the canonical text of an accepted event, which is kept. Raises msgspec.DecodeError for other text."""
         event = _decode_indexed(raw)
         tags = event.tags
         return cls(event.id, event.pubkey, event.created_at, event.kind, _expires_at(tags), _tag_keys(tags), raw)
@@ -133,7 +132,7 @@ def _expires_at(tags: Tags) -> int | None:
 
 
 def expiration(tags: Tags) -> int | None:
-    """The time of the first `expiration` tag in seconds since 1970, None without one (NIP-40).
+    """The first `expiration` tag in Unix seconds, None without one (NIP-40).
 
     Raises Invalid for a missing value, for anything but ASCII digits, and above 2^63 - 1 (40-4).
     """
@@ -155,8 +154,8 @@ def _seconds(text: str) -> int:
 def address(event: Event) -> tuple[str, int, str] | None:
     """(pubkey, kind, d) of a replaceable or addressable event, None for other kinds (01-K02, 01-K03).
 
-    d is the value of the first d tag, and empty without a value, without the tag (01-K05), and for plain
-    replaceable kinds, whose d tags mean nothing.
+    d is the value of the first d tag; it is empty without a tag or value (01-K05) and for replaceable kinds, whose d
+    tags have no meaning.
     """
     if kinds.is_addressable(event.kind):
         return event.pubkey, event.kind, _d_value(event.tags)

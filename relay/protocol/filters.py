@@ -1,4 +1,4 @@
-"""A filter of a REQ (NIP-01): parsing it with the relay's limits, and matching an event in memory.
+"""A filter of a REQ (NIP-01): parsing with the relay's limits, and matching events in memory.
 
 Rule: SQL, the live index and every cache must agree with `Filter.matches` (01-F19).
 """
@@ -21,9 +21,9 @@ _HEX_LETTERS = frozenset("ep")
 class Filter(msgspec.Struct, frozen=True, gc=False):
     """Conditions that must all hold; None means no condition, an empty set matches nothing (01-F01, 01-F08).
 
-    `since` and `until` are seconds since 1970, both inclusive. `limit` is what applies to stored events;
-    `capped` is true where the relay's own cap made it, so that the whole boundary second is due (01-F18).
-    `tags` holds (letter, {letter + value}) sorted by letter, as `StoredEvent.tag_keys` does.
+    `since` and `until` are Unix seconds, both inclusive. `limit` applies to stored events; `capped` is True if the
+    relay's own cap set it, so that the whole boundary second is sent (01-F18). `tags` holds (letter, {letter + value})
+    sorted by letter, as `StoredEvent.tag_keys` does.
     """
 
     ids: frozenset[str] | None
@@ -36,7 +36,7 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[tuple[str, frozenset[str]], ...]
 
     def matches(self, event: StoredEvent) -> bool:  # noqa: PLR0911 - one step out for each condition, on the hot path
-        """True if the event fulfils every condition. `limit` has no say here (01-F15)."""
+        """True if the event fulfils every condition. `limit` is ignored (01-F15)."""
         if self.kinds is not None and event.kind not in self.kinds:
             return False
         if self.since is not None and event.created_at < self.since:
@@ -111,7 +111,7 @@ def _texts(name: str, given: Any) -> list[str]:
 
 def _hex_set(name: str, given: Any) -> frozenset[str]:
     values = _texts(name, given)
-    # All together: a feed of 500 authors would spend more on a look at each.
+    # All together: checking each of 500 authors would cost more.
     if not (set(map(len, values)) <= {64} and is_hex("".join(values))):
         raise Invalid(f"{name} must be a list of 64 lower-case hex digits each")
     return frozenset(values)
@@ -123,7 +123,7 @@ def _tag_keys(name: str, letter: str, given: Any) -> frozenset[str]:
 
 
 def _kinds(given: Any) -> frozenset[int]:
-    # type() and not isinstance(): True is no kind.
+    # type() and not isinstance(): True is not a kind.
     if type(given) is not list or not set(map(type, given)) <= {int}:
         raise Invalid("kinds must be a list of integers")
     if given and not (min(given) >= 0 and max(given) <= MAX_KIND):
@@ -132,7 +132,7 @@ def _kinds(given: Any) -> frozenset[int]:
 
 
 def _integer(name: str, given: Any) -> int:
-    # orjson gives integers beyond 64 bits, fractions and 1e10 as floats: all are refused here (01-F09).
+    # orjson decodes integers beyond 64 bits, fractions and 1e10 as floats: all are refused here (01-F09).
     if type(given) is not int or not -MAX_INTEGER - 1 <= given <= MAX_INTEGER:
         raise Invalid(f"{name} must be an integer of 64 bits")
     return given

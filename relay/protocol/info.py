@@ -1,6 +1,6 @@
-"""The relay information document (NIP-11): who runs the relay, what it limits, which NIPs it speaks.
+"""The relay information document (NIP-11): who runs the relay, its limits, its supported NIPs.
 
-Rule: a field stands in it only when it is set, and every number in it is one that the relay enforces (11-4).
+Rule: a field is present only if it is set, and every number in it is enforced (11-4).
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ _NAMES = {"own_pubkey": "self"}
 
 @dataclass(frozen=True, slots=True)
 class RelayIdentity:
-    """What the operator says of the relay; an empty text is left out.
+    """The operator's description of the relay; empty texts are left out of the document.
 
-    Not checked here: name below 30 characters, `pubkey` and `own_pubkey` 64 lower-case hex digits, `contact` a
-    URI, `software`, `icon`, `banner` and `terms_of_service` URLs (11-3). The start-up checks see to that.
+    Checked at start-up, not here: name below 30 characters, `pubkey` and `own_pubkey` 64 lower-case hex digits,
+    `contact` a URI, `software`, `icon`, `banner` and `terms_of_service` URLs (11-3).
     """
 
     name: str = ""
@@ -41,10 +41,9 @@ def relay_information(
     restricted_writes: bool = False,
     min_pow_difficulty: int = 0,  # leading zero bits; 0: none asked
 ) -> dict[str, Any]:
-    """The document as JSON values, in a fixed order, so that every node answers the same bytes (11-8).
+    """The document as JSON values, in a fixed order, so that every instance answers the same bytes (11-8).
 
-    `supported_nips` mirrors what is switched on at run time (11-7). No payments, no retention, no max_filters
-    (11-5, 11-6).
+    `supported_nips` are those enabled at run time (11-7). No payments, no retention, no max_filters (11-5, 11-6).
     """
     document: dict[str, Any] = {}
     for field in fields(identity):

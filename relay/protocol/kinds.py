@@ -1,4 +1,4 @@
-"""The classes of event kinds (NIP-01) and the kinds that the relay itself acts on.
+"""The classes of event kinds (NIP-01), and the kinds that have a meaning for the relay.
 
 Rule: every kind 0..65535 is in exactly one class; those that NIP-01 leaves open are regular (01-K01).
 """
@@ -6,13 +6,9 @@ Rule: every kind 0..65535 is in exactly one class; those that NIP-01 leaves open
 from typing import Final
 
 METADATA: Final = 0
-TEXT_NOTE: Final = 1
 CONTACTS: Final = 3
 ENCRYPTED_DIRECT_MESSAGE: Final = 4
-DELETION: Final = 5
-VANISH: Final = 62
 GIFT_WRAP: Final = 1059
-RELAY_LIST: Final = 10002
 EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
 MAX_KIND: Final = 65535

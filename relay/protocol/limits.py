@@ -1,11 +1,11 @@
-"""The numbers that bound what a client may send. NIP-11 publishes them; every one is enforced (11-4)."""
+"""The limits on what a client may send. NIP-11 publishes them; every one is enforced (11-4)."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one relay; the defaults are those of the settings."""
+    """The limits of one relay; the defaults are those of the settings."""
 
     max_message_length: int = 524_288  # bytes of one WebSocket message; the transport enforces it
     max_subscriptions: int = 300  # of one connection

@@ -1,8 +1,7 @@
-"""Frames of the wire (NIP-01): what a client sends, parsed; what the relay sends, written.
+"""Frames of the protocol (NIP-01): parsing those of clients, encoding those of the relay.
 
-Rule: `parse_message` returns a message or raises `Refused` with the whole answer; nothing else comes out. Each verb has
-one parser in one table. The frame of an event takes the fast way, one typed decode; what that does not take is parsed
-as any other message.
+Rule: `parse_message` returns a message or raises `Refused` with the whole answer. Each verb has one parser in one
+table. EVENT frames are first tried with one typed decode; a frame that fails it is parsed like any other message.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,9 +40,9 @@ Message = EventMessage | ReqMessage | CloseMessage
 
 
 class Refused(Exception):
-    """A message that goes no further; `reply` is the frame to send back (2.22).
+    """A message that is not processed; `reply` is the frame to send back.
 
-    `subscription_id`: the subscription that the reply ends, if it is open; None when it ends none.
+    `subscription_id`: the subscription that the reply ends, if it is open; None if it ends none.
     """
 
     def __init__(self, reply: bytes, subscription_id: str | None = None) -> None:
@@ -56,21 +55,21 @@ _decode_event_message = msgspec.json.Decoder(EventMessage).decode
 
 
 def parse_message(frame: bytes | str, limits: Limits) -> Message:
-    """The message in one text frame. Raises Refused, with OK false, CLOSED or NOTICE as the answer table has it."""
+    """The message in one text frame. Raises Refused with an OK false, CLOSED or NOTICE frame."""
     if isinstance(frame, str):
         frame = _utf8(frame)
     if frame.startswith(b'["EVENT"'):
         try:
             message = _decode_event_message(frame)
         except (msgspec.MsgspecError, ValueError):
-            pass  # unknown keys, or a fault that the careful way words
+            pass  # unknown keys, or a fault that `_parse_any` describes
         else:
             try:
                 check_shape(message.event, limits)
             except Invalid as fault:
                 raise Refused(ok(message.event.id, False, fault.text)) from None
             return message
-    return _parse_with_care(frame, limits)
+    return _parse_any(frame, limits)
 
 
 def _utf8(frame: str) -> bytes:
@@ -84,7 +83,7 @@ def _refuse(problem: str) -> NoReturn:
     raise Refused(notice(Invalid(problem).text)) from None
 
 
-def _parse_with_care(frame: bytes, limits: Limits) -> Message:
+def _parse_any(frame: bytes, limits: Limits) -> Message:
     try:
         parts = orjson.loads(frame)
     except orjson.JSONDecodeError as fault:
@@ -99,7 +98,7 @@ def _parse_with_care(frame: bytes, limits: Limits) -> Message:
 
 
 def _refuse_verb(verb: object, query_id: object) -> NoReturn:
-    """Name what the client waits for, so that it does not wait for ever; a NOTICE when there is no such id."""
+    """Answer with the id that the client waits for; with a NOTICE if there is none."""
     known = f"this relay knows {', '.join(_PARSERS)}"
     if not isinstance(verb, str) or not isinstance(query_id, str) or verb in _WITHOUT_ANSWER:
         _refuse(f"unknown message: {known}")
@@ -149,7 +148,7 @@ _NEGENTROPY = frozenset({"NEG-OPEN", "NEG-MSG"})
 """Refused with NEG-ERR (NIP-77), every other verb with CLOSED."""
 
 _WITHOUT_ANSWER = frozenset({"AUTH", "NEG-CLOSE"})
-"""Nobody waits for an answer that names the second element: AUTH carries none, and NEG-CLOSE has no answer."""
+"""Verbs without an answer that names the second element: AUTH has no id there, NEG-CLOSE has no answer."""
 
 
 def ok(event_id: str, accepted: bool, text: str = "") -> bytes:
@@ -158,7 +157,7 @@ def ok(event_id: str, accepted: bool, text: str = "") -> bytes:
 
 
 def eose(subscription_id: str) -> bytes:
-    """`["EOSE", id]`: the stored events are through."""
+    """`["EOSE", id]`: all stored events were sent."""
     return orjson.dumps(("EOSE", subscription_id))
 
 
@@ -173,10 +172,10 @@ def neg_error(subscription_id: str, text: str) -> bytes:
 
 
 def notice(text: str) -> bytes:
-    """`["NOTICE", text]` for a person, when nothing else can name what it answers."""
+    """`["NOTICE", text]`: for a person, when the answer has no id."""
     return orjson.dumps(("NOTICE", text))
 
 
 def event_head(subscription_id: str) -> bytes:
-    """`["EVENT","id",`: a frame is this head, the event's stored JSON and `]`. Made once a subscription."""
+    """`["EVENT","id",`: a frame is this head, the stored JSON and `]`. Made once for each subscription."""
     return b'["EVENT",' + orjson.dumps(subscription_id) + b","

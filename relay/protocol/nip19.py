@@ -1,13 +1,13 @@
-"""Names that people copy and paste (NIP-19): npub, note, nprofile, nevent and naddr, as bech32 (BIP-173).
+"""Identifiers that people copy and paste (NIP-19): npub, note, nprofile, nevent and naddr, as bech32 (BIP-173).
 
-Rule: a text is decoded whole or not at all. A secret key (nsec, ncryptsec) is refused and never repeated.
+Rule: a text is decoded completely or not at all. A secret key (nsec, ncryptsec) is refused and never repeated.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 LONGEST = 5_000
-"""Characters of a name, as NIP-19 advises; relay hints make them long."""
+"""Characters of an identifier, as NIP-19 advises; relay hints make them long."""
 
 SECRETS = ("nsec", "ncryptsec")
 
@@ -17,7 +17,7 @@ _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKSUM = 6
 
 _SPECIAL, _RELAY, _AUTHOR, _KIND = range(4)
-"""Types of the entries that a name may consist of."""
+"""TLV types."""
 
 
 class NotAName(ValueError):
@@ -29,10 +29,10 @@ class NotAName(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a text names; None where it says nothing. Keys and ids are 64 hex digits.
+    """What an identifier refers to; None where it says nothing. Keys and ids are 64 hex digits.
 
-    npub and nprofile: `author`. note and nevent: `id`, of nevent perhaps `author` and `kind`.
-    naddr: `author`, `kind` and `identifier`, the value of the `d` tag.
+    npub and nprofile: `author`. note and nevent: `id`, of nevent perhaps `author` and `kind`. naddr: `author`, `kind`
+    and `identifier`, the value of the `d` tag.
     """
 
     form: str
@@ -44,15 +44,15 @@ class Name:
 
 
 def is_name(text: str) -> bool:
-    """True if `text` looks like a NIP-19 name or a secret key, right or wrong, with or without `nostr:`."""
+    """True if `text` looks like a NIP-19 identifier or a secret key, valid or not, with or without `nostr:`."""
     return _bare(text).lower().startswith(tuple(f"{form}1" for form in (*_READERS, *SECRETS)))
 
 
 def decode(text: str) -> Name:
-    """What `text` names; a leading `nostr:` (NIP-21) is allowed. Raises NotAName."""
+    """The identifier in `text`; a leading `nostr:` (NIP-21) is allowed. Raises NotAName."""
     form, data = _bech32(_bare(text))
     if form in SECRETS:
-        raise NotAName("That is a secret key: do not paste it anywhere. Whoever has it can write in its owner's name.")
+        raise NotAName("That is a secret key: do not paste it anywhere. It lets others publish in your name.")
     reader = _READERS.get(form)
     if reader is None:
         raise NotAName("That is no npub, note, nprofile, nevent or naddr.")
@@ -60,7 +60,7 @@ def decode(text: str) -> Name:
 
 
 def encode(form: str, data: bytes) -> str:
-    """`data` as bech32 with the prefix `form`: of npub and note the 32 bytes themselves."""
+    """`data` as bech32 with the prefix `form`; for npub and note the 32 bytes themselves."""
     values = list(_regrouped(data, 8, 5, pad=True))
     check = _polymod([*_expanded(form), *values, *([0] * _CHECKSUM)]) ^ 1
     values += [(check >> 5 * (_CHECKSUM - 1 - place)) & 31 for place in range(_CHECKSUM)]
@@ -103,7 +103,7 @@ def _expanded(form: str) -> list[int]:
 
 
 def _regrouped(values: Iterable[int], from_bits: int, to_bits: int, *, pad: bool) -> Iterator[int]:
-    """The same bits in groups of another size. Without `pad` what is left over must be zeros, fewer than a group."""
+    """The same bits in groups of another size. Without `pad` the rest must be zeros, fewer than a group."""
     held = bits = 0
     for value in values:
         held, bits = held << from_bits | value, bits + from_bits
@@ -123,8 +123,8 @@ def _key(data: bytes) -> str:
     return data.hex()
 
 
-def _entries(data: bytes) -> dict[int, list[bytes]]:
-    """Values by type: a type, a length, so many bytes, and so on. Unknown types are kept, and nobody asks for them."""
+def _tlv(data: bytes) -> dict[int, list[bytes]]:
+    """TLV values by type. Unknown types are kept and ignored."""
     found: dict[int, list[bytes]] = {}
     place = 0
     while place < len(data):
@@ -146,19 +146,19 @@ def _note(form: str, data: bytes) -> Name:
 
 
 def _profile(form: str, data: bytes) -> Name:
-    entries = _entries(data)
+    entries = _tlv(data)
     return Name(form, author=_key(_first(entries, _SPECIAL)), relays=_relays(entries))
 
 
 def _event(form: str, data: bytes) -> Name:
-    entries = _entries(data)
+    entries = _tlv(data)
     author = _key(_first(entries, _AUTHOR)) if _AUTHOR in entries else None
     kind = _number(_first(entries, _KIND)) if _KIND in entries else None
     return Name(form, id=_key(_first(entries, _SPECIAL)), author=author, kind=kind, relays=_relays(entries))
 
 
 def _address(form: str, data: bytes) -> Name:
-    entries = _entries(data)
+    entries = _tlv(data)
     try:
         identifier = _first(entries, _SPECIAL).decode()
     except UnicodeDecodeError:

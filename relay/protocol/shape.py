@@ -1,6 +1,6 @@
-"""What an event must look like before anything costly is done with it: types, hex, lengths, expiration.
+"""The checks of an event before anything costly: types, hex, lengths, expiration.
 
-Rule: every way in (messages, import, sync) passes here, so an accepted event always has this shape (X-2).
+Rule: every way in (messages, import, peers) uses them, so an accepted event always has this shape (X-2).
 """
 
 import msgspec
@@ -15,8 +15,8 @@ _FIELDS = Event.__struct_fields__
 
 
 def check_shape(event: Event, limits: Limits) -> None:
-    """Raises Invalid for hex of wrong form (01-E08), for too many tags or too long content, and by 40-4."""
-    # One look at the three texts together: a call for each would double the price.
+    """Raises Invalid for malformed hex (01-E08), too many tags, too long content, and by 40-4."""
+    # One check of the three texts together: a call for each would double the cost.
     if not (len(event.id) == 64 == len(event.pubkey) and len(event.sig) == 128) or not is_hex(
         event.id + event.pubkey + event.sig
     ):
@@ -37,7 +37,7 @@ def _hex_fault(event: Event) -> str:
 
 
 def event_from(value: object, limits: Limits) -> Event:
-    """The event in a decoded JSON value; unknown keys are dropped (01-E14). Raises Invalid with what is wrong."""
+    """The event in a decoded JSON value; unknown keys are dropped (01-E14). Raises Invalid with the reason."""
     if not isinstance(value, dict):
         raise Invalid("an event must be a JSON object")
     try:
@@ -49,7 +49,7 @@ def event_from(value: object, limits: Limits) -> Event:
 
 
 def decode_event(text: bytes, limits: Limits) -> Event:
-    """The event in a JSON text, such as a line of an import. Raises Invalid with what is wrong."""
+    """The event in a JSON text, such as a line of an import. Raises Invalid with the reason."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as fault:

@@ -1,7 +1,7 @@
 """The one rule that decides whether an event may be sent to an audience (X-1, 59-1, 59-3, 04-1, 42-4).
 
-Rule: SQL states the same from the same constants (relay.storage.visibility_sql), a test compares them, and no other
-module names a private kind. Private kinds are never copied: no cache, no single flight, no shared cache holds them.
+Rule: SQL states the same from the same constants (relay.storage.visibility_sql), a test compares the two, and no other
+module names a private kind. Private kinds are never copied: no cache and no single flight holds them.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ AUTHOR_AND_RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.ENCRYPTED_D
 """Readable by the author and by the keys of `p` tags (NIP-04)."""
 
 RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP})
-"""Readable by the keys of `p` tags alone: the author is a key used once (NIP-59)."""
+"""Readable only by the keys of `p` tags: the author is a key used once (NIP-59)."""
 
 UNREADABLE_KINDS: Final[frozenset[int]] = frozenset({kinds.AUTH})
-"""Readable by nobody: logins (42-4)."""
+"""Never sent: logins (42-4)."""
 
 PRIVATE_KINDS: Final[frozenset[int]] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
 """Kinds that only some keys may read."""
 
 NEVER_COPIED_KINDS: Final[frozenset[int]] = PRIVATE_KINDS | UNREADABLE_KINDS
-"""Kinds that no copy may hold: an answer from a copy is an answer to everybody."""
+"""Kinds that no copy may hold: an answer from a copy is sent to any reader."""
 
 
 def visible(event: StoredEvent, audience: Audience, now: int) -> bool:
-    """True if the event may be sent to `audience` at `now` (seconds since 1970).
+    """True if the event may be sent to `audience` at `now` (Unix seconds).
 
     An event is gone from `expires_at` on (40-1, 40-2).
     """
@@ -52,9 +52,9 @@ def is_copied(kind: int) -> bool:
 
 
 def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
-    """True if an event that not everybody may read can belong to the answer of `filters` for `audience`.
+    """True if an event that is not public can belong to the answer of `filters` for `audience`.
 
-    Such a question is answered by the database in one statement; copies answer all others.
+    Such a query is answered by the database in one statement; copies answer all others.
     """
     return bool(audience.keys) and any(flt.kinds is None or not flt.kinds.isdisjoint(PRIVATE_KINDS) for flt in filters)
 

@@ -1,7 +1,7 @@
-"""What an operator may do with the caches: clear them, warm them. For the admin and `manage.py cache`.
+"""What an operator can do with the caches, in the admin and with `manage.py cache`: clear and warm them.
 
-Both are synchronous, with a loop of their own: call them in a thread, never in a loop. Rule: neither changes an answer,
-and neither touches what is no copy: the barrier's keys and the figures of the workers.
+Both functions run an event loop of their own: call them in a thread, never in a loop. Rule: neither changes an answer,
+nor touches keys that are no copies (the figures of the workers).
 """
 
 import asyncio
@@ -12,33 +12,33 @@ from hiredis import ReplyError
 
 from relay.caching.clearing import NAMES, clear_everywhere
 from relay.caching.registry import Layer
-from relay.caching.shared import Away, Shared
+from relay.caching.shared import Shared, Unavailable
 from relay.conf import config
 from relay.services.warming import Tell, Warmed, Warming
 from relay.storage.primary import Heartbeat, Primary
 from relay.storage.reads import Reads
 
 CONNECT_SECONDS = 3.0
-PATIENCE_SECONDS = 1.0
+TIMEOUT_SECONDS = 1.0
 LAYERS = (Layer.L1.value, Layer.L2.value)
-"""Those that can be cleared; the third is the database."""
+"""The layers that can be cleared; the third is the database."""
 
 NO_CACHE = "there is no shared cache: CACHE_URL is not set, and no relay runs on this data folder"
 
-__all__ = ["LAYERS", "NAMES", "NO_CACHE", "CachesAway", "Warmed", "clear", "warm"]
+__all__ = ["LAYERS", "NAMES", "NO_CACHE", "CachesUnavailable", "Warmed", "clear", "warm"]
 
 
-class CachesAway(Exception):
+class CachesUnavailable(Exception):
     """the shared cache does not answer"""
 
 
 def clear(name: str | None, layer: str | None, settle_seconds: float = 0.0) -> int:
-    """Clear the cache `name` (one of NAMES; None: every one) of `layer` ("L1", "L2"; None: both), in every instance.
+    """Clear the cache `name` (one of NAMES; None: all) in `layer` ("L1", "L2"; None: both), in every instance.
 
-    Returns how many keys of the shared cache went. The first layer follows by an order that each process looks for once
-    a second; until then a process may write a copy of its own to the shared cache again. With `settle_seconds` above
-    two it is waited so long for them, and the shared cache is cleared once more. Raises ValueError for a name or layer
-    that does not exist, CachesAway when the shared cache does not answer: then no process may have heard the order.
+    Returns how many keys of the shared cache were deleted. Processes clear L1 within about a second, and until then may
+    write copies to L2 again; with `settle_seconds` above two, L2 is cleared once more after that time. Raises
+    ValueError for an unknown name or layer, CachesUnavailable if the shared cache does not answer: then no process may
+    have read the order.
     """
     if name is not None and name not in NAMES:
         raise ValueError(f"there is no cache named {name[:50]!r}: there are {', '.join(NAMES)}")
@@ -58,10 +58,10 @@ async def _clear(name: str | None, layer: Layer | None, settle_seconds: float) -
 
 
 def warm(tell: Tell, done: Warmed | None = None) -> Warmed:
-    """Fill the shared cache with what will be asked for (relay.services.warming); returns what was written.
+    """Fill the shared cache with what clients will ask for (relay.services.warming); returns what was written.
 
-    `tell` is called before each step. Whoever may be interrupted hands in `done`, which says how far it came. Raises
-    CachesAway, and Failed when the database does not answer.
+    `tell` is called before each step. A caller that may be interrupted passes `done`, which is updated while it runs.
+    Raises CachesUnavailable, and Failed if the database does not answer.
     """
     return asyncio.run(_warm(tell, done or Warmed()))
 
@@ -80,7 +80,7 @@ async def _warm(tell: Tell, done: Warmed) -> Warmed:
 
 
 async def _heartbeat() -> Heartbeat:
-    """The place in the order. Raises Failed when the database does not answer in time."""
+    """The store and its position. Raises Failed if the database does not answer in time."""
     primary = Primary(config().query_seconds)
     primary.open()
     try:
@@ -92,17 +92,17 @@ async def _heartbeat() -> Heartbeat:
 
 @asynccontextmanager
 async def _shared() -> AsyncIterator[Shared]:
-    """The shared cache, connected. Raises CachesAway when it does not answer, at the begin or within."""
+    """The shared cache, connected. Raises CachesUnavailable if it does not answer, now or within the block."""
     url = config().cache_url
     if not url:
-        raise CachesAway(NO_CACHE)
-    shared = Shared(url, PATIENCE_SECONDS)
+        raise CachesUnavailable(NO_CACHE)
+    shared = Shared(url, TIMEOUT_SECONDS)
     await shared.start()
     try:
         await _connected(shared)
         yield shared
-    except (Away, ReplyError) as error:
-        raise CachesAway(f"the shared cache does not answer: {error}") from error
+    except (Unavailable, ReplyError) as error:
+        raise CachesUnavailable(f"the shared cache does not answer: {error}") from error
     finally:
         await shared.stop()
 
@@ -111,5 +111,5 @@ async def _connected(shared: Shared) -> None:
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     while not shared.up:
         if asyncio.get_running_loop().time() > deadline:
-            raise Away(f"no connection within {CONNECT_SECONDS:g} s")
+            raise Unavailable(f"no connection within {CONNECT_SECONDS:g} s")
         await asyncio.sleep(0.01)

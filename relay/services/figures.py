@@ -1,7 +1,7 @@
-"""The figures of all workers of all instances of a store, as each published them within the last five seconds.
+"""The figures of all workers of all instances of a store, as published within the last five seconds.
 
-Each worker writes its `WorkerFigures` once a second under a key of the cache that lives for five seconds and names the
-store. Rule: a cache that is away is no error: the snapshot is empty then, and `whole` is False.
+Each worker writes its `WorkerFigures` once a second to a key of the cache that lives for five seconds and names the
+store. Rule: an unavailable cache is no error: the snapshot is empty then, and `whole` is False.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,29 +13,29 @@ from django.db import DatabaseError
 from msgspec import Struct
 from redis.exceptions import RedisClusterException, RedisError
 
-from relay.caching import library
+from relay.caching import redis_clients
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
 from relay.storage.store import current_store
 
 LIFE_SECONDS = 5
-"""A worker that has said nothing for so long is counted no more."""
+"""A worker that has not published for so long no longer counts."""
 
-PATIENCE_SECONDS = 0.5
-"""For one exchange with the cache."""
+TIMEOUT_SECONDS = 0.5
+"""Of one exchange with the cache."""
 
-AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
-"""What a cache that is away raises. The second, of a Cluster of which no server answers, is none of the first."""
+CACHE_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What an unavailable cache raises. The second, of a Cluster without any server, is no subclass of the first."""
 
 
 def workers_key(store: str) -> str:
-    """The key of the set of the names of workers. `store` is `Store.name`."""
+    """The key of the set of worker names. `store` is `Store.name`."""
     return f"relay:{{{store}:status}}:workers"
 
 
 class ClusterSnapshot(Struct, frozen=True):
-    """`workers`: each by itself, by instance and number; `total`: their sum (`relay.services.worker_figures.total`).
+    """`workers`: sorted by instance and number; `total`: their sum (`relay.services.worker_figures.total`).
 
-    `whole` is False when the cache did not answer; `workers` is empty then.
+    `whole` is False if the cache did not answer; `workers` is empty then.
     """
 
     workers: Sequence[WorkerFigures]
@@ -44,7 +44,7 @@ class ClusterSnapshot(Struct, frozen=True):
 
     @property
     def instances(self) -> list[str]:
-        """Their names, in order."""
+        """Their names, sorted."""
         return sorted({worker.instance for worker in self.workers})
 
 
@@ -63,7 +63,7 @@ def key(store: str, name: str) -> str:
 
 
 def decoded(value: bytes) -> WorkerFigures | None:
-    """A worker's figures; it may be of another version: what cannot be read is left out."""
+    """A worker's figures; None if they cannot be read, as those of another version may not."""
     try:
         return msgspec.json.decode(value, type=WorkerFigures)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -71,7 +71,7 @@ def decoded(value: bytes) -> WorkerFigures | None:
 
 
 def read_figures_now(cache_url: str, store: str = "") -> ClusterSnapshot:
-    """The figures now, in a thread: 0.3 ms on a connection that is kept. Never raises because of the cache.
+    """The figures now, for a thread: 0.3 ms on a kept connection. Never raises because of the cache.
 
     `cache_url` is CACHE_URL (`relay.conf.config().cache_url`), `store` a `Store.name`; by default that of the database.
     """
@@ -82,7 +82,7 @@ def read_figures_now(cache_url: str, store: str = "") -> ClusterSnapshot:
         client = _client(cache_url)
         names = client.smembers(workers_key(store))
         return _read(client.mget([key(store, name.decode()) for name in names]) if names else [])
-    except (*AWAY, DatabaseError):
+    except (*CACHE_ERRORS, DatabaseError):
         return EMPTY
 
 
@@ -91,10 +91,10 @@ def _read(values: Iterable[bytes | None]) -> ClusterSnapshot:
 
 
 def async_client(url: str) -> Any:
-    """A client that gives up soon: figures are not worth waiting for."""
-    return library.async_client(url, PATIENCE_SECONDS)
+    """An asyncio client with TIMEOUT_SECONDS."""
+    return redis_clients.async_client(url, TIMEOUT_SECONDS)
 
 
 @cache
 def _client(url: str) -> Any:
-    return library.client(url, PATIENCE_SECONDS)
+    return redis_clients.client(url, TIMEOUT_SECONDS)

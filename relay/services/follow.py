@@ -1,7 +1,7 @@
-"""Keeps this process at the head of the order, whatever the bus loses.
+"""Keeps this process up to date with the log, whatever the bus loses.
 
-A hole is seen at once; one that is still there after 20 ms is no straggler's, and the log is read. A heartbeat compares
-the newest number once a second, so that a lost last message is found as well, and more often while the bus is down.
+A gap in the numbers that is still open after 20 ms is filled from the log. A heartbeat compares the newest number once
+a second, so that a lost last message is noticed too; more often while the bus is down.
 """
 
 import asyncio
@@ -19,18 +19,19 @@ from relay.subscriptions.hub import Hub
 
 log = logging.getLogger("relay.follow")
 
-STRAGGLER_SECONDS = 0.02
+GAP_SECONDS = 0.02
+"""A gap that is still open after so long is filled from the log."""
 HEARTBEAT_SECONDS = 1.0
 BUS_DOWN_SECONDS = 0.1
 SUSPECT_SECONDS = 5.0
-"""For so long after a heartbeat found what the bus had lost, the log is looked at as if the bus were down."""
+"""After a heartbeat found changes that the bus had lost, the log is polled for so long as if the bus were down."""
 
 
 class Follower:
-    """Applies batches from wherever they come: to the subscriptions first, then to the caches.
+    """Applies batches of all sources: to the subscriptions first, then to the caches.
 
-    `on_changes` gets what was applied; a fault in it is `on_cache_fault`'s. `on_lost` is called when the place in the
-    order is lost for good; the follower stops by itself then.
+    `on_changes` gets the applied changes; if it raises, `on_cache_fault` is called. `on_lost` is called when the log
+    can no longer be followed.
     """
 
     def __init__(
@@ -59,23 +60,23 @@ class Follower:
         self._on_lost = on_lost
         self._is_lost = False
         self._suspect_until = 0.0
-        self._hole = asyncio.Event()
+        self._gap = asyncio.Event()
         self._started: list[Task] = []
 
     @property
     def lag(self) -> int:
-        """How many changes are known to exist and not applied here."""
+        """Changes known to exist that are not applied here."""
         return max(0, self.newest - self._intake.ring.position)
 
     def start(self, begin: Heartbeat) -> None:
-        """Follow from `begin`, to which the ring was set; needs a running loop."""
+        """Follow from `begin`, the position of the ring; needs a running loop."""
         self.store = begin.store
         self.newest = begin.position
         self.database_up = True
         self._is_lost = False
         self._started = [
-            self._tasks.service(self._fill_holes(), "holes in the order"),
-            self._tasks.service(self._heartbeats(), "heartbeat of the order"),
+            self._tasks.service(self._fill_gaps(), "gaps in the log"),
+            self._tasks.service(self._heartbeats(), "heartbeat"),
         ]
 
     async def stop(self) -> None:
@@ -83,7 +84,7 @@ class Follower:
         await cancel(self._started)
 
     def apply(self, batch: Batch) -> None:
-        """Take a batch in and hand on what became applicable."""
+        """Take a batch, and pass on the changes that were applied."""
         self.newest = max(self.newest, batch.last)
         changes = self._intake.offer(batch)
         if changes:
@@ -92,29 +93,31 @@ class Follower:
                 self._on_changes(changes)
             except Exception:
                 self.cache_faults += 1
-                log.exception("a cache could not take in changes; the caches of this process begin empty")
+                log.exception("a cache could not apply changes; the caches of this process are cleared")
                 self._on_cache_fault()
-        if self._intake.hole:
-            self._hole.set()
+        if self._intake.has_gap:
+            self._gap.set()
 
     def check(self, store: Store) -> bool:
-        """True if `store` is the one that is followed, perhaps restarted; another store or epoch is a loss."""
+        """True if `store` is the followed one, perhaps after a restart; another store or epoch means that the position
+        is lost.
+        """
         if (store.identity, store.epoch) == (self.store.identity, self.store.epoch):
             self.store = store
             return True
         self._lose(f"store {self.store.name} was followed, the database is {store.name} now")
         return False
 
-    async def _fill_holes(self) -> None:
+    async def _fill_gaps(self) -> None:
         while True:
-            await self._hole.wait()
-            self._hole.clear()
+            await self._gap.wait()
+            self._gap.clear()
             position = -1
-            # Under load there is always a hole somewhere, another one each time: only one that stays is worth a read.
-            while self._intake.hole and position != self._intake.ring.position:
+            # Under load there is always some gap, each time another one: only one that stays open is read from the log.
+            while self._intake.has_gap and position != self._intake.ring.position:
                 position = self._intake.ring.position
-                await asyncio.sleep(STRAGGLER_SECONDS)
-            if self._intake.hole:
+                await asyncio.sleep(GAP_SECONDS)
+            if self._intake.has_gap:
                 await self._catch_up()
 
     async def _heartbeats(self) -> None:
@@ -130,32 +133,32 @@ class Follower:
             if not self.check(now.store):
                 continue
             before, self.newest = self.newest, max(self.newest, now.position)
-            # What was new at this heartbeat may still be on its way; what was new at the last one is not.
+            # Changes found at this heartbeat may still arrive on the bus; those of the previous one should have.
             if self._intake.ring.position < (before if trusted else now.position):
                 self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
                 await self._catch_up()
 
     async def _catch_up(self) -> None:
-        """Read the log until nothing is missing that is known to exist."""
+        """Read the log until no known change is missing."""
         try:
-            while self._intake.hole or self._intake.ring.position < self.newest:
+            while self._intake.has_gap or self._intake.ring.position < self.newest:
                 batch = await self._primary.changes_after(self._intake.ring.position)
                 counters.log_reads += 1
                 if batch is None:
                     return
                 counters.log_changes += len(batch.changes)
                 ring = self._intake.ring
-                ring.whole_from = max(ring.whole_from, await self._primary.position())
+                ring.complete_from = max(ring.complete_from, await self._primary.position())
                 self.apply(batch)
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)
             await asyncio.sleep(BUS_DOWN_SECONDS)
-            self._hole.set()
+            self._gap.set()
         except LogPruned as error:
             self._lose(str(error))
 
     def _lose(self, why: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            log.error("this process lost its place in the order: %s", why)
+            log.error("this process lost its position in the log: %s", why)
             self._on_lost(why)

@@ -1,6 +1,6 @@
-"""What this process counts now, gathered from the parts of its relay.
+"""The figures of this process, gathered from the parts of its relay.
 
-Rule: looking costs microseconds and changes nothing.
+Rule: reading them costs microseconds and changes nothing.
 """
 
 import os
@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from relay import metrics
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
-from relay.caching.flight import Flights
 from relay.caching.registry import registry
 from relay.caching.shared import Counters, Shared
+from relay.caching.single_flight import SingleFlight
 from relay.changes.intake import Intake
 from relay.conf import Config
 from relay.freshness.barrier import Barrier
@@ -32,7 +32,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Measured(Protocol):
-    """What is measured of a relay (`relay.services.runtime.Relay`)."""
+    """The parts of a relay (`relay.services.runtime.Relay`) that are read."""
 
     config: Config
     started_at: float
@@ -53,7 +53,7 @@ class Measured(Protocol):
 
 
 def measure(relay: Measured) -> WorkerFigures:
-    """The figures of this process; what moves with time is left to `relay.services.sampling`."""
+    """The figures of this process; rates are left to `relay.services.sampling`."""
     ring = relay.intake.ring
     caches = registry.figures()
     return WorkerFigures(
@@ -120,7 +120,7 @@ def _counts(relay: Measured) -> Counts:
         "bus_dropped": bus.dropped,
         "bus_failures": bus.failures,
         "bus_reconnects": bus.reconnects,
-        "bus_foreign": bus.foreign,
+        "bus_foreign": bus.other_store,
         "cache_faults": relay.follower.cache_faults,
         "task_failures": relay.tasks.failures,
         "intake_dropped": relay.intake.dropped,
@@ -143,7 +143,7 @@ def _barrier(relay: Measured) -> Counts:
 
 def _flights(relay: Measured) -> Counts:
     answers = relay.answers
-    here: list[Flights[Any, Any]] = [relay.profiles.flights]
+    here: list[SingleFlight[Any, Any]] = [relay.profiles.flights]
     here += [answers.flights] if answers is not None else []
     return {
         "flights_fetched": sum(flights.fetched for flights in here),
@@ -171,7 +171,7 @@ def _transport() -> Counts:
 
 
 def resident_bytes() -> int:
-    """The memory of this process that is in RAM; 0 where the system does not say (/proc)."""
+    """The resident memory of this process; 0 where the system does not say (/proc)."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
     except (OSError, ValueError, IndexError):

@@ -1,6 +1,6 @@
-"""Profiles by author: found in the copies of this process, in the shared cache, or in PostgreSQL.
+"""Profiles by author, from this process's copies, the shared cache or PostgreSQL.
 
-Rule: all that is answered together is the state at one position, at or after everything acknowledged before the call.
+Rule: one answer is the state at one position, at or after everything acknowledged before the call.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,28 +11,28 @@ import msgspec
 import orjson
 
 from relay.caching.answers import Answers
-from relay.caching.flight import Flights
 from relay.caching.page import Page
 from relay.caching.page_cache import profile_filter
+from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.changes.row import Row
 from relay.storage.profiles import newest_profiles
 from relay.storage.reads import Reads
 
 TEXTS = ("name", "display_name", "about", "picture", "banner", "website", "nip05", "lud06", "lud16")
-"""What a profile says of itself (NIP-01, NIP-24): each a text, or null when it is none."""
+"""The fields of a profile (NIP-01, NIP-24): each a text, or null if it is none."""
 
 Found = dict[str, Row]
 
 
 class ProfileReader:
-    """Reads profiles in one process. Without `answers` PostgreSQL is asked each time."""
+    """Reads profiles in one process. Without `answers` PostgreSQL is queried each time."""
 
     def __init__(self, reads: Reads, answers: Answers | None, ring: Callable[[], Ring]) -> None:
         self._reads = reads
         self._answers = answers
         self._ring = ring
-        self.flights: Flights[frozenset[str], None] = Flights()
+        self.flights: SingleFlight[frozenset[str], None] = SingleFlight()
 
     async def newest(self, pubkeys: Sequence[str]) -> Found:
         """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one. Raises Failed, or TimeoutError."""
@@ -44,7 +44,7 @@ class ProfileReader:
         return found
 
     async def _from_copies(self, answers: Answers, pubkeys: Sequence[str]) -> Found | None:
-        """As of the ring's position; None when the copies could not be completed."""
+        """As of the ring's position; None if the copies could not be completed."""
         cache = answers.copies.profiles
         found, unknown = self._look(answers, pubkeys)
         cache.l1.hits += len(pubkeys) - len(unknown)
@@ -65,7 +65,7 @@ class ProfileReader:
         return found, [pubkey for pubkey, page in pages.items() if page is None]
 
     async def _fetch(self, answers: Answers, pubkeys: Sequence[str]) -> None:
-        """Have the copies hold what PostgreSQL says, once this process has come that far."""
+        """Put PostgreSQL's answer into the copies, once this process has applied its position."""
         ring = self._ring()
         position, texts = await newest_profiles(self._reads, pubkeys)
         if await answers.arrivals.reached(position):
@@ -81,19 +81,19 @@ class ProfileReader:
 def described(pubkey: str, row: Row | None) -> dict[str, Any]:
     """A profile as JSON values: `pubkey`, the event's `id`, `created_at`, `profile` (TEXTS) and the `event` itself.
 
-    Without an event all but `pubkey` are null. Content that is no JSON object has a profile of nulls.
+    Without an event all but `pubkey` are null. Content that is no JSON object gives a profile of nulls.
     """
     if row is None:
         return {"pubkey": pubkey, "id": None, "created_at": None, "profile": None, "event": None}
-    said = _said(orjson.loads(row.json)["content"])
-    profile = {name: value if isinstance(value := said.get(name), str) else None for name in TEXTS}
+    fields = _content(orjson.loads(row.json)["content"])
+    profile = {name: value if isinstance(value := fields.get(name), str) else None for name in TEXTS}
     event = msgspec.Raw(row.json)
     return {"pubkey": pubkey, "id": row.id, "created_at": row.created_at, "profile": profile, "event": event}
 
 
-def _said(content: str) -> dict[str, Any]:
+def _content(content: str) -> dict[str, Any]:
     try:
-        said = orjson.loads(content)
+        fields = orjson.loads(content)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return fields if isinstance(fields, dict) else {}

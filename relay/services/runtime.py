@@ -1,7 +1,7 @@
-"""The relay of one process: what is shared by its connections, its start and its stop.
+"""The relay of one process: its parts, its start and its stop.
 
-Started by the server's lifespan, or by the first connection where there is none (daphne). Rule: a process
-accepts clients only from a known place in the order.
+Started by the server's lifespan, or by the first connection where there is none (daphne). Rule: a process accepts
+clients only once its position in the log is known.
 """
 
 import asyncio
@@ -44,18 +44,18 @@ from relay.subscriptions.outbox import Flusher, Wire
 log = logging.getLogger("relay.runtime")
 
 WARM_CHANGES = 5_000
-"""So far back a ring reaches at the start, read from the log."""
+"""The changes that a ring holds at the start, read from the log."""
 
-BEGIN_ANEW = "new beginning"
+RESTART = "restart of the relay"
 START_SECONDS = 30.0
-"""How long a start waits for the database before it gives up."""
+"""How long a start waits for the database."""
 
 
 class Relay:
-    """The relay of one process. Make it inside a running loop."""
+    """The relay of one process. Create it inside a running loop."""
 
     def __init__(self, conf: Config, on_failure: Callable[[str], None] = lambda name: None) -> None:
-        """`on_failure` is called with the name of a background task that ended when it should not."""
+        """`on_failure` is called with the name of a background task that failed."""
         self.config = conf
         self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
@@ -133,11 +133,11 @@ class Relay:
         )
 
     def store(self) -> Store:
-        """The store that this process follows, as the database last said."""
+        """The store that this process follows."""
         return self.follower.store
 
     async def start(self) -> None:
-        """Find the place in the order and begin. Raises Failed when the database does not answer in time."""
+        """Find the position in the log and begin. Raises Failed if the database does not answer in time."""
         self.primary.open()
         self.reads.open()
         if self.shared is not None:
@@ -162,7 +162,7 @@ class Relay:
         self._clear_copies()
 
     async def _ring_to(self, position: int) -> Ring:
-        """A ring that holds the last changes before `position`, so that what other processes keep in L2 can be used."""
+        """A ring with the last changes before `position`, so that pages of L2 can be advanced."""
         ring = Ring(max(0, position - WARM_CHANGES), self.config.ring_bytes)
         try:
             while ring.position < position:
@@ -170,16 +170,16 @@ class Relay:
                 batch = await self.primary.changes_after(ring.position, limit)
                 if batch is None:
                     break
-                ring.whole_from = await self.primary.position()
+                ring.complete_from = await self.primary.position()
                 ring.append(batch)
         except (Failed, LogPruned):
             pass
         return ring if ring.position >= position else Ring(position, self.config.ring_bytes)
 
     async def stop(self) -> None:
-        """Say goodbye to every client, write what is queued, and end; takes at most the drain time and a second."""
+        """Close all connections, write queued events, and end; takes at most the drain time and a second."""
         self.ready = False
-        self.farewell(STOPPING, SERVICE_RESTART)
+        self.close_connections(STOPPING, SERVICE_RESTART)
         await self.status.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
@@ -195,10 +195,10 @@ class Relay:
         await self.primary.close()
         await self.tasks.stop()
 
-    def farewell(self, text: str, code: int) -> None:
-        """End every connection in order, each subscription with CLOSED `text` (01-S09)."""
+    def close_connections(self, text: str, code: int) -> None:
+        """Close every connection, each subscription with CLOSED `text` (01-S09)."""
         for session in list(self.sessions):
-            session.farewell(text, code)
+            session.close(text, code)
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
@@ -216,20 +216,20 @@ class Relay:
             self.answers.copies.clear()
 
     def _is_current(self, position: int) -> bool:
-        """True if nobody has acknowledged anything after `position`, and every process can know of it."""
+        """True if nothing was acknowledged after `position`, and every process can know of it."""
         if not self.barrier.lease.is_held() or self.barrier.acknowledged() > position:
             return False
         self.barrier.acknowledge(position, 0, lambda: None)
         return True
 
     def _lost(self, why: str) -> None:
-        """What clients were promised can no longer be kept: have them connect again, and begin anew."""
+        """The position is lost: have clients connect again, and start over."""
         self.ready = False
-        if not self.tasks.is_running(BEGIN_ANEW):
-            self.tasks.job(self._begin_anew(), BEGIN_ANEW)
+        if not self.tasks.is_running(RESTART):
+            self.tasks.job(self._restart(), RESTART)
 
-    async def _begin_anew(self) -> None:
-        self.farewell("error: the relay lost its place, connect again", SERVICE_RESTART)
+    async def _restart(self) -> None:
+        self.close_connections("error: the relay lost its place, connect again", SERVICE_RESTART)
         await self.follower.stop()
         await self.bus.stop()
         while not self.ready:
@@ -238,7 +238,7 @@ class Relay:
                 self.bus.start()
                 self.ready = True
             except Failed as error:
-                log.error("no new beginning yet: %s", error.message)
+                log.error("the relay cannot restart yet: %s", error.message)
 
     def admit(self, ip: str) -> str | None:
         """Why a client from `ip` may not connect now, None if it may."""
@@ -254,7 +254,7 @@ class Relay:
         try:
             address = ipaddress.ip_address(ip)
         except ValueError:
-            return True  # a Unix socket has no address: whoever is behind it is the operator's proxy
+            return True  # a Unix socket has no address: its client is the operator's proxy
         return any(address in network for network in self.config.ip_limit_exempt)
 
     def connect(self, wire: Wire, ip: str) -> Session:
@@ -266,7 +266,7 @@ class Relay:
         return session
 
     def disconnect(self, session: Session, ip: str) -> None:
-        """The client is gone."""
+        """End a session, after its connection has ended."""
         session.end()
         self.sessions.discard(session)
         self._by_ip[ip] -= 1
@@ -274,7 +274,7 @@ class Relay:
             del self._by_ip[ip]
 
     def problem(self) -> str | None:
-        """Why this process should get no new clients now, None if all is well."""
+        """Why this process should get no new clients now, None if it should."""
         if not self.ready:
             return "the relay is not ready"
         if not self.follower.database_up:
@@ -291,7 +291,7 @@ _starting: asyncio.Lock | None = None
 
 
 async def start() -> Relay:
-    """The relay of this process, started if it was not. Raises Failed when the database does not answer."""
+    """The relay of this process, started if necessary. Raises Failed if the database does not answer."""
     global _relay, _starting  # noqa: PLW0603 - one relay a process is the point
     if _relay is not None:
         return _relay
@@ -310,18 +310,18 @@ async def start() -> Relay:
 
 
 def _end_process(task: str) -> None:
-    """End this process in order: its supervisor starts it again."""
+    """Stop this process in order: its supervisor starts it again."""
     log.critical("this process ends: background task %r is needed", task)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def current() -> Relay | None:
-    """The relay of this process, if it was started."""
+    """The relay of this process, None before it was started."""
     return _relay
 
 
 async def stop() -> None:
-    """End the relay of this process, if it was started."""
+    """Stop the relay of this process, if it was started."""
     global _relay
     relay, _relay = _relay, None
     if relay is not None:

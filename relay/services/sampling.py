@@ -1,6 +1,6 @@
-"""From totals to what moves: rates, the last minute, lag in seconds, the processor. Sampled once a second.
+"""Rates, the last minute, lag in seconds and CPU use, from totals that are sampled once a second.
 
-Rule: everything here is arithmetic over samples that are handed in; no clock, no I/O.
+Rule: arithmetic over samples that are passed in; no clock, no I/O.
 """
 
 from collections import deque
@@ -15,14 +15,14 @@ RECENT_SECONDS = 60.0
 
 
 class Rate:
-    """How fast a total grows: per second, over the last few seconds."""
+    """The growth of a total per second, over the last few seconds."""
 
     def __init__(self, window_seconds: float = 5.0) -> None:
         self._window = window_seconds
         self._samples: deque[tuple[float, float]] = deque()
 
     def add(self, now: float, total: float) -> float:
-        """Note the total at `now` (seconds of any steady clock) and return the rate."""
+        """Add the total at `now` (monotonic seconds); returns the rate."""
         samples = self._samples
         samples.append((now, total))
         while len(samples) > 2 and samples[1][0] <= now - self._window:
@@ -32,14 +32,14 @@ class Rate:
 
 
 class Recent:
-    """What a histogram counted in the last minute."""
+    """The counts of a histogram in the last minute."""
 
     def __init__(self, window_seconds: float = RECENT_SECONDS) -> None:
         self._window = window_seconds
         self._samples: deque[tuple[float, HistogramFigures]] = deque()
 
     def add(self, now: float, figures: HistogramFigures) -> HistogramFigures:
-        """Note the histogram at `now` and return what came within the window before."""
+        """Add the histogram at `now`; returns what was counted within the window before."""
         samples = self._samples
         samples.append((now, figures))
         while len(samples) > 2 and samples[1][0] <= now - self._window:
@@ -48,13 +48,13 @@ class Recent:
 
 
 class Lag:
-    """Since when the oldest change that is known and not applied is known, to within the time between two samples."""
+    """The age of the oldest change that is known and not applied, to within the time between two samples."""
 
     def __init__(self) -> None:
         self._known: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, newest: int, position: int) -> float:
-        """Note at `now` that `newest` is known and `position` applied; returns the lag in seconds."""
+        """At `now`, `newest` is known and `position` applied; returns the lag in seconds."""
         known = self._known
         if not known or newest > known[-1][1]:
             known.append((now, newest))
@@ -64,7 +64,7 @@ class Lag:
 
 
 class Moving(Struct, frozen=True):
-    """What `Sampler` fills in; the fields of `WorkerFigures` of the same names."""
+    """The figures that `Sampler` computes; fields of `WorkerFigures`."""
 
     events_per_second: float = 0.0
     queries_per_second: float = 0.0
@@ -77,7 +77,7 @@ class Moving(Struct, frozen=True):
 
 
 class Sampler:
-    """Follows the figures of one worker."""
+    """Samples the figures of one worker."""
 
     def __init__(self) -> None:
         self.latest = Moving()
@@ -88,7 +88,7 @@ class Sampler:
         self._recent: dict[str, Recent] = {}
 
     def sample(self, now: float, figures: WorkerFigures, cpu_seconds: float) -> None:
-        """Note the totals of the worker at `now` (a steady clock), with the processor time it has used so far."""
+        """Add the totals of the worker at `now` (monotonic seconds), and the CPU seconds that it has used so far."""
         cpu = round(100.0 * self._cpu.add(now, cpu_seconds), 1)
         self.latest = Moving(
             events_per_second=self._events.add(now, figures.events_stored),
@@ -105,7 +105,7 @@ class Sampler:
         )
 
     def filled(self, figures: WorkerFigures) -> WorkerFigures:
-        """The figures with what was found at the last sample."""
+        """The figures with the values of the last sample."""
         moving = self.latest
         return replace(figures, **{name: getattr(moving, name) for name in _FILLED})
 

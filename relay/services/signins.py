@@ -7,17 +7,18 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 
 KEPT = timedelta(days=90)
-"""How long it is known who signed in, and from where."""
+"""How long sign-ins and their addresses are kept."""
 
 
 def forget_old(now: datetime) -> int:
-    """Take away failures that no longer count, sign-ins older than KEPT and sessions that have ended by `now`.
+    """Delete failures that no longer count, sign-ins older than KEPT and sessions that have ended by `now` (with a time
+    zone).
 
-    Returns how many rows went. `now` has a time zone.
+    Returns how many rows were deleted.
     """
-    patience: timedelta = settings.AXES_COOLOFF_TIME
+    cool_off: timedelta = settings.AXES_COOLOFF_TIME
     old = (
-        AccessAttempt.objects.filter(attempt_time__lt=now - patience),
+        AccessAttempt.objects.filter(attempt_time__lt=now - cool_off),
         AccessLog.objects.filter(attempt_time__lt=now - KEPT),
         Session.objects.filter(expire_date__lt=now),
     )

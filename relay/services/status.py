@@ -1,8 +1,8 @@
 """Live figures of the relay, over all its workers.
 
-Each worker writes its own once a second under a key that lives for five seconds; whoever is asked sums what is
-there. Rule: figures cost next to nothing. Writing is one round trip a second, reading happens at most twice a second
-in a process however many ask, and a cache that is away is counted, not reported: a process shows its own figures then.
+Each worker publishes its own once a second under a key that lives for five seconds; a reader sums those of all. Rule:
+figures cost next to nothing: one round trip a second to write, at most two reads a second in a process however many
+clients ask. An unavailable cache is counted, not reported: a process shows its own figures then.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks, Task
 from relay.protocol.errors import Failed
-from relay.services.figures import AWAY, LIFE_SECONDS, PATIENCE_SECONDS, async_client, decoded, key, workers_key
+from relay.services.figures import CACHE_ERRORS, LIFE_SECONDS, TIMEOUT_SECONDS, async_client, decoded, key, workers_key
 from relay.services.sampling import Rate, Sampler
 from relay.services.worker_figures import WorkerFigures
 from relay.storage.store import Store
@@ -35,7 +35,7 @@ listeners: list[Callable[[WorkerFigures], None]] = []
 
 
 class RelayFigures(Struct, frozen=True):
-    """The figures of all workers. `events` is an estimate, None before there is one."""
+    """The figures of all workers. `events` is an estimate, None before the first."""
 
     connections: int
     subscriptions: int
@@ -44,7 +44,7 @@ class RelayFigures(Struct, frozen=True):
     position: int
     workers: int
     uptime_seconds: int
-    whole: bool  # False: of the asked process alone, because the cache is away
+    whole: bool  # False: of this process only, because the cache is unavailable
 
 
 def summed(
@@ -67,8 +67,8 @@ def summed(
 class Status:
     """The figures of one process, and through the cache those of all.
 
-    `own` says what this process counts now; what moves with time is filled in here. `estimate` asks the database how
-    many events there are (raises Failed). With an empty `cache_url` nothing is exchanged.
+    `own` gives what this process counts now; rates are added here. `estimate` asks the database for the number of
+    events (raises Failed). With an empty `cache_url` nothing is exchanged.
     """
 
     def __init__(  # noqa: PLR0917
@@ -102,16 +102,16 @@ class Status:
         self._task = self._tasks.job(self._publish(), "publisher of figures")
 
     async def stop(self) -> None:
-        """Tell the listeners the last figures, withdraw those of this worker, and end."""
+        """Pass the last figures to the listeners, delete those of this worker from the cache, and end."""
         self._stopping.set()
-        # Told, not cancelled: redis-py may swallow a cancellation while it connects. Each exchange ends by itself.
+        # Not cancelled: redis-py may swallow a cancellation while it connects. Each exchange has a time-out.
         if tasks := [task for task in (self._task, self._reading) if task is not None]:
-            await asyncio.wait(tasks, timeout=2 * PATIENCE_SECONDS)
-        self._tell(self.mine())  # what came since the last second: the failure that ends the process, too
+            await asyncio.wait(tasks, timeout=2 * TIMEOUT_SECONDS)
+        self._notify(self.mine())  # including the failure that ends the process
         if self._cache is not None:
             store = self._store().name
             await self._exchange(lambda pipe: pipe.srem(workers_key(store), self._name).delete(key(store, self._name)))
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*CACHE_ERRORS):
                 await self._cache.aclose()
 
     async def figures(self) -> RelayFigures:
@@ -123,20 +123,20 @@ class Status:
         return await asyncio.shield(self._reading)
 
     def mine(self) -> WorkerFigures:
-        """The figures of this process now; what moves is that of the last second."""
+        """The figures of this process now; rates are those of the last second."""
         return self._sampler.filled(self._own())
 
     async def _publish(self) -> None:
         while not self._stopping.is_set():
             self._sampler.sample(time.monotonic(), self._own(), time.process_time())
             figures = self.mine()
-            self._tell(figures)
+            self._notify(figures)
             await self._show(msgspec.json.encode(figures))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     await self._stopping.wait()
 
-    def _tell(self, figures: WorkerFigures) -> None:
+    def _notify(self, figures: WorkerFigures) -> None:
         for listener in listeners:
             try:
                 listener(figures)
@@ -165,7 +165,7 @@ class Status:
         return self._read
 
     async def _others(self) -> list[WorkerFigures] | None:
-        """What the other workers published, None when the cache is away."""
+        """What the other workers published, None if the cache is unavailable."""
         store = self._store().name
         found = await self._exchange(lambda pipe: pipe.smembers(workers_key(store)))
         if found is None:
@@ -182,19 +182,19 @@ class Status:
         return [figures for value in values[0] if value is not None and (figures := decoded(value)) is not None]
 
     async def _exchange(self, commands: Callable[[Any], Any]) -> list[Any] | None:
-        """Run commands in one round trip; None, counted, when the cache does not answer in time."""
+        """Run commands in one round trip; None, counted, if the cache does not answer in time."""
         if self._cache is None:
             return None
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._cache.pipeline(transaction=False) as pipe:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._cache.pipeline(transaction=False) as pipe:
                 commands(pipe)
                 return list(await pipe.execute())
-        except AWAY:
+        except CACHE_ERRORS:
             self.failures += 1
             return None
 
     async def _known_events(self, position: int) -> int | None:
-        """The database's estimate, asked once a minute; what changed since is added, so that it moves in between."""
+        """The database's estimate, read once a minute, plus the changes since."""
         if time.monotonic() - self._events_at > ESTIMATE_SECONDS:
             self._events_at = time.monotonic()
             with contextlib.suppress(Failed):

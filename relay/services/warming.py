@@ -1,7 +1,7 @@
-"""Fills the shared cache with what will be asked for: after it was emptied, or before a crowd comes.
+"""Fills the shared cache with what clients will ask for: after it was emptied, or before many clients come.
 
-Rule: it writes copies as any process does, each with its position, and so never changes an answer. It is bounded: at
-most some 60,000 events in pieces of a few hundred, whatever the store holds.
+Rule: it writes copies as any process does, each with its position, so it never changes an answer. It is bounded: at
+most some 60,000 events in pieces of a few hundred, whatever the size of the store.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import TypeVar
 from relay.caching.page import Page
 from relay.caching.page_cache import MAX_PAGE_BYTES, event_filter, item, profile_filter
 from relay.caching.shared import Reply, Shared
-from relay.caching.shared.line import all_of
+from relay.caching.shared.server_link import all_of
 from relay.changes.row import id_of
 from relay.protocol.filters import Filter
 from relay.protocol.limits import Limits
@@ -23,7 +23,7 @@ from relay.storage.reads import Part, Reads
 T = TypeVar("T")
 
 RECENT = 10_000
-"""Among so many of the newest events it is looked what is common, active and popular."""
+"""The newest events, in which common kinds, active authors and popular threads are counted."""
 
 KINDS, KIND_EVENTS = 8, 1_000
 AUTHORS, AUTHORS_AT_ONCE = 1_000, 200
@@ -41,14 +41,14 @@ class Warmed:
 
 
 Tell = Callable[[int, int, str], None]
-"""Called before each step with its number from 0, how many there are, and what it is about."""
+"""Called before each step with its number from 0, the number of steps, and a description."""
 
 
 class Warming:
-    """One filling of the shared cache, in a loop of its own."""
+    """One filling of the shared cache."""
 
     def __init__(self, shared: Shared, reads: Reads, store: str, limits: Limits, done: Warmed) -> None:
-        """`store` is `Store.name`; `done` counts what is written, while it is."""
+        """`store` is `Store.name`; `done` is updated while pages are written."""
         self.done = done
         self._shared = shared
         self._reads = reads
@@ -56,7 +56,7 @@ class Warming:
         self._limits = limits
 
     async def run(self, tell: Tell) -> None:
-        """All of it. Raises Failed for the database, Away or ReplyError for the shared cache."""
+        """Write everything. Raises Failed for the database, Unavailable or ReplyError for the shared cache."""
         found = await activity(self._reads, RECENT, KINDS, AUTHORS, THREADS)
         authors, threads = chunks(found.authors, AUTHORS_AT_ONCE), chunks(found.threads, THREADS_AT_ONCE)
         total = len(found.kinds) + len(authors) + len(threads)
@@ -83,7 +83,7 @@ class Warming:
         await self._events(position, events.texts)
 
     async def _threads(self, ids: Sequence[str]) -> None:
-        """The events that others refer to, and what a client is answered that asks for what refers to them."""
+        """The events that others refer to, and the answers of the filters that ask for references to them."""
         asked = [self._filter(tags=(("e", frozenset([f"e{event_id}"])),)) for event_id in ids]
         roots = self._filter(ids=frozenset(ids))
         position, (events, *answers) = await self._reads.parts([roots, *asked])
@@ -107,7 +107,7 @@ class Warming:
         self.done.events += await self._write("events", pages)
 
     async def _write(self, cache: str, pages: Iterable[Page]) -> int:
-        """Write pages and wait for it, so that no more is under way than the server takes; returns how many."""
+        """Write pages and wait, so that no more is under way than the server takes; returns how many were written."""
         under_way: list[asyncio.Future[Reply]] = []
         size = written = 0
         for page in pages:
@@ -131,11 +131,11 @@ class Warming:
         tags: tuple[tuple[str, frozenset[str]], ...] = (),
         limit: int | None = None,
     ) -> Filter:
-        """As a client's filter without a limit is understood; `limit`: of our own."""
+        """The filter of a client without a limit; with `limit`, one of our own."""
         own = min(self._limits.default_limit, self._limits.max_limit) if limit is None else limit
         return Filter(ids, None, kinds, None, None, own, limit is None, tags)
 
 
 def chunks(values: Sequence[T], size: int) -> list[Sequence[T]]:
-    """The values in their order, `size` at a time."""
+    """The values in order, `size` at a time."""
     return [values[start : start + size] for start in range(0, len(values), size)]

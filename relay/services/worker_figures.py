@@ -1,7 +1,7 @@
-"""What one worker says of itself once a second, and how the words of many become one.
+"""The figures that one worker publishes once a second, and their sum over workers.
 
-Rule: summing is pure, knows no order, and takes figures of another version as they are: what one
-worker does not know counts nothing, and a count that this version has no name for is summed all the same.
+Rule: summing is pure, independent of order, and accepts figures of another version: unknown fields count nothing, and
+counts with unknown names are summed all the same.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,9 @@ Counts = dict[str, int]
 
 
 class HistogramFigures(Struct, frozen=True):
-    """`counts[i]` values fell between the bounds before and at `i`, the last ones above all. `sum` is of the values."""
+    """`counts[i]` values fell between the bounds before and at `i`, the last ones above all. `sum` is the sum of the
+    values.
+    """
 
     bounds: list[float]
     counts: list[int]
@@ -26,20 +28,20 @@ class HistogramFigures(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """The number of values."""
         return sum(self.counts)
 
     def minus(self, earlier: "HistogramFigures") -> "HistogramFigures":
-        """What came after an earlier reading of the same worker; this one itself when that had other buckets."""
+        """The values since an earlier reading of the same worker; all of them if that had other buckets."""
         if self.bounds != earlier.bounds:
             return self
         counts = [max(0, a - b) for a, b in zip(self.counts, earlier.counts, strict=True)]
         return HistogramFigures(self.bounds, counts, max(0.0, self.sum - earlier.sum))
 
     def quantile(self, share: float) -> float | None:
-        """The value that `share` (0 to 1) of all are below, taken evenly within its bucket as Prometheus does.
+        """The value below which the share (0 to 1) of all lies, interpolated in its bucket as Prometheus does.
 
-        None without values; the highest bound when it is above all.
+        None without values; the highest bound if it is above all.
         """
         rank = share * self.count
         if not self.count:
@@ -55,7 +57,7 @@ class HistogramFigures(Struct, frozen=True):
 
 
 class PoolFigures(Struct, frozen=True):
-    """Connections to the database that are in use and idle, and how many wait for one."""
+    """Connections to the database in use and idle, and queries waiting for one."""
 
     in_use: int = 0
     idle: int = 0
@@ -63,29 +65,29 @@ class PoolFigures(Struct, frozen=True):
 
 
 class LayerRate(Struct, frozen=True):
-    """What a layer of the caches was asked in the last minute, per second."""
+    """Lookups in a layer of the caches in the last minute, per second."""
 
     hits_per_second: float = 0.0
     lookups_per_second: float = 0.0
 
     @property
     def percent(self) -> float | None:
-        """The hit rate, None when nothing was asked."""
+        """The hit rate, None without lookups."""
         return 100.0 * self.hits_per_second / self.lookups_per_second if self.lookups_per_second else None
 
 
 class WorkerFigures(Struct, frozen=True):
-    """What one worker says of itself, or the sum of several. Times are Unix seconds, sizes bytes.
+    """The figures of one worker, or the sum of several. Times are Unix seconds, sizes bytes.
 
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
         intake_dropped, write_batches, write_failures (events), read_queries (queries that PostgreSQL was asked),
         read_failures, connections_opened, status_failures; of the transport (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
-        aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (at the primary, each
-        for a group of answers), barrier_held (batches whose OKs waited for the end of a lease); bus_foreign (messages
-        of another store or epoch), cache_faults, task_failures; flights_fetched, flights_joined; shared_ and each name
-        of `relay.caching.shared.Counters`.
+        aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
+        primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
+        bus_foreign (messages of another store or epoch), cache_faults, task_failures; flights_fetched, flights_joined;
+        shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
     recent: the same of the last minute.
@@ -93,8 +95,8 @@ class WorkerFigures(Struct, frozen=True):
     memory: by type: rss, ring, write_queue, caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds, busiest_percent and `at` are
-    the highest, started_at the lowest; up means up everywhere, single_instance that a worker says so; instance, worker,
-    version and pid are those that all have in common, else empty.
+    the highest, started_at the lowest; `ready` and `..._up` hold if they do for all workers, single_instance if it does
+    for one; instance, worker, version and pid are those that all have in common, else empty.
     """
 
     connections: int
@@ -107,18 +109,18 @@ class WorkerFigures(Struct, frozen=True):
     worker: str = ""  # its number in its instance
     version: str = ""
     pid: int = 0
-    at: float = 0.0  # when this was said
+    at: float = 0.0  # when it was published
     queries_per_second: float = 0.0
     foreign_per_second: float = 0.0  # messages of another store or epoch, over the last minute
     cpu_percent: float = 0.0  # of one core
     busiest_percent: float = 0.0  # cpu_percent of the busiest worker
     lag: int = 0  # changes known to exist and not applied
-    lag_seconds: float = 0.0  # since when the oldest of them is known
+    lag_seconds: float = 0.0  # age of the oldest of them
     ready: bool = True
     bus_up: bool = True
     database_up: bool = True
-    shared_up: bool = True  # the shared cache; of who has none as well
-    single_instance: bool = False  # its instance holds the lease, as it last heard
+    shared_up: bool = True  # the shared cache; True without one
+    single_instance: bool = False  # its instance held the lease at the last statement
     ring_changes: int = 0
     write_queue: int = 0  # events
     memory: Counts = field(default_factory=dict)
@@ -132,11 +134,11 @@ class WorkerFigures(Struct, frozen=True):
 
 
 NOTHING = WorkerFigures(0, 0, 0, 0.0, 0, 0.0)
-"""The sum of no worker at all."""
+"""The sum of no workers."""
 
 
 def total(workers: Iterable[WorkerFigures]) -> WorkerFigures:
-    """The sum of workers in whatever order, NOTHING of none."""
+    """The sum of workers in any order; NOTHING for none."""
     parts = list(workers)
     if not parts:
         return NOTHING
@@ -176,7 +178,7 @@ _EVERYWHERE = ("ready", "bus_up", "database_up", "shared_up")
 
 
 def added(tables: Iterable[Mapping[str, int]]) -> Counts:
-    """Tables of counts as one."""
+    """The sum of tables of counts."""
     out: Counts = {}
     for table in tables:
         for name, number in table.items():
@@ -230,7 +232,7 @@ def _caches(parts: Iterable[CacheFigures]) -> list[CacheFigures]:
 
 
 def _cache(parts: list[CacheFigures]) -> CacheFigures:
-    # Below L1 all look at the same entries: they are not there once for each worker.
+    # All workers share the entries below L1: they count once.
     size = sum if parts[0].layer == Layer.L1 else max
     return CacheFigures(
         name=parts[0].name,

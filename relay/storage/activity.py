@@ -1,6 +1,6 @@
-"""Who and what is talked about among the newest events: what copies are worth having of.
+"""Common kinds, active authors and popular threads among the newest events: what is worth copying.
 
-Rule: it looks at a bounded number of the newest events, along their index.
+Rule: it reads a bounded number of the newest events, along their index.
 """
 
 from msgspec import Struct
@@ -28,7 +28,7 @@ UNION ALL
 
 
 class Activity(Struct, frozen=True):
-    """Kinds by how often they occur, authors by how much they write, events by how often others refer to them."""
+    """Kinds by number of events, authors by number of events, event ids by number of references to them."""
 
     kinds: list[int]
     authors: list[str]
@@ -36,7 +36,7 @@ class Activity(Struct, frozen=True):
 
 
 async def activity(reads: Reads, recent: int, kinds: int, authors: int, threads: int) -> Activity:
-    """The first so many of each among the `recent` newest events. Raises Failed."""
+    """The first `kinds`, `authors` and `threads` of each, among the `recent` newest events. Raises Failed."""
     _, rows = await reads.fetch(_TEXT, (recent, kinds, authors, threads))
     found = Activity([], [], [])
     for _, what, kind, key in rows:

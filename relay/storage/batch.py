@@ -19,7 +19,7 @@ WRITE = (
 class Entry(Struct, frozen=True, gc=False):
     """An event to be written.
 
-    `d` is None unless its kind is replaceable or addressable ("" for a plain replaceable).
+    `d` is None unless its kind is replaceable or addressable ("" for a replaceable one).
     """
 
     event: StoredEvent
@@ -30,10 +30,10 @@ def _array(values: Sequence[Any]) -> str:
     return "{" + ",".join([str(value) for value in values]) + "}"
 
 
-def columns(entries: Sequence[Entry], me: str, origin: int = 0) -> list[Any]:
-    """The parameters of WRITE for `entries`, in the order that they shall have in the log, as the instance `me`.
+def columns(entries: Sequence[Entry], instance: str, origin: int = 0) -> list[Any]:
+    """The parameters of WRITE for `entries`, in the order of the log, written by the instance `instance`.
 
-    `origin` is 0 for what was published here, otherwise the peer region that all of them come from.
+    `origin` is 0 for events published here, otherwise the peer region that all of them come from.
     """
     events = [entry.event for entry in entries]
     jsons = [event.json for event in events]
@@ -66,6 +66,6 @@ def columns(entries: Sequence[Entry], me: str, origin: int = 0) -> list[Any]:
         _array(lengths),
         _array([number for number, _ in heads]),
         _array([d for _, d in heads]),
-        me,
+        instance,
         origin,
     ]

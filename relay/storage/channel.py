@@ -1,8 +1,8 @@
-"""One connection to PostgreSQL that many queries share: prepared, pipelined, binary.
+"""One connection to PostgreSQL shared by many queries: prepared, pipelined, binary.
 
-A query through psycopg's cursors and pool costs the loop about 200 us before PostgreSQL sees it. Here it is one call of
-libpq, one write and one callback, and queries follow each other without waiting for the answer of the one before.
-Rule: each query is a transaction of its own, so that the error of one is nobody else's.
+A query through psycopg's cursors and pool costs the loop about 200 us before PostgreSQL gets it. Here it is one call of
+libpq, one write and one callback, and queries follow each other without waiting for earlier answers. Rule: each query
+is a transaction of its own, so an error affects no other query.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from psycopg.pq import ExecStatus
 from relay.storage.database import Connection
 
 MAX_STATEMENTS = 400
-"""Prepared statements kept on one connection; the one used longest ago makes room."""
+"""Prepared statements kept on one connection; the least recently used is deallocated."""
 
 Parameter = bytes | str | int | None
 Row = tuple[bytes | None, ...]
-"""A row as PostgreSQL sends it: binary values."""
+"""A row in PostgreSQL's binary format."""
 
 
 class Broken(Exception):
-    """the connection to the database is gone"""
+    """the connection to the database is closed"""
 
 
 class Request:
-    """A statement on its way, and the future of its rows."""
+    """A statement under way, and the future of its rows."""
 
     __slots__ = ("future", "prepares", "text")
 
@@ -40,13 +40,13 @@ class Request:
 
 
 class Channel:
-    """Takes over a connection that was just made. `closed` is done, with the reason, when it can no longer be used."""
+    """Takes over a new connection. `closed` completes with the reason when it can no longer be used."""
 
     def __init__(self, connection: Connection) -> None:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
         self.on_answer: Callable[[], None] | None = None
-        """Called in a turn of its own after each answer, wanted still or not."""
+        """Called in a turn of its own after each answer, also for cancelled requests."""
         self._connection = connection
         self._libpq: Any = connection.pgconn
         self._socket: int = self._libpq.socket
@@ -60,7 +60,7 @@ class Channel:
         self._libpq.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._readable)
         self._failures = select.poll()
-        self._failures.register(self._socket, 0)  # errors and the peer's end alone
+        self._failures.register(self._socket, 0)  # only errors and the peer's end
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -70,7 +70,7 @@ class Channel:
         return request in self._requests
 
     def send(self, text: bytes, parameters: Sequence[Parameter]) -> Request:
-        """Send one statement. Its future gets the rows, psycopg.Error for a refusal, or Broken."""
+        """Send one statement. Its future gets the rows, psycopg.Error, or Broken."""
         future: asyncio.Future[list[Row]] = self._loop.create_future()
         request = Request(text, future, False)
         if self.closed.done():
@@ -91,7 +91,7 @@ class Channel:
         return request
 
     def _prepared(self, request: Request) -> bytes:
-        """The name of the statement on the server; has it prepared with the same round trip when it is new."""
+        """The name of the prepared statement; a new one is prepared in the same round trip."""
         statements = self._statements
         name = statements.get(request.text)
         if name is not None:
@@ -144,18 +144,18 @@ class Channel:
         if libpq.status != pq.ConnStatus.OK:
             self.close("the server closed the connection")
         elif self._failures.poll(0):
-            # uvloop tells a reader once that its socket has failed and never again: what is left is read without it.
+            # uvloop calls a reader only once for a failed socket: the rest is read without it.
             self._loop.call_soon(self._readable)
 
     def _answer(self) -> None:
-        """All results of the oldest request have arrived."""
+        """Complete the oldest request: all its results have arrived."""
         request = self._requests.popleft()
         if self.on_answer is not None:
             self._loop.call_soon(self.on_answer)
         results, self._results = self._results, []
         error = next((r for r in results if r.status == ExecStatus.FATAL_ERROR), None)
         if request.prepares and results[-1].status == ExecStatus.PIPELINE_ABORTED:
-            self._statements.pop(request.text, None)  # what failed came before the execution: it was not prepared
+            self._statements.pop(request.text, None)  # it failed before its execution, so it was not prepared
         future = request.future
         if future.done():
             return
@@ -168,7 +168,7 @@ class Channel:
         future.set_result([tuple([get(row, column) for column in columns]) for row in range(last.ntuples)])
 
     def close(self, reason: str) -> None:
-        """Give the connection up; whoever waits gets Broken."""
+        """Close the connection; waiting requests get Broken."""
         if self.closed.done():
             return
         self.closed.set_result(reason)
@@ -189,10 +189,10 @@ def _value(parameter: Parameter) -> bytes | None:
 
 
 def integer(value: bytes | None) -> int:
-    """An integer of any width from its binary form; null is 0."""
+    """An integer of any width in binary format; null is 0."""
     return int.from_bytes(value or b"", "big", signed=True)
 
 
 def integers(value: bytes | None) -> list[int]:
-    """The integers of an array that was cast to text; none of a null."""
+    """The integers of an array that was cast to text; empty for null."""
     return [int(number) for number in (value or b"{}")[1:-1].split(b",") if number]

@@ -1,7 +1,7 @@
-"""Where the relay's own connections lead, and how they are set up.
+"""The relay's own connections: where they lead, and how they are set up.
 
-The hot path speaks to PostgreSQL through psycopg's asynchronous interface; Django's connections serve the admin,
-the pages and the jobs. Both are described by the same settings.
+The hot path uses psycopg's asynchronous interface; Django's connections serve the admin, the pages and the jobs. Both
+come from the same settings.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Connection = AsyncConnection[tuple[Any, ...]]
 
 
 def conninfo(**extra: Any) -> str:
-    """The connection string of the primary, as Django knows it (in tests that of the test database)."""
+    """The connection string of the primary from Django's settings (in tests that of the test database)."""
     described = connections["default"].settings_dict
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     named = {name: described[key] for name, key in names.items() if described[key]}
@@ -31,7 +31,7 @@ _DJANGO_OPTIONS = frozenset({"pool", "server_side_binding", "isolation_level", "
 
 
 async def configure(connection: Connection) -> None:
-    """Make text come back as the bytes that it is stored in, and statements be prepared on their second use."""
+    """Have text returned as the stored bytes, and statements prepared on their second use."""
     connection.cursor_factory = AsyncRawCursor
     connection.adapters.register_loader("text", ByteaBinaryLoader)
     connection.adapters.register_loader("bytea", ByteaBinaryLoader)
@@ -39,15 +39,15 @@ async def configure(connection: Connection) -> None:
     connection.prepared_max = 500
 
 
-WALKS_ALONE = {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""For queries: each is written as walks along indexes, and a plan made on empty tables must walk as well."""
+INDEX_WALKS_ONLY = {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""For queries, all of which are written as walks along indexes: a plan made on empty tables must walk too."""
 
 
 async def connect(*, application: str, statement_seconds: float, **settings: str) -> Connection:
-    """A connection of its own, with `settings` of PostgreSQL. Raises psycopg.OperationalError when it cannot be made.
+    """A new connection, with `settings` of PostgreSQL. Raises psycopg.OperationalError.
 
-    Its prepared statements are planned once, without their values: a plan for each query costs PostgreSQL 0.35 ms, as
-    much as a hundred rows, and the statements are written so that values do not change the best way.
+    Prepared statements are planned once, without their values: a plan for each query costs PostgreSQL 0.35 ms, as much
+    as a hundred rows, and the statements are written so that the best plan does not depend on values.
     """
     chosen = {
         "statement_timeout": str(round(statement_seconds * 1000)),

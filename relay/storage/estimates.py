@@ -8,7 +8,8 @@ from relay.storage.reads import Reads
 async def events_known(reads: Reads) -> int:
     """About how many events are stored. Raises Failed.
 
-    The planner's estimate is -1 before the first ANALYZE; the statistics' count is 0 after a crash: the greater serves.
+    The planner's estimate is -1 before the first ANALYZE; the statistics' count is 0 after a crash: the greater is
+    used.
     """
     _, ((_, events),) = await reads.fetch(
         f"SELECT {POSITION}, greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid), 0) "

@@ -1,8 +1,8 @@
 """Turns filters into SQL that walks an index newest first and stops at the limit.
 
-Rule: the statement says every condition of the filter and the one visibility predicate; which index drives it changes
-its cost and never its rows. Short lists become one ordered walk for each value and a merge, because
-PostgreSQL sorts every match of `column = ANY (...)` before it can return the newest.
+Rule: the statement contains every condition of the filter and the one visibility predicate; which index it walks
+changes its cost, never its rows. Short lists become one ordered walk for each value and a merge, because PostgreSQL
+sorts every match of `column = ANY (...)` before it can return the newest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,16 +18,16 @@ MAX_WALKS = 24
 """Above so many walks one scan with lists is cheaper (measured at 20 thousand and 2 million events)."""
 
 RECENT_ROWS = 5_000
-"""How many of the newest events are looked through for a list of many authors before each author is walked."""
+"""The newest events searched for a list of many authors before each author is walked."""
 
 _SPECIFIC = frozenset("aeiqAEI")
-"""Tags that name one thing, so that few events have the same; others may be on any number of them."""
+"""Tags that identify one thing, so few events share a value; values of others may be on any number of events."""
 
 _ORDER = "ORDER BY e.created_at DESC, e.id"
 
 
 class Statement:
-    """Text with numbered parameters, and the parameters: what one REQ asks, in one round trip."""
+    """Text with numbered parameters, and the parameters, of one REQ."""
 
     __slots__ = ("parameters", "text")
 
@@ -37,23 +37,22 @@ class Statement:
 
 
 def rows_wanted(flt: Filter) -> int:
-    """How many rows to fetch:
-    the limit, or twice the relay's own cap, so that the boundary second is whole (01-F18).
+    """How many rows to fetch: the limit, or twice the relay's own cap, so that the boundary second is whole
+    (01-F18).
     """
     return flt.limit * 2 if flt.capped else flt.limit
 
 
 POSITION = "coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0)"
-"""The newest number of the order in the snapshot of the statement."""
+"""The newest number of the log in the snapshot of the statement."""
 
 
 def query_statement(filters: Sequence[Filter], now: int, audience: Audience = NOBODY) -> Statement:
     """The statement that answers `filters` for `audience` at one position, in one row.
 
-    The first column is the position; then comes one for each filter, all of which must ask for something (`asks`), the
-    matching JSON texts newest first with line feeds between, null without a match. One value costs a client a
-    fraction of what a row for each event does, and a JSON text holds no line feed. `now` in Unix seconds decides
-    what has expired.
+    The first column is the position. Then follows a column for each filter (`needs_query` must be True for all): the
+    matching JSON texts newest first, separated by line feeds, null without a match. One value costs the client a
+    fraction of a row for each event, and JSON text holds no line feed. `now` (Unix seconds) decides what has expired.
     """
     build = _Builder(now, audience)
     columns = [
@@ -64,8 +63,8 @@ def query_statement(filters: Sequence[Filter], now: int, audience: Audience = NO
     return Statement("SELECT " + ", ".join([POSITION, *columns]), build.parameters)
 
 
-def asks(flt: Filter, audience: Audience = NOBODY) -> bool:
-    """False for a filter that finds nothing stored that `audience` may read, whatever there is."""
+def needs_query(flt: Filter, audience: Audience = NOBODY) -> bool:
+    """False if the filter cannot match any stored event that `audience` may read."""
     return flt.limit > 0 and can_match(flt, audience)
 
 
@@ -82,7 +81,7 @@ class _Builder:
         return f"${len(self.parameters)}::{kind}"
 
     def rows(self, flt: Filter) -> str:  # noqa: PLR0911 - one step out for each way, the choice in one place
-        """The rows of one filter, each once, at least the newest that are wanted of them; not yet in order."""
+        """The rows of one filter, each once, at least the newest `rows_wanted`; unordered."""
         if flt.ids is not None:
             return self._scan(flt, [f"e.id = ANY ({self._bind(hex_array(flt.ids), 'bytea[]')})"], skip="ids")
         authors, kinds = flt.authors, flt.kinds
@@ -105,7 +104,7 @@ class _Builder:
         return f"e.kind = ANY ({self._bind(_integers(flt.kinds or ()), 'integer[]')})"
 
     def _one_walk(self, flt: Filter) -> str:
-        """One author, one kind, or one author's events of one kind: the index alone gives the order."""
+        """One author, one kind, or one author's events of one kind: the order of one index."""
         driving = []
         if flt.authors is not None:
             driving.append(f"e.pubkey = {self._bind(bytes.fromhex(next(iter(flt.authors))), 'bytea')}")
@@ -126,16 +125,17 @@ class _Builder:
         return f"SELECT e.* FROM {values} CROSS JOIN LATERAL ({self._scan(flt, joins, skip='authors kinds')}) AS e"
 
     def _authors(self, flt: Filter) -> str:
-        """The authors as rows, from one value of 32 bytes each: cheaper to send and to take apart than an array."""
+        """The authors as rows, from one value of 32 bytes each: cheaper to send and parse than an array."""
         packed = self._bind(bytes.fromhex("".join(flt.authors or ())), "bytea")
         return f"SELECT substr({packed}, 32 * g - 31, 32) AS a FROM generate_series(1, length({packed}) / 32) AS g"
 
     def _newest_of_many(self, flt: Filter) -> str:
-        """The newest of many authors, a home feed: two ways, of which the second runs only when the first falls short.
+        """The newest events of many authors (a home feed), in two ways, of which the second runs only if the first
+        falls short.
 
-        Among the newest RECENT_ROWS events of the window they are found at once if the authors write often. If they
-        do not, each author is walked. The hashed look-up stands in a sub-plan, which keeps the order of the index,
-        and the index alone holds what it looks at: texts are fetched for those that are found.
+        If the authors write often, they are found among the newest RECENT_ROWS events. Otherwise each author is walked.
+        The hashed look-up is a sub-plan, which keeps the order of the index, and reads only columns of the index: texts
+        are fetched for the rows found.
         """
         wanted = rows_wanted(flt)
         window = " AND ".join(self._window(flt, "e")) or "true"
@@ -154,7 +154,7 @@ class _Builder:
         )
 
     def _conditions(self, flt: Filter, skip: str) -> list[str]:
-        """Every condition of the filter but those in `skip`, which the driving index keeps, and the visibility."""
+        """Every condition of the filter but those in `skip`, which the walked index fulfils, and the visibility."""
         out = [readable(self._audience, self._bind), unexpired(self._now, self._bind)]
         if flt.ids is not None and "ids" not in skip:
             out.append(f"e.id = ANY ({self._bind(hex_array(flt.ids), 'bytea[]')})")
@@ -187,7 +187,7 @@ class _Builder:
         )
 
     def _tag_walks(self, flt: Filter) -> str:
-        """Walk the tag with the fewest values newest first; other tags are looked up for each event that comes by."""
+        """Walk the tag with the fewest values newest first; other tags are checked for each event."""
         tags = sorted(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
         keys = self._bind(bytea_array([tag_key(key) for key in tags[0][1]]), "bytea[]")
         where = [

@@ -1,6 +1,6 @@
-"""Coordination with the primary: where the order stands, which store it is, who holds the lease, the log.
+"""Coordination with the primary: position, store, lease and log.
 
-Rule: nothing here waits behind a client's question; these connections run nothing else. Never ask a standby: it has no
+Rule: these calls never wait behind a client's query; the connections run nothing else. Never call a standby: it has no
 write position, and its lease is a copy.
 """
 
@@ -12,16 +12,16 @@ from relay.background import BackgroundTasks
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.event import StoredEvent
 from relay.storage.channel import Row, integer
-from relay.storage.database import WALKS_ALONE, Connection, connect
+from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.filter_sql import POSITION
 from relay.storage.server import Server
-from relay.storage.store import Store
+from relay.storage.store import Store, store_of
 
 CONNECTIONS = 2
-"""One is enough for the short statements; the other takes a page of the log meanwhile."""
+"""One is enough for the short statements; the other reads pages of the log meanwhile."""
 
 PAGE_CHANGES = 1_000
-"""Changes of one read of the log: some megabytes at most, so that the loop is not held for long."""
+"""Changes of one read of the log: some megabytes at most, so that the loop is not blocked for long."""
 
 _HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"
 _LOOK = f"SELECT {POSITION}, coalesce((SELECT l.instance = $1::text FROM relay_lease AS l), false)"
@@ -33,7 +33,7 @@ _LOG = (
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
-    """The newest number of the order, and the store that it belongs to."""
+    """The newest number of the log, and the store that it belongs to."""
 
     position: int
     store: Store
@@ -42,7 +42,7 @@ class Heartbeat(Struct, frozen=True, gc=False):
 class Look(Struct, frozen=True, gc=False):
     """One snapshot of the primary: everything acknowledged before it lies at or below `position`.
 
-    `has_lease`: the instance that looked holds the single-instance lease.
+    `has_lease`: the instance that asked holds the single-instance lease.
     """
 
     position: int
@@ -54,13 +54,13 @@ class LogPruned(LookupError):
 
 
 class Primary:
-    """The connections of one process for coordination. Every call raises Failed when the primary cannot answer."""
+    """The coordination connections of one process. Every call raises Failed if the primary cannot answer."""
 
     def __init__(self, seconds: float, tasks: BackgroundTasks | None = None) -> None:
-        """`seconds` is the time budget of a call."""
+        """`seconds` is the time-out of a call."""
 
         async def opened() -> Connection:
-            return await connect(application="relay coordination", statement_seconds=seconds, **WALKS_ALONE)
+            return await connect(application="relay coordination", statement_seconds=seconds, **INDEX_WALKS_ONLY)
 
         self._server = Server(opened, CONNECTIONS, seconds, tasks or BackgroundTasks(), "primary (coordination)")
 
@@ -69,30 +69,31 @@ class Primary:
         self._server.open()
 
     async def until_connected(self, seconds: float) -> None:
-        """Return once the primary can be asked. Raises Failed after `seconds`."""
+        """Return once the primary is connected. Raises Failed after `seconds`."""
         await self._server.until_connected(seconds)
 
     async def close(self) -> None:
-        """Give the connections up."""
+        """Close the connections."""
         await self._server.close()
 
     async def heartbeat(self) -> Heartbeat:
-        """Where the order stands now. Begins a new epoch or generation when the server is another one."""
-        ((position, identity, generation, epoch),) = await self._server.fetch(_HEARTBEAT)
-        store = Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
-        return Heartbeat(integer(position), store)
+        """The position now. Begins a new epoch or generation if the server is another one."""
+        ((position, *store),) = await self._server.fetch(_HEARTBEAT)
+        return Heartbeat(integer(position), store_of(*store))
 
     def look(self, instance: str, then: Callable[[Look | None], None]) -> None:
-        """Give `then` a snapshot that begins after this call, in a later turn; None when the primary cannot answer."""
+        """Call `then` in a later turn with a snapshot that begins after this call; None if the primary cannot
+        answer.
+        """
         self._server.ask(_LOOK, (instance,), lambda rows: then(None if rows is None else _looked(rows[0])))
 
     async def position(self) -> int:
-        """The position that everything acknowledged before this call has reached."""
+        """A position at or above everything acknowledged before this call."""
         ((position,),) = await self._server.fetch(f"SELECT {POSITION}")
         return integer(position)
 
     async def take_lease(self, instance: str) -> bool:
-        """Register `instance` as at work, and take the lease if no other is; the lease of another one ends.
+        """Register `instance` as running, and take the lease if no other instance is; the lease of another one ends.
 
         Returns whether `instance` holds it.
         """
@@ -100,14 +101,14 @@ class Primary:
         return mine == b"\x01"
 
     async def leave(self, instance: str) -> None:
-        """Register `instance` as at work no more; a process of it that is registers it again."""
+        """Deregister `instance`; a process of it that still runs registers it again."""
         await self._server.fetch("DELETE FROM relay_instance WHERE name = $1::text", (instance,))
 
     async def changes_after(self, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
-        """Up to `limit` changes after `position`, or None when there is none.
+        """Up to `limit` changes after `position`, or None if there is none.
 
-        An event that was removed since is read as a removal at the place where it was added: its own removal follows.
-        Raises LogPruned when the next change is gone.
+        An event that was removed since is read as a removal in place of its addition; its own removal follows. Raises
+        LogPruned if the next change is gone.
         """
         rows = await self._server.fetch(_LOG, (position, limit))
         if not rows:

@@ -1,6 +1,6 @@
 """The newest profile (kind 0) of each of some authors, in one statement.
 
-Rule: rows and position are read in one snapshot, as everywhere; what has expired is not there.
+Rule: rows and position are read in one snapshot; expired events are left out.
 """
 
 import time

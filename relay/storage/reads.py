@@ -1,7 +1,7 @@
-"""Questions of clients, each answer with its position: what comes back is exactly the state after that change.
+"""Queries of clients: each answer has a position and is exactly the state after that change.
 
-Rule: rows and position are read in one statement, so they belong to one snapshot, and a snapshot is a prefix of the
-order. Nothing else runs on these connections: coordination is `relay.storage.primary`.
+Rule: rows and position are read in one statement, so in one snapshot, and a snapshot is a prefix of the log. Nothing
+else runs on these connections: coordination is `relay.storage.primary`.
 """
 
 import time
@@ -15,12 +15,12 @@ from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Parameter, Row, integer
-from relay.storage.database import WALKS_ALONE, Connection, connect
-from relay.storage.filter_sql import asks, query_statement, rows_wanted
+from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
+from relay.storage.filter_sql import needs_query, query_statement, rows_wanted
 from relay.storage.server import Server
 
 FROM_START = 0
-"""The least position that every server has."""
+"""The least position, which every server has."""
 
 
 class Result(Struct, frozen=True, gc=False):
@@ -31,14 +31,14 @@ class Result(Struct, frozen=True, gc=False):
 
 
 class Part(Struct, frozen=True, gc=False):
-    """What answers one filter, newest first. `complete` is True when no stored match lies below the last text."""
+    """The answer to one filter, newest first. `complete`: no stored match lies below the last text."""
 
     texts: Sequence[bytes]
     complete: bool
 
 
 class Reads:
-    """Asks `servers` in their order of preference: the next one when one fails, or is behind what is asked for."""
+    """Queries `servers` in order of preference: the next one if one fails, or is behind the requested position."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self.queries = 0
@@ -46,10 +46,10 @@ class Reads:
 
     @classmethod
     def of_primary(cls, connections: int, query_seconds: float, tasks: BackgroundTasks | None = None) -> "Reads":
-        """Questions to the primary alone, over so many connections."""
+        """Queries to the primary only, over `connections` connections."""
 
         async def opened() -> Connection:
-            return await connect(application="relay read", statement_seconds=query_seconds, **WALKS_ALONE)
+            return await connect(application="relay read", statement_seconds=query_seconds, **INDEX_WALKS_ONLY)
 
         return cls([Server(opened, connections, query_seconds, tasks or BackgroundTasks())])
 
@@ -59,22 +59,22 @@ class Reads:
             server.open()
 
     async def close(self) -> None:
-        """Give all connections up; questions that wait fail."""
+        """Close all connections; waiting queries fail."""
         for server in self._servers:
             await server.close()
 
     async def until_connected(self, seconds: float) -> None:
-        """Return once the first server can be asked. Raises Failed after `seconds`."""
+        """Return once the first server is connected. Raises Failed after `seconds`."""
         await self._servers[0].until_connected(seconds)
 
     @property
     def seconds(self) -> float:
-        """The time budget of a question to one server."""
+        """The time-out of a query to one server."""
         return self._servers[0].seconds
 
     @property
     def failures(self) -> int:
-        """Questions that a server did not answer."""
+        """Queries that a server did not answer."""
         return sum(server.failures for server in self._servers)
 
     @property
@@ -84,28 +84,29 @@ class Reads:
 
     @property
     def busy(self) -> int:
-        """Connections on which a question is under way."""
+        """Connections with a query under way."""
         return sum(server.busy for server in self._servers)
 
     @property
     def waiting(self) -> int:
-        """Questions that wait for a connection."""
+        """Queries waiting for a connection."""
         return sum(server.waiting for server in self._servers)
 
     async def query(self, filters: Sequence[Filter], audience: Audience = NOBODY, least: int = FROM_START) -> Result:
-        """What is stored for `filters` (their union) that `audience` may read, at a position of at least `least`.
+        """The stored events that match any of `filters` and that `audience` may read, at a position of at least
+        `least`.
 
-        Raises Failed "query timed out" when the time budget is used up (01-S11) and Failed when no server can answer.
+        Raises Failed "query timed out" (01-S11), and Failed if no server can answer.
         """
-        position, parts = await self.parts([flt for flt in filters if asks(flt, audience)], audience, least)
+        position, parts = await self.parts([flt for flt in filters if needs_query(flt, audience)], audience, least)
         return Result(position, parts[0].texts if len(parts) == 1 else merged([part.texts for part in parts]))
 
     async def parts(
         self, filters: Sequence[Filter], audience: Audience = NOBODY, least: int = FROM_START
     ) -> tuple[int, list[Part]]:
-        """The position, and what is stored at it for each of `filters`, all of which ask for something.
+        """The position, and the stored events at it for each of `filters`, for all of which `needs_query` must be True.
 
-        Raises Failed as `query` does.
+        Raises Failed like `query`.
         """
         self.queries += 1
         asked = query_statement(filters, int(time.time()), audience)
@@ -118,9 +119,9 @@ class Reads:
     async def fetch(
         self, text: str, parameters: Sequence[Parameter] = (), least: int = FROM_START
     ) -> tuple[int, list[Row]]:
-        """Run a statement whose rows begin with the position; that position, and the rows of binary values.
+        """Run a statement whose rows begin with the position; returns that position and the rows, in binary format.
 
-        A server that fails, or whose position is below `least`, is passed over. Raises Failed as `query` does.
+        A server that fails, or whose position is below `least`, is skipped. Raises Failed like `query`.
         """
         failure = Failed("the database cannot answer now, try again")
         for server in self._servers:
@@ -136,7 +137,7 @@ class Reads:
 
 
 def merged(pages: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
-    """The union of pages in one order, each event once (01-F14)."""
+    """The union of pages, newest first, each event once (01-F14)."""
     texts = {id_of(text): text for page in pages for text in page}
     return sorted(texts.values(), key=lambda text: (-created_at_of(text), id_of(text)))
 
@@ -145,7 +146,7 @@ _NOTHING = Part((), True)
 
 
 def _part(texts: list[bytes], flt: Filter) -> Part:
-    """Cut as `relay.changes.overlay.cut` does: the relay's own cap takes the whole boundary second (01-F18)."""
+    """Cut like `relay.changes.overlay.cut`: the relay's own cap takes the whole boundary second (01-F18)."""
     everything = len(texts) < rows_wanted(flt)
     if len(texts) <= flt.limit:
         return Part(texts, everything)

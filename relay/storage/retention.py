@@ -1,6 +1,6 @@
-"""What leaves the database: expired events, tag rows of events that are gone, and the oldest part of the log.
+"""What is deleted: expired events, tag rows of removed events, and the oldest part of the log.
 
-Runs in jobs, on Django's connection. Every removal is a change in the order, like any other.
+Runs in jobs, on Django's connection. Every removal of an event is a change in the log.
 """
 
 import time
@@ -8,14 +8,14 @@ import time
 from django.db import OperationalError, connection, transaction
 
 SWEEP_EVENTS = 500
-"""Events that one transaction takes away: the lock of the order is held for some milliseconds at most."""
+"""Events removed by one transaction, which holds the order lock for some milliseconds at most."""
 
 SWEEP_BATCHES = 200
-"""Transactions of one sweep; what is left goes with the next."""
+"""Transactions of one sweep; the rest is left to the next sweep."""
 
 
 def sweep_expired(now: int) -> int:
-    """Take away events that expired by `now` (Unix seconds), oldest first, at most 100,000; returns how many (40-3)."""
+    """Remove events that expired by `now` (Unix seconds), oldest first, at most 100,000; returns how many (40-3)."""
     total = 0
     for _ in range(SWEEP_BATCHES):
         with connection.cursor() as cursor:
@@ -28,16 +28,16 @@ def sweep_expired(now: int) -> int:
 
 
 COLLECT_ROWS = 1_000
-"""Tag rows that one transaction removes, in about 10 ms; it does not take the lock of the order."""
+"""Tag rows removed by one transaction, in about 10 ms; it does not take the order lock."""
 
 COLLECT_SECONDS = 8.0
 """Of one run. Rows are removed faster than they are inserted, so a run every ten seconds keeps up."""
 
 
 def collect_tags(seconds: float = COLLECT_SECONDS) -> int:
-    """Remove the tag rows of events that are gone until none is left, or for `seconds`; returns how many.
+    """Remove the tag rows of removed events until none is left, or for `seconds`; returns how many.
 
-    May be ended anywhere and run several times at once.
+    May be killed at any moment and run several times at once.
     """
     deadline = time.monotonic() + seconds
     total = 0
@@ -54,7 +54,7 @@ def collect_tags(seconds: float = COLLECT_SECONDS) -> int:
 def prune_change_log(keep_changes: int) -> list[str]:
     """Drop the partitions of the log that hold none of the newest `keep_changes`; returns their names.
 
-    Waits at most 100 ms for readers, so that they never wait longer for it; what cannot be had goes next time.
+    Waits at most 100 ms for readers, so that they never wait longer for it; a partition in use is left to the next run.
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:

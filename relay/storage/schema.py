@@ -1,7 +1,8 @@
-"""The SQL of the store: tables as migrations make them (`relay/migrations/sql`), functions as they are (`sql`).
+"""The SQL of the store: tables as migrations make them (`relay/migrations/sql`), functions in their newest form
+(`sql`).
 
-Rule: the file of a released migration is not changed. Functions stand in their newest form only; a migration
-that changes one drops them all (`drop_functions`) and makes them anew.
+Rule: the file of a released migration is not changed. A migration that changes a function drops all of them
+(`drop_functions`) and creates them again.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ _statement = Statements(Path(__file__).parent / "sql")
 
 
 def functions() -> str:
-    """What makes every function of the store. Bodies are not checked: they may name what a later migration makes."""
+    """The statements that create every function. Bodies are not checked: they may name objects of a later migration."""
     return "SET LOCAL check_function_bodies = off;\n" + "\n".join(_statement(name) for name in FUNCTIONS)
 
 
@@ -24,5 +25,5 @@ def migration_0001() -> str:
 
 
 def migration_0002() -> str:
-    """Identity of the store, lease, time and origin in the log, tag rows that wait for their removal; all functions."""
+    """Identity of the store, lease, time and origin in the log, removal of tag rows; all functions."""
     return _tables("drop_functions") + _tables("0002_tables") + functions() + _tables("0002_rows")

@@ -1,6 +1,6 @@
-"""Some pipelined connections to one PostgreSQL server, kept open, with one bounded queue before them.
+"""Pipelined connections to one PostgreSQL server, kept open, behind one bounded queue.
 
-Rule: a statement is a transaction of its own, and nobody waits for it longer than `seconds`.
+Rule: a statement is a transaction of its own, and no caller waits for it longer than `seconds`.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from relay.storage.database import Connection
 log = logging.getLogger("relay.storage")
 
 PIPELINE = 4
-"""Statements under way on one connection, where one runs after the other: a deeper pipeline only hides the queue."""
+"""Statements under way on one connection, which runs them in turn: a deeper pipeline only hides the queue."""
 
 MAX_WAITING = 10_000
-"""Statements that wait for a place in a pipeline; more are refused."""
+"""Statements waiting for a place in a pipeline; more are refused."""
 
 HUNG_SECONDS = 2.0
-"""A statement that PostgreSQL should have ended so long ago hangs: its connection is given up."""
+"""A statement still running so long after PostgreSQL's own time-out hangs: its connection is closed."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -35,7 +35,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 
 class Server:
-    """`connect` makes one connection; `seconds` is the time budget of a statement, its waiting included."""
+    """`connect` makes one connection; `seconds` is the time-out of a statement, including its time in the queue."""
 
     def __init__(
         self, connect: Connect, connections: int, seconds: float, tasks: BackgroundTasks, name: str = "primary"
@@ -52,13 +52,13 @@ class Server:
         self._queue: deque[tuple[bytes, Sequence[Parameter], Rows]] = deque()
 
     def open(self) -> None:
-        """Begin to connect, and stay connected; does not wait for the server. Needs a running loop."""
+        """Begin to connect, and reconnect when needed; returns at once. Needs a running loop."""
         self._keepers = [
             self._tasks.service(self._keep(), f"connection {number} to {self.name}") for number in range(self._count)
         ]
 
     async def close(self) -> None:
-        """Give all connections up; statements that wait fail."""
+        """Close all connections; waiting statements fail."""
         await cancel(self._keepers)
         self._refuse_waiting("the relay is stopping")
 
@@ -77,19 +77,18 @@ class Server:
 
     @property
     def busy(self) -> int:
-        """Connections on which a statement is under way."""
+        """Connections with a statement under way."""
         return sum(1 for channel in self._channels if len(channel))
 
     @property
     def waiting(self) -> int:
-        """Statements that wait for a place in a pipeline."""
+        """Statements waiting for a place in a pipeline."""
         return len(self._queue)
 
     async def fetch(self, text: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
-        """Run one statement with numbered parameters; rows of binary values.
+        """Run one statement with numbered parameters; returns rows in binary format.
 
-        Raises Failed "query timed out" when the time budget is used up (01-S11) and Failed for a server that cannot
-        answer.
+        Raises Failed "query timed out" (01-S11), and Failed if the server cannot answer.
         """
         try:
             async with asyncio.timeout(self.seconds):
@@ -104,7 +103,7 @@ class Server:
             raise Failed("the database cannot answer now, try again") from error
 
     def ask(self, text: str, parameters: Sequence[Parameter], then: Callable[[list[Row] | None], None]) -> None:
-        """As `fetch` without a task: `then` gets the rows in a later turn, None when the server did not answer."""
+        """Like `fetch` without a task: `then` gets the rows in a later turn, None if the server did not answer."""
         future = self._submit(text.encode(), parameters)
         timer = asyncio.get_running_loop().call_later(self.seconds, future.cancel)
 
@@ -119,7 +118,7 @@ class Server:
         future.add_done_callback(settled)
 
     def _submit(self, text: bytes, parameters: Sequence[Parameter]) -> Rows:
-        """Send to the connection with the shortest pipeline, or queue."""
+        """Send on the connection with the shortest pipeline, or queue."""
         channel = min(self._channels, key=len, default=None)
         if channel is not None and len(channel) < PIPELINE:
             return self._send(channel, text, parameters)
@@ -137,11 +136,11 @@ class Server:
 
     def _sent(self, channel: Channel, request: Request, future: Rows) -> None:
         if future.cancelled() and channel.holds(request):
-            # The caller has gone; PostgreSQL's own time limit must end the statement soon, or the connection hangs.
+            # The caller was cancelled; PostgreSQL's own time-out must end the statement soon, or the connection hangs.
             asyncio.get_running_loop().call_later(self.seconds + HUNG_SECONDS, self._give_up, channel, request)
 
     def _drain(self, channel: Channel) -> None:
-        """The channel has answered: there is room for statements that wait."""
+        """The channel has answered: send statements that wait."""
         while self._queue and len(channel) < PIPELINE and not channel.closed.done():
             text, parameters, waiting = self._queue.popleft()
             if not waiting.done():
@@ -153,7 +152,7 @@ class Server:
             channel.close("the database hangs")
 
     async def _keep(self) -> None:
-        """Keep one connection: make it again whenever it breaks."""
+        """Keep one connection open: connect again whenever it breaks."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -184,11 +183,11 @@ class Server:
 
 
 def _hand_over(source: Rows, target: Rows) -> None:
-    """Have `target` end as `source` does."""
+    """Complete `target` as `source` completes."""
 
     def settle(done: Rows) -> None:
         if target.done():
-            done.cancelled() or done.exception()  # looked at, so that it is not reported as forgotten
+            done.cancelled() or done.exception()  # retrieved, so that asyncio does not report it
         elif done.cancelled():
             target.cancel()
         elif (error := done.exception()) is not None:

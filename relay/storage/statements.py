@@ -1,4 +1,4 @@
-"""Named SQL: each statement stands in a file of its own."""
+"""Named SQL: one file for each statement."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ _NAME = re.compile(r"\$([A-Z][A-Z_]+)")
 
 
 class Statements:
-    """The files `<name>.sql` of a folder. In their text `$NAME` stands for a constant that `names` gives."""
+    """The files `<name>.sql` of a folder. In their text `$NAME` stands for a constant of `names`."""
 
     def __init__(self, folder: Path, names: Callable[[], Mapping[str, str]] = dict) -> None:
         self._folder = folder
@@ -21,7 +21,7 @@ class Statements:
         return self._make_names()
 
     def __call__(self, name: str) -> str:
-        """The text of `<name>.sql`. Raises FileNotFoundError for a file, KeyError for a `$NAME` that does not exist."""
+        """The text of `<name>.sql`. Raises FileNotFoundError for an unknown file, KeyError for an unknown `$NAME`."""
         if name not in self._texts:
             text = (self._folder / f"{name}.sql").read_text()
             self._texts[name] = _NAME.sub(lambda found: self._names[found[1]], text)

@@ -1,6 +1,6 @@
-"""Which store the database holds: an identity, an epoch, and a generation of the running server (sql/store.sql).
+"""The store in the database: an identity, an epoch, and a generation of the running server (sql/store.sql).
 
-The name stands in bus messages, cache keys and queue names, so that two stores on one Redis server never touch.
+Its name stands in bus messages, cache keys and queue names, so that two stores on one Redis server never interfere.
 """
 
 import time
@@ -9,8 +9,10 @@ from collections.abc import Callable
 from django.db import connection
 from msgspec import Struct
 
+from relay.storage.channel import integer
+
 CURRENT_STORE = "SELECT identity, generation, epoch FROM relay_current_store()"
-"""One row. Only for the primary: a standby refuses."""
+"""One row. Only on the primary: it fails on a standby."""
 
 CACHE_SECONDS = 3.0
 
@@ -18,8 +20,8 @@ CACHE_SECONDS = 3.0
 class Store(Struct, frozen=True, gc=False):
     """`identity` and `generation`: 16 hex digits each. `epoch` counts from 1.
 
-    Another identity: another store, perhaps a copy. Another epoch: numbers of the order may be used again. Another
-    generation: the server was started again.
+    Another identity: another store, perhaps a copy. Another epoch: numbers of the log may be used again. Another
+    generation: the server was restarted.
     """
 
     identity: str
@@ -28,19 +30,26 @@ class Store(Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """What two servers that run at once never share."""
+        """A name that two running servers never share."""
         return f"{self.identity}.{self.epoch}.{self.generation}"
 
     @property
     def broker_prefix(self) -> str:
-        """Before every key and channel of the job queue. Channels need it too: database numbers do not divide them."""
+        """Prefix of every key and channel of the job queue. Channels need it too: they are shared by all database
+        numbers.
+        """
         return f"relay.{self.name}.jobs."
 
 
-def asked_store() -> Store:
-    """The store behind Django's connection, asked now. Raises django.db.Error.
+def store_of(identity: bytes | None, generation: bytes | None, epoch: bytes | None) -> Store:
+    """The store of a row of CURRENT_STORE in binary format."""
+    return Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
 
-    Not inside a long transaction: when the server has changed, the rows of store and lease stay locked until its end.
+
+def read_store() -> Store:
+    """The store behind Django's connection, queried now. Raises django.db.Error.
+
+    Not inside a long transaction: if the server has changed, the rows of store and lease stay locked until its end.
     """
     with connection.cursor() as cursor:
         cursor.execute(CURRENT_STORE)
@@ -48,9 +57,9 @@ def asked_store() -> Store:
 
 
 class CachedStore:
-    """Asks at most once in CACHE_SECONDS. Threads may share it: at worst two of them ask at once."""
+    """Queries at most once in CACHE_SECONDS. Threads may share it: at worst two of them query at once."""
 
-    def __init__(self, ask: Callable[[], Store] = asked_store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], Store] = read_store, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
         self._clock = clock
         self._known: tuple[float, Store] | None = None
@@ -64,4 +73,4 @@ class CachedStore:
 
 
 current_store = CachedStore()
-"""For jobs, commands and views."""
+"""The store, for jobs, commands and views."""

@@ -11,7 +11,7 @@ from relay.protocol.audience import Audience
 from relay.protocol.visibility import AUTHOR_AND_RECIPIENT_KINDS, NEVER_COPIED_KINDS, UNREADABLE_KINDS
 
 Bind = Callable[[Any, str], str]
-"""Adds a parameter of a type to the statement and returns its placeholder."""
+"""Adds a parameter of a type to the statement; returns its placeholder."""
 
 
 def _numbers(kinds: Iterable[int]) -> str:
@@ -19,11 +19,11 @@ def _numbers(kinds: Iterable[int]) -> str:
 
 
 COPIED = f"e.kind NOT IN ({_numbers(NEVER_COPIED_KINDS)})"
-"""True for rows of kinds that everybody may read, which are the kinds that copies hold."""
+"""True for rows of public kinds, which are the kinds that copies hold."""
 
 
 def readable(audience: Audience, bind: Bind) -> str:
-    """True for rows of a kind that `audience` may read."""
+    """The condition for rows of a kind that `audience` may read."""
     if not audience:
         return COPIED
     keys = bind(hex_array(audience.keys), "bytea[]")
@@ -39,7 +39,7 @@ def readable(audience: Audience, bind: Bind) -> str:
 
 
 def unexpired(now: int, bind: Bind) -> str:
-    """True for rows that have not expired at `now` (Unix seconds)."""
+    """The condition for rows that have not expired at `now` (Unix seconds)."""
     return f"(e.expires_at IS NULL OR e.expires_at > {bind(now, 'bigint')})"
 
 
@@ -49,5 +49,5 @@ def bytea_array(values: Iterable[bytes]) -> str:
 
 
 def hex_array(values: Iterable[str]) -> str:
-    """As `bytea_array`, from hex digits."""
+    """Like `bytea_array`, from hex digits."""
     return '{"\\\\x' + '","\\\\x'.join(values) + '"}'

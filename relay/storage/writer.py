@@ -1,7 +1,7 @@
 """The batching writer: group commit without a timer.
 
-While one batch commits, the next one gathers. Rule: a publisher is told "stored" after COMMIT and once no process can
-answer without the event, never before, and one bad event never refuses its neighbours.
+While one batch commits, the next one gathers. Rule: an event is reported as stored after COMMIT, once no process can
+answer without it; and one bad event never fails others.
 """
 
 import asyncio
@@ -17,40 +17,39 @@ from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
-from relay.storage.channel import Broken, Channel, integer
+from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
-from relay.storage.store import Store
-from relay.storage.written import Outcome, Written, written_by
+from relay.storage.store import CURRENT_STORE, Store, store_of
+from relay.storage.write_result import WriteOutcome, WriteResult, parse_result
 
 log = logging.getLogger("relay.writer")
 
-CURRENT_STORE = b"SELECT identity, generation, epoch FROM relay_current_store()"
 RETRIES = 3
-"""How often a batch that PostgreSQL refused to serialise is tried again."""
+"""How often a batch is tried again after a serialization failure."""
 
 MAX_BATCH_BYTES = 2_097_152
-"""Of JSON text in one transaction, the last event beyond it. 500 large events or long lists took longer than a write
-may, and all of them failed, with whoever was among them."""
+"""JSON text in one transaction, beyond which one more event may reach. 500 large events took longer than the time-out
+of a write, and all of them failed."""
 
 
 MAX_BATCH_TAGS = 5_000
-"""Of tag rows in one transaction of several events; they take 25 ms."""
+"""Tag rows in one transaction of several events; they take 25 ms."""
 
 LONG_TAGS = 1_000
-"""An event with more tags is written alone, and what is shorter goes first after it: a note waits for one such event at
-most, however many lists of 5,000 tags wait before it."""
+"""An event with more tags is written in a transaction of its own, and shorter events go first after it: a note waits
+for one such event at most, however many lists of 5,000 tags are queued before it."""
 
 
 MAX_QUEUE_BYTES = 134_217_728
-"""Of JSON text that waits in one process; more is refused, however few events it is."""
+"""JSON text queued in one process; more is refused, however few events it is."""
 
 
-Waiter = Callable[[Entry, Outcome], None]
-"""Told once what became of its entry; runs in the loop and must not raise."""
+Waiter = Callable[[Entry, WriteOutcome], None]
+"""Called once with the outcome of its entry, in the loop; must not raise."""
 
 
 Acknowledge = Callable[[int, float, Callable[[], None]], None]
-"""Given a position, for how many seconds the acknowledgement must be held, and what acknowledges
+"""Called with a position, for how many seconds the acknowledgement must be held, and the function that acknowledges
 (`relay.freshness.barrier.Barrier.acknowledge`)."""
 
 
@@ -59,10 +58,10 @@ def _at_once(_position: int, _hold_seconds: float, then: Callable[[], None]) -> 
 
 
 class Writer:
-    """One connection, one queue. `on_commit` is given each committed batch; the waiters are told by `acknowledge`.
+    """One connection, one queue. `on_commit` gets each committed batch; `acknowledge` calls the waiters.
 
-    `is_followed` is asked of each new connection, whether the store behind it is the one that this process follows:
-    what is written elsewhere would be acknowledged under numbers that mean something else.
+    `is_followed` is called for each new connection: True if its store is the one that this process follows. Events
+    written to another store would be acknowledged under numbers of another log.
     """
 
     def __init__(
@@ -80,7 +79,6 @@ class Writer:
         self.batches = 0
         self.events = 0
         self.failures = 0
-        self.largest_batch = 0
         self._on_commit = on_commit
         self._acknowledge = acknowledge
         self._instance = instance
@@ -104,12 +102,12 @@ class Writer:
 
     @property
     def queued_bytes(self) -> int:
-        """JSON text that waits."""
+        """JSON text in the queue."""
         return self._queued_bytes
 
     @property
     def connected(self) -> bool:
-        """True while there is a connection to write with."""
+        """True while there is a usable connection."""
         return self._channel is not None and not self._channel.closed.done()
 
     @property
@@ -122,7 +120,7 @@ class Writer:
         self._task = self._tasks.service(self._run(), "writer")
 
     async def stop(self, drain_seconds: float) -> None:
-        """Write what is queued, for at most `drain_seconds`; whoever still waits then is told that it failed."""
+        """Write queued events for at most `drain_seconds`; the rest fails."""
         try:
             await asyncio.wait_for(self._idle.wait(), drain_seconds)
         except TimeoutError:
@@ -130,12 +128,12 @@ class Writer:
         await cancel([self._task])
         while self._queue:
             entry, waiter = self._queue.popleft()
-            waiter(entry, Outcome.FAILED)
+            waiter(entry, WriteOutcome.FAILED)
         self._queued_bytes = 0
         self._disconnect()
 
     def submit(self, entry: Entry, waiter: Waiter) -> None:
-        """Queue an event; `waiter` is told its outcome. Raises Failed when the queue is full."""
+        """Queue an event; `waiter` is called with its outcome. Raises Failed if the queue is full."""
         if len(self._queue) >= self._queue_events or self._queued_bytes >= MAX_QUEUE_BYTES:
             raise Failed("the relay is too busy to store events now, try again")
         self._queued_bytes += len(entry.event.json)
@@ -154,10 +152,10 @@ class Writer:
                 self._idle.set()
 
     def _take(self) -> list[tuple[Entry, Waiter]]:
-        """The next batch, in arrival order.
+        """The next batch, in order of arrival.
 
-        A second version of an address and a second copy of an id wait for the next batch, and so do long events
-        behind others.
+        A second version of an address and a second copy of an id wait for the next batch, and so do long events behind
+        others.
         """
         taken: list[tuple[Entry, Waiter]] = []
         later: list[tuple[Entry, Waiter]] = []
@@ -189,7 +187,7 @@ class Writer:
             tags += len(event.tag_keys)
             if is_long:
                 break
-        if not taken and later:  # nothing but long ones
+        if not taken and later:  # only long ones
             taken.append(later.pop(0))
             size = len(taken[0][0].event.json)
         self._short_first = bool(taken) and len(taken[0][0].event.tag_keys) > LONG_TAGS
@@ -198,9 +196,9 @@ class Writer:
         return taken
 
     async def _settle(self, taken: list[tuple[Entry, Waiter]]) -> None:
-        """Write a batch and tell its waiters.
+        """Write a batch and call its waiters.
 
-        A batch that the database refuses is divided until the bad event is alone.
+        A batch that the database refuses is halved until the bad event is found.
         """
         parts = [taken]
         try:
@@ -211,32 +209,32 @@ class Writer:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
                 else:
-                    self._tell(part, outcome)
+                    self._report(part, outcome)
         except asyncio.CancelledError:
             for part in parts:
-                self._tell(part, self._none(part))
+                self._report(part, self._failed(part))
             raise
 
-    async def _attempt(self, taken: Sequence[tuple[Entry, Waiter]]) -> Written | None:
-        """Write a batch once; None when one of its events is to blame for a failure and which one is not known yet."""
+    async def _attempt(self, taken: Sequence[tuple[Entry, Waiter]]) -> WriteResult | None:
+        """Write a batch once; None if an event caused a failure and it is not known which."""
         try:
             async with asyncio.timeout(self._write_seconds):
                 return await self._write([entry for entry, _ in taken])
         except Exception as error:
             if not _is_about_the_events(error):
                 self._disconnect()
-                if not self._failing:  # once an outage: clients try again a hundred times a second
+                if not self._failing:  # once for each outage: clients try again a hundred times a second
                     self._failing = True
                     log.warning("events cannot be stored: %s", str(error).strip() or type(error).__name__)
-                return self._none(taken)
+                return self._failed(taken)
             if len(taken) > 1:
                 return None
             log.error("event %s cannot be stored: %r", taken[0][0].event.id, error)
-            return self._none(taken)
+            return self._failed(taken)
 
-    def _tell(self, taken: Sequence[tuple[Entry, Waiter]], outcome: Written) -> None:
-        # The OK first: a publisher is not to wait until all subscribers were written to. Both are one turn of the
-        # loop, so no question can come to this process in between.
+    def _report(self, taken: Sequence[tuple[Entry, Waiter]], outcome: WriteResult) -> None:
+        # The OK first, so that a publisher does not wait for the delivery to subscribers. Both happen in one turn of
+        # the loop, so no query can come in between.
         if outcome.position is not None:
             self._acknowledge(outcome.position, outcome.hold_ms / 1_000, partial(_answer, taken, outcome))
         else:
@@ -247,11 +245,11 @@ class Writer:
             except Exception:
                 log.exception("the changes %d to %d could not be applied", outcome.batch.first, outcome.batch.last)
 
-    def _none(self, taken: Sequence[object]) -> Written:
+    def _failed(self, taken: Sequence[object]) -> WriteResult:
         self.failures += len(taken)
-        return Written([Outcome.FAILED] * len(taken), None, None, 0)
+        return WriteResult([WriteOutcome.FAILED] * len(taken), None, None, 0)
 
-    async def _write(self, entries: Sequence[Entry]) -> Written:
+    async def _write(self, entries: Sequence[Entry]) -> WriteResult:
         parameters = columns(entries, self._instance)
         for attempt in range(RETRIES + 1):
             channel = await self._connected()
@@ -267,36 +265,34 @@ class Writer:
             self.batches += 1
             self.events += len(entries)
             metrics.batch_events.observe(len(entries))
-            self.largest_batch = max(self.largest_batch, len(entries))
-            return written_by(row, entries)
+            return parse_result(row, entries)
         raise AssertionError("unreachable")
 
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():
             self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
-            ((identity, generation, epoch),) = await self._channel.send(CURRENT_STORE, []).future
-            store = Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
-            if not self._is_followed(store):
+            (row,) = await self._channel.send(CURRENT_STORE.encode(), []).future
+            if not self._is_followed(store_of(*row)):
                 raise Broken("the database is another store, or has begun another epoch")
         return self._channel
 
     def _disconnect(self) -> None:
-        """Leave a connection whose state is unknown; the server alone ends what it was doing."""
+        """Close a connection whose state is unknown; the server ends its transaction."""
         if self._channel is not None:
             self._channel.close("left by the writer")
             self._channel = None
 
 
-def _answer(taken: Sequence[tuple[Entry, Waiter]], written: Written) -> None:
+def _answer(taken: Sequence[tuple[Entry, Waiter]], written: WriteResult) -> None:
     for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
         try:
             waiter(entry, outcome)
         except Exception:
-            log.exception("the outcome of event %s could not be told", entry.event.id)
+            log.exception("the outcome of event %s could not be delivered", entry.event.id)
 
 
 def _is_about_the_events(error: Exception) -> bool:
-    """True when other events might be stored: not for a lost connection, a time-out or a server that only reads."""
+    """True if other events might be stored: False for a lost connection, a time-out or a read-only server."""
     if isinstance(error, Broken | OSError | TimeoutError):
         return False
     state = getattr(error, "sqlstate", None) or ""

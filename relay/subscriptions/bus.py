@@ -1,8 +1,9 @@
-"""The bus tells every other process at once what was committed here. It may lose anything: the log is the truth.
+"""The bus: sends committed batches and ephemeral events to all other processes. It may lose messages; the log is
+complete.
 
-One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus, and
-what it cannot take is dropped and counted, because a process that misses it reads the log. Each message names the
-store and the epoch that it belongs to: what belongs to another one is dropped and counted.
+One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus; what it cannot
+take is dropped and counted, because a process that misses it reads the log. Each message names its store and epoch;
+messages of another one are dropped and counted.
 """
 
 import asyncio
@@ -24,30 +25,30 @@ from relay.storage.store import Store
 log = logging.getLogger("relay.bus")
 
 MAX_QUEUED = 1_000
-"""Messages on their way out, or received and not yet applied; more are dropped and read from the log."""
+"""Outgoing messages; further ones are dropped, and other processes read the log."""
 
 BEAT_SECONDS = 1.0
-"""So often each process says something, so that one that publishes nothing knows how the bus is as well."""
+"""Every process sends a message so often, so that one that publishes nothing also notices an outage."""
 
-DEAF_SECONDS = 3.0
-"""The bus is down for a process that has not heard itself for so long."""
+SILENCE_SECONDS = 3.0
+"""A process that has not received its own messages for so long considers the bus down."""
 
-FOREIGN_LOG_SECONDS = 60.0
-"""At most one line in so long about messages of another store or epoch."""
+OTHER_STORE_LOG_SECONDS = 60.0
+"""At most one log line in so long about messages of another store or epoch."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
 
 
 def pack(batch: Batch) -> bytes:
-    """A batch as it travels: the first number and, for each change, an event's text or the 32 bytes of a removed id."""
+    """Encode a batch: the first number and, for each change, an event's text or the 32 bytes of a removed id."""
     return _encode(
         (batch.first, [c.event.json if type(c) is Added else bytes.fromhex(c.event_id) for c in batch.changes])  # type: ignore[union-attr]
     )
 
 
 def unpack(raw: bytes) -> Batch:
-    """The batch in `raw`. Raises msgspec.DecodeError for anything that `pack` did not write."""
+    """Decode a batch. Raises msgspec.DecodeError for bytes that `pack` did not write."""
     first, entries = _decode(raw)
     return Batch(first, first + len(entries) - 1, [_change(first + i, entry) for i, entry in enumerate(entries)])
 
@@ -67,9 +68,11 @@ class Bus:
         store: Callable[[], Store],
         tasks: BackgroundTasks | None = None,
     ) -> None:
-        """`store` is what this process follows. Its identity names the group, and must be known at the start."""
-        self.foreign = 0
-        """Messages of another store, or of another epoch or generation of this one."""
+        """`store` gives the store that this process follows. Its identity names the group and must be known at
+        `start`.
+        """
+        self.other_store = 0
+        """Dropped messages of another store, epoch or generation."""
         self.sent = 0
         self.received = 0
         self.dropped = 0
@@ -85,12 +88,12 @@ class Bus:
         self._wake = asyncio.Event()
         self._store = store
         self._group = ""
-        self._foreign_logged = -FOREIGN_LOG_SECONDS
+        self._other_store_logged = -OTHER_STORE_LOG_SECONDS
         self._tasks = tasks or BackgroundTasks()
         self._started: list[Task] = []
 
     def start(self) -> None:
-        """Begin to send and to listen; needs a running loop."""
+        """Begin to send and to receive; needs a running loop."""
         self._heard = time.monotonic()
         self._group = f"relay.{self._store().identity}"
         self._started = [
@@ -100,6 +103,7 @@ class Bus:
         ]
 
     async def stop(self) -> None:
+        """Stop, and leave the group; waits a second at most."""
         await cancel(self._started)
         try:
             async with asyncio.timeout(1):
@@ -108,11 +112,11 @@ class Bus:
             log.debug("the bus did not close in order: %s", error)
 
     def publish(self, batch: Batch) -> None:
-        """Tell the others of a committed batch; returns at once."""
+        """Send a committed batch to the others; returns at once."""
         self._queue({"changes": pack(batch)})
 
     def publish_ephemeral(self, event: StoredEvent) -> None:
-        """Tell the others of an event that is not stored; returns at once. With the bus down it is lost to them."""
+        """Send an event that is not stored; returns at once. While the bus is down, other processes miss it."""
         self._queue({"ephemeral": event.json})
 
     def _queue(self, content: dict[str, Any]) -> None:
@@ -124,8 +128,8 @@ class Bus:
 
     async def _beat(self) -> None:
         while True:
-            if time.monotonic() - self._heard > DEAF_SECONDS:
-                self._say(False, TimeoutError("nothing comes back from it"))
+            if time.monotonic() - self._heard > SILENCE_SECONDS:
+                self._set_up(False, TimeoutError("own messages do not come back"))
             self._queue({})
             await asyncio.sleep(BEAT_SECONDS)
 
@@ -143,7 +147,7 @@ class Bus:
             self.failures += 1
             self.dropped += 1 + len(self._out)
             self._out.clear()
-            self._say(False, error)
+            self._set_up(False, error)
             await asyncio.sleep(0.2)
         else:
             self.sent += 1
@@ -154,7 +158,7 @@ class Bus:
                 await self._receive_all()
             except Exception as error:
                 self.failures += 1
-                self._say(False, error)
+                self._set_up(False, error)
                 await asyncio.sleep(0.5)
 
     async def _receive_all(self) -> None:
@@ -165,13 +169,13 @@ class Bus:
             self._take(await self._layer.receive(channel))
 
     def _take(self, message: dict[str, Any]) -> None:
-        """Applied as it arrives, so that the layer's own queue, which has no bound, stays empty."""
+        """Apply a message on arrival, so that the layer's own unbounded queue stays empty."""
         if message.get("from") == self._name:
             self._heard = time.monotonic()
-            self._say(True)
+            self._set_up(True)
             return
         if message.get("store") != self._store().name:
-            self._drop_foreign(message.get("store"))
+            self._drop_of_other_store(message.get("store"))
             return
         self.received += 1
         try:
@@ -183,14 +187,14 @@ class Bus:
             self.dropped += 1
             log.error("a message on the bus cannot be read: %s", error)
 
-    def _drop_foreign(self, store: object) -> None:
-        self.foreign += 1
-        if time.monotonic() - self._foreign_logged > FOREIGN_LOG_SECONDS:
-            self._foreign_logged = time.monotonic()
+    def _drop_of_other_store(self, store: object) -> None:
+        self.other_store += 1
+        if time.monotonic() - self._other_store_logged > OTHER_STORE_LOG_SECONDS:
+            self._other_store_logged = time.monotonic()
             log.warning("messages of store %.80s arrive on the bus of %s and are dropped", store, self._store().name)
 
-    def _say(self, up: bool, error: Exception | None = None) -> None:
-        """One line when the bus goes, one when it is back."""
+    def _set_up(self, up: bool, error: Exception | None = None) -> None:
+        """Log when the bus goes down, and when it is back."""
         if up is self.up:
             return
         self.up = up

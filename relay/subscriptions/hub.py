@@ -1,7 +1,7 @@
 """All open subscriptions of this process, and the live seam.
 
-Rule: a subscription has a position; it is sent the matching changes after it, each once, in order. That takes
-no set of seen ids and no timer: while a subscription is held, the ring keeps what it will be sent.
+Rule: a subscription has a position and is sent the matching changes after it, each once, in order. This needs no set of
+seen ids and no timer: while a subscription is held, the ring keeps the changes that it will be sent.
 """
 
 import time
@@ -18,11 +18,11 @@ from relay.subscriptions.index import FilterIndex
 from relay.subscriptions.outbox import Outbox
 
 HELD = 2**63
-"""The position of a subscription whose stored result is not sent yet: no live change is after it."""
+"""The position of a subscription whose stored answer is not sent yet: no change lies after it."""
 
 
 class Reader:
-    """Who receives on a connection. `audience` grows when a client proves a key."""
+    """The receiving client. `audience` grows when it proves a key."""
 
     __slots__ = ("audience",)
 
@@ -30,110 +30,107 @@ class Reader:
         self.audience = audience
 
 
-class Question:
-    """What one or more live subscriptions ask alike: looked at once for each event."""
+class FilterGroup:
+    """Live subscriptions with equal filters, matched once for each event."""
 
-    __slots__ = ("askers", "filters")
+    __slots__ = ("filters", "subscriptions")
 
     def __init__(self, filters: tuple[Filter, ...]) -> None:
         self.filters = filters
-        self.askers: dict[Subscription, None] = {}
-
-    def matches(self, event: StoredEvent) -> bool:
-        """True if any of its filters matches."""
-        for flt in self.filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
-            if flt.matches(event):
-                return True
-        return False
+        self.subscriptions: dict[Subscription, None] = {}
 
 
 class Subscription:
-    """One open subscription. `head` is the start of its frames, `position` the last change it needs no more."""
+    """One open subscription. `head`: the start of its EVENT frames. `position`: the last change that it does not
+    need.
+    """
 
-    __slots__ = ("closed", "filters", "head", "outbox", "position", "question", "reader")
+    __slots__ = ("closed", "filters", "group", "head", "outbox", "position", "reader")
 
     def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter], reader: Reader | None = None) -> None:
-        """Without a `reader` it receives what everybody may read."""
+        """Without a `reader` it receives public events only."""
         self.reader = reader or Reader()
         self.outbox = outbox
         self.head = head
         self.filters = filters
         self.position = HELD
         self.closed = False
-        self.question: Question | None = None
+        self.group: FilterGroup | None = None
 
     def frame(self, text: bytes) -> bytes:
-        """The frame that carries an event's JSON text to this subscription."""
+        """The EVENT frame of a stored text for this subscription."""
         return self.head + text + b"]"
 
-    def matches(self, event: StoredEvent) -> bool:
-        """True if any of its filters matches."""
-        for flt in self.filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
-            if flt.matches(event):
-                return True
-        return False
+
+def matches_any(filters: Sequence[Filter], event: StoredEvent) -> bool:
+    """True if any of the filters matches."""
+    for flt in filters:  # noqa: SIM110 - the hot path: a generator costs more than the loop
+        if flt.matches(event):
+            return True
+    return False
 
 
 class Hub:
-    """Registers subscriptions and hands them what changes.
+    """Registers subscriptions and sends them new events.
 
-    A subscription comes into the index with the first change after its release: until then the ring has what it will
-    be sent, and most clients that ask once have closed it again by then.
+    A subscription enters the index with the first change after its release: until then the ring holds its changes, and
+    most clients that query once have closed it by then.
     """
 
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
         self.deliveries = 0
         self.subscriptions = 0
-        self._index: FilterIndex[Question] = FilterIndex()
-        self._questions: dict[tuple[Filter, ...], Question] = {}
+        self._index: FilterIndex[FilterGroup] = FilterIndex()
+        self._groups: dict[tuple[Filter, ...], FilterGroup] = {}
         self._released: dict[Subscription, None] = {}
 
     @property
     def position(self) -> int:
-        """P: the last change that this process has applied."""
+        """The last change that this process has applied."""
         return self.intake.ring.position
 
     def open(self, subscription: Subscription) -> None:
-        """Take a subscription in, held until `release`."""
+        """Add a subscription, held until `release`."""
         self.subscriptions += 1
 
     def close(self, subscription: Subscription) -> None:
-        """Take a subscription out; to be called once for each that was opened."""
+        """Remove a subscription; to be called once for each that was opened."""
         subscription.closed = True
         self.subscriptions -= 1
         self._released.pop(subscription, None)
-        question = subscription.question
-        if question is not None:
-            subscription.question = None
-            del question.askers[subscription]
-            if not question.askers:
-                self._index.remove(question, question.filters)
-                del self._questions[question.filters]
+        group = subscription.group
+        if group is not None:
+            subscription.group = None
+            del group.subscriptions[subscription]
+            if not group.subscriptions:
+                self._index.remove(group, group.filters)
+                del self._groups[group.filters]
 
     def _register(self) -> None:
-        """Put the subscriptions that were released of late into the index."""
+        """Index the subscriptions released since the last change."""
         for subscription in self._released:
             filters = tuple(subscription.filters)
-            question = self._questions.get(filters)
-            if question is None:
-                question = self._questions[filters] = Question(filters)
-                self._index.add(question, filters)
-            question.askers[subscription] = None
-            subscription.question = question
+            group = self._groups.get(filters)
+            if group is None:
+                group = self._groups[filters] = FilterGroup(filters)
+                self._index.add(group, filters)
+            group.subscriptions[subscription] = None
+            subscription.group = group
         self._released.clear()
 
-    def wants(self, subscription: Subscription, event: StoredEvent) -> bool:
-        """True if the event may be sent to the subscription now: it matches and is visible (01-F19, X-1)."""
-        return subscription.matches(event) and visible(event, subscription.reader.audience, int(time.time()))
+    def may_receive(self, subscription: Subscription, event: StoredEvent) -> bool:
+        """True if the event matches the subscription and is visible to its reader now (01-F19, X-1)."""
+        audience = subscription.reader.audience
+        return matches_any(subscription.filters, event) and visible(event, audience, int(time.time()))
 
     def release(self, subscription: Subscription, position: int) -> None:
-        """Send what came after `position` and let the subscription be live from here on, in one step of the loop.
+        """Send the changes after `position` and make the subscription live, in one step of the loop.
 
-        Raises OutOfReach, with nothing changed, when the ring does not reach back to `position`.
+        Raises OutOfReach, with nothing changed, if the ring does not reach back to `position`.
         """
         for change in self.intake.ring.since(position):
-            if type(change) is Added and self.wants(subscription, change.event):
+            if type(change) is Added and self.may_receive(subscription, change.event):
                 self.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         subscription.position = max(position, self.position)
@@ -141,7 +138,7 @@ class Hub:
             self._released[subscription] = None
 
     def deliver(self, changes: Iterable[Change]) -> None:
-        """Hand changes, newly applied and in order, to the subscriptions that they concern."""
+        """Send newly applied changes, in order, to the subscriptions that they match."""
         now = int(time.time())
         if self._released:
             self._register()
@@ -150,7 +147,7 @@ class Hub:
                 self._deliver(change.event, change.seq, now)
 
     def deliver_ephemeral(self, event: StoredEvent) -> None:
-        """Hand on an event that has no place in the order (01-K04); held subscriptions do not get it."""
+        """Send an event that is not in the log (01-K04); held subscriptions do not get it."""
         if self._released:
             self._register()
         self._deliver(event, HELD - 1, int(time.time()))
@@ -163,20 +160,20 @@ class Hub:
             return
         text = event.json + b"]"
         delivered = 0
-        for question in self._index.candidates(event):
-            if question.matches(event):
-                # A copy: a client that is cut off during the delivery takes its subscriptions out at once.
-                for subscription in list(question.askers):
+        for group in self._index.candidates(event):
+            if matches_any(group.filters, event):
+                # A copy: a client that is cut off during the delivery removes its subscriptions at once.
+                for subscription in list(group.subscriptions):
                     if seq > subscription.position:
                         subscription.outbox.put(subscription.head + text)
                         delivered += 1
         self.deliveries += delivered
 
     def _deliver_privately(self, event: StoredEvent, seq: int, now: int) -> None:
-        """As `_deliver`, with a look at each receiver's audience."""
-        for question in self._index.candidates(event):
-            if question.matches(event):
-                for subscription in list(question.askers):
+        """Like `_deliver`, checking the audience of each receiver."""
+        for group in self._index.candidates(event):
+            if matches_any(group.filters, event):
+                for subscription in list(group.subscriptions):
                     if seq > subscription.position and visible(event, subscription.reader.audience, now):
                         subscription.outbox.put(subscription.frame(event.json))
                         self.deliveries += 1

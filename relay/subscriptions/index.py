@@ -1,7 +1,7 @@
-"""An inverted index of open filters: which subscriptions could an event concern?
+"""An inverted index of open filters: which subscriptions may match an event?
 
-Rule: each filter is registered under its most selective field, so an event meets only the filters that share
-a value with it. The index may name too many subscriptions, never too few; `Filter.matches` decides.
+Rule: each filter is registered under its most selective field, so an event meets only filters that share a value with
+it. The index may name too many subscriptions, never too few; `Filter.matches` decides.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -16,9 +16,7 @@ _EVERYTHING = "*"
 
 
 def index_keys(flt: Filter) -> Iterable[str]:
-    """The places under which a filter stands:
-    one for each value of its most selective field, none if it matches nothing.
-    """
+    """The keys of a filter: one for each value of its most selective field, none if it matches nothing."""
     if flt.matches_nothing:
         return ()
     if flt.ids is not None:
@@ -37,43 +35,41 @@ class FilterIndex(Generic[T]):
     """Maps events to the owners of filters that may match them."""
 
     def __init__(self) -> None:
-        self._places: dict[str, dict[T, None]] = {}
+        self._owners: dict[str, dict[T, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._owners)
 
     def add(self, owner: T, filters: Sequence[Filter]) -> None:
-        """Register an owner;
-        one that is registered already must be removed first, with the filters it was added with.
-        """
-        places = self._places
+        """Register an owner. To change its filters, remove it first."""
+        index = self._owners
         for flt in filters:
             for key in index_keys(flt):
-                place = places.get(key)
-                if place is None:
-                    places[key] = {owner: None}
+                owners = index.get(key)
+                if owners is None:
+                    index[key] = {owner: None}
                 else:
-                    place[owner] = None
+                    owners[owner] = None
 
     def remove(self, owner: T, filters: Sequence[Filter]) -> None:
-        """Take an owner out again; `filters` are those it was added with."""
-        places = self._places
+        """Remove an owner; `filters` are those that it was added with."""
+        index = self._owners
         for flt in filters:
             for key in index_keys(flt):
-                place = places.get(key)
-                if place is not None:
-                    place.pop(owner, None)
-                    if not place:
-                        del places[key]
+                owners = index.get(key)
+                if owners is not None:
+                    owners.pop(owner, None)
+                    if not owners:
+                        del index[key]
 
     def candidates(self, event: StoredEvent) -> Iterable[T]:
-        """The owners whose filters may match, each once; any of them may be removed while the result is visited."""
-        get = self._places.get
-        found = [place for place in map(get, _event_keys(event)) if place is not None]
+        """The owners whose filters may match, each once; owners may be removed during the iteration."""
+        get = self._owners.get
+        found = [owners for owners in map(get, _event_keys(event)) if owners is not None]
         if len(found) < 2:
-            # A copy: a client that is cut off during the delivery takes its subscriptions out at once.
+            # A copy: a client that is cut off during the delivery removes its subscriptions at once.
             return list(found[0]) if found else ()
-        return dict.fromkeys(owner for place in found for owner in place)
+        return dict.fromkeys(owner for owners in found for owner in owners)
 
 
 def _event_keys(event: StoredEvent) -> Iterator[str]:

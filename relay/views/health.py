@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from relay.protocol.errors import Failed
 from relay.services import runtime
 
-START_PATIENCE_SECONDS = 2.0
+START_TIMEOUT_SECONDS = 2.0
 """How long a request waits for the start of the relay, which it triggers on servers without lifespan (daphne)."""
 
 _starting: set[asyncio.Task[runtime.Relay]] = set()
@@ -41,7 +41,7 @@ async def _problem() -> str | None:
 
 
 async def started_relay() -> runtime.Relay:
-    """The relay of this process; starts it if needed. Raises TimeoutError after START_PATIENCE_SECONDS, or Failed.
+    """The relay of this process; starts it if needed. Raises TimeoutError after START_TIMEOUT_SECONDS, or Failed.
 
     The start continues when this call is cancelled, so that a client that disconnects does not cancel it.
     """
@@ -50,7 +50,7 @@ async def started_relay() -> runtime.Relay:
     task = asyncio.get_running_loop().create_task(runtime.start(), name="relay start")
     _starting.add(task)
     task.add_done_callback(_settled)
-    async with asyncio.timeout(START_PATIENCE_SECONDS):
+    async with asyncio.timeout(START_TIMEOUT_SECONDS):
         return await asyncio.shield(task)
 
 

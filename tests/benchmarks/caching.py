@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import uvloop
 from redis.asyncio import Redis
 
-from relay.caching.memory import MAX_ENTRIES, TTL_SECONDS, Memory
+from relay.caching.lru_cache import MAX_ENTRIES, TTL_SECONDS, LruCache
 from relay.caching.registry import CacheCounters, Layer
 from relay.caching.shared import Shared
 from tests.benchmarks.figure import ROUNDS, Figure, paired
@@ -40,7 +40,7 @@ class Cache(Protocol):
 
 
 class Plain:
-    """The rules of Memory without its counters, over any mapping whose order `touch` keeps."""
+    """The rules of LruCache without its counters, over any mapping whose order `touch` keeps."""
 
     def __init__(self, entries: MutableMapping[bytes, list[Any]], touch: Callable[[bytes], None] | None) -> None:
         self._entries = entries
@@ -82,7 +82,7 @@ def memory() -> list[Figure]:
     """An entry found, and an entry put in place of the oldest."""
     order = random.Random(1).sample(KEYS, ENTRIES)
     fresh = iter(range(ENTRIES, 10**9))
-    ours = Memory[bytes, bytes](CacheCounters("events", Layer.L1))
+    ours = LruCache[bytes, bytes](CacheCounters("events", Layer.L1))
 
     def found(cache: Cache) -> Callable[[], int]:
         for key in KEYS:

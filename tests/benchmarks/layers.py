@@ -30,7 +30,7 @@ async def layers(crowd: Crowd, each: int) -> dict[str, Costs]:
             times: dict[str, list[tuple[float, float]]] = {"l1": [], "l1 and barrier": [], "l2": [], "l3": []}
             for _ in range(each):
                 flt: Filter = parse_filter(make(), Limits())
-                pages, key = answers.copies.place(flt)
+                pages, key = answers.copies.cache_of(flt)
                 position, (part,) = await relay.reads.parts([flt])
                 pages.keep(Page(key, position, part.texts, part.complete), relay.intake.ring)
                 if answers.copies.known((flt,)) is None:  # asked for again: written to L2 as well

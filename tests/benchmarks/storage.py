@@ -114,8 +114,8 @@ async def _writer(events: Sequence[dict[str, Any]]) -> list[Figure]:
     from relay.protocol.event import Event, StoredEvent
     from relay.storage.batch import Entry
     from relay.storage.database import connect
+    from relay.storage.write_result import WriteOutcome
     from relay.storage.writer import Writer
-    from relay.storage.written import Outcome
 
     writer = Writer(lambda batch: None, batch_events=500, queue_events=100_000, write_seconds=30)
     writer.start()
@@ -128,9 +128,9 @@ async def _writer(events: Sequence[dict[str, Any]]) -> list[Figure]:
         done = asyncio.get_running_loop().create_future()
         left = 2_000
 
-        def told(_entry: Entry, outcome: Outcome) -> None:
+        def told(_entry: Entry, outcome: WriteOutcome) -> None:
             nonlocal left
-            assert outcome is Outcome.STORED
+            assert outcome is WriteOutcome.STORED
             left -= 1
             if not left:
                 done.set_result(None)

@@ -46,7 +46,7 @@ Works = dict[str, Work]
 @asynccontextmanager
 async def ours(port: int) -> AsyncIterator[Works]:
     """The relay's own client, an awaited future a command."""
-    shared = Shared(f"redis://127.0.0.1:{port}", patience_seconds=5)
+    shared = Shared(f"redis://127.0.0.1:{port}", timeout_seconds=5)
     await shared.start()
     while not shared.up:
         await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from relay.admin import paging
 from relay.models import Event
 from relay.protocol.nip19 import encode
-from relay.storage import browse
+from relay.storage import admin_queries
 from tests.events import pubkey_of, secret, unsigned_event
 from tests.integration.storage.conftest import database  # noqa: F401
 from tests.integration.storage.scribe import Scribe, Tables, entry
@@ -246,7 +246,7 @@ def test_a_search_that_takes_too_long_is_given_up_with_a_message(
     operator: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = Event.objects.extra(where=["pg_sleep(1) IS NOT NULL"])
-    monkeypatch.setattr(paging, "rows_in_time", lambda rows: browse.rows_in_time(events[:1], 0.05))
+    monkeypatch.setattr(paging, "rows_in_time", lambda rows: admin_queries.rows_in_time(events[:1], 0.05))
 
     assert "took too long" in page(operator, LIST)
 

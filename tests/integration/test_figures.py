@@ -58,8 +58,8 @@ async def test_each_worker_and_their_sum_are_read(workers: list[Status]) -> None
 
 @pytest.mark.parametrize("other", [replace(STORE, identity="another"), replace(STORE, epoch=4)])
 async def test_workers_of_another_store_or_epoch_are_not_counted(workers: list[Status], other: Store) -> None:
-    foreign = status("1", 100, other)
-    foreign.start()
+    other_store = status("1", 100, other)
+    other_store.start()
     try:
         async with asyncio.timeout(8):
             while not (there := await read(settings.CACHE_URL, other)).workers:
@@ -67,7 +67,7 @@ async def test_workers_of_another_store_or_epoch_are_not_counted(workers: list[S
 
         assert (there.total.connections, (await snapshot_of(2)).total.connections) == (100, 7)
     finally:
-        await foreign.stop()
+        await other_store.stop()
 
 
 async def test_a_worker_of_a_version_that_cannot_be_read_is_left_out(workers: list[Status]) -> None:
@@ -84,18 +84,18 @@ async def test_without_a_cache_the_snapshot_is_empty_and_says_so(url: str) -> No
     assert await read(url) == ClusterSnapshot((), NOTHING, whole=False)
 
 
-async def test_who_listens_is_told_once_a_second_and_may_fail() -> None:
-    told: asyncio.Queue[WorkerFigures] = asyncio.Queue()
+async def test_listeners_are_called_once_a_second_and_may_raise() -> None:
+    received: asyncio.Queue[WorkerFigures] = asyncio.Queue()
 
     def fail(_figures: WorkerFigures) -> None:
         raise OSError("no space left")
 
     one = status("1", 5)
-    listeners.extend([fail, told.put_nowait])
+    listeners.extend([fail, received.put_nowait])
     one.start()
     try:
         async with asyncio.timeout(8):
-            first, second = await told.get(), await told.get()
+            first, second = await received.get(), await received.get()
     finally:
         del listeners[-2:]
         await one.stop()
@@ -104,8 +104,8 @@ async def test_who_listens_is_told_once_a_second_and_may_fail() -> None:
     assert one.failures >= 2
 
 
-async def test_the_last_figures_are_told_at_the_end() -> None:
-    told: list[int] = []
+async def test_listeners_get_the_last_figures_at_the_end() -> None:
+    received: list[int] = []
     counted = [1]
 
     async def estimate() -> int:
@@ -115,7 +115,7 @@ async def test_the_last_figures_are_told_at_the_end() -> None:
         return replace(NOTHING, connections=counted[0])
 
     one = Status("", "test", own, estimate, lambda: STORE)
-    listeners.append(lambda figures: told.append(figures.connections))
+    listeners.append(lambda figures: received.append(figures.connections))
     one.start()
     try:
         await asyncio.sleep(0)
@@ -124,4 +124,4 @@ async def test_the_last_figures_are_told_at_the_end() -> None:
     finally:
         del listeners[-1:]
 
-    assert told == [1, 2]
+    assert received == [1, 2]

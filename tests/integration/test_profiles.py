@@ -63,8 +63,8 @@ async def ask(*pubkeys: str, method: str = "GET", headers: Mapping[str, str] | N
 
     await PublicViews(get_asgi_application())(scope, receive, send)
     start, *parts = sent
-    told = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], told, b"".join(part["body"] for part in parts))
+    received = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], received, b"".join(part["body"] for part in parts))
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_content_that_is_no_object_has_a_profile_of_nulls(relay: Relay, co
         ([ADA], {"limit": "1"}, "'limit' is not a parameter"),
     ],
 )
-async def test_a_wrong_request_is_told_what_is_wrong(
+async def test_a_wrong_request_is_answered_with_the_fault(
     relay: Relay, pubkeys: list[str], more: dict[str, str], words: str
 ) -> None:
     answer = await ask(*pubkeys, headers=None, **more)
@@ -169,7 +169,7 @@ async def test_a_secret_key_is_not_repeated(relay: Relay) -> None:
     assert key not in answer.error
 
 
-async def test_who_has_the_answer_gets_304_until_the_profile_changes(relay: Relay) -> None:
+async def test_a_client_with_the_current_answer_gets_304(relay: Relay) -> None:
     await publish(relay, 101, {"name": "ada"}, age=5)
     first = await ask(ADA)
     given = {"if-none-match": first.headers["etag"]}

@@ -64,7 +64,7 @@ async def test_a_client_that_goes_ends_its_session() -> None:
     assert relay.ended == 1
 
 
-async def test_a_server_that_says_that_the_client_is_gone_ends_its_session_quietly() -> None:
+async def test_a_server_error_for_a_gone_client_ends_its_session_without_a_log_line() -> None:
     relay = Relay()
 
     async def send(message: Any) -> None:

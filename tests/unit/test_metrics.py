@@ -34,7 +34,7 @@ def test_a_refused_message_is_counted_by_the_name_of_its_answer() -> None:
     assert counters.refusals == {"NOTICE": 2, "CLOSED": 1}
 
 
-def test_totals_are_the_plain_counts_alone() -> None:
+def test_totals_are_only_the_plain_counts() -> None:
     counters = Counters(messages=3)
     counters.rejections["invalid"] += 1
 

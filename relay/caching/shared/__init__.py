@@ -1,13 +1,13 @@
-"""L2, shared by all instances: a lean client of Valkey or Redis, as one server, behind Sentinel, or as a Cluster.
+"""L2, the cache that all instances share: a lean asyncio client of one Valkey or Redis server, a Sentinel's master, or
+a Cluster.
 
-redis-py's asyncio client costs the loop 150 to 250 us a command, which is as much as PostgreSQL's answer; this one puts
-all commands of one turn of the loop into one write and matches replies in order. Rule: nobody waits longer than the
-patience; a server that is slow or gone is passed by at once and for as long as it takes, and only its keys are.
+redis-py's asyncio client costs the event loop 150 to 250 us a command, as much as a query to PostgreSQL. This client
+sends all commands of one turn of the loop in one write and matches replies in order. Rule: no call waits longer than
+the time-out; while a server is slow or down, calls for its keys fail at once and all other keys are served.
 """
 
-from relay.caching.address import Address, parse
+from relay.caching.redis_url import Address, parse
 from relay.caching.shared.client import Shared
-from relay.caching.shared.connection import Away, Counters, Full, OnReply, Part, Reply
-from relay.caching.shared.script import Script
+from relay.caching.shared.connection import Counters, Full, OnReply, Part, Reply, Unavailable
 
-__all__ = ["Address", "Away", "Counters", "Full", "OnReply", "Part", "Reply", "Script", "Shared", "parse"]
+__all__ = ["Address", "Counters", "Full", "OnReply", "Part", "Reply", "Shared", "Unavailable", "parse"]

@@ -1,82 +1,66 @@
-"""The shared cache as the layers above use it: commands by key, many keys at once, scripts, keys by pattern.
+"""The shared cache as the layers above use it: commands by key, many keys at once, keys by pattern.
 
-Rule: nothing here raises because a server is away, unless its docstring says so, and nothing waits for one.
+Rule: no call raises because a server is unavailable unless its docstring says so, and no call waits for one to come
+back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from hiredis import ReplyError
 
-from relay.caching.address import Topology, parse
+from relay.caching.redis_url import Topology, parse
 from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
-from relay.caching.shared.line import Line, Opening
-from relay.caching.shared.routes import One, Routes
-from relay.caching.shared.script import Script
+from relay.caching.shared.routes import Routes, SingleServer
+from relay.caching.shared.server_link import Connector, ServerLink
 
-PATIENCE_SECONDS = 0.05
+TIMEOUT_SECONDS = 0.05
 SCAN_COUNT = 500
 
 
 class Shared:
-    """L2 at the URL (the forms stand in `address`); raises ValueError for a wrong one.
-
-    `on_connected` are called, without arguments and in the next turn, whenever a connection was newly made: the server
-    behind it may be another one than before, or an empty one.
+    """L2 at a URL (forms: `relay.caching.redis_url`). `timeout_seconds` for each command. Raises ValueError for a wrong
+    URL.
     """
 
-    def __init__(self, url: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.counters = Counters()
-        self.on_connected: list[Callable[[], None]] = []
         address = parse(url)
-        opening = Opening(address, patience_seconds, self.counters)
-        kind: Callable[[Opening, Callable[[bool], None]], Routes]
-        kind = Cluster if address.topology is Topology.CLUSTER else One
-        self._routes = kind(opening, self._changed)
+        connector = Connector(address, timeout_seconds, self.counters)
+        self._routes: Routes = Cluster(connector) if address.topology is Topology.CLUSTER else SingleServer(connector)
         self._send = self._routes.send
 
     async def start(self) -> None:
-        """Begin to connect. It neither waits for the server nor raises because it is away."""
+        """Begin to connect; returns at once, whether or not the server answers."""
         self._routes.start()
 
     async def stop(self) -> None:
-        """Close everything; who still waits gets Away, and so does every call from now on."""
+        """Close all connections; waiting calls and all later ones get Unavailable."""
         await self._routes.stop()
 
     @property
     def up(self) -> bool:
-        """Whether every key has a server that answers."""
+        """True if the master of every key answers."""
         return self._routes.is_up
 
-    def connection_number(self, key: bytes) -> int:
-        """The number of the connection that serves the key: another one whenever it was newly made, 0 while away.
-
-        Whatever waited on a connection has been answered with Away before the number changes.
-        """
-        return self._routes.number(key)
-
-    def _changed(self, is_up: bool) -> None:
-        if is_up:
-            for callback in list(self.on_connected):
-                asyncio.get_running_loop().call_soon(callback)
-
     def send(self, key: bytes, parts: tuple[Part, ...], on_reply: OnReply) -> None:
-        """Send a command to the server of the key, with the least cost; several of one turn leave in one write.
+        """Send a command to the master of `key` at the least cost; the commands of one turn of the loop leave in one
+        write.
 
-        `on_reply` is called exactly once and in a later turn: with the reply, Away, or hiredis.ReplyError.
+        `on_reply` is called exactly once, in a later turn, with the reply, Unavailable or hiredis.ReplyError.
         """
         self._send(key, pack(parts), on_reply)
 
     def call(self, key: bytes, *parts: Part) -> "asyncio.Future[Reply]":
-        """The same with a future; it raises Away or hiredis.ReplyError when awaited."""
+        """Like `send`, with a future; awaiting it raises Unavailable or hiredis.ReplyError."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._send(key, pack(parts), partial(settle, future))
         return future
 
     async def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values in the order of the keys; None for those that are not there or whose server is away."""
+        """The values in the order of `keys`; None for a missing key and for one whose server is unavailable."""
         values: list[bytes | None] = [None] * len(keys)
         groups = self._routes.groups(keys)
         if not groups:
@@ -87,35 +71,30 @@ class Shared:
         def take(group: list[int], reply: Reply) -> None:
             nonlocal left
             if type(reply) is list:
-                for place, value in zip(group, reply, strict=True):
-                    values[place] = value
+                for index, value in zip(group, reply, strict=True):
+                    values[index] = value
             left -= 1
             if not left and not done.done():
                 done.set_result(None)
 
         for group in groups:
-            packed = pack((b"MGET", *[keys[place] for place in group]))
+            packed = pack((b"MGET", *[keys[index] for index in group]))
             self._send(keys[group[0]], packed, partial(take, group))
         await done
         return values
 
     def set(self, key: bytes, value: bytes, ttl_seconds: float) -> None:
-        """Write a value without waiting. It may be lost: `counters` count failures, and drops when too much waits."""
+        """Write a value without waiting. It may be lost: failures, and drops from a full queue, are in `counters`."""
         milliseconds = max(1, int(ttl_seconds * 1000))
         self._send(key, pack((b"SET", key, value, b"PX", milliseconds)), self._written)
 
-    def set_many(self, items: Iterable[tuple[bytes, bytes, float]]) -> None:
-        """Write values (key, value, seconds to live) without waiting."""
-        for key, value, ttl_seconds in items:
-            self.set(key, value, ttl_seconds)
-
     def _written(self, reply: Reply) -> None:
-        if type(reply) is ReplyError:  # an absence is counted where it was found
+        if type(reply) is ReplyError:  # Unavailable is counted by the connection
             self.counters.failures += 1
 
     def delete(self, keys: Sequence[bytes]) -> "asyncio.Future[int]":
-        """Remove keys; sent at once, whether the future is awaited or not. It gives how many there were as far as
-        servers answered, and never raises.
+        """Delete keys; sent at once, awaited or not. The future gives the number deleted on the servers that answered;
+        it never raises.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         groups = self._routes.groups(keys)
@@ -132,48 +111,18 @@ class Shared:
                 future.set_result(removed)
 
         for group in groups:
-            self._send(keys[group[0]], pack((b"UNLINK", *[keys[place] for place in group])), take)
+            self._send(keys[group[0]], pack((b"UNLINK", *[keys[index] for index in group])), take)
         return future
-
-    def send_script(self, script: Script, keys: Sequence[bytes], args: Sequence[Part], on_reply: OnReply) -> None:
-        """Run a script on the server of its keys, which are in one slot. `on_reply` as in `send`."""
-        rest = (len(keys), *keys, *args)
-
-        def answered(reply: Reply) -> None:
-            if type(reply) is ReplyError and str(reply).startswith("NOSCRIPT"):
-                self._send(keys[0], pack((b"EVAL", script.text, *rest)), on_reply)
-            else:
-                on_reply(reply)
-
-        self._send(keys[0], pack((b"EVALSHA", script.digest, *rest)), answered)
-
-    def run_script(self, script: Script, keys: Sequence[bytes], args: Sequence[Part] = ()) -> "asyncio.Future[Reply]":
-        """The same with a future; it raises Away or hiredis.ReplyError when awaited."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.send_script(script, keys, args, partial(settle, future))
-        return future
-
-    async def ask_all(self, *parts: Part) -> list[Reply]:
-        """The answers of every master (INFO, DBSIZE); Away or hiredis.ReplyError in place of one that gave none."""
-        answers = [line.call(*parts) for line in self._routes.lines()]
-        return list(await asyncio.gather(*answers, return_exceptions=True))
-
-    async def scan(self, pattern: bytes) -> AsyncIterator[bytes]:
-        """The keys that match, of every master; one may come twice. Raises Away: what came is not all then."""
-        for line in self._routes.lines():
-            async for keys in _scan(line, pattern):
-                for key in keys:
-                    yield key
 
     async def delete_matching(self, pattern: bytes) -> int:
-        """Remove the keys that match, of every master that answers; returns how many. Raises Away if one did not,
-        after those that did.
+        """Delete the keys that match on every master; returns how many. Raises Unavailable if a master did not answer,
+        after deleting on the others.
         """
         removed = 0
         failure: Exception | None = None
-        for line in self._routes.lines():
+        for link in self._routes.links():
             try:
-                async for keys in _scan(line, pattern):
+                async for keys in _scan(link, pattern):
                     removed += await self.delete(keys)
             except Exception as error:
                 failure = error
@@ -182,11 +131,11 @@ class Shared:
         return removed
 
 
-async def _scan(line: Line, pattern: bytes) -> AsyncIterator[list[bytes]]:
-    """Matching keys of one master, as many at once as SCAN gives. Never KEYS, which holds the server up."""
+async def _scan(link: ServerLink, pattern: bytes) -> AsyncIterator[list[bytes]]:
+    """The matching keys of one master in pages of SCAN; never KEYS, which blocks the server."""
     cursor = b"0"
     while True:
-        cursor, keys = await line.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_COUNT)
+        cursor, keys = await link.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_COUNT)
         if keys:
             yield keys
         if cursor == b"0":

@@ -1,19 +1,20 @@
-"""Which line leads to a key in a Cluster: each master has its slots, and says so when one has moved.
+"""Routes keys of a Redis Cluster: which master serves which hash slot.
 
-Rule: the map is a hint and the servers are the truth. MOVED and ASK are followed to masters we have a line to; anything
-else is an absence that makes us read the map again, at most twice a second.
+Rule: the slot map is a hint, the servers are right. MOVED and ASK are followed to masters that are connected; any other
+miss fails the command and makes the map be read again, at most twice a second.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import hiredis
 
-from relay.caching.address import Place
-from relay.caching.shared.connection import Away, OnReply, Reply, pack
-from relay.caching.shared.line import TROUBLES, Line, Opening
+from relay.background import cancel
+from relay.caching.redis_url import Endpoint
+from relay.caching.shared.connection import OnReply, Reply, Unavailable, pack
+from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
 from relay.caching.shared.slots import SLOTS, key_slot
 
 MAX_REDIRECTS = 3
@@ -24,44 +25,43 @@ logger = logging.getLogger(__name__)
 
 
 class Cluster:
-    """The masters of a Cluster and their slots."""
+    """The masters of a Cluster and their slots: the `Routes` of a +cluster URL."""
 
-    def __init__(self, opening: Opening, on_change: Callable[[bool], None]) -> None:
-        self._opening = opening
-        self._on_change = on_change
-        self._lines: dict[Place, Line] = {}
-        self._slots: list[Line | None] = [None] * SLOTS
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._links: dict[Endpoint, ServerLink] = {}
+        self._slots: list[ServerLink | None] = [None] * SLOTS
         self._trouble = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
+        """See Routes."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.gather(*self._stopping, *[line.stop() for line in self._lines.values()])
-
-    def number(self, key: bytes) -> int:
-        line = self._slots[key_slot(key)]
-        return line.number if line is not None else 0
+        """See Routes."""
+        await cancel([self._task])
+        await asyncio.gather(*self._stopping, *[link.stop() for link in self._links.values()])
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
+        """See Routes; keys of one slot are one group."""
         by_slot: dict[int, list[int]] = {}
-        for place, key in enumerate(keys):
-            by_slot.setdefault(key_slot(key), []).append(place)
+        for index, key in enumerate(keys):
+            by_slot.setdefault(key_slot(key), []).append(index)
         return list(by_slot.values())
 
-    def lines(self) -> list[Line]:
-        return list(self._lines.values())
+    def links(self) -> list[ServerLink]:
+        """See Routes."""
+        return list(self._links.values())
 
     @property
     def is_up(self) -> bool:
-        return None not in self._slots and all(line.is_up for line in self._lines.values())
+        """See Routes: every slot has a master, and all masters answer."""
+        return None not in self._slots and all(link.is_up for link in self._links.values())
 
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
+        """See Routes."""
         self._send(key_slot(key), packed, on_reply, 0)
 
     def _send(self, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
@@ -69,37 +69,37 @@ class Cluster:
             if type(reply) is hiredis.ReplyError:
                 self._refused(reply, slot, packed, on_reply, redirects)
             else:
-                if type(reply) is Away:
+                if type(reply) is Unavailable:
                     self._trouble.set()
                 on_reply(reply)
 
-        line = self._slots[slot]
-        if line is None:
+        link = self._slots[slot]
+        if link is None:
             self._fail(on_reply, "no master of this slot is known")
         else:
-            line.send(packed, answered)
+            link.send(packed, answered)
 
     def _fail(self, on_reply: OnReply, reason: str) -> None:
         self._trouble.set()
-        self._opening.counters.failures += 1
-        asyncio.get_running_loop().call_soon(on_reply, Away(reason))
+        self._connector.counters.failures += 1
+        asyncio.get_running_loop().call_soon(on_reply, Unavailable(reason))
 
     def _refused(self, error: hiredis.ReplyError, slot: int, packed: bytes, on_reply: OnReply, redirects: int) -> None:
-        """Follow MOVED and ASK; any other error is the caller's."""
+        """Follow MOVED and ASK; pass any other error to the caller."""
         word, _, rest = str(error).partition(" ")
         if word not in {"MOVED", "ASK"}:
             on_reply(error)
             return
         host, _, port = rest.partition(" ")[2].rpartition(":")
-        line = self._lines.get(Place(host, int(port))) if port.isdecimal() else None
+        link = self._links.get(Endpoint(host, int(port))) if port.isdecimal() else None
         self._trouble.set()
-        if line is None or redirects >= MAX_REDIRECTS:
+        if link is None or redirects >= MAX_REDIRECTS:
             self._fail(on_reply, f"the slot has moved to {host}:{port}")
         elif word == "ASK":
-            line.send(ASKING, lambda _: None)
-            line.send(packed, on_reply)
+            link.send(ASKING, lambda _: None)
+            link.send(packed, on_reply)
         else:
-            self._slots[slot] = line
+            self._slots[slot] = link
             self._send(slot, packed, on_reply, redirects + 1)
 
     async def _run(self) -> None:
@@ -121,16 +121,16 @@ class Cluster:
             pass
 
     async def _read_map(self) -> None:
-        """Take the map of the first server that stands in a Cluster that is well, else of any that answers."""
-        places = list(self._lines)
-        random.shuffle(places)
-        doubtful: list[tuple[int, int, Place]] = []
-        for place in dict.fromkeys([*places, *self._opening.address.places]):
+        """Take the map of the first server whose cluster state is ok, else of any server that answers."""
+        endpoints = list(self._links)
+        random.shuffle(endpoints)
+        doubtful: list[tuple[int, int, Endpoint]] = []
+        for endpoint in dict.fromkeys([*endpoints, *self._connector.address.endpoints]):
             try:
-                info, slots = await self._opening.ask(place, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
-            except TROUBLES:
+                info, slots = await self._connector.ask(endpoint, (b"CLUSTER", b"INFO"), (b"CLUSTER", b"SLOTS"))
+            except CONNECT_ERRORS:
                 continue
-            found = _ranges(slots, place)
+            found = _ranges(slots, endpoint)
             if b"cluster_state:ok" in info:
                 self._apply(found)
                 return
@@ -138,37 +138,32 @@ class Cluster:
         if doubtful:
             self._apply(doubtful)
 
-    def _apply(self, ranges: list[tuple[int, int, Place]]) -> None:
-        slots: list[Line | None] = [None] * SLOTS
-        wanted = {place for _, _, place in ranges}
-        for place in wanted - self._lines.keys():
-            self._lines[place] = self._new_line(place)
-        for first, last, place in ranges:
-            slots[first : last + 1] = [self._lines[place]] * (last + 1 - first)
+    def _apply(self, ranges: list[tuple[int, int, Endpoint]]) -> None:
+        slots: list[ServerLink | None] = [None] * SLOTS
+        wanted = {endpoint for _, _, endpoint in ranges}
+        for endpoint in wanted - self._links.keys():
+            self._links[endpoint] = self._new_link(endpoint)
+        for first, last, endpoint in ranges:
+            slots[first : last + 1] = [self._links[endpoint]] * (last + 1 - first)
         self._slots = slots
-        for place in self._lines.keys() - wanted:
-            task = asyncio.get_running_loop().create_task(self._lines.pop(place).stop())
+        for endpoint in self._links.keys() - wanted:
+            task = asyncio.get_running_loop().create_task(self._links.pop(endpoint).stop())
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
-    def _new_line(self, place: Place) -> Line:
-        async def find() -> Place:
-            return place
+    def _new_link(self, endpoint: Endpoint) -> ServerLink:
+        async def find() -> Endpoint:
+            return endpoint
 
-        line = Line(self._opening, find, self._changed)
-        line.start()
-        return line
-
-    def _changed(self, is_up: bool) -> None:
-        if not is_up:
-            self._trouble.set()
-        self._on_change(is_up)
+        link = ServerLink(self._connector, find, self._trouble.set)
+        link.start()
+        return link
 
 
-def _ranges(reply: Reply, asked: Place) -> list[tuple[int, int, Place]]:
-    """First and last slot and master of each entry of CLUSTER SLOTS; a master without an address is the one asked."""
+def _ranges(reply: Reply, asked: Endpoint) -> list[tuple[int, int, Endpoint]]:
+    """First slot, last slot and master of each entry of CLUSTER SLOTS; a master without a host is the server asked."""
     found = []
     for first, last, master, *_ in reply:
         host = (master[0] or b"").decode()
-        found.append((first, last, Place(asked.host if host in {"", "?"} else host, master[1])))
+        found.append((first, last, Endpoint(asked.host if host in {"", "?"} else host, master[1])))
     return found

@@ -1,8 +1,8 @@
-"""One connection: commands out in one write a turn of the loop, replies in their order.
+"""One connection: the commands of one turn of the loop leave in one write, replies come in order.
 
-Rule: a command is answered within the patience or the connection is over, and with it every command that waits on it.
-The patience is counted in turns of our own loop, in eight parts: if the loop stood still itself the answers may lie
-in the socket, and a turn that comes late is still one turn only, with a read behind it.
+Rule: a command is answered within the time-out or the connection is closed, and every command waiting on it fails. The
+time-out is counted in eight parts, each a turn of our own loop: if the loop itself was blocked, replies may lie in the
+socket, and a late turn counts once and is followed by a read.
 """
 
 import asyncio
@@ -13,37 +13,39 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from relay.caching.address import Place
+from relay.caching.redis_url import Endpoint
 
 Part = bytes | int | str
 """A word of a command."""
 Reply = Any
-"""What the server says: bytes, int, None or a list of these; an exception: Away, or the server's hiredis.ReplyError."""
+"""A reply: bytes, int, None or a list of these; or an exception: Unavailable or the server's hiredis.ReplyError."""
 OnReply = Callable[[Reply], None]
 pack = cast(Callable[[tuple[Part, ...]], bytes], hiredis.pack_command)
-"""A command as it is sent. (The package's own type allows one word only.)"""
+"""Encode a command. (The type of hiredis allows one word only.)"""
 
 MAX_WAITING = 10_000
-"""Commands that wait for their answer."""
+"""Commands waiting for their reply."""
 MAX_UNSENT_BYTES = 8 * 2**20
-"""Commands that wait to be written, counted twice: those of this turn, and what the socket has not taken."""
+"""Bound of two buffers: the commands of this turn, and what the socket has not taken."""
 PARTS = 8
-PASSING = ("LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
-"""Errors of a server that cannot serve now: for us it is away."""
+UNAVAILABLE_PREFIXES = ("LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY ")
+"""Prefixes of errors of a server that cannot serve now; they count as unavailable."""
 _NOTHING: Final = object()
 
 
-class Away(Exception):
-    """the shared cache is away"""
+class Unavailable(Exception):
+    """the shared cache is unavailable"""
 
 
-class Full(Away):
-    """too much waits for the shared cache"""
+class Full(Unavailable):
+    """too many commands wait for the shared cache"""
 
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Totals from the start: of a command each, but `timeouts` (servers found slow) and `reconnects`."""
+    """Totals since the start, in commands; `timeouts` counts closed connections, `reconnects` opened ones after the
+    first.
+    """
 
     commands: int = 0
     failures: int = 0
@@ -53,13 +55,13 @@ class Counters:
 
 
 class Connection(asyncio.Protocol):
-    """`closed` is done, with the reason, when the connection is over."""
+    """`closed` completes with the reason when the connection ends."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, patience_seconds: float, counters: Counters) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout_seconds: float, counters: Counters) -> None:
         self.closed: asyncio.Future[str] = loop.create_future()
         self.is_open = True
         self._loop = loop
-        self._part_seconds = patience_seconds / PARTS
+        self._part_seconds = timeout_seconds / PARTS
         self._counters = counters
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
@@ -72,7 +74,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def send(self, packed: bytes, on_reply: OnReply) -> None:
-        """Send a command; `on_reply` is called once, in a later turn of the loop."""
+        """Send a packed command; `on_reply` is called once, in a later turn of the loop."""
         if (
             not self.is_open
             or self._is_stuck
@@ -91,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._sent += 1
 
     def call(self, *parts: Part) -> "asyncio.Future[Reply]":
-        """Send a command; its answer, or what went wrong, is in the future."""
+        """Send a command; the future gives its reply or raises its error."""
         future: asyncio.Future[Reply] = self._loop.create_future()
         self.send(pack(parts), lambda reply: settle(future, reply))
         return future
@@ -100,7 +102,9 @@ class Connection(asyncio.Protocol):
         self._counters.failures += 1
         if self.is_open:
             self._counters.dropped += 1
-        reply = Full("too much waits for the shared cache") if self.is_open else Away(self.closed.result())
+        reply = (
+            Full("too many commands wait for the shared cache") if self.is_open else Unavailable(self.closed.result())
+        )
         self._loop.call_soon(on_reply, reply)
 
     def _flush(self) -> None:
@@ -112,7 +116,7 @@ class Connection(asyncio.Protocol):
         self._out_bytes = 0
 
     def _part_over(self) -> None:
-        # Looked at in the next phase of the turn, so that the timer of the next part cannot fire before a read.
+        # Checked in the next turn, so that the timer of the next part cannot fire before a read.
         self._loop.call_soon(self._look)
 
     def _look(self) -> None:
@@ -130,21 +134,25 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._part_seconds, self._part_over)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        """From asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class is no subclass of it
         self._transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
 
     def pause_writing(self) -> None:
+        """From asyncio.Protocol."""
         self._is_stuck = True
 
     def resume_writing(self) -> None:
+        """From asyncio.Protocol."""
         self._is_stuck = False
 
     def data_received(self, data: bytes) -> None:
+        """From asyncio.Protocol."""
         reader, waiting = self._reader, self._waiting
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
-                if not waiting:  # which is so, too, when a callback has closed the connection
+                if not waiting:  # also after a callback has closed the connection
                     self.close("a reply to no command")
                     return
                 on_reply = waiting.popleft()
@@ -152,29 +160,30 @@ class Connection(asyncio.Protocol):
                     reply = self._judge(reply)
                 try:
                     on_reply(reply)
-                except Exception as error:  # the replies behind it belong to others
+                except Exception as error:  # other callers wait for the replies behind it
                     self._report(error)
         except hiredis.ProtocolError as error:
             self.close(f"not the protocol of Valkey: {error}")
 
     def _judge(self, error: hiredis.ReplyError) -> Exception:
-        """An error of a server that cannot serve now is an absence."""
+        """Turn an error of a server that cannot serve now into Unavailable."""
         text = str(error)
-        if not text.startswith(PASSING):
+        if not text.startswith(UNAVAILABLE_PREFIXES):
             return error
         self._counters.failures += 1
-        if text.startswith("READONLY "):  # it was our master, and is a replica now
+        if text.startswith("READONLY "):  # the master has become a replica
             self._loop.call_soon(self.close, text)
-        return Away(text)
+        return Unavailable(text)
 
     def _report(self, error: Exception) -> None:
         self._loop.call_exception_handler({"message": "a reply of the shared cache was not taken", "exception": error})
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """From asyncio.Protocol."""
         self.close(f"the connection is lost: {exc}" if exc else "the server closed the connection")
 
     def close(self, reason: str) -> None:
-        """End the connection; everything that waits on it gets Away, now."""
+        """Close the connection; every waiting command gets Unavailable now."""
         if not self.is_open:
             return
         self.is_open = False
@@ -189,13 +198,13 @@ class Connection(asyncio.Protocol):
         while waiting:
             on_reply = waiting.popleft()
             try:
-                on_reply(Away(reason))
+                on_reply(Unavailable(reason))
             except Exception as error:
                 self._report(error)
 
 
 def settle(future: "asyncio.Future[Reply]", reply: Reply) -> None:
-    """Put a reply into a future that may be given up already."""
+    """Complete a future with a reply, unless it is already done."""
     if future.done():
         return
     if isinstance(reply, Exception):
@@ -205,17 +214,17 @@ def settle(future: "asyncio.Future[Reply]", reply: Reply) -> None:
 
 
 async def connect(
-    place: Place, tls: Any, patience_seconds: float, counters: Counters, limit_seconds: float = 1.0
+    endpoint: Endpoint, tls: Any, timeout_seconds: float, counters: Counters, limit_seconds: float = 1.0
 ) -> Connection:
-    """Open a connection; raises OSError or TimeoutError."""
+    """Open a connection within `limit_seconds`. Raises OSError or TimeoutError."""
     loop = asyncio.get_running_loop()
 
     def make() -> Connection:
-        return Connection(loop, patience_seconds, counters)
+        return Connection(loop, timeout_seconds, counters)
 
     async with asyncio.timeout(limit_seconds):
-        if place.port == 0:
-            _, connection = await loop.create_unix_connection(make, place.host)
+        if endpoint.port == 0:
+            _, connection = await loop.create_unix_connection(make, endpoint.host)
         else:
-            _, connection = await loop.create_connection(make, place.host, place.port, ssl=tls)
+            _, connection = await loop.create_connection(make, endpoint.host, endpoint.port, ssl=tls)
     return connection

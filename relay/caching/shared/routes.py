@@ -1,89 +1,91 @@
-"""Which line leads to a key where one server holds all of them: named by the URL, or by the Sentinels."""
+"""Routes keys where one server holds all of them: the server of the URL, or the master that Sentinels name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from relay.caching.address import Place, Topology
-from relay.caching.shared.connection import Away, OnReply
-from relay.caching.shared.line import TROUBLES, Line, Opening
+from relay.caching.redis_url import Endpoint, Topology
+from relay.caching.shared.connection import OnReply, Unavailable
+from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
 
 SENTINEL_LOOK_SECONDS = 1.0
 
 
 class Routes(Protocol):
-    """The lines to the masters, and who serves which key."""
+    """The links to the masters, and which of them serves a key."""
 
     def start(self) -> None:
         """Begin to connect, without waiting."""
 
     async def stop(self) -> None:
-        """Give all lines up."""
+        """Close all links."""
 
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
         """Send a packed command to the master of the key."""
 
-    def number(self, key: bytes) -> int:
-        """The number of the connection that serves the key; 0 while there is none."""
-
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
-        """Which of the keys may stand in one command, by their places in the list."""
+        """The indexes of the keys, grouped by those that may stand in one command."""
 
-    def lines(self) -> list[Line]:
-        """The line of each master."""
+    def links(self) -> list[ServerLink]:
+        """The links, one for each master."""
 
     @property
     def is_up(self) -> bool:
-        """Whether every key has a master that answers."""
+        """True if the master of every key answers."""
 
 
-class One:
-    """All keys on one server."""
+class SingleServer:
+    """All keys on one server: the `Routes` of a plain or +sentinel URL."""
 
-    def __init__(self, opening: Opening, on_change: Callable[[bool], None]) -> None:
-        self._opening = opening
-        self._places = list(opening.address.places)
-        if opening.address.topology is Topology.SENTINEL:
-            # A master that was cut off from its Sentinels goes on answering: so they are asked again and again.
-            self._line = Line(opening, self._ask_sentinels, on_change, SENTINEL_LOOK_SECONDS)
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
+        self._endpoints = list(connector.address.endpoints)
+        if connector.address.topology is Topology.SENTINEL:
+            # A master that is cut off from its Sentinels still answers us, so they are asked once a second.
+            self._link = ServerLink(connector, self._ask_sentinels, look_again_seconds=SENTINEL_LOOK_SECONDS)
         else:
-            self._line = Line(opening, self._only_place, on_change)
+            self._link = ServerLink(connector, self._only_endpoint)
 
-    async def _only_place(self) -> Place:
-        return self._places[0]
+    async def _only_endpoint(self) -> Endpoint:
+        return self._endpoints[0]
 
-    async def _ask_sentinels(self) -> Place:
-        """The master by the first Sentinel that knows it, which is asked first the next time; raises Away."""
-        name = self._opening.address.master_name
-        for sentinel in list(self._places):
+    async def _ask_sentinels(self) -> Endpoint:
+        """The master by the first Sentinel that knows it; that Sentinel is asked first the next time. Raises
+        Unavailable.
+        """
+        name = self._connector.address.master_name
+        for sentinel in list(self._endpoints):
             try:
                 command = (b"SENTINEL", b"get-master-addr-by-name", name)
-                (reply,) = await self._opening.ask(sentinel, command, sentinel=True)
-            except TROUBLES:
+                (reply,) = await self._connector.ask(sentinel, command, sentinel=True)
+            except CONNECT_ERRORS:
                 continue
             if reply:
-                self._places.remove(sentinel)
-                self._places.insert(0, sentinel)
-                return Place(reply[0].decode(), int(reply[1]))
-        raise Away(f"no Sentinel knows a master named {name}")
+                self._endpoints.remove(sentinel)
+                self._endpoints.insert(0, sentinel)
+                return Endpoint(reply[0].decode(), int(reply[1]))
+        raise Unavailable(f"no Sentinel knows a master named {name}")
 
     def start(self) -> None:
-        self._line.start()
+        """See Routes."""
+        self._link.start()
 
     async def stop(self) -> None:
-        await self._line.stop()
+        """See Routes."""
+        await self._link.stop()
 
     def send(self, key: bytes, packed: bytes, on_reply: OnReply) -> None:
-        self._line.send(packed, on_reply)
-
-    def number(self, key: bytes) -> int:
-        return self._line.number
+        """See Routes."""
+        self._link.send(packed, on_reply)
 
     def groups(self, keys: Sequence[bytes]) -> list[list[int]]:
+        """See Routes; all keys are one group."""
         return [list(range(len(keys)))] if keys else []
 
-    def lines(self) -> list[Line]:
-        return [self._line]
+    def links(self) -> list[ServerLink]:
+        """See Routes."""
+        return [self._link]
 
     @property
     def is_up(self) -> bool:
-        return self._line.is_up
+        """See Routes."""
+        return self._link.is_up

@@ -1,6 +1,6 @@
-"""Which of a Cluster's 16,384 slots a key stands in (Redis Cluster specification): CRC-16 of key or hash tag.
+"""The hash slot of a key in a Redis Cluster: CRC-16 of the key or of its hash tag (Redis Cluster specification).
 
-Ours, because redis-py's comes with the whole of redis-py, which costs every process a sixth of a second at its start.
+Our own, because importing redis-py's costs every process a sixth of a second at its start.
 """
 
 from binascii import crc_hqx
@@ -9,7 +9,7 @@ SLOTS = 16_384
 
 
 def key_slot(key: bytes) -> int:
-    """The slot of a key; of `{tag}` in it, if there is one and it is not empty."""
+    """The slot (0 to 16,383) of a key; a non-empty `{tag}` in it is hashed in place of the whole key."""
     start = key.find(b"{")
     if start >= 0:
         end = key.find(b"}", start + 1)

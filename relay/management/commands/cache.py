@@ -73,7 +73,7 @@ class Command(BaseCommand):
         logging.getLogger("relay").setLevel(logging.ERROR)  # failures are reported by CommandError
         try:
             getattr(self, f"_{options['what']}")(options)
-        except caches.CachesAway as error:
+        except caches.CachesUnavailable as error:
             raise CommandError(f"{error}. Check the server at CACHE_URL.") from None
         except DatabaseError as error:
             raise CommandError(f"the database does not answer ({error}). Check the server at DATABASE_URL.") from None
@@ -82,10 +82,10 @@ class Command(BaseCommand):
 
     def _stats(self, options: dict[str, Any]) -> None:
         if not config().cache_url:
-            raise caches.CachesAway(caches.NO_CACHE)
+            raise caches.CachesUnavailable(caches.NO_CACHE)
         snapshot = read_figures_now(config().cache_url, current_store().name)
         if not snapshot.whole:
-            raise caches.CachesAway("the shared cache, which has the figures of the workers, does not answer")
+            raise caches.CachesUnavailable("the shared cache, which has the figures of the workers, does not answer")
         if not snapshot.workers:
             raise CommandError("no worker has reported figures in the last five seconds: is a relay running?")
         if options["json"]:

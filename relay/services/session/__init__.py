@@ -1,1 +1,1 @@
-"""One client's session: `session.py` holds its state, each verb has a file, `verbs.py` names them all."""
+"""One client's session: `session.py` holds its state, each verb has a file, `verbs.py` lists them."""

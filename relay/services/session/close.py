@@ -1,4 +1,4 @@
-"""CLOSE: the client wants no more of a subscription; there is no reply (01-S05)."""
+"""CLOSE: end a subscription; there is no reply (01-S05)."""
 
 from relay.metrics import counters
 from relay.protocol.messages import CloseMessage

@@ -1,4 +1,4 @@
-"""EVENT: an event to be published; answered with OK when it is durable (01-E20)."""
+"""EVENT: publish an event; answered with OK when it is durable (01-E20)."""
 
 import time
 from functools import partial
@@ -10,7 +10,7 @@ from relay.services.session.session import Session
 
 
 def event(session: Session, message: EventMessage) -> None:
-    """Take the event in; its OK is sent at once, or when the database has it."""
+    """Submit the event; its OK is sent at once, or when the database has it."""
     event_id = message.event.id
     then = partial(_stored, session, event_id, session.pending.next, time.perf_counter())
     outcome = session.services.ingest.submit(message.event, session.source, then)

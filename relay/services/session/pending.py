@@ -1,7 +1,7 @@
-"""The events of one connection that are not answered yet: what comes behind them, and how many there may be.
+"""The unanswered events of one connection: a bound on them, and callbacks that wait for their answers.
 
-Events are numbered as they come and may be answered in any order. Rule: who waits is told once every event before it
-has been answered, and in the order of asking; that takes one number for each, whatever is pending.
+Events are numbered on arrival and may be answered in any order. Rule: a callback is called once every event before it
+is answered, in the order of registration; that takes one number for each callback, however many events are pending.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ class Pending:
         self._limit = limit
         self._paused = False
         self.next = 0
-        """The number of the event that comes next."""
+        """The number of the next event."""
         self._all_before = 0
-        """Every event with a lower number has been answered."""
+        """Every event with a lower number is answered."""
         self._answered: set[int] = set()
         """Answered events from `_all_before` on."""
         self._waiting: dict[Then, int] = {}
@@ -32,7 +32,7 @@ class Pending:
         return self.next - self._all_before - len(self._answered)
 
     def add(self) -> int:
-        """An event has come that is answered later; returns its number, for `answered`."""
+        """Register an event that is answered later; returns its number, for `answered`."""
         number = self.next
         self.next += 1
         if not self._paused and len(self) >= self._limit:
@@ -41,7 +41,7 @@ class Pending:
         return number
 
     def answered(self, number: int) -> None:
-        """The event has its answer; to be called once for each."""
+        """Mark an event as answered; to be called once for each."""
         answered = self._answered
         answered.add(number)
         while self._all_before in answered:
@@ -66,5 +66,5 @@ class Pending:
         return False
 
     def forget(self, then: Then) -> None:
-        """Call `then` no more; no error when it does not wait."""
+        """Do not call `then` any more; no error if it does not wait."""
         self._waiting.pop(then, None)

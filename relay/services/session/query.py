@@ -1,10 +1,10 @@
 """A REQ from its arrival until its subscription is live: stored events, EOSE, and the live seam (01-S03).
 
-The subscription is registered, held, before anything is looked up. The stored answer is the state after change S; what
-came after S is sent from the ring, or the log, and from there on it is live. No event is lost or doubled.
+The subscription is registered, held, before anything is looked up. The stored answer is the state after change S; later
+changes are sent from the ring, or the log, and then the subscription is live. No event is lost or sent twice.
 
-The stored answer comes from memory, without a task, when memory has it and the barrier allows it; else a task fetches
-it. Either way it is sent by `_step`, in pieces, each when the client has read what was sent before.
+If memory has the answer and the barrier allows it, it is sent without a task; else a task fetches it. Either way
+`_step` sends it, in pieces, each when the client has read what was sent before.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from relay.subscriptions.hub import OutOfReach, Subscription
 log = logging.getLogger("relay.session")
 
 PIECE_BYTES = 1_048_576
-"""A piece of the stored events has this size and one event at most, and is sent when less than this waits to leave."""
+"""A piece of the stored events has this size and one event at most; it is sent when less than this waits to leave."""
 
 SLOW_READER_SECONDS = 30.0
-"""A client that does not take a piece within this time loses its query."""
+"""A query ends if its client does not take a piece within this time."""
 
 
 class Query:
@@ -56,15 +56,15 @@ class Query:
         self._since = time.perf_counter()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._is_allowed = False  # memory holds all that was acknowledged before the REQ
+        self._is_allowed = False  # memory holds everything acknowledged before the REQ
         self._begun = False  # something was sent
-        self._eose = False  # everything that is stored was sent
+        self._eose = False  # all stored events were sent
         self._texts: Sequence[bytes] = ()
         self._position = 0
         self._source = "l1"
 
     def open(self) -> None:
-        """Hold the subscription, and answer it when every event before it on the connection is answered (01-E22)."""
+        """Hold the subscription, and answer it once every event before it on the connection is answered (01-E22)."""
         counters.queries += 1
         session = self._session
         session.services.hub.open(self._subscription)
@@ -101,7 +101,7 @@ class Query:
             self._fail(error)
 
     def _look(self) -> bool:
-        """True if memory has the answer, as of what this process has applied."""
+        """True if memory has the answer as of the changes that this process has applied."""
         services = self._session.services
         texts = None
         if services.answers is not None:
@@ -112,7 +112,7 @@ class Query:
         return True
 
     def _allow(self, number: int | None) -> None:
-        """What was acknowledged before the REQ lies up to `number`; None: nobody can say."""
+        """Everything acknowledged before the REQ lies up to `number`; None if that is not known."""
         if self._subscription.closed:
             return
         services = self._session.services
@@ -128,7 +128,7 @@ class Query:
             self._fail(error)
 
     def _arrived(self, come: bool) -> None:
-        """This process has applied all that was acknowledged before the REQ; False: that takes long."""
+        """Called with True when this process has applied everything acknowledged before the REQ, False on time-out."""
         if self._subscription.closed:
             return
         try:
@@ -143,16 +143,16 @@ class Query:
 
     def _start(self) -> None:
         if not self._begun:
-            self._texts = ()  # not kept by those that wait for their turn
+            self._texts = ()  # not kept while waiting for the turn
         self._task = self._session.services.background.job(self._run(), "query")
 
     async def _run(self) -> None:
-        """Answer when it is this query's turn on its connection, within its time (01-S11). Cancelling it is safe."""
+        """Answer when it is this query's turn on its connection, within its time (01-S11). Cancelling is safe."""
         try:
             async with asyncio.timeout(self._seconds_left()) as budget, self._session.queries:
                 if not self._begun and not (self._is_allowed and self._look()):
                     await self._fetch()
-                budget.reschedule(None)  # from here on it is the client that takes the time
+                budget.reschedule(None)  # from here on the client takes the time
                 while not self._step():
                     await (self._rest_of_log() if self._eose else self._room())
         except Exception as error:
@@ -170,10 +170,10 @@ class Query:
 
     async def _room(self) -> None:
         async with asyncio.timeout(SLOW_READER_SECONDS):
-            await self._subscription.outbox.room()
+            await self._subscription.outbox.wait_for_room()
 
     async def _rest_of_log(self) -> None:
-        """Send the matching part of the log after the position, which the ring does not reach back to."""
+        """Send the matching part of the log after the position, which is below the ring's floor."""
         services, subscription = self._session.services, self._subscription
         try:
             batch = await services.primary.changes_after(self._position)
@@ -182,7 +182,7 @@ class Query:
         if batch is None:
             return
         for change in batch.changes:
-            if type(change) is Added and services.hub.wants(subscription, change.event):
+            if type(change) is Added and services.hub.may_receive(subscription, change.event):
                 services.hub.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
         self._position = batch.last
@@ -240,7 +240,7 @@ class Query:
 
 
 def _piece_end(texts: Sequence[bytes]) -> int:
-    """How many of `texts` are PIECE_BYTES, the last of them being the one that reaches it."""
+    """The number of `texts` that make up PIECE_BYTES, including the one that reaches it."""
     size = 0
     for count, text in enumerate(texts, 1):
         size += len(text)

@@ -1,4 +1,4 @@
-"""REQ: open a subscription, in the place of one with its id, and answer it."""
+"""REQ: open a subscription, replacing one with the same id, and answer it."""
 
 from relay.metrics import counters
 from relay.protocol.errors import RelayError
@@ -8,7 +8,7 @@ from relay.services.session.session import Session
 
 
 def req(session: Session, message: ReqMessage) -> None:
-    """Stored events, EOSE and what is new (01-S03); CLOSED when there are too many subscriptions (01-S07)."""
+    """Send stored events, EOSE and new events (01-S03); CLOSED if there are too many subscriptions (01-S07)."""
     counters.reqs += 1
     query = Query(session, message)
     try:

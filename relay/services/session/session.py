@@ -1,7 +1,7 @@
 """One client's session: its messages take effect in the order in which they came (01-E22).
 
-Rule: an EVENT is answered when it is durable; a REQ sees every EVENT that came before it on this connection;
-CLOSE leaves nothing open.
+Rule: an EVENT is answered when it is durable; a REQ sees every EVENT before it on this connection; CLOSE leaves nothing
+open.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, notice, parse_message
-from relay.protocol.session import Subscriptions
+from relay.protocol.subscriptions import Subscriptions
 from relay.services.session.pending import Pending
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
@@ -30,18 +30,18 @@ from relay.subscriptions.outbox import Flusher, Outbox, Wire
 log = logging.getLogger("relay.session")
 
 CONCURRENT_QUERIES = 4
-"""Queries of one connection that run side by side; more wait, so that one client's results are bounded in memory."""
+"""Queries of one connection that run at a time; more wait, so that one client's results are bounded in memory."""
 
 SERVICE_RESTART = 1012
 STOPPING = Failed("the relay is stopping, connect again").text
 
 Handler = Callable[["Session", Any], None]
-"""What a session does with the messages of one verb: answer now, or see to it that an answer comes."""
+"""Handles the messages of one verb: answers now, or starts what will answer."""
 
 
 @dataclass(slots=True, frozen=True)
 class Services:
-    """What a session needs of its process. Without `answers` PostgreSQL is asked each time."""
+    """The parts of the process that a session uses. Without `answers` PostgreSQL is queried each time."""
 
     config: Config
     handlers: Mapping[type[Message], Handler]
@@ -63,7 +63,7 @@ class Open(Protocol):
 
 
 class Session:
-    """All that the relay keeps for one connection; the verbs work on it.
+    """The state of one connection; the verbs work on it.
 
     `source` is the client as a source of events; a login replaces it.
     """
@@ -82,11 +82,11 @@ class Session:
 
     @property
     def audience(self) -> Audience:
-        """The keys that the client has proved to hold: what it may read depends on them."""
+        """The keys that the client has proved, on which depends what it may read."""
         return self.reader.audience
 
     def receive(self, frame: bytes | str) -> None:
-        """Take one text message; never raises."""
+        """Handle one text message; never raises."""
         if self._ended:
             return
         counters.messages += 1
@@ -105,14 +105,14 @@ class Session:
             self.outbox.put(notice(Failed("internal").text))
 
     def receive_binary(self, frame: bytes) -> None:
-        """A binary frame is not a message of the protocol (01-E21)."""
+        """Refuse a binary frame, which the protocol does not have (01-E21)."""
         if not self._ended:
             counters.messages += 1
             counters.refusals["NOTICE"] += 1
             self.outbox.put(notice(Invalid("binary messages are not understood").text))
 
     def close_subscription(self, subscription_id: str) -> None:
-        """End a subscription without a word; no error when it is not open."""
+        """End a subscription without a message; no error if it is not open."""
         opened = self.subscriptions.close(subscription_id)
         if opened is not None:
             opened.stop()
@@ -129,25 +129,25 @@ class Session:
             opened.stop()
 
     def end(self) -> None:
-        """The connection is gone: forget everything. Events on their way to the database are stored all the same."""
+        """Forget the connection, which has ended. Events in the writer's queue are stored all the same."""
         self._end()
         self.outbox.close()
 
     def closed(self, code: int) -> None:
-        """The transport ended the connection; at the server's shutdown the client can still be told why (01-S09)."""
+        """The transport has closed the connection; during the server's shutdown CLOSED can still be sent (01-S09)."""
         if code == SERVICE_RESTART:
-            self._say_closed(STOPPING)
+            self._send_closed(STOPPING)
         self.end()
 
-    def farewell(self, text: str, code: int) -> None:
-        """The relay ends the connection: every subscription is told why, then it is closed in order (01-S09)."""
+    def close(self, text: str, code: int) -> None:
+        """Close the connection in order: CLOSED with `text` for every subscription first (01-S09)."""
         if self._ended:
             return
-        self._say_closed(text)
+        self._send_closed(text)
         self.end()
         self._wire.close(code, text)
 
-    def _say_closed(self, text: str) -> None:
+    def _send_closed(self, text: str) -> None:
         for subscription_id in self.subscriptions:
             counters.subscriptions_ended += 1
             self.outbox.put(closed(subscription_id, text))

@@ -1,5 +1,5 @@
-"""The table of verbs: what a session does with each message. A new verb is one file and one line here, and its parser
-one line in `relay.protocol.messages`.
+"""The table of verbs: the handler of each message. A new verb is one file, one line here, and a parser in
+`relay.protocol.messages`.
 """
 
 from relay.protocol.messages import CloseMessage, EventMessage, Message, ReqMessage

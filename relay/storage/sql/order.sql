@@ -1,6 +1,6 @@
--- The order of changes: its lock, its numbers, its partitions.
+-- The log, the total order of changes: its lock, its numbers, its partitions.
 
--- The key of the advisory lock of the order. Held for the last step of a writing transaction.
+-- Takes the order lock, an advisory lock that is held for the last step of a writing transaction.
 CREATE FUNCTION relay_order_lock() RETURNS void
 LANGUAGE sql VOLATILE AS $$ SELECT pg_advisory_xact_lock(7310579611) $$;
 
@@ -8,8 +8,8 @@ LANGUAGE sql VOLATILE AS $$ SELECT pg_advisory_xact_lock(7310579611) $$;
 CREATE FUNCTION relay_log_partition_size() RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$ SELECT 1000000::bigint $$;
 
--- Makes sure that the log can take `seq`. Made apart and attached, which waits for no reader; the caller holds the lock of
--- the order, so that no two make the same one.
+-- Creates the partition of `seq` if it does not exist. It is created separately and attached, which waits for no reader. The
+-- caller holds the order lock, so that no two transactions create the same one.
 CREATE FUNCTION relay_log_make_room(seq bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -23,12 +23,12 @@ BEGIN
     END IF;
 END $$;
 
--- The newest number of the order, 0 before the first change.
+-- The position: the newest number of the log, 0 before the first change.
 CREATE FUNCTION relay_position() RETURNS bigint
 LANGUAGE sql STABLE AS $$ SELECT coalesce((SELECT c.seq FROM relay_change c ORDER BY c.seq DESC LIMIT 1), 0) $$;
 
 -- Appends changes to the log, numbered in the order of the arrays; returns the number of the first one.
--- The caller holds the lock of the order.
+-- The caller holds the order lock.
 CREATE FUNCTION relay_log_append(ops "char"[], event_ids bytea[], created_ats bigint[], origin integer) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -38,7 +38,7 @@ DECLARE
 BEGIN
     IF last / size > before / size THEN
         PERFORM relay_log_make_room(last);
-        PERFORM relay_log_make_room(last + size); -- ahead of need: made in a transaction that holds no reader up
+        PERFORM relay_log_make_room(last + size); -- in advance, so that no reader waits for it
     END IF;
     INSERT INTO relay_change (seq, op, event_id, created_at, origin)
     SELECT before + n, c.op, c.event_id, c.created_at, relay_log_append.origin
@@ -46,9 +46,8 @@ BEGIN
     RETURN before + 1;
 END $$;
 
--- Drops the partitions of the log that lie wholly below `keep_from`, never the one that holds the newest
--- change. Returns the names of what was dropped. A reader that holds a partition makes it wait no
--- longer than the caller's lock_timeout.
+-- Drops the partitions of the log that are completely below `keep_from`, never the one of the newest change. Returns their
+-- names. Waits for readers of a partition no longer than the caller's lock_timeout.
 CREATE FUNCTION relay_log_prune(keep_from bigint) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

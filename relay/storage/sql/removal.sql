@@ -1,9 +1,9 @@
--- How events are removed. Under the lock of the order an event loses its row in relay_event alone; what its rows in relay_tag
--- are is noted, and they are removed later in transactions that do not take the lock: removing 5,000 of them takes 50 ms. A tag
--- row whose event is gone answers nothing, because every statement that reads relay_tag joins relay_event.
+-- How events are removed. Under the order lock only the row in relay_event is deleted; its keys in relay_tag are noted in
+-- relay_tag_garbage and deleted later by transactions without the lock, since deleting 5,000 of them takes 50 ms. A tag row
+-- without its event matches nothing, because every statement that reads relay_tag joins relay_event.
 
 -- Removes the rows of events and notes their tag rows. Returns id and time of those that were there. The caller holds the
--- lock of the order and logs the changes.
+-- order lock and logs the changes.
 CREATE FUNCTION relay_remove_events(gone bytea[]) RETURNS TABLE (id bytea, created_at bigint)
 LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
     WITH event AS (
@@ -15,8 +15,8 @@ LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
     SELECT event.id, event.created_at FROM event
 $$;
 
--- Removes the tag rows that are left from an earlier life of events that this transaction has inserted again; its own rows
--- are told by their transaction. Waits for relay_collect_tags where that is at work on one of them.
+-- Deletes old tag rows of removed events that this transaction has inserted again; its own rows are recognised by xmin.
+-- Waits for relay_collect_tags where that is deleting some of them.
 CREATE FUNCTION relay_forget_old_tags(ids bytea[]) RETURNS void
 LANGUAGE sql VOLATILE AS $$
     WITH garbage AS (
@@ -34,7 +34,7 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 
 -- Removes up to about `most` tag rows of events that are gone, oldest first; returns how many keys were done, 0 when nothing
--- is left. One small transaction without the lock of the order; several may run at once.
+-- is left. One small transaction without the order lock; several may run at once.
 CREATE FUNCTION relay_collect_tags(most integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -66,7 +66,7 @@ BEGIN
 END $$;
 
 -- Removes up to `most` events that expired before `now` (Unix seconds); returns how many. What has expired is looked up
--- before the lock is taken. Heads stay (40-5). Expired events are served to nobody, so the order among them is free.
+-- before the lock is taken. Heads stay (40-5). Expired events are never served, so their order in the log does not matter.
 CREATE FUNCTION relay_sweep_expired(now bigint, most integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -79,7 +79,7 @@ BEGIN
     END IF;
     PERFORM relay_order_lock();
     SELECT array_agg(r.id), array_agg(r.created_at) INTO gone, created_ats FROM relay_remove_events(expired) AS r;
-    IF gone IS NULL THEN -- replaced or swept by another one since
+    IF gone IS NULL THEN -- replaced or swept by another transaction since
         RETURN 0;
     END IF;
     PERFORM relay_log_append(array_fill('-'::"char", ARRAY[cardinality(gone)]), gone, created_ats, 0);

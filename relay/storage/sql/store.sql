@@ -1,16 +1,16 @@
--- Which store this is, and of which server it was last true (relay_store).
+-- The store's identity, epoch and generation, and the server on which they were last checked (relay_store).
 
 CREATE FUNCTION relay_random_name() RETURNS text
 LANGUAGE sql VOLATILE AS $$ SELECT substr(replace(gen_random_uuid()::text, '-', ''), 17) $$;
 
--- The timeline that the server writes, 8 hex digits. Fails on a standby, which writes none.
+-- The timeline that the server writes, 8 hex digits. Fails on a standby, which has no write position.
 CREATE FUNCTION relay_timeline() RETURNS text
 LANGUAGE sql VOLATILE AS $$ SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) $$;
 
 CREATE FUNCTION relay_database_oid() RETURNS oid
 LANGUAGE sql STABLE AS $$ SELECT oid FROM pg_database WHERE datname = current_database() $$;
 
--- The cluster's identifier; null if the role may not ask for it.
+-- The cluster's system identifier; null if the role may not read it.
 CREATE FUNCTION relay_system_identifier() RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -19,17 +19,16 @@ EXCEPTION WHEN insufficient_privilege THEN
     RETURN NULL;
 END $$;
 
--- The name of the store, after noting what has become of the server since:
+-- The store, after checking whether the server has changed:
 --   its timeline differs      epoch + 1 and another generation: a promoted standby may have lost the newest changes, and
 --                             will use their numbers again
 --   cluster, database or table differ   another identity, generation and epoch 1: this is a copy, restored from a dump, made
---                             from a template or moved by pg_upgrade, and the original may be at work elsewhere
+--                             from a template or moved by pg_upgrade, and the original may be running elsewhere
 --   only its start differs    another generation: the server was restarted, or this is a copy of the data folder
--- Whatever is noted ends the lease: its holder may be on the other server.
+-- Any of these ends the lease: its holder may be connected to the other server.
 --
--- One look-up in the common case. All who ask at once agree, since the row is locked while it changes. Must not be called
--- on a standby: it fails there, as only the primary can say what the store is. Not inside a long transaction, which would
--- keep the rows of the store and of the lease locked.
+-- One look-up in the common case. Concurrent callers agree, since the row is locked while it changes. Fails on a standby. Not
+-- inside a long transaction, which would keep the rows of store and lease locked.
 CREATE FUNCTION relay_current_store(OUT identity text, OUT generation text, OUT epoch bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -55,7 +54,7 @@ BEGIN
         noted.epoch := noted.epoch + 1;
     ELSIF noted.started_at <> pg_postmaster_start_time() THEN
         noted.generation := relay_random_name();
-    ELSE -- another one has noted it meanwhile
+    ELSE -- another transaction has noted it meanwhile
         identity := noted.identity;
         generation := noted.generation;
         epoch := noted.epoch;

@@ -1,6 +1,6 @@
 -- The one writing transaction: a batch of events, stored, ordered and numbered in one statement.
 --
--- A batch comes in columns, because that is the cheapest way to hand it over (ARCHITECTURE.md has the figures):
+-- A batch comes in columns, which is the cheapest way to send it (figures: ARCHITECTURE.md):
 --   ids, pubkeys      32 bytes an event, one after the other
 --   created_ats, kinds, expires_ats   an entry an event
 --   jsons, json_ends  the texts in UTF-8 one after the other, and where each ends (bytes)
@@ -12,17 +12,17 @@
 -- Events come in the order in which they arrived, which becomes their order in the log. Their numbers count from 1.
 --
 -- The steps, each a function with a contract of its own or, where one event takes a shorter way, a section:
---   1. relay_insert_batch    all that only costs, before the lock
---   2. relay_order_lock, relay_lease_respect   from here to the commit nobody else writes
---   3. relay_decide_heads    what the store says of the new events; bounded by the batch, never by what is removed
+--   1. relay_insert_batch    inserts rows: the costly part, before the lock
+--   2. relay_order_lock, relay_lease_respect   from here to the commit no other transaction writes
+--   3. relay_decide_heads    compares the new events with the stored ones; bounded by the batch, never by what is removed
 --   4. relay_log_append      numbers the changes in the order of the events, a replacement's '-' before its '+'
 --
 -- Returns one row:
 --   first_seq   the number of the first change, 0 if there was none
 --   duplicates  events that were known already
---   outdated    versions that lost against the head they met (01-K06, 01-K07)
+--   outdated    versions that are older than the stored head (01-K06, 01-K07)
 --   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
---   newest      a number up to which the order holds whatever was found or written here, duplicates included
+--   newest      a position that includes everything found or written here, duplicates too
 --   hold_ms     for how long the acknowledgements have to be held (lease.sql)
 CREATE FUNCTION relay_write(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
@@ -38,7 +38,7 @@ DECLARE
     replaced bytea[] := '{}';
     replaced_created_ats bigint[];
 BEGIN
-    -- 1. What only costs, before the lock.
+    -- 1. The costly part, before the lock.
     IF total = 1 THEN
         -- Plain inserts, as relay_insert_batch does: that statement costs 0.2 ms to begin with, whatever is in it.
         INSERT INTO relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json)
@@ -74,8 +74,8 @@ BEGIN
     first_seq := 0;
     newest := 0;
 
-    -- 2. From here on nobody else writes. Duplicates alone need no lock; they read the position before the lease, so that a lease
-    -- that was ended by one of the changes up to it is seen as ended.
+    -- 2. From here on no other transaction writes. Only duplicates: no lock is needed; the position is read before the lease, so
+    -- that a lease that one of the changes up to it has ended is seen as ended.
     IF cardinality(added) > 0 THEN
         PERFORM relay_order_lock();
     ELSE
@@ -90,7 +90,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- 3. What the store says of the new events.
+    -- 3. The new events against the stored ones.
     IF cardinality(head_events) > 0 THEN
         SELECT d.outdated, d.replaced_by, d.replaced, d.replaced_created_ats
         INTO outdated, replaced_by, replaced, replaced_created_ats
@@ -207,7 +207,7 @@ BEGIN
         PERFORM relay_remove_events(ARRAY(SELECT substr(ids, 32 * n - 31, 32) FROM unnest(outdated) AS l (n)));
     END IF;
     IF cardinality(replaced) > 0 THEN
-        -- A head outlives its event; only what is still there has an end to tell of.
+        -- A head outlives its event; only events that are still stored are logged as removed.
         SELECT coalesce(array_agg(r.n ORDER BY r.n), '{}'), coalesce(array_agg(r.id ORDER BY r.n), '{}'),
                coalesce(array_agg(gone.created_at ORDER BY r.n), '{}')
         INTO replaced_by, replaced, replaced_created_ats

@@ -15,7 +15,7 @@ from tests.acceptance.clients.real_client import Json, Refused
 
 NODE = Path(__file__).with_name("node")
 INSTALL_NODE = "apt-get install nodejs npm (Node.js 18 or newer)"
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class NotInstalled(Exception):
@@ -107,7 +107,7 @@ class NostrToolsClient:
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"id": number, "name": name, **parameters}).encode() + b"\n")
-        return await asyncio.wait_for(answer, PATIENCE_SECONDS)
+        return await asyncio.wait_for(answer, TIMEOUT_SECONDS)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None

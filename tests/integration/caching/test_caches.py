@@ -93,7 +93,7 @@ async def clear(name: str | None = None, layer: str | None = None) -> int:
     return await asyncio.to_thread(caches.clear, name, layer)
 
 
-async def test_all_that_is_copied_goes_and_nothing_else(relay: Relay) -> None:
+async def test_clearing_all_caches_deletes_all_copies_and_nothing_else(relay: Relay) -> None:
     note = await fill(relay)
     await ask(relay, {"kinds": [1]})
     await come(lambda: keys("relay:{*:status}:*"))
@@ -107,7 +107,7 @@ async def test_all_that_is_copied_goes_and_nothing_else(relay: Relay) -> None:
     assert await ask(relay, {"ids": [note["id"]]}) == [note["id"]]
 
 
-async def test_one_cache_goes_and_its_neighbours_stay(relay: Relay) -> None:
+async def test_clearing_one_cache_keeps_the_others(relay: Relay) -> None:
     await fill(relay)
     assert held("profiles")
 
@@ -119,7 +119,7 @@ async def test_one_cache_goes_and_its_neighbours_stay(relay: Relay) -> None:
     assert held("window")
 
 
-async def test_one_layer_goes_and_the_other_stays(relay: Relay) -> None:
+async def test_clearing_one_layer_keeps_the_other(relay: Relay) -> None:
     await fill(relay)
 
     assert await clear("profiles", "L1") == 0
@@ -131,7 +131,7 @@ async def test_one_layer_goes_and_the_other_stays(relay: Relay) -> None:
 async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
     note = await fill(relay)
     assert relay.answers is not None
-    window = relay.answers.copies.newest.window
+    window = relay.answers.copies.window.window
     await come(lambda: window.complete)
 
     await clear("window", "L1")
@@ -143,7 +143,7 @@ async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
     assert held("window") == 2
 
 
-async def test_a_process_that_begins_has_nothing_of_what_was_ordered_before(start_relay: StartRelay) -> None:  # noqa: F811
+async def test_a_new_process_ignores_earlier_orders(start_relay: StartRelay) -> None:  # noqa: F811
     await shared_cache("FLUSHDB")
     await shared_cache(
         "HSET", orders_key((await asyncio.to_thread(current_store)).name), "*", f"{time.time() - 60:.3f} before"
@@ -164,12 +164,12 @@ async def test_what_does_not_exist_cannot_be_cleared(relay: Relay, name: str | N
         await clear(name, layer)
 
 
-async def test_without_the_shared_cache_nothing_is_said_to_be_cleared(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_shared_cache_clearing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "CONNECT_SECONDS", 0.1)
     for url in (NOBODY_LISTENS, ""):
         conf = replace(config(), cache_url=url)
         monkeypatch.setattr(caches, "config", lambda conf=conf: conf)
-        with pytest.raises(caches.CachesAway):
+        with pytest.raises(caches.CachesUnavailable):
             await clear()
 
 
@@ -179,9 +179,9 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
     profile = sign_event(secret(8), kind=0, content="{}", created_at=NOW)
     await publish(relay, root, *replies, profile)
     await shared_cache("FLUSHDB")
-    told: list[tuple[int, int, str]] = []
+    steps: list[tuple[int, int, str]] = []
 
-    warmed = await asyncio.to_thread(caches.warm, lambda *step: told.append(step))
+    warmed = await asyncio.to_thread(caches.warm, lambda *step: steps.append(step))
     fresh = await start_relay(cache_layers="l1+l2", window_bytes=0)
     answers = fresh.answers
     assert answers is not None
@@ -189,7 +189,7 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
 
     assert warmed.events >= 5
     assert warmed.profiles == 2
-    assert [step for step, _, _ in told] == list(range(told[-1][1] + 1))
+    assert [step for step, _, _ in steps] == list(range(steps[-1][1] + 1))
     assert await ask(fresh, thread) == [event["id"] for event in replies]
     assert answers.copies.results.l2.hits == 1
     await fresh.profiles.newest([pubkey_of(secret(8)), pubkey_of(secret(9))])
@@ -198,8 +198,8 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
     assert (await answers.fetch([everything])).source == "l2"
 
 
-async def test_warming_without_its_servers_says_which_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_warming_names_the_server_that_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "CONNECT_SECONDS", 0.1)
     monkeypatch.setattr(caches, "config", lambda: replace(config(), cache_url=NOBODY_LISTENS))
-    with pytest.raises(caches.CachesAway):
+    with pytest.raises(caches.CachesUnavailable):
         await asyncio.to_thread(caches.warm, lambda *_: None)

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.django_db
 PROFILES = {"kinds": [0]}
 
 
-async def test_between_two_versions_memory_says_nothing(
+async def test_between_two_versions_memory_does_not_answer(
     start_relay: StartRelay,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here, there = await start_relay(cache_layers="l1"), await start_relay()
-    await until(lambda: here.answers.copies.newest.window.complete)
+    await until(lambda: here.answers.copies.window.window.complete)
     here.bus._on_batch = lambda batch: None
     asked = [parse_filter(PROFILES, here.config.limits)]
     said: list[tuple[int, Sequence[bytes] | None]] = []

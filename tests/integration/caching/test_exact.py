@@ -237,7 +237,7 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
 def layers_used(relays: list[Relay]) -> dict[str, int]:
     found = [relay.answers for relay in relays if relay.answers is not None]
     return {
-        "window": sum(answers.copies.newest.counters.hits for answers in found),
+        "window": sum(answers.copies.window.counters.hits for answers in found),
         "results": sum(answers.copies.results.l1.hits for answers in found),
         "events": sum(answers.copies.events.l1.hits for answers in found),
         "shared": sum(answers.copies.results.l2.hits + answers.copies.events.l2.hits for answers in found),

@@ -73,7 +73,7 @@ async def test_an_event_whose_removal_another_worker_has_acknowledged_is_not_cal
     assert await answer(author, old) == ["OK", old["id"], False, "duplicate: have newer event"]
 
 
-async def test_an_event_that_nobody_can_have_removed_is_known_without_the_database(workers: list[Relay]) -> None:
+async def test_an_event_that_cannot_have_been_removed_is_a_duplicate_without_a_query(workers: list[Relay]) -> None:
     here, _ = workers
     event = sign_event(secret(1), content="known", created_at=NOW)
     author = Client(here)

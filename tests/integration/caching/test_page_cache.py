@@ -96,7 +96,7 @@ async def test_an_event_that_was_removed_since_it_was_shared_is_not_found(shared
     assert there.finds(event)
 
 
-async def test_a_removal_takes_the_copy_away_everywhere(shared: Shared) -> None:
+async def test_a_removal_drops_the_copy_in_every_process(shared: Shared) -> None:
     event = note(1)
     here = await shared_event(shared, event)
     here.pages.drop(event_filter(event.id))

@@ -1,4 +1,4 @@
-"""The shared cache on one real server: in order, bounded, passed by when it is slow or gone, and back by itself."""
+"""The shared cache on one real server: ordered, bounded, failing at once while it is slow or down."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ import pytest_asyncio
 from hiredis import ReplyError
 from redis import Redis
 
-from relay.caching.shared import Away, Full, Reply, Script, Shared
+from relay.caching.shared import Full, Reply, Shared, Unavailable
 from relay.caching.shared import connection as connections
-from relay.caching.shared import line as lines
+from relay.caching.shared import server_link as links
 from relayproject.runtime.valkey import EmbeddedValkey
 from tests.integration.caching.valkeys import (
     REPLICATION,
@@ -27,7 +27,6 @@ from tests.integration.caching.valkeys import (
     wait_until,
 )
 
-ECHO = Script(b"return {KEYS[1], ARGV[1]}")
 GENEROUS_SECONDS = 5.0
 
 
@@ -47,12 +46,12 @@ def admin(server: EmbeddedValkey) -> Iterator[Redis]:
 @pytest.fixture(autouse=True)
 def frequent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the tests need not wait a second each time."""
-    monkeypatch.setattr(lines, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(links, "PROBE_SECONDS", 0.1)
 
 
 @asynccontextmanager
-async def started(url: str, patience_seconds: float = 0.05) -> AsyncIterator[Shared]:
-    shared = Shared(url, patience_seconds)
+async def started(url: str, timeout_seconds: float = 0.05) -> AsyncIterator[Shared]:
+    shared = Shared(url, timeout_seconds)
     await shared.start()
     try:
         yield shared
@@ -72,12 +71,13 @@ async def outcome(future: "asyncio.Future[Reply]") -> Reply:
     """What came, or the exception."""
     try:
         return await future
-    except (Away, ReplyError) as error:
+    except (Unavailable, ReplyError) as error:
         return error
 
 
 async def test_answers_belong_to_their_commands(shared: Shared) -> None:
-    shared.set_many((b"k%d" % number, b"v%d" % number, 60.0) for number in range(2_000))
+    for number in range(2_000):
+        shared.set(b"k%d" % number, b"v%d" % number, 60.0)
     answers = await asyncio.gather(*[shared.call(b"", b"GET", b"k%d" % number) for number in range(2_000)])
     assert answers == [b"v%d" % number for number in range(2_000)]
 
@@ -100,20 +100,20 @@ async def test_many_values_come_in_the_order_of_their_keys(shared: Shared, admin
     assert await shared.get_many([]) == []
 
 
-async def test_a_value_lives_as_long_as_it_is_told(shared: Shared, admin: Redis) -> None:
+async def test_a_value_has_its_time_to_live(shared: Shared, admin: Redis) -> None:
     shared.set(b"a", b"\x00\xff", 90.5)
     assert await shared.call(b"a", b"GET", b"a") == b"\x00\xff"
     assert 80_000 < admin.pttl("a") <= 90_500
 
 
-async def test_an_error_of_the_server_is_the_callers_and_the_connection_goes_on(shared: Shared, admin: Redis) -> None:
+async def test_an_error_of_the_server_reaches_the_caller_and_keeps_the_connection(shared: Shared, admin: Redis) -> None:
     admin.rpush("list", "x")
     wrong, right = shared.call(b"", b"GET", b"list"), shared.call(b"", b"PING")
     assert isinstance(await outcome(wrong), ReplyError)
     assert await right == b"PONG"
 
 
-async def test_a_callback_that_fails_harms_nobody(shared: Shared) -> None:
+async def test_a_callback_that_raises_does_not_affect_the_others(shared: Shared) -> None:
     seen: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context["exception"]))
 
@@ -125,21 +125,13 @@ async def test_a_callback_that_fails_harms_nobody(shared: Shared) -> None:
     assert [str(error) for error in seen] == ["mine"]
 
 
-async def test_a_script_is_known_by_its_digest_and_sent_again_when_forgotten(shared: Shared, admin: Redis) -> None:
-    for _ in range(2):
-        assert await shared.run_script(ECHO, [b"key"], [7]) == [b"key", b"7"]
-    admin.script_flush()
-    assert await shared.run_script(ECHO, [b"key"], [b"x"]) == [b"key", b"x"]
-
-
 async def test_only_keys_that_match_are_found_and_removed(shared: Shared, admin: Redis) -> None:
     admin.mset({f"ours:{number}": "" for number in range(1_500)} | {"theirs": ""})
-    assert {key async for key in shared.scan(b"ours:*")} == {b"ours:%d" % number for number in range(1_500)}
     assert await shared.delete_matching(b"ours:*") == 1_500
     assert admin.keys() == [b"theirs"]
 
 
-async def test_keys_are_removed_whether_somebody_waits_or_not(shared: Shared, admin: Redis) -> None:
+async def test_keys_are_deleted_whether_awaited_or_not(shared: Shared, admin: Redis) -> None:
     admin.mset({"a": "", "b": "", "c": ""})
     shared.delete([b"a"])
     assert await shared.delete([b"a", b"b", b"d"]) == 1
@@ -147,12 +139,7 @@ async def test_keys_are_removed_whether_somebody_waits_or_not(shared: Shared, ad
     assert admin.keys() == [b"c"]
 
 
-async def test_every_master_is_asked(shared: Shared, admin: Redis) -> None:
-    admin.set("a", "")
-    assert await shared.ask_all(b"DBSIZE") == [1]
-
-
-async def test_nothing_is_there_after_a_flush(shared: Shared, admin: Redis) -> None:
+async def test_after_a_flush_there_is_no_value(shared: Shared, admin: Redis) -> None:
     shared.set(b"a", b"1", 60)
     await shared.call(b"a", b"PING")
     admin.flushall()
@@ -162,39 +149,36 @@ async def test_nothing_is_there_after_a_flush(shared: Shared, admin: Redis) -> N
 async def test_starting_and_calling_wait_for_no_server(tmp_path: Path) -> None:
     async with started(f"unix://{tmp_path}/nothing") as shared:
         assert not shared.up
-        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
         assert await shared.get_many([b"a", b"b"]) == [None, None]
         assert await shared.delete([b"a"]) == 0
-        assert shared.connection_number(b"a") == 0
         shared.set(b"a", b"", 1)
-        with pytest.raises(Away):
+        with pytest.raises(Unavailable):
             await shared.delete_matching(b"*")
         assert shared.counters.failures >= 5
 
 
-async def test_a_paused_server_is_passed_by_and_comes_back(server: EmbeddedValkey, admin: Redis) -> None:
+async def test_calls_to_a_paused_server_fail_at_once_until_it_answers(server: EmbeddedValkey, admin: Redis) -> None:
     async with started(server.url) as shared:
         await until(lambda: shared.up)
-        number = shared.connection_number(b"a")
         admin.client_pause(600)
         start = time.monotonic()
         waiting = [shared.call(b"a", b"GET", b"a") for _ in range(3)]
-        assert {type(await outcome(one)) for one in waiting} == {Away}
+        assert {type(await outcome(one)) for one in waiting} == {Unavailable}
         passed_by = time.monotonic() - start
         assert not shared.up
-        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
         assert passed_by < 0.6, "the pause was waited for"
         await until(lambda: shared.up)
         assert await shared.call(b"a", b"PING") == b"PONG"
-        assert shared.connection_number(b"a") not in {0, number}
+        assert shared.counters.reconnects == 1
         assert shared.counters.timeouts >= 1
 
 
-async def test_our_own_slowness_is_not_the_servers(server: EmbeddedValkey) -> None:
+async def test_a_blocked_event_loop_does_not_count_against_the_server(server: EmbeddedValkey) -> None:
     loop = asyncio.get_running_loop()
     async with started(server.url, 0.15) as shared:
         await until(lambda: shared.up)
-        number = shared.connection_number(b"a")
         for _ in range(2):
             waiting = shared.call(b"a", b"PING")
             time.sleep(0.2)  # before it is written
@@ -202,65 +186,62 @@ async def test_our_own_slowness_is_not_the_servers(server: EmbeddedValkey) -> No
             time.sleep(0.2)  # while the answer lies in the socket
             loop.call_soon(time.sleep, 0.2)
             assert await waiting == b"PONG"
-        assert shared.connection_number(b"a") == number
+        assert shared.counters.reconnects == 0
 
 
 async def test_a_killed_server_is_noticed_at_once_and_found_again(tmp_path: Path) -> None:
     with one_server() as server:
         async with started(server.url, GENEROUS_SECONDS) as shared:
-            connected: list[int] = []
-            shared.on_connected.append(lambda: connected.append(shared.connection_number(b"")))
             await until(lambda: shared.up)
             waiting = shared.call(b"", b"BLPOP", b"never", 0)
             await asyncio.sleep(0)
             server.stop(hasty=True)
-            assert isinstance(await outcome(waiting), Away)
+            assert isinstance(await outcome(waiting), Unavailable)
             server.start()
-            await until(lambda: shared.up and len(connected) == 2)
+            await until(lambda: shared.up)
             assert await shared.get_many([b"a"]) == [None]
-            assert connected[0] != connected[1]
             assert shared.counters.reconnects == 1
 
 
-async def test_a_start_is_quiet_and_an_outage_is_told_when_it_begins_and_when_it_ends(
+async def test_a_start_is_not_logged_and_an_outage_is_at_both_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, lines.logger.name)
+    caplog.set_level(logging.INFO, links.logger.name)
 
-    def told() -> list[str]:
-        return [record.levelname for record in caplog.records if record.name == lines.logger.name]
+    def levels() -> list[str]:
+        return [record.levelname for record in caplog.records if record.name == links.logger.name]
 
     with one_server() as server:
         async with started(server.url, GENEROUS_SECONDS) as shared:
             await until(lambda: shared.up)
-            assert told() == []
+            assert levels() == []
             server.stop(hasty=True)
-            await until(lambda: told()[:1] == ["WARNING"])
+            await until(lambda: levels()[:1] == ["WARNING"])
             server.start()
             await until(lambda: shared.up)
-    assert told()[-1] == "INFO"
+    assert levels()[-1] == "INFO"
     assert "answers again" in caplog.messages[-1]
 
 
-async def test_a_server_that_was_away_at_the_start_is_told_when_it_comes(
+async def test_a_server_that_was_down_at_the_start_is_logged_when_it_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, lines.logger.name)
+    caplog.set_level(logging.INFO, links.logger.name)
     (port,) = free_ports(1)
     async with started(f"redis://127.0.0.1:{port}", GENEROUS_SECONDS) as shared:
-        await until(lambda: "passed by" in caplog.text)
+        await until(lambda: "is unavailable" in caplog.text)
         with folder() as path, nodes(path, [port]):
             await until(lambda: shared.up)
     assert "answers again" in caplog.text
 
 
-async def test_who_waits_is_told_at_the_end(server: EmbeddedValkey) -> None:
+async def test_stopping_fails_waiting_calls(server: EmbeddedValkey) -> None:
     async with started(server.url, GENEROUS_SECONDS) as shared:
         await until(lambda: shared.up)
         waiting = shared.call(b"", b"BLPOP", b"never", 0)
         await asyncio.sleep(0)
-    assert isinstance(await outcome(waiting), Away)
-    assert isinstance(await outcome(shared.call(b"", b"PING")), Away)
+    assert isinstance(await outcome(waiting), Unavailable)
+    assert isinstance(await outcome(shared.call(b"", b"PING")), Unavailable)
 
 
 async def test_a_full_queue_drops_and_counts(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,7 +262,7 @@ async def test_bytes_that_wait_have_a_bound(shared: Shared, admin: Redis, monkey
 
 
 @pytest.mark.parametrize("babble", [b"HTTP/1.1 400 no\r\n\r\n", b"+OK\r\n" * 50, b"*1\r\n$-7\r\n", b"$5\r\nab"])
-async def test_another_servers_babble_is_an_absence(babble: bytes, tmp_path: Path) -> None:
+async def test_replies_of_another_protocol_count_as_unavailable(babble: bytes, tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         writer.write(babble)
@@ -292,20 +273,20 @@ async def test_another_servers_babble_is_an_absence(babble: bytes, tmp_path: Pat
     async with await asyncio.start_unix_server(answer, tmp_path / "s"), started(f"unix://{tmp_path}/s") as shared:
         failures = shared.counters.timeouts + shared.counters.failures
         await until(lambda: shared.counters.timeouts + shared.counters.failures > failures or shared.counters.commands)
-        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+        assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
         assert not shared.up
 
 
-async def test_a_replica_is_refused_and_one_that_becomes_one_is_left() -> None:
+async def test_a_replica_is_refused_and_a_master_that_becomes_one_is_left() -> None:
     with folder() as path, nodes(path, free_ports(2), *REPLICATION) as (master, other):
         async with started(other.url, GENEROUS_SECONDS) as shared:
             await until(lambda: shared.up)
             other.run("REPLICAOF", "127.0.0.1", master.port)
-            assert isinstance(await outcome(shared.call(b"a", b"SET", b"a", b"1")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"SET", b"a", b"1")), Unavailable)
             await until(lambda: not shared.up)
             master.admin.set("a", "2")
             wait_until(lambda: other.admin.get("a") == b"2")
-            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
             other.run("REPLICAOF", "NO", "ONE")
             await until(lambda: shared.up)
             assert await shared.call(b"a", b"GET", b"a") == b"2"
@@ -322,10 +303,10 @@ async def test_login_and_database_are_those_of_the_address() -> None:
             assert third.get("a") == b"1"
         async with started(f"redis://:wrong@127.0.0.1:{port}", GENEROUS_SECONDS) as shared:
             await until(lambda: shared.counters.commands >= 2)
-            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Away)
+            assert isinstance(await outcome(shared.call(b"a", b"GET", b"a")), Unavailable)
 
 
-async def test_no_answer_is_another_commands_while_connections_are_cut(server: EmbeddedValkey, admin: Redis) -> None:
+async def test_replies_match_their_commands_while_connections_are_cut(server: EmbeddedValkey, admin: Redis) -> None:
     rng = random.Random(5)
     newest = dict.fromkeys(range(20), 0)
     answered = away = 0
@@ -334,7 +315,7 @@ async def test_no_answer_is_another_commands_while_connections_are_cut(server: E
         async def ask(number: int) -> None:
             nonlocal answered, away
             reply = await outcome(shared.call(b"", b"GET", b"k%d" % number))
-            if isinstance(reply, Away):
+            if isinstance(reply, Unavailable):
                 away += 1
             elif reply is not None:
                 owner, version = reply.split(b":")

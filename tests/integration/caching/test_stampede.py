@@ -74,7 +74,7 @@ async def with_cache(start_relay: StartRelay, cache: Node) -> Relay:
     return relay
 
 
-async def test_clients_that_leave_take_nobody_along(start_relay: StartRelay, tables: Tables) -> None:
+async def test_clients_that_leave_do_not_affect_the_others(start_relay: StartRelay, tables: Tables) -> None:
     with folder() as path, nodes(path, free_ports(1)) as (cache,):
         relay = await with_cache(start_relay, cache)
         event = sign_event(content="still there")

@@ -163,7 +163,7 @@ class ClusterOfSix:
                         return next(one for one in [*self.masters, *self.replicas] if one.port == master[1])
             except RedisError:
                 continue
-        raise AssertionError("nobody serves the slot")
+        raise AssertionError("no master serves the slot")
 
 
 @contextmanager

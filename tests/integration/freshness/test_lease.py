@@ -18,8 +18,8 @@ from relay.freshness.barrier import Barrier, position_now
 from relay.freshness.lease import LEASE_SECONDS
 from relay.protocol.errors import Failed
 from relay.storage.primary import Primary
+from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
-from relay.storage.written import Outcome
 from tests.events import secret, sign_event
 from tests.integration.caching.valkeys import until
 from tests.integration.storage.scribe import Tables, entry
@@ -59,9 +59,9 @@ class Worker:
         """Store a note; returns its position once the OK may go out."""
         self._notes += 1
         event = sign_event(secret(1), content=f"{id(self)} {self._notes}")
-        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.writer.submit(entry(event), lambda _, outcome: told.set_result(outcome))
-        assert await asyncio.wait_for(told, 15) is Outcome.STORED
+        result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
+        self.writer.submit(entry(event), lambda _, outcome: result.set_result(outcome))
+        assert await asyncio.wait_for(result, 15) is WriteOutcome.STORED
         return self.last
 
     async def position(self) -> int | None:
@@ -122,7 +122,7 @@ async def test_a_single_instance_answers_by_its_own_memory(start: StartInstance)
     assert reader.barrier.looks <= looks + 10  # those that renew the lease
 
 
-async def test_the_lease_is_known_while_nobody_asks(start: StartInstance) -> None:
+async def test_the_lease_is_known_without_queries(start: StartInstance) -> None:
     first = await start()
     await until(lambda: all(worker.barrier.lease.taken for worker in first))
     second = await start()
@@ -166,11 +166,11 @@ async def test_so_does_one_that_finds_only_what_was_stored_already(
     single, _ = await start()
     await single.until_holding()
     await single.write()
-    told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
     known = sign_event(secret(1), content=f"{id(single)} 1")
     async with unregistered(primary) as writer:
-        writer.writer.submit(entry(known), lambda _, outcome: told.set_result(outcome))
-        assert await asyncio.wait_for(told, 10) is Outcome.DUPLICATE
+        writer.writer.submit(entry(known), lambda _, outcome: result.set_result(outcome))
+        assert await asyncio.wait_for(result, 10) is WriteOutcome.DUPLICATE
         assert holder(tables) is None
 
 
@@ -198,9 +198,7 @@ async def test_the_instance_that_is_left_takes_the_lease_again(start: StartInsta
     assert holder(tables) == first.table.name
 
 
-async def test_an_instance_that_died_is_forgotten_in_time_and_its_lease_with_it(
-    start: StartInstance, tables: Tables
-) -> None:
+async def test_an_instance_that_died_loses_its_lease_in_time(start: StartInstance, tables: Tables) -> None:
     tables.connection.execute("UPDATE relay_lease SET instance = 'dead'")
     tables.connection.execute("INSERT INTO relay_instance VALUES ('dead', clock_timestamp() - interval '28 seconds')")
     worker, _ = await start()
@@ -217,7 +215,7 @@ async def test_several_instances_ask_the_primary(start: StartInstance) -> None:
     assert here.barrier.looks > looks
 
 
-async def test_questions_of_one_turn_share_a_look(start: StartInstance) -> None:
+async def test_queries_of_one_turn_share_a_statement(start: StartInstance) -> None:
     (here,), _ = await start(workers=1), await start(workers=1)
     await until(lambda: not here.barrier.lease.taken and not here.barrier.lease.is_held())
     looks = here.barrier.looks
@@ -225,7 +223,9 @@ async def test_questions_of_one_turn_share_a_look(start: StartInstance) -> None:
     assert here.barrier.looks <= looks + 2  # the first question does not wait for the others
 
 
-async def test_a_lease_is_relied_on_for_no_longer_than_it_was_looked_at(start: StartInstance, primary: Primary) -> None:
+async def test_a_lease_is_relied_on_for_a_limited_time_after_a_statement(
+    start: StartInstance, primary: Primary
+) -> None:
     worker, _ = await start()
     await worker.until_holding()
     await primary.close()

@@ -41,7 +41,7 @@ async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 
 async def wait_until_listening(relay: Relay) -> None:
-    """A bus that has just started may not listen yet: have it told something until it does."""
+    """A bus that has just started may not listen yet: publish until it does."""
     speaker = Bus(lambda batch: None, lambda event: None, relay.store)
     speaker.start()
     client = Client(relay)

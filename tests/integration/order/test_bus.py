@@ -83,9 +83,9 @@ async def test_a_late_batch_of_another_epoch_or_generation_is_dropped_and_counte
     speaker, listener, late = Listener(), Listener(), Listener(other)
     try:
         await introduced(speaker, listener)
-        foreign = listener.bus.foreign
+        dropped = listener.bus.other_store
         async with asyncio.timeout(5):
-            while listener.bus.foreign == foreign:
+            while listener.bus.other_store == dropped:
                 late.bus.publish(Batch.of([Added(1, note(1))]))
                 await asyncio.sleep(0.01)
         speaker.bus.publish(Batch.of([Added(1, note(2))]))
@@ -107,7 +107,7 @@ async def test_messages_of_another_store_do_not_arrive() -> None:
         speaker.bus.publish(Batch.of([Added(1, note(2))]))
         await listener.until(1)
         assert listener.batches == [Batch.of([Added(1, note(2))])]
-        assert listener.bus.foreign == 0
+        assert listener.bus.other_store == 0
     finally:
         for each in (speaker, listener, stranger):
             await each.bus.stop()

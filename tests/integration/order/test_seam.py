@@ -185,7 +185,7 @@ def lossy(deliver: Callable[[Batch], None], chance: random.Random) -> Callable[[
     return maybe
 
 
-async def test_what_the_bus_lost_for_good_is_found_within_seconds(start_relay: StartRelay) -> None:
+async def test_changes_that_the_bus_lost_are_found_within_seconds(start_relay: StartRelay) -> None:
     here, there = await start_relay(), await start_relay()
     reader, writer = Client(here), Client(there)
     reader.say("REQ", "s", {"kinds": [1]})
@@ -264,7 +264,7 @@ async def test_a_query_whose_continuation_was_pruned_is_closed_with_a_reason(
     assert here.hub.subscriptions == 0
 
 
-async def test_a_worker_that_lost_its_place_sends_its_clients_away_and_begins_anew(
+async def test_a_worker_that_lost_its_position_closes_its_connections_and_restarts(
     start_relay: StartRelay, tables: Tables
 ) -> None:
     here, there = await start_relay(), await start_relay()
@@ -280,7 +280,7 @@ async def test_a_worker_that_lost_its_place_sends_its_clients_away_and_begins_an
     await asks_and_follows(here, writer, stored=4)
 
 
-async def test_a_new_epoch_sends_the_clients_away_and_begins_anew(start_relay: StartRelay, tables: Tables) -> None:
+async def test_a_new_epoch_closes_all_connections_and_restarts(start_relay: StartRelay, tables: Tables) -> None:
     here = await start_relay()
     reader, writer = Client(here), Client(here)
     await writer.publish(note())
@@ -295,7 +295,7 @@ async def test_a_new_epoch_sends_the_clients_away_and_begins_anew(start_relay: S
     await asks_and_follows(here, Client(here), stored=1)
 
 
-async def test_a_writer_that_comes_to_another_epoch_writes_nothing_and_has_its_process_begin_anew(
+async def test_a_writer_that_meets_another_epoch_writes_nothing_and_restarts_its_process(
     start_relay: StartRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 60)  # the heartbeat does not notice it

@@ -1,4 +1,4 @@
-"""No background task of a process dies in silence: it is named, and the process is told to end."""
+"""Every failure of a background task is logged with its name and ends the process."""
 
 import asyncio
 from dataclasses import replace
@@ -22,8 +22,8 @@ async def broken(*_: object) -> None:
 @pytest.mark.parametrize(
     "owner, method, name",
     [
-        (Follower, "_heartbeats", "heartbeat of the order"),
-        (Follower, "_fill_holes", "holes in the order"),
+        (Follower, "_heartbeats", "heartbeat"),
+        (Follower, "_fill_gaps", "gaps in the log"),
         (Writer, "_run", "writer"),
         (Bus, "_listen", "bus receiver"),
         (Bus, "_send_all", "bus sender"),

@@ -15,8 +15,8 @@ from relay.storage.database import conninfo
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.schema import migration_0001, migration_0002
+from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
-from relay.storage.written import Outcome
 
 Json = dict[str, Any]
 
@@ -36,16 +36,16 @@ class Scribe:
             self.committed.append, batch_events=batch_events, queue_events=queue_events, write_seconds=write_seconds
         )
 
-    def submit(self, given: Entry) -> "asyncio.Future[Outcome]":
-        told: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.writer.submit(given, lambda _, outcome: told.set_result(outcome))
-        return told
+    def submit(self, given: Entry) -> "asyncio.Future[WriteOutcome]":
+        result: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
+        self.writer.submit(given, lambda _, outcome: result.set_result(outcome))
+        return result
 
-    async def write(self, *events: Json) -> list[Outcome]:
+    async def write(self, *events: Json) -> list[WriteOutcome]:
         """Submit all in one turn of the loop; the outcomes, in the order of the events."""
         return await self.write_entries([entry(event) for event in events])
 
-    async def write_entries(self, entries: Sequence[Entry]) -> list[Outcome]:
+    async def write_entries(self, entries: Sequence[Entry]) -> list[WriteOutcome]:
         return await asyncio.wait_for(asyncio.gather(*[self.submit(given) for given in entries]), 30)
 
 
@@ -69,7 +69,7 @@ class Tables:
         )
 
     def forget_instances(self) -> None:
-        """Nobody is at work, and nobody holds the lease or may still rely on it."""
+        """No instance runs, and none holds the lease or may still rely on it."""
         self.connection.execute(
             "DELETE FROM relay_instance; UPDATE relay_lease SET instance = NULL, ended_at = '-infinity'"
         )

@@ -90,7 +90,7 @@ def oracle_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[st
 
 
 def live_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = ()) -> set[str]:
-    """What the index and the filters would send of these events to whoever has proved `keys`, were they new."""
+    """What the index and the filters would send of these events to a client that has proved `keys`, were they new."""
     parsed = parse(wanted)
     index: FilterIndex[int] = FilterIndex()
     for number, flt in enumerate(parsed):
@@ -183,7 +183,7 @@ WINDOWS: list[Json] = [
 AMOUNTS: list[Json] = [{}, {"limit": 0}, {"limit": 1}, {"limit": MAX_LIMIT}, {"limit": 500}]
 
 
-@pytest.mark.parametrize("keys", [[], PUBKEYS[:1], PUBKEYS[1:3]], ids=["nobody", "one key", "two keys"])
+@pytest.mark.parametrize("keys", [[], PUBKEYS[:1], PUBKEYS[1:3]], ids=["no key", "one key", "two keys"])
 @pytest.mark.parametrize("recent_rows", [3, 5_000])
 async def test_every_way_of_the_sql_gives_the_oracles_answer(
     scribe: Scribe,

@@ -20,7 +20,7 @@ number = iter(range(10**9))
 
 @pytest.fixture
 def tables(database: Tables) -> Iterator[Tables]:
-    """Nobody holds the lease, and nobody has for long; nobody was heard of."""
+    """No instance holds the lease or has for long, and none is registered."""
     database.clear()
     reset(database)
     yield database
@@ -71,12 +71,12 @@ def test_the_only_instance_takes_the_lease_and_keeps_it(tables: Tables) -> None:
     assert [take(tables, "a"), take(tables, "a"), holder(tables)] == [True, True, "a"]
 
 
-def test_a_second_instance_ends_the_lease_and_nobody_has_it_while_both_are_at_work(tables: Tables) -> None:
+def test_a_second_instance_ends_the_lease_and_none_holds_it_while_both_run(tables: Tables) -> None:
     take(tables, "a")
     assert [take(tables, "b"), holder(tables), take(tables, "a"), holder(tables)] == [False, None, False, None]
 
 
-def test_who_is_left_alone_takes_the_lease(tables: Tables) -> None:
+def test_the_last_running_instance_takes_the_lease(tables: Tables) -> None:
     take(tables, "a")
     take(tables, "b")
     forget(tables, "a")
@@ -90,16 +90,16 @@ def test_the_lease_of_an_instance_that_died_is_taken_over_and_counts_as_ended_no
     assert write(tables.connection, "b") == HOLD_MS
 
 
-def test_who_holds_the_lease_holds_no_acknowledgement(tables: Tables) -> None:
+def test_the_holder_of_the_lease_delays_no_acknowledgement(tables: Tables) -> None:
     take(tables, "a")
     assert write(tables.connection, "a") == 0
 
 
-def test_where_nobody_holds_the_lease_no_acknowledgement_is_held(tables: Tables) -> None:
+def test_without_a_lease_no_acknowledgement_is_held(tables: Tables) -> None:
     assert [write(tables.connection, "a"), write(tables.connection, "b")] == [0, 0]
 
 
-def test_who_writes_beside_the_holder_ends_the_lease_and_holds_the_acknowledgement(tables: Tables) -> None:
+def test_a_writer_beside_the_holder_ends_the_lease_and_holds_its_acknowledgement(tables: Tables) -> None:
     take(tables, "a")
     assert [write(tables.connection, "b"), holder(tables)] == [HOLD_MS, None]
 
@@ -116,7 +116,7 @@ def test_the_write_after_the_one_that_ended_a_lease_is_held_as_long(tables: Tabl
     assert [write(tables.connection, "b"), write(tables.connection, "a")] == [HOLD_MS, HOLD_MS]
 
 
-def test_later_writes_are_held_until_nobody_can_believe_the_lease(tables: Tables) -> None:
+def test_later_writes_are_held_until_no_process_relies_on_the_lease(tables: Tables) -> None:
     take(tables, "a")
     write(tables.connection, "b")
     write(tables.connection, "b")
@@ -143,7 +143,7 @@ def test_a_clock_that_was_set_back_holds_no_acknowledgement_for_ever(tables: Tab
     assert write(tables.connection, "a") == 0
 
 
-def test_a_lease_is_taken_only_after_the_transactions_that_did_not_know_of_it(tables: Tables) -> None:
+def test_a_lease_begins_after_the_transactions_that_did_not_see_it(tables: Tables) -> None:
     with another_connection() as other:
         with other.transaction():
             assert write(other, "b") == 0

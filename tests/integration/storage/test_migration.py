@@ -75,7 +75,7 @@ def test_the_order_goes_on(old: Connection) -> None:
     assert row[0] == 5_000_002
 
 
-def test_there_is_room_ahead_and_nothing_is_left_of_the_first_version(old: Connection) -> None:
+def test_a_partition_is_made_in_advance_and_nothing_is_left_of_the_first_version(old: Connection) -> None:
     tables = {name for (name,) in rows(old, "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')")}
     assert {"relay_change_4", "relay_change_5", "relay_change_6"} <= tables
     assert not {"relay_epoch", "relay_change_before"} & tables

@@ -13,7 +13,7 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, replay
 
@@ -46,18 +46,18 @@ def winner(events: Sequence[Json]) -> str:
     return str(min(events, key=lambda event: (-event["created_at"], event["id"]))["id"])
 
 
-async def both_write(pair: tuple[Scribe, Scribe], first: Sequence[Json], second: Sequence[Json]) -> list[Outcome]:
+async def both_write(pair: tuple[Scribe, Scribe], first: Sequence[Json], second: Sequence[Json]) -> list[WriteOutcome]:
     outcomes = await asyncio.gather(pair[0].write(*first), pair[1].write(*second))
     return [*outcomes[0], *outcomes[1]]
 
 
 @pytest.mark.parametrize("turned", [False, True])
-async def test_01_k06_two_writers_crown_the_same_version(
+async def test_01_k06_two_writers_keep_the_same_version(
     pair: tuple[Scribe, Scribe], tables: Tables, turned: bool
 ) -> None:
     events = versions(40)
     outcomes = await both_write(pair, events, events[::-1] if turned else events)
-    assert Outcome.FAILED not in outcomes
+    assert WriteOutcome.FAILED not in outcomes
     assert tables.ids() == {winner(events)}
     tables.assert_consistent()
 
@@ -72,15 +72,15 @@ async def test_many_addresses_at_once_have_one_version_each(pair: tuple[Scribe, 
     tables.assert_consistent()
 
 
-async def test_every_id_is_stored_by_one_writer_alone(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
+async def test_every_id_is_stored_by_only_one_writer(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
     events = [unsigned_event(content=str(number), tags=[["t", "x"]]) for number in range(150)]
     outcomes = await both_write(pair, events, events[::-1])
-    assert (outcomes.count(Outcome.STORED), outcomes.count(Outcome.DUPLICATE)) == (150, 150)
+    assert (outcomes.count(WriteOutcome.STORED), outcomes.count(WriteOutcome.DUPLICATE)) == (150, 150)
     assert sorted(event_id for _, _, event_id in tables.log()) == sorted(event["id"] for event in events)
     tables.assert_consistent()
 
 
-async def test_what_the_writers_said_is_the_log(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
+async def test_the_writers_results_equal_the_log(pair: tuple[Scribe, Scribe], tables: Tables) -> None:
     events = [*versions(30), *(unsigned_event(content=str(number)) for number in range(60))]
     await both_write(pair, events, random.Random(5).sample(events, len(events)))
     said = [change for scribe in pair for batch in scribe.committed for change in batch.changes]
@@ -93,7 +93,9 @@ async def test_what_the_writers_said_is_the_log(pair: tuple[Scribe, Scribe], tab
     )
 
 
-async def test_the_log_reads_as_the_writers_said(pair: tuple[Scribe, Scribe], primary: Primary, tables: Tables) -> None:
+async def test_reading_the_log_gives_the_writers_results(
+    pair: tuple[Scribe, Scribe], primary: Primary, tables: Tables
+) -> None:
     """An addition whose event is gone reads as a removal, everything else as it was committed."""
     await both_write(pair, versions(30), [unsigned_event(content=str(number)) for number in range(40)])
     kept, position = tables.ids(), 0

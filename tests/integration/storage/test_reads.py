@@ -45,11 +45,11 @@ async def test_a_query_without_rows_has_a_position(scribe: Scribe, reads: Reads,
     assert (result.position, list(result.events)) == (2, [])
 
 
-async def test_the_empty_log_has_nothing_after_0(primary: Primary) -> None:
+async def test_an_empty_log_has_no_changes_after_0(primary: Primary) -> None:
     assert await primary.changes_after(0) is None
 
 
-async def test_the_heartbeat_says_the_newest_number(scribe: Scribe, primary: Primary) -> None:
+async def test_the_heartbeat_returns_the_newest_number(scribe: Scribe, primary: Primary) -> None:
     before = await primary.heartbeat()
     await scribe.write(note(1), note(2))
     now = await primary.heartbeat()
@@ -63,7 +63,7 @@ async def test_the_log_is_read_in_pages(scribe: Scribe, primary: Primary) -> Non
     assert (page.first, page.last, [change.seq for change in page.changes]) == (2, 4, [2, 3, 4])
 
 
-async def test_a_log_whose_next_change_is_gone_says_so(scribe: Scribe, primary: Primary, tables: Tables) -> None:
+async def test_reading_a_pruned_part_of_the_log_fails(scribe: Scribe, primary: Primary, tables: Tables) -> None:
     await scribe.write(*[note(number) for number in range(5)])
     tables.rows("DELETE FROM relay_change WHERE seq < 4 RETURNING seq")
     with pytest.raises(LogPruned):
@@ -116,7 +116,7 @@ async def test_01_s11_a_query_beyond_its_time_is_refused(tables: Tables) -> None
         await reads.close()
 
 
-async def test_a_query_that_was_given_up_harms_no_other(scribe: Scribe, reads: Reads) -> None:
+async def test_a_cancelled_query_does_not_affect_the_others(scribe: Scribe, reads: Reads) -> None:
     await scribe.write(*[note(number) for number in range(4)])
     for turn in range(60):
         asking = [asyncio.ensure_future(found(reads, {"limit": number})) for number in (1, 2, 3)]
@@ -127,7 +127,7 @@ async def test_a_query_that_was_given_up_harms_no_other(scribe: Scribe, reads: R
             assert isinstance(answer, asyncio.CancelledError) or len(answer) == number  # type: ignore[arg-type]
 
 
-async def test_a_statement_that_is_refused_harms_no_other(reads: Reads) -> None:
+async def test_a_refused_statement_does_not_affect_the_others(reads: Reads) -> None:
     asked = ["SELECT 1", "SELECT 1/0", "SELECT no_such_column", "SELECT 2", "SELECT 1/0"]
     for _ in range(3):
         answers = await asyncio.gather(*[reads.fetch(text) for text in asked], return_exceptions=True)
@@ -144,8 +144,8 @@ async def test_01_s11_a_server_that_ends_every_session_is_asked_again(
     assert len(await found(reads, {})) == 1
 
 
-async def test_who_waits_is_served_when_those_before_have_gone_away(reads: Reads) -> None:
-    """The answers to queries that nobody wants any more make room as well: what waits does not wait for a new query."""
+async def test_a_waiting_query_is_sent_after_cancelled_ones(reads: Reads) -> None:
+    """The answers to cancelled queries make room too: a waiting query needs no new one to be sent."""
     async with asyncio.timeout(10):
         while reads.connected < 2:
             await asyncio.sleep(0.01)

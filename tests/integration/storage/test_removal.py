@@ -1,4 +1,4 @@
-"""Tag rows of events that are gone: removed later, outside the lock of the order, and never in anybody's way."""
+"""Tag rows of events that are gone: removed later, outside the order lock, and without delaying others."""
 
 import asyncio
 import random
@@ -12,10 +12,10 @@ from django.db import connection as django_connection
 
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.storage import browse, retention
+from relay.storage import admin_queries, retention
 from relay.storage.database import conninfo
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, entry
 
@@ -54,7 +54,7 @@ def _collected() -> int:
 
 @contextmanager
 def locked_tag_rows(tables: Tables, event: Json) -> Iterator[None]:
-    """Another transaction has the event's tag rows locked: whoever wants to remove them waits."""
+    """Another transaction has the event's tag rows locked: a transaction that removes them waits."""
     with psycopg.connect(conninfo()) as other:
         found = other.execute(
             "SELECT FROM relay_tag WHERE event_id = %s FOR UPDATE", [bytes.fromhex(event["id"])]
@@ -65,12 +65,12 @@ def locked_tag_rows(tables: Tables, event: Json) -> Iterator[None]:
 
 
 async def test_a_list_is_replaced_without_waiting_for_its_tag_rows(scribe: Scribe, tables: Tables) -> None:
-    """Removing them under the lock of the order would hold up every writer of every instance."""
+    """Removing them under the order lock would hold up every writer of every instance."""
     old, new = people(1, 50), people(2, 0)
     await scribe.write(old)
     with locked_tag_rows(tables, old):
-        assert await asyncio.wait_for(scribe.write(new), 3) == [Outcome.STORED]
-        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [Outcome.STORED]
+        assert await asyncio.wait_for(scribe.write(new), 3) == [WriteOutcome.STORED]
+        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [WriteOutcome.STORED]
     assert len(tables.tags(stored=False)) == 50
     tables.assert_consistent()
 
@@ -82,7 +82,7 @@ async def test_writers_go_on_while_tag_rows_are_removed(scribe: Scribe, tables: 
     with locked_tag_rows(tables, old):
         collecting = asyncio.ensure_future(collected())
         await waits_for_a_lock(tables)
-        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [Outcome.STORED]
+        assert await asyncio.wait_for(scribe.write(unsigned_event(content="a note")), 3) == [WriteOutcome.STORED]
         assert not collecting.done()
     assert await collecting == 50
 
@@ -102,7 +102,7 @@ async def waits_for_a_lock(tables: Tables) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_tag_rows_of_gone_events_answer_nothing(scribe: Scribe, reads: Reads, tables: Tables) -> None:
+async def test_tag_rows_of_removed_events_match_nothing(scribe: Scribe, reads: Reads, tables: Tables) -> None:
     old, new = people(1, 3), people(2, 2)
     await scribe.write(old)
     await scribe.write(new)
@@ -120,9 +120,9 @@ async def test_responses_are_counted_by_stored_events(scribe: Scribe, tables: Ta
     assert (found.by_kind, found.looked_at) == ({1: 2}, 2)
 
 
-def _responses(event_id: str) -> browse.Responses:
+def _responses(event_id: str) -> admin_queries.Responses:
     try:
-        return browse.responses(event_id)
+        return admin_queries.responses(event_id)
     finally:
         django_connection.close()
 
@@ -146,7 +146,7 @@ async def test_an_event_that_comes_back_before_its_tag_rows_are_removed_has_each
     event = unsigned_event(content="back", tags=[["t", "a"], ["t", "b"]])
     await scribe.write(event)
     remove(tables, event)
-    assert await scribe.write(event) == [Outcome.STORED]
+    assert await scribe.write(event) == [WriteOutcome.STORED]
     tables.assert_consistent()
     flt = parse_filter({"#t": ["a"]}, LIMITS)
     assert len((await reads.query([flt])).events) == 1
@@ -165,7 +165,7 @@ async def test_an_event_that_comes_back_while_its_tag_rows_are_removed_keeps_its
         writing = scribe.submit(entry(event))
         await waits_for(tables, "relay_write")
         other.commit()
-    assert await writing == Outcome.STORED
+    assert await writing == WriteOutcome.STORED
     tables.assert_consistent()
     assert len(tables.tags()) == 20
 

@@ -1,4 +1,4 @@
-"""What leaves the database: expired events, and partitions of the log that nobody needs."""
+"""What leaves the database: expired events, and partitions of the log that are no longer needed."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from django.db import connection
 from relay.changes.change import Removed
 from relay.storage import retention
 from relay.storage.primary import LogPruned, Primary
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables
 
@@ -87,7 +87,7 @@ def _pruned(keep: int) -> list[str]:
         connection.close()
 
 
-async def test_40_3_what_has_expired_is_taken_away_with_its_tags(scribe: Scribe, tables: Tables) -> None:
+async def test_40_3_expired_events_are_removed_with_their_tags(scribe: Scribe, tables: Tables) -> None:
     stays = [ending(1, seconds=1), unsigned_event(content="2", tags=[["t", "b"]])]
     await scribe.write(ending(3, tags=[["t", "a"]]), ending(4, seconds=0), *stays)
     assert await swept() == 2
@@ -122,14 +122,14 @@ async def test_40_5_an_expired_head_keeps_its_place(scribe: Scribe, tables: Tabl
     await scribe.write(ending(1, kind=0))
     await swept()
     older = unsigned_event(kind=0, content="older", created_at=NOW - 9)
-    assert await scribe.write(older) == [Outcome.OUTDATED]
+    assert await scribe.write(older) == [WriteOutcome.OUTDATED]
     assert tables.ids() == set()
 
 
 async def test_40_5_a_newer_version_takes_the_place_of_an_expired_one(scribe: Scribe, tables: Tables) -> None:
     await scribe.write(ending(1, kind=0, created_at=NOW - 9))
     await swept()
-    assert await scribe.write(unsigned_event(kind=0, content="newer")) == [Outcome.STORED]
+    assert await scribe.write(unsigned_event(kind=0, content="newer")) == [WriteOutcome.STORED]
     assert [op for _, op, _ in tables.log()] == ["+", "-", "+"]
     tables.assert_consistent()
 
@@ -177,7 +177,7 @@ async def test_the_log_rolls_over_without_a_gap(scribe: Scribe, primary: Primary
     assert batch.last == 57
 
 
-async def test_there_is_always_room_ahead(scribe: Scribe, tables: Tables) -> None:
+async def test_a_partition_is_always_made_in_advance(scribe: Scribe, tables: Tables) -> None:
     await fill(scribe, 31)
     assert "relay_change_4" in partitions(tables)
 
@@ -191,7 +191,7 @@ async def test_two_writers_roll_the_log_over_at_once(scribe: Scribe, tables: Tab
     assert len(tables.log()) == 120
 
 
-async def test_old_partitions_are_dropped_and_the_log_says_where_it_begins(
+async def test_old_partitions_are_dropped_and_reading_them_fails(
     scribe: Scribe, primary: Primary, tables: Tables
 ) -> None:
     await fill(scribe, 35)
@@ -213,7 +213,7 @@ async def test_the_newest_change_always_stays(scribe: Scribe, tables: Tables, ke
     assert tables.log()[-1][0] == 33
 
 
-async def test_a_log_that_is_kept_longer_than_it_is_loses_nothing(scribe: Scribe, tables: Tables) -> None:
+async def test_a_log_shorter_than_what_is_kept_loses_nothing(scribe: Scribe, tables: Tables) -> None:
     await fill(scribe, 35)
     assert await pruned(keep=1_000) == []
     tables.assert_consistent()

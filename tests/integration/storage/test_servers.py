@@ -1,4 +1,4 @@
-"""Coordination and questions apart: neither waits for the other, and a server that is behind or away is passed over."""
+"""Coordination and queries do not wait for each other; a server that is behind or unavailable is skipped."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 EVERYTHING = [parse_filter({"limit": 1}, Limits())]
 
 
-async def test_the_heartbeat_is_not_late_behind_ten_thousand_questions(reads: Reads, primary: Primary) -> None:
+async def test_the_heartbeat_is_not_late_behind_ten_thousand_queries(reads: Reads, primary: Primary) -> None:
     """2 connections with 4 statements each, so that nearly all of them wait."""
     asking = [asyncio.ensure_future(reads.fetch("SELECT 0::bigint, pg_sleep(0.02)")) for _ in range(9_000)]
     await asyncio.sleep(0)
@@ -59,22 +59,22 @@ async def _nowhere() -> Connection:
     raise OSError
 
 
-async def test_a_question_goes_to_the_first_server() -> None:
+async def test_a_query_goes_to_the_first_server() -> None:
     first, second = Scripted(5), Scripted(5)
     assert (await Reads([first, second]).query(EVERYTHING)).position == 5
     assert (first.asked, second.asked) == (1, 0)
 
 
-async def test_a_server_that_is_behind_what_is_asked_for_is_passed_over() -> None:
+async def test_a_server_behind_the_requested_position_is_skipped() -> None:
     behind, primary = Scripted(4), Scripted(6)
     assert (await Reads([behind, primary]).query(EVERYTHING, least=5)).position == 6
 
 
-async def test_a_server_that_is_away_is_passed_over() -> None:
+async def test_an_unavailable_server_is_skipped() -> None:
     assert (await Reads([Scripted(None), Scripted(6)]).query(EVERYTHING)).position == 6
 
 
-async def test_with_no_server_that_can_answer_the_question_fails() -> None:
+async def test_a_query_fails_if_no_server_can_answer() -> None:
     with pytest.raises(Failed):
         await Reads([Scripted(None), Scripted(4)]).query(EVERYTHING, least=5)
 
@@ -90,7 +90,7 @@ async def two_servers(scribe: Scribe) -> AsyncIterator[Reads]:
     await reads.close()
 
 
-async def test_questions_go_on_when_the_first_server_goes(two_servers: Reads, scribe: Scribe) -> None:
+async def test_queries_continue_when_the_first_server_stops(two_servers: Reads, scribe: Scribe) -> None:
     await scribe.write(unsigned_event(content="one"))
     assert len((await two_servers.query(EVERYTHING)).events) == 1
     await two_servers._servers[1].until_connected(5)

@@ -134,7 +134,7 @@ def test_a_promoted_standby_begins_a_new_epoch_and_ends_the_lease(made: Machines
     standby.stop()
 
 
-def test_all_who_ask_at_once_after_a_promotion_agree(primary: Machine) -> None:
+def test_concurrent_callers_after_a_promotion_agree(primary: Machine) -> None:
     before = primary.store()
     with primary.connect() as connection:
         connection.execute("UPDATE relay_store SET timeline = '000000FF'")
@@ -164,7 +164,7 @@ def test_an_unprivileged_role_that_may_not_ask_for_the_cluster_still_has_a_store
         )
 
 
-def test_a_look_at_the_store_is_kept_for_some_seconds() -> None:
+def test_the_store_is_cached_for_some_seconds() -> None:
     now, asked = [0.0], []
 
     def ask() -> Store:

@@ -11,11 +11,16 @@ from relay.changes.change import Added
 from relay.protocol.errors import Failed
 from relay.storage.batch import Entry, columns
 from relay.storage.reads import Reads
-from relay.storage.written import Outcome
+from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, entry
 
-STORED, DUPLICATE, OUTDATED, FAILED = Outcome.STORED, Outcome.DUPLICATE, Outcome.OUTDATED, Outcome.FAILED
+STORED, DUPLICATE, OUTDATED, FAILED = (
+    WriteOutcome.STORED,
+    WriteOutcome.DUPLICATE,
+    WriteOutcome.OUTDATED,
+    WriteOutcome.FAILED,
+)
 
 
 pytestmark = pytest.mark.django_db
@@ -148,7 +153,7 @@ async def test_versions_of_one_address_in_one_batch_count_in_the_order_in_which_
     tables.assert_consistent()
 
 
-async def test_a_removal_stands_before_the_addition_that_made_it(scribe: Scribe, tables: Tables) -> None:
+async def test_a_removal_is_numbered_before_its_replacement(scribe: Scribe, tables: Tables) -> None:
     old, new = profile(1, age=1), profile(2)
     await scribe.write(old)
     await scribe.write(new)
@@ -165,7 +170,7 @@ async def test_a_replacement_among_others_is_numbered_as_the_database_numbers_it
     assert [f"{op}{event_id}" for _, op, event_id in tables.log()] == changes(scribe)
 
 
-async def test_what_was_replaced_takes_its_tags_along(scribe: Scribe, tables: Tables) -> None:
+async def test_a_replaced_version_leaves_no_tags(scribe: Scribe, tables: Tables) -> None:
     await scribe.write(profile(1, age=1, tags=[["t", "a"], ["t", "b"], ["p", "c" * 64]]))
     await scribe.write(profile(2, tags=[["t", "b"]]))
     assert tables.tags() == [(b"t\x00b", profile(2, tags=[["t", "b"]])["id"])]
@@ -203,7 +208,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fields", ODD.values(), ids=ODD.keys())
-async def test_what_was_stored_comes_back_byte_by_byte(
+async def test_a_stored_event_is_returned_byte_by_byte(
     scribe: Scribe, reads: Reads, tables: Tables, fields: dict[str, Any]
 ) -> None:
     event = unsigned_event(**fields)
@@ -240,7 +245,7 @@ def truncated(number: int) -> Entry:
 
 
 @pytest.mark.parametrize("bad", [impossible, broken, truncated])
-async def test_one_bad_event_does_not_refuse_its_neighbours(scribe: Scribe, tables: Tables, bad: Any) -> None:
+async def test_one_bad_event_does_not_fail_the_others(scribe: Scribe, tables: Tables, bad: Any) -> None:
     outcomes = await scribe.write_entries([entry(note(n)) for n in range(9)] + [bad(10)])
     assert outcomes == [STORED] * 9 + [FAILED]
     tables.assert_consistent()
@@ -251,7 +256,7 @@ async def test_the_writer_goes_on_after_a_bad_event(scribe: Scribe) -> None:
     assert await scribe.write(note(2)) == [STORED]
 
 
-async def test_one_event_that_meets_a_limit_of_the_server_does_not_refuse_its_neighbours(
+async def test_one_event_that_meets_a_limit_of_the_server_does_not_fail_the_others(
     scribe: Scribe, tables: Tables
 ) -> None:
     """A value too long for an index is an OperationalError to psycopg, though only this event is to blame."""
@@ -318,21 +323,21 @@ async def test_a_full_queue_refuses_at_once(tables: Tables) -> None:
 async def test_a_stop_writes_what_is_queued(tables: Tables) -> None:
     scribe = Scribe(batch_events=3)
     scribe.writer.start()
-    told = [scribe.submit(entry(note(number))) for number in range(10)]
+    results = [scribe.submit(entry(note(number))) for number in range(10)]
     await scribe.writer.stop(10)
-    assert [future.result() for future in told] == [STORED] * 10
+    assert [future.result() for future in results] == [STORED] * 10
 
 
-async def test_a_stop_that_cannot_wait_tells_everybody_that_it_failed(tables: Tables) -> None:
+async def test_a_stop_without_time_fails_the_queued_events(tables: Tables) -> None:
     scribe = Scribe(batch_events=1)
     scribe.writer.start()
     with tables.connection.transaction():
         tables.connection.execute("SELECT relay_order_lock()")
-        told = [scribe.submit(entry(note(number))) for number in range(3)]
+        results = [scribe.submit(entry(note(number))) for number in range(3)]
         while len(scribe.writer) == 3:
             await asyncio.sleep(0.01)
         await asyncio.wait_for(scribe.writer.stop(0.2), 5)
-        assert [future.done() and future.result() for future in told] == [FAILED] * 3
+        assert [future.done() and future.result() for future in results] == [FAILED] * 3
 
 
 async def test_a_write_beyond_its_time_fails_and_the_next_one_is_stored(tables: Tables) -> None:
@@ -354,10 +359,10 @@ async def test_a_writer_whose_connection_was_ended_finds_another(scribe: Scribe,
     tables.assert_consistent()
 
 
-async def test_whoever_is_told_stored_finds_the_event_committed(tables: Tables) -> None:
-    """01-E20: seen from another connection, in the very turn in which the waiter is told."""
+async def test_an_event_is_committed_when_it_is_reported_as_stored(tables: Tables) -> None:
+    """01-E20: seen from another connection, in the very turn in which the waiter is called."""
     scribe, found = Scribe(), []
-    scribe.writer.submit(entry(note(1)), lambda told, _: found.append(told.event.id in tables.ids()))
+    scribe.writer.submit(entry(note(1)), lambda written, _: found.append(written.event.id in tables.ids()))
     scribe.writer.start()
     await scribe.writer.stop(5)
     assert found == [True]
@@ -393,10 +398,10 @@ async def test_a_server_with_another_isolation_level_changes_nothing(tables: Tab
                 "INSERT INTO relay_change (seq, created_at, op, event_id) VALUES (1, 0, '-', '\\x00')"
             )
             scribe.writer.start()
-            told = scribe.submit(entry(note(1)))
+            results = scribe.submit(entry(note(1)))
             while not tables.rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
                 await asyncio.sleep(0.01)
-        assert await asyncio.wait_for(told, 5) is STORED
+        assert await asyncio.wait_for(results, 5) is STORED
         assert [seq for seq, _, _ in tables.log()] == [1, 2]
     finally:
         tables.connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_isolation')

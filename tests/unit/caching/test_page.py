@@ -1,4 +1,4 @@
-"""A copy that is brought forward answers as the oracle does at that position, or says that it cannot."""
+"""A page that is advanced answers as the oracle does at that position, or reports that it cannot be."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ def test_a_page_brought_forward_is_the_oracles_answer(data: st.DataObject) -> No
     for now in times:
         follow(ring, history, data.draw(st.integers(ring.position, end)))
         before = page.position
-        if page.bring(ring, now):
+        if page.advance(ring, now):
             assert page.position == ring.position
             assert list(page.texts) == answer(history, page.position, wanted, now)
             assert [row.json for row in page.rows] == list(page.texts)
@@ -91,7 +91,7 @@ def test_a_page_whose_matches_it_all_holds_is_always_brought_forward(data: st.Da
         matching = [e for e in history.state(position) if naive_visible(e, NOW) and naive_match(wanted, e)]
         if len(matching) > MAX_LIMIT:
             return
-        assert page.bring(ring, NOW)
+        assert page.advance(ring, NOW)
         assert list(page.texts) == texts
 
 
@@ -105,17 +105,17 @@ def test_a_page_knows_when_the_first_of_its_events_expires(data: st.DataObject) 
 
 def test_a_page_that_the_ring_does_not_reach_cannot_be_brought_forward() -> None:
     ring = Ring(5, 10**9)
-    assert not Page(parse({}), 4, [], True).bring(ring, NOW)
-    assert not Page(parse({}), 6, [], True).bring(ring, NOW)
-    assert Page(parse({}), 5, [], True).bring(ring, NOW)
+    assert not Page(parse({}), 4, [], True).advance(ring, NOW)
+    assert not Page(parse({}), 6, [], True).advance(ring, NOW)
+    assert Page(parse({}), 5, [], True).advance(ring, NOW)
 
 
 def test_a_page_is_not_brought_over_more_changes_than_pay() -> None:
     ring = Ring(0, 10**9)
     ring.append(Batch.of([Added(seq, note(seq % 7)) for seq in range(1, MAX_CHANGES + 2)]))
-    assert not Page(parse({}), 0, [], True).bring(ring, NOW)
+    assert not Page(parse({}), 0, [], True).advance(ring, NOW)
     untouched = Page(parse({"kinds": [7]}), 0, [], True)
-    assert untouched.bring(ring, NOW), "nothing that came concerns it"
+    assert untouched.advance(ring, NOW), "nothing that came concerns it"
     assert ring.bytes > MAX_CHANGES * ENTRY_OVERHEAD_BYTES
 
 

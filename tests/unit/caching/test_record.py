@@ -1,4 +1,4 @@
-"""Values of the shared cache: what was written by us for this filter is read back, anything else is foreign."""
+"""Values of the shared cache: what was written by us for this filter is read back, anything else is refused."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.caching.record import (
     TTL_SECONDS,
-    Foreign,
+    InvalidRecord,
     Record,
     canonical,
     digest,
@@ -60,31 +60,31 @@ def test_what_was_packed_is_unpacked(record: Record) -> None:
 
 
 @given(records, st.data())
-def test_a_value_with_any_bit_changed_is_foreign(record: Record, data: st.DataObject) -> None:
+def test_a_value_with_any_bit_changed_is_refused(record: Record, data: st.DataObject) -> None:
     value = bytearray(pack(OWNER, record))
     value[data.draw(st.integers(0, len(value) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(Foreign):
+    with pytest.raises(InvalidRecord):
         unpack(OWNER, bytes(value))
 
 
 @pytest.mark.parametrize("record", [Record(7, False, TEXTS[:1]), Record(0, True, [])])
-def test_a_value_with_any_byte_changed_cut_or_added_is_foreign(record: Record) -> None:
+def test_a_value_with_any_byte_changed_cut_or_added_is_refused(record: Record) -> None:
     value = pack(OWNER, record)
     changed = [value[:place] + bytes([value[place] ^ 0xFF]) + value[place + 1 :] for place in range(len(value))]
     cut = [value[:end] for end in range(len(value))]
     for damaged in (*changed, *cut, value + b"\n", value + value, b"\x00" * len(value)):
-        with pytest.raises(Foreign):
+        with pytest.raises(InvalidRecord):
             unpack(OWNER, damaged)
 
 
 @given(st.binary(max_size=80))
-def test_whatever_somebody_else_wrote_is_foreign(value: bytes) -> None:
-    with pytest.raises(Foreign):
+def test_a_value_of_another_program_is_refused(value: bytes) -> None:
+    with pytest.raises(InvalidRecord):
         unpack(OWNER, value)
 
 
-def test_the_value_of_another_filter_is_foreign() -> None:
-    with pytest.raises(Foreign):
+def test_the_value_of_another_filter_is_refused() -> None:
+    with pytest.raises(InvalidRecord):
         unpack(OWNER[::-1], pack(OWNER, Record(7, True, TEXTS)))
 
 
@@ -101,7 +101,7 @@ def test_filters_that_mean_different_things_have_different_keys(one: Json, other
     assert (canonical(parse(one)) == canonical(parse(other))) == (parse(one) == parse(other))
 
 
-def test_a_key_names_store_and_cache_and_stands_in_one_of_sixteen_slots_of_them() -> None:
+def test_a_key_names_store_and_cache_and_uses_one_of_their_sixteen_slots() -> None:
     owner = b"\xab" * 16
     assert len({key(store, cache, owner) for store in ("a.1.b", "a.2.c") for cache in ("events", "results")}) == 4
     tags = {key("a.1.b", "events", bytes([number]) * 16).split(b"{")[1].split(b"}")[0] for number in range(256)}

@@ -26,32 +26,32 @@ def test_what_joins_on_comes_out_at_once() -> None:
     assert list(intake().offer(part(1, 3))) == CHANGES[:3]
 
 
-def test_what_leaves_a_hole_waits() -> None:
+def test_a_batch_behind_a_gap_waits() -> None:
     taking = intake()
-    assert (list(taking.offer(part(2, 3))), taking.hole, taking.ring.position) == ([], True, 0)
+    assert (list(taking.offer(part(2, 3))), taking.has_gap, taking.ring.position) == ([], True, 0)
 
 
 def test_what_waited_follows_what_filled_the_hole() -> None:
     taking = intake()
     taking.offer(part(4, 5))
     taking.offer(part(2, 3))
-    assert (list(taking.offer(part(1, 1))), taking.hole) == (CHANGES[:5], False)
+    assert (list(taking.offer(part(1, 1))), taking.has_gap) == (CHANGES[:5], False)
 
 
 def test_a_second_hole_stays_open() -> None:
     taking = intake()
     taking.offer(part(6, 6))
     taking.offer(part(3, 4))
-    assert (list(taking.offer(part(1, 2))), taking.hole) == (CHANGES[:4], True)
+    assert (list(taking.offer(part(1, 2))), taking.has_gap) == (CHANGES[:4], True)
 
 
-def test_what_came_before_is_nothing_new() -> None:
+def test_an_applied_batch_is_ignored() -> None:
     taking = intake()
     taking.offer(part(1, 5))
-    assert (list(taking.offer(part(2, 4))), taking.hole) == ([], False)
+    assert (list(taking.offer(part(2, 4))), taking.has_gap) == ([], False)
 
 
-def test_of_two_batches_that_begin_alike_the_longer_one_is_kept() -> None:
+def test_of_two_batches_with_the_same_start_the_longer_one_is_kept() -> None:
     taking = intake()
     for batch in (part(3, 8), part(3, 4)):
         taking.offer(batch)
@@ -62,14 +62,14 @@ def test_more_than_may_wait_is_dropped_and_counted() -> None:
     taking = intake(max_waiting=2)
     for batch in (part(3, 3), part(5, 5), part(7, 7)):
         taking.offer(batch)
-    assert (taking.dropped, list(taking.offer(part(1, 6))), taking.hole) == (1, CHANGES[:6], False)
+    assert (taking.dropped, list(taking.offer(part(1, 6))), taking.has_gap) == (1, CHANGES[:6], False)
 
 
-def test_a_new_beginning_forgets_what_waited() -> None:
+def test_a_restart_drops_waiting_batches() -> None:
     taking = intake()
     taking.offer(part(3, 4))
     taking.restart(Ring(10, PLENTY))
-    assert (taking.hole, list(taking.offer(part(11, 12)))) == (False, CHANGES[10:12])
+    assert (taking.has_gap, list(taking.offer(part(11, 12)))) == (False, CHANGES[10:12])
 
 
 @given(st.lists(slices(CHANGES), max_size=30), st.integers(0, 24), st.integers(1, 6))
@@ -80,12 +80,12 @@ def test_every_change_comes_out_once_and_in_order(arriving: Sequence[Batch], sta
         out += taking.offer(batch)
         assert out == CHANGES[start : taking.ring.position]
         if not taking.dropped:
-            assert taking.hole is any(other.last > taking.ring.position for other in arriving[:count])
+            assert taking.has_gap is any(other.last > taking.ring.position for other in arriving[:count])
 
 
 @given(st.data())
-def test_three_sources_in_any_interleaving_leave_nothing_out(data: st.DataObject) -> None:
-    """The bus (divided as committed), the log (divided anew) and this process's own commits, all in any order."""
+def test_three_interleaved_sources_lose_no_change(data: st.DataObject) -> None:
+    """The bus (divided as committed), the log (divided otherwise) and this process's own commits, all in any order."""
     ends = st.lists(st.integers(1, len(CHANGES) - 1))
     committed = batches(CHANGES, data.draw(ends))
     own = data.draw(st.lists(st.sampled_from(committed)))
@@ -94,7 +94,7 @@ def test_three_sources_in_any_interleaving_leave_nothing_out(data: st.DataObject
     out: list[Change] = []
     for batch in data.draw(st.permutations(arriving)):
         out += taking.offer(batch)
-    assert (out, taking.hole) == (CHANGES, False)
+    assert (out, taking.has_gap) == (CHANGES, False)
 
 
 @given(st.data())
@@ -105,4 +105,4 @@ def test_after_losses_one_read_of_the_log_closes_every_hole(data: st.DataObject)
         out += taking.offer(batch)
     if taking.ring.position < len(CHANGES):
         out += taking.offer(part(taking.ring.position + 1, len(CHANGES)))
-    assert (out, taking.hole) == (CHANGES, False)
+    assert (out, taking.has_gap) == (CHANGES, False)

@@ -88,7 +88,7 @@ def test_the_overlaid_result_is_the_oracles_or_short(history: History, data: st.
     before = page(history.state(start), wanted, now)
     outcome = overlay(before, parse(wanted), history.changes[start:], later)
     assert_truthful(outcome, history.state(len(history.changes)), wanted, later)
-    assert not (before.complete and outcome.short), "whoever knows everything is never short"
+    assert not (before.complete and outcome.short), "a complete page is never short"
 
 
 @settings(max_examples=300, deadline=None)

@@ -11,7 +11,7 @@ from tests.unit.changes.orders import History, additions, batches, histories, no
 PLENTY = 1_000_000
 
 
-def test_a_new_ring_stands_at_its_start_and_knows_nothing() -> None:
+def test_a_new_ring_is_at_its_start_and_empty() -> None:
     ring = Ring(7, PLENTY)
     assert (ring.position, ring.floor, len(ring), ring.since(7)) == (7, 7, 0, [])
 

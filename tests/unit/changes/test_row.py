@@ -8,7 +8,7 @@ from tests.unit.changes.orders import Json, stored
 
 
 @given(strategies.events())
-def test_a_row_is_what_the_whole_event_says(event: Json) -> None:
+def test_a_row_equals_the_fields_of_the_whole_event(event: Json) -> None:
     whole = stored(event)
     row = Row.of(whole.json)
     assert (row.id, row.created_at, row.kind, row.expires_at, row.json) == (

@@ -117,7 +117,7 @@ def test_a_window_that_lost_everything_holds_no_bytes() -> None:
     assert window.bytes == len(window) == 0
 
 
-def test_a_question_that_would_look_at_too_many_events_is_left_to_others() -> None:
+def test_a_query_that_would_read_too_many_events_is_not_answered() -> None:
     window = Window(10**9)
     window.extend([], True, [], 0)
     window.apply(

@@ -22,7 +22,7 @@ def descriptor() -> Iterator[int]:
 @given(
     st.lists(st.tuples(st.integers(0, WORKERS - 1), st.booleans(), st.integers(0, 2**53)), max_size=30),
 )
-def test_every_worker_reads_the_highest_number_of_those_who_are_in_its_epoch(puts: list[tuple[int, bool, int]]) -> None:
+def test_every_worker_reads_the_highest_number_of_its_epoch(puts: list[tuple[int, bool, int]]) -> None:
     descriptor = make(WORKERS)
     tables = [AckTable.open(descriptor, slot) for slot in range(WORKERS)]
     os.close(descriptor)
@@ -38,7 +38,7 @@ def test_every_worker_reads_the_highest_number_of_those_who_are_in_its_epoch(put
             assert [table.highest(epoch) for table in tables] == [known] * WORKERS
 
 
-def test_nobody_has_acknowledged_anything_at_the_begin(descriptor: int) -> None:
+def test_a_new_table_has_no_acknowledged_position(descriptor: int) -> None:
     assert AckTable.open(descriptor, 0).highest(1) == 0
 
 

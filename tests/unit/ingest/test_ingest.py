@@ -22,18 +22,18 @@ from relay.protocol.errors import Failed
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.limits import Limits
 from relay.services.session.event import answer
-from relay.storage import written
 from relay.storage.batch import Entry
+from relay.storage.write_result import WriteOutcome
 from tests.events import sign_event
 
 LIMITS = Limits(max_content_length=300)
 CLIENT = Source(SourceKind.CLIENT)
 IMPORT = Source(SourceKind.IMPORT)
 RESULTS = {
-    written.Outcome.STORED: STORED,
-    written.Outcome.DUPLICATE: DUPLICATE,
-    written.Outcome.OUTDATED: OUTDATED,
-    written.Outcome.FAILED: FAILED,
+    WriteOutcome.STORED: STORED,
+    WriteOutcome.DUPLICATE: DUPLICATE,
+    WriteOutcome.OUTDATED: OUTDATED,
+    WriteOutcome.FAILED: FAILED,
 }
 
 
@@ -45,7 +45,7 @@ class Parts:
     """A writer, a hub and a bus that note what they are given; the test decides when and how the writer answers."""
 
     def __init__(self, *, current: bool = True) -> None:
-        self.queue: deque[tuple[Entry, Callable[[Entry, written.Outcome], None]]] = deque()
+        self.queue: deque[tuple[Entry, Callable[[Entry, WriteOutcome], None]]] = deque()
         self.delivered: list[StoredEvent] = []
         self.full = False
         self.most = 0
@@ -53,7 +53,7 @@ class Parts:
         parts: Any = self
         self.ingest = Ingest(LIMITS, lambda: self.ring, parts, parts, parts, is_current=lambda position: current)
 
-    def submit(self, entry: Entry, waiter: Callable[[Entry, written.Outcome], None]) -> None:
+    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None]) -> None:
         if self.full:
             raise Failed("the relay is too busy to store events now, try again")
         self.queue.append((entry, waiter))
@@ -65,7 +65,7 @@ class Parts:
     def publish_ephemeral(self, stored: StoredEvent) -> None:
         self.delivered.append(stored)
 
-    def answer(self, result: written.Outcome = written.Outcome.STORED) -> None:
+    def answer(self, result: WriteOutcome = WriteOutcome.STORED) -> None:
         """Answer the event that has waited longest, as the writer does."""
         entry, waiter = self.queue.popleft()
         waiter(entry, result)
@@ -100,11 +100,11 @@ def at_once(parts: Parts, given_event: Event, source: Source = CLIENT) -> Outcom
 
 
 @pytest.mark.parametrize("result, outcome", RESULTS.items())
-def test_what_the_writer_says_is_the_outcome(parts: Parts, result: written.Outcome, outcome: Outcome) -> None:
-    told: list[Outcome] = []
-    assert parts.ingest.submit(event(), CLIENT, told.append) is None
+def test_the_writers_result_becomes_the_outcome(parts: Parts, result: WriteOutcome, outcome: Outcome) -> None:
+    outcomes: list[Outcome] = []
+    assert parts.ingest.submit(event(), CLIENT, outcomes.append) is None
     parts.answer(result)
-    assert told == [outcome]
+    assert outcomes == [outcome]
 
 
 def test_01_e03_a_wrong_id_is_found_before_a_wrong_signature(parts: Parts) -> None:
@@ -128,7 +128,7 @@ def test_a_trusted_source_is_not_believed_the_id(parts: Parts) -> None:
 
 
 @pytest.mark.parametrize("kind", [SourceKind.IMPORT, SourceKind.PEER, SourceKind.ADMIN])
-def test_x_2_the_shape_is_checked_for_sources_that_no_parser_stands_before(parts: Parts, kind: SourceKind) -> None:
+def test_x_2_the_shape_is_checked_for_sources_without_a_parser(parts: Parts, kind: SourceKind) -> None:
     assert at_once(parts, event(content="x" * 301), Source(kind)).text.startswith("invalid: content may have")
 
 
@@ -156,7 +156,7 @@ def test_70_2_a_protected_event_in_a_repost_is_found_however_its_tag_is_written(
     assert at_once(parts, event(kind=16, content=f'{{"tags":[["{name}"]]}}')).prefix == "blocked"
 
 
-def test_an_event_that_the_ring_holds_is_a_duplicate_without_a_look_at_the_database(parts: Parts) -> None:
+def test_an_event_in_the_ring_is_a_duplicate_without_a_query(parts: Parts) -> None:
     known = event()
     parts.know(known)
     assert at_once(parts, known) is DUPLICATE
@@ -188,23 +188,23 @@ def test_a_full_queue_is_a_failure_that_may_be_tried_again(parts: Parts) -> None
 
 
 def test_an_answer_that_raises_does_not_keep_the_next_one_back(parts: Parts) -> None:
-    told: list[Outcome] = []
+    outcomes: list[Outcome] = []
 
     def broken(outcome: Outcome) -> None:
-        raise RuntimeError("a fault of whoever asked")
+        raise RuntimeError("a fault of the caller")
 
     parts.ingest.submit(event(content="1"), CLIENT, broken)
-    parts.ingest.submit(event(content="2"), CLIENT, told.append)
+    parts.ingest.submit(event(content="2"), CLIENT, outcomes.append)
     parts.answer()
     parts.answer()
-    assert told == [STORED]
+    assert outcomes == [STORED]
 
 
 async def test_one_event_is_waited_for(parts: Parts) -> None:
     waiting = asyncio.ensure_future(parts.ingest.one(event(), IMPORT))
     await asyncio.sleep(0)
     assert not waiting.done()
-    parts.answer(written.Outcome.OUTDATED)
+    parts.answer(WriteOutcome.OUTDATED)
     assert await waiting is OUTDATED
 
 
@@ -224,7 +224,7 @@ async def test_an_answer_after_the_asker_was_cancelled_is_dropped(parts: Parts) 
 class LastFirst(Parts):
     """A writer that answers, in each turn of the loop, what has waited shortest."""
 
-    def submit(self, entry: Entry, waiter: Callable[[Entry, written.Outcome], None]) -> None:
+    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None]) -> None:
         super().submit(entry, waiter)
         asyncio.get_running_loop().call_soon(self._answer)
 
@@ -286,9 +286,7 @@ async def test_an_empty_batch_has_no_outcomes(parts: Parts) -> None:
     event_id=st.text(st.characters(codec="utf-8"), max_size=70),
 )
 @settings(derandomize=True, deadline=None)
-def test_the_frame_of_an_outcome_says_just_what_the_outcome_says(
-    status: Outcome, refused: str | None, event_id: str
-) -> None:
+def test_the_ok_frame_has_the_fields_of_the_outcome(status: Outcome, refused: str | None, event_id: str) -> None:
     outcome = status if refused is None else Outcome(Status.REFUSED, refused)
     if outcome is STORED:
         event_id = "ab" * 32  # of a stored event the id is known to be hex

@@ -104,7 +104,7 @@ def test_an_empty_value_matches_the_empty_value() -> None:
     assert parse({"#t": [""]}).matches(stored(tags=[["t", ""]]))
 
 
-def test_01_e07_nul_in_a_tag_value_matches_itself_alone() -> None:
+def test_01_e07_nul_in_a_tag_value_matches_only_itself() -> None:
     wanted = parse({"#t": ["a\u0000b"]})
     assert (wanted.matches(stored(tags=[["t", "a\u0000b"]])), wanted.matches(stored(tags=[["t", "a"]]))) == (
         True,

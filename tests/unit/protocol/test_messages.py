@@ -112,7 +112,7 @@ def test_01_e21_an_unknown_verb_with_an_id_is_refused_with_that_id(verb: str, re
 
 
 @pytest.mark.parametrize("verb", ["NEG-OPEN", "NEG-MSG"])
-def test_answer_neg_a_reconciliation_is_refused_in_its_own_words(verb: str) -> None:
+def test_answer_neg_a_reconciliation_is_refused_with_neg_err(verb: str) -> None:
     assert refusal(frame(verb, "x", {}, "61"))[:2] == ["NEG-ERR", "x"]
     assert refusal(frame(verb, "x", {}, "61"))[2].startswith("unsupported: ")
 

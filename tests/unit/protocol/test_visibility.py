@@ -33,12 +33,12 @@ def letter(kind: int, *recipients: str) -> StoredEvent:
 
 
 @pytest.mark.parametrize("kind", [4, 1_059, 21_059, 22_242])
-def test_59_1_private_kinds_and_logins_are_sent_to_nobody_who_has_proved_no_key(kind: int) -> None:
+def test_59_1_private_kinds_and_logins_are_not_sent_to_anonymous_readers(kind: int) -> None:
     assert not visible(letter(kind, RECIPIENT), NOBODY, NOW)
 
 
 @pytest.mark.parametrize("kind", [4, 1_059, 21_059])
-def test_59_1_a_private_event_is_sent_to_each_of_its_recipients_alone(kind: int) -> None:
+def test_59_1_a_private_event_is_sent_only_to_its_recipients(kind: int) -> None:
     event = letter(kind, RECIPIENT, "f" * 64)
     assert visible(event, Audience.of([RECIPIENT]), NOW)
     assert visible(event, Audience.of([OTHER, RECIPIENT]), NOW)
@@ -50,7 +50,7 @@ def test_04_1_the_author_of_a_direct_message_may_read_it_and_that_of_a_gift_wrap
     assert not visible(letter(1_059, RECIPIENT), Audience.of([AUTHOR]), NOW)
 
 
-def test_42_4_a_login_is_sent_to_nobody() -> None:
+def test_42_4_a_login_is_never_sent() -> None:
     assert not visible(letter(22_242, RECIPIENT), Audience.of([AUTHOR, RECIPIENT]), NOW)
 
 
@@ -115,7 +115,7 @@ def mentions(tree: ast.AST) -> Iterator[str]:
             yield str(node.value)
 
 
-def test_no_other_module_of_the_relay_states_who_may_read_what() -> None:
+def test_no_other_module_of_the_relay_decides_visibility() -> None:
     found = {
         str(path.relative_to(RELAY)): sorted(set(mentions(ast.parse(path.read_text()))))
         for path in RELAY.rglob("*.py")
@@ -124,6 +124,6 @@ def test_no_other_module_of_the_relay_states_who_may_read_what() -> None:
     assert {name for name, names in found.items() if names} == STATED_IN
 
 
-def test_no_sql_file_states_who_may_read_what() -> None:
+def test_no_sql_file_decides_visibility() -> None:
     kinds = [str(kind) for kind in sorted(NEVER_COPIED_KINDS) if kind > 1_000]
     assert [path.name for path in RELAY.rglob("*.sql") if any(kind in path.read_text() for kind in kinds)] == []

@@ -32,7 +32,7 @@ class Waits:
         self.happenings: list[Callable[[], None]] = []
 
     async def sleep(self, seconds: float) -> None:
-        if seconds != follow.STRAGGLER_SECONDS:
+        if seconds != follow.GAP_SECONDS:
             await asyncio.Event().wait()
         elif self.happenings:
             self.happenings.pop(0)()
@@ -93,7 +93,7 @@ async def test_a_hole_that_stays_is_read_from_the_log(order: Order) -> None:
 
 
 async def test_holes_that_close_by_themselves_cost_no_read_of_the_log(order: Order) -> None:
-    # Each wait closes the hole that was there and finds another one; the last wait closes it for good.
+    # Each wait closes one gap and finds another; the last wait closes it for good.
     order.waits.happenings = [partial(order.come, first, first + 3) for first in range(1, 15, 2)]
     order.waits.happenings += [partial(order.come, 15)]
     order.come(2)

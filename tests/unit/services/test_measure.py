@@ -1,4 +1,4 @@
-"""What a worker counts reaches its figures, the metrics and the admin: nothing is counted that nobody can see."""
+"""What a worker counts reaches its figures, the metrics and the admin: every count is shown somewhere."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -34,7 +34,7 @@ def worker(*, single_instance: bool) -> WorkerFigures:
 
 @pytest.fixture
 async def relay() -> Relay:
-    """One that was not started: nobody counts but the test."""
+    """One that was not started: only the test counts."""
     return Relay(replace(config(), cache_url=NOBODY_LISTENS, cache_layers="l1+l2"))
 
 
@@ -48,7 +48,7 @@ def counters(relay: Relay) -> Iterator[Counter]:
         relay.profiles.flights,
     ):
         yield from ((part, name) for name, value in vars(part).items() if type(value) is int and name[0] != "_")
-    yield from ((relay.bus, "foreign"), (relay.follower, "cache_faults"), (relay.tasks, "failures"))
+    yield from ((relay.bus, "other_store"), (relay.follower, "cache_faults"), (relay.tasks, "failures"))
     yield from ((relay.shared.counters, each.name) for each in fields(Counters))
 
 
@@ -93,7 +93,7 @@ async def test_what_the_transport_and_the_read_side_count_is_gathered(
     assert counts["read_queries"] == 7
 
 
-async def test_a_worker_says_that_its_instance_holds_the_lease(relay: Relay) -> None:
+async def test_the_figures_of_a_worker_show_the_lease_of_its_instance(relay: Relay) -> None:
     assert measure(relay).single_instance is False
 
     relay.barrier.lease.saw(0.0, Look(1, has_lease=True))
@@ -118,7 +118,7 @@ async def test_every_count_of_these_parts_has_a_line_in_the_admin(relay: Relay) 
     assert sorted(shown) == sorted(parts_of(measure(relay)))
 
 
-def test_the_admin_tells_the_sums_of_all_workers() -> None:
+def test_the_admin_shows_the_sums_of_all_workers() -> None:
     worker = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, counts={"barrier_held": 6_000, "bus_foreign": 7})
     tables = count_tables(total([worker, worker, NOTHING]))
     lines = {label: value for table in tables for label, _, value in table.lines}
@@ -142,12 +142,12 @@ def test_the_admin_tells_the_sums_of_all_workers() -> None:
         ),
     ],
 )
-def test_the_admin_says_which_instance_holds_the_lease(workers: list[WorkerFigures], sentences: list[str]) -> None:
+def test_the_admin_shows_which_instance_holds_the_lease(workers: list[WorkerFigures], sentences: list[str]) -> None:
     assert coordination(snapshot(workers)) == sentences
     assert coordination(EMPTY) == []
 
 
-async def test_a_shared_cache_that_is_away_is_told_and_who_has_none_misses_none(relay: Relay) -> None:
+async def test_an_unavailable_shared_cache_is_shown_and_a_missing_one_is_not(relay: Relay) -> None:
     without = Relay(replace(config(), cache_url="", cache_layers="none"))
 
     assert measure(relay).shared_up is False

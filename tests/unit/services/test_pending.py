@@ -41,46 +41,46 @@ def pending(wire: Reading) -> Pending:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def called() -> list[str]:
     return []
 
 
-def telling(told: list[str], name: str) -> Callable[[], None]:
-    return lambda: told.append(name)
+def appending(called: list[str], name: str) -> Callable[[], None]:
+    return lambda: called.append(name)
 
 
-def test_nothing_pending_answers_at_once(pending: Pending, told: list[str]) -> None:
-    pending.when_answered(telling(told, "query"))
-    assert told == ["query"]
+def test_without_pending_events_the_callback_is_called_at_once(pending: Pending, called: list[str]) -> None:
+    pending.when_answered(appending(called, "query"))
+    assert called == ["query"]
 
 
-def test_01_e22_a_query_waits_for_every_event_before_it_in_whatever_order_they_are_answered(
-    pending: Pending, told: list[str]
+def test_01_e22_a_query_waits_for_all_events_before_it_answered_in_any_order(
+    pending: Pending, called: list[str]
 ) -> None:
     first, second = pending.add(), pending.add()
-    pending.when_answered(telling(told, "query"))
+    pending.when_answered(appending(called, "query"))
     pending.answered(second)
-    assert told == []
+    assert called == []
     pending.answered(first)
-    assert told == ["query"]
+    assert called == ["query"]
 
 
-def test_a_query_does_not_wait_for_events_after_it(pending: Pending, told: list[str]) -> None:
+def test_a_query_does_not_wait_for_events_after_it(pending: Pending, called: list[str]) -> None:
     before = pending.add()
-    pending.when_answered(telling(told, "query"))
+    pending.when_answered(appending(called, "query"))
     pending.add()
     pending.answered(before)
-    assert told == ["query"]
+    assert called == ["query"]
 
 
-def test_who_is_forgotten_is_not_told(pending: Pending, told: list[str]) -> None:
+def test_a_forgotten_callback_is_not_called(pending: Pending, called: list[str]) -> None:
     number = pending.add()
-    forgotten = telling(told, "forgotten")
+    forgotten = appending(called, "forgotten")
     pending.when_answered(forgotten)
-    pending.when_answered(telling(told, "query"))
+    pending.when_answered(appending(called, "query"))
     pending.forget(forgotten)
     pending.answered(number)
-    assert told == ["query"]
+    assert called == ["query"]
 
 
 def test_reading_pauses_at_the_limit_and_resumes_at_half_of_it(pending: Pending, wire: Reading) -> None:
@@ -94,21 +94,21 @@ def test_reading_pauses_at_the_limit_and_resumes_at_half_of_it(pending: Pending,
     assert wire.log == ["pause", "resume"]
 
 
-def test_who_asks_while_being_told_is_told_as_well(pending: Pending, told: list[str]) -> None:
+def test_a_callback_registered_by_a_callback_is_called(pending: Pending, called: list[str]) -> None:
     def ask() -> None:
-        pending.when_answered(telling(told, "again"))
+        pending.when_answered(appending(called, "again"))
 
     number = pending.add()
     pending.when_answered(ask)
     pending.answered(number)
-    assert told == ["again"]
+    assert called == ["again"]
 
 
-def test_queries_replaced_again_and_again_leave_nothing_behind(pending: Pending) -> None:
+def test_replaced_queries_leave_no_callbacks(pending: Pending) -> None:
     for _ in range(3):
         pending.add()
     for number in range(10_000):
-        query = telling([], str(number))
+        query = appending([], str(number))
         pending.when_answered(query)
         pending.forget(query)
     assert len(pending._waiting) == 0
@@ -121,7 +121,7 @@ def test_it_agrees_with_a_set_of_what_came_before(wire: Reading, seed: int) -> N
     pending = Pending(wire, LIMIT)
     open_events: set[int] = set()
     waiting: dict[str, set[int]] = {}
-    told: list[str] = []
+    called: list[str] = []
     for step in range(300):
         action = chance.random()
         if action < 0.4:
@@ -129,13 +129,13 @@ def test_it_agrees_with_a_set_of_what_came_before(wire: Reading, seed: int) -> N
         elif action < 0.6:
             name = f"query {step}"
             waiting[name] = set(open_events)
-            pending.when_answered(telling(told, name))
+            pending.when_answered(appending(called, name))
         elif open_events:
             number = chance.choice(sorted(open_events))
             open_events.remove(number)
             pending.answered(number)
             for events in waiting.values():
                 events.discard(number)
-        assert told == [name for name, events in waiting.items() if not events]
+        assert called == [name for name, events in waiting.items() if not events]
         assert len(pending) == len(open_events)
         assert (wire.log[-1:] == ["pause"]) >= (len(open_events) >= LIMIT)

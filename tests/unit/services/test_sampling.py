@@ -7,7 +7,7 @@ from relay.services.sampling import Lag, Recent, Sampler
 from relay.services.worker_figures import NOTHING, HistogramFigures
 
 
-def test_who_is_up_to_date_has_no_lag() -> None:
+def test_a_worker_that_is_up_to_date_has_no_lag() -> None:
     assert Lag().add(10.0, newest=5, position=5) == 0.0
 
 
@@ -19,7 +19,7 @@ def test_the_lag_is_as_old_as_the_oldest_change_that_is_missing() -> None:
     assert lag.add(13.0, newest=7, position=4) == 3.0
 
 
-def test_who_moves_on_is_only_as_late_as_what_is_still_missing() -> None:
+def test_the_lag_falls_when_changes_are_applied() -> None:
     lag = Lag()
     for second in range(100):
         lag.add(float(second), newest=10 * second + 10, position=10 * second)

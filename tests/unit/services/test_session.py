@@ -32,7 +32,7 @@ FILTER = {"kinds": [1]}
 
 
 class Wire:
-    """A client that reads at once, or, with `reads` false, when it is told to."""
+    """A client that reads at once, or, with `reads` false, when the test says so."""
 
     def __init__(self) -> None:
         self.reads = True
@@ -323,7 +323,7 @@ async def test_nothing_is_sent_before_the_barrier_allows_it(client: Client, memo
     assert [message[0] for message in client.got] == ["EVENT", "EOSE"]
 
 
-async def test_memory_is_looked_at_again_when_it_has_changed_behind_the_barrier(client: Client, memory: Memory) -> None:
+async def test_memory_is_read_again_if_it_changed_while_waiting_for_the_barrier(client: Client, memory: Memory) -> None:
     memory.known, memory.waits = [], []
     client.say("REQ", "s", FILTER)
     memory.known = [memory.apply()]
@@ -341,7 +341,7 @@ async def test_an_answer_waits_for_the_changes_that_the_barrier_names(client: Cl
     assert (memory.barriers, memory.fetches) == (1, 0)
 
 
-@pytest.mark.parametrize("number, come", [(None, None), (1, False)], ids=["nobody can say", "it takes long"])
+@pytest.mark.parametrize("number, come", [(None, None), (1, False)], ids=["unknown position", "time-out"])
 async def test_the_store_is_asked_when_memory_may_not_answer(
     client: Client, memory: Memory, number: int | None, come: bool | None
 ) -> None:
@@ -369,7 +369,7 @@ async def test_an_answer_that_comes_after_the_end_is_not_sent(
     assert memory.fetches == 0
 
 
-async def test_a_fault_of_memory_ends_its_query_and_leaves_the_next_one_alone(client: Client, memory: Memory) -> None:
+async def test_a_fault_of_memory_ends_its_query_and_no_other(client: Client, memory: Memory) -> None:
     memory.known, memory.waits = texts(1), []
     client.say("REQ", "a", FILTER)
     client.say("REQ", "b", FILTER)

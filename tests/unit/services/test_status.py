@@ -36,7 +36,7 @@ def test_a_rate_is_zero_before_there_are_two_samples() -> None:
     assert Rate().add(10.0, 500) == 0.0
 
 
-def test_a_rate_looks_back_over_its_window_and_forgets_what_was_before() -> None:
+def test_a_rate_covers_only_its_window() -> None:
     rate = Rate(window_seconds=5.0)
     for second in range(10):
         rate.add(float(second), 1_000 * min(second, 4))

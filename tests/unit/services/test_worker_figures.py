@@ -128,11 +128,11 @@ def test_pools_and_layers_add_up() -> None:
     assert whole.layers["L1"].percent == 75.0
 
 
-def test_a_layer_that_nobody_asked_has_no_hit_rate() -> None:
+def test_a_layer_without_lookups_has_no_hit_rate() -> None:
     assert LayerRate().percent is None
 
 
-def test_nobody_is_nothing() -> None:
+def test_the_sum_of_no_workers_is_nothing() -> None:
     assert total([]) == NOTHING
 
 

@@ -108,7 +108,7 @@ class Process:
         if batch is not None:
             self.take(batch)
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """The place in the order was lost: all clients are sent away."""
         for client in list(self.clients):
             self.close(client)
@@ -135,7 +135,7 @@ class Process:
                 assert batch is not None, "what the ring has forgotten is in the log"
                 for change in batch.changes:
                     client.read_at_the_seam[change.seq] = change
-                    if isinstance(change, Added) and self.hub.wants(client.subscription, change.event):
+                    if isinstance(change, Added) and self.hub.may_receive(client.subscription, change.event):
                         client.subscription.outbox.put(client.subscription.frame(change.event.json))
                 position = batch.last
 

@@ -87,7 +87,7 @@ def test_a_live_subscription_is_sent_every_match_once() -> None:
     assert client.got == frames(*changes)
 
 
-def test_a_result_ahead_of_the_process_waits_for_what_it_has_already() -> None:
+def test_a_result_ahead_of_the_process_is_not_followed_by_changes_it_contains() -> None:
     process, changes = Process(), additions(5)
     client = process.subscribe().release(3)
     process.apply(*changes)
@@ -119,7 +119,7 @@ def test_40_2_what_has_expired_is_not_delivered_neither_live_nor_at_the_seam() -
     assert held.release(0).got == live.got == frames(Added(2, expiring(2, 60)))
 
 
-def test_an_ephemeral_event_reaches_live_subscriptions_alone() -> None:
+def test_an_ephemeral_event_reaches_only_live_subscriptions() -> None:
     process, event = Process(), note(1, kind=20_001)
     live, held = process.subscribe(kinds=(20_001,)).release(0), process.subscribe(kinds=(20_001,))
     process.hub.deliver_ephemeral(event)
@@ -134,7 +134,7 @@ def test_a_closed_subscription_is_sent_nothing() -> None:
     assert (client.got, process.hub.subscriptions) == ([], 0)
 
 
-def test_a_client_that_is_cut_off_in_the_middle_of_a_delivery_takes_it_from_nobody() -> None:
+def test_a_client_cut_off_during_a_delivery_does_not_affect_the_others() -> None:
     process, changes = Process(), additions(3)
     slow = process.subscribe(reads=False, max_bytes=10).release(0)
     others = [process.subscribe().release(0) for _ in range(3)]

@@ -36,7 +36,7 @@ def owners() -> st.SearchStrategy[list[list[Json]]]:
 
 @settings(deadline=None)
 @given(owners(), st.lists(st.sampled_from(POOL) | strategies.events(), min_size=1, max_size=5))
-def test_whoever_matches_is_a_candidate_once(wanted: list[list[Json]], events: list[Json]) -> None:
+def test_a_matching_owner_is_a_candidate_once(wanted: list[list[Json]], events: list[Json]) -> None:
     made = index(wanted)
     for event in events:
         candidates = list(made.candidates(stored(event)))
@@ -47,7 +47,7 @@ def test_whoever_matches_is_a_candidate_once(wanted: list[list[Json]], events: l
 
 @settings(deadline=None)
 @given(owners(), st.data())
-def test_who_was_removed_is_no_candidate_and_leaves_nothing(wanted: list[list[Json]], data: st.DataObject) -> None:
+def test_a_removed_owner_is_no_candidate_and_leaves_no_keys(wanted: list[list[Json]], data: st.DataObject) -> None:
     made = index(wanted)
     remaining = set(range(len(wanted)))
     for number in data.draw(st.permutations(range(len(wanted)))):
@@ -57,16 +57,16 @@ def test_who_was_removed_is_no_candidate_and_leaves_nothing(wanted: list[list[Js
     assert len(made) == 0
 
 
-def test_a_filter_that_matches_nothing_takes_no_place() -> None:
+def test_a_filter_that_matches_nothing_has_no_key() -> None:
     assert len(index([[{"ids": []}, {"since": 2, "until": 1}, {"#t": [], "kinds": [1]}]])) == 0
 
 
-def test_a_filter_stands_under_its_most_selective_field_alone() -> None:
+def test_a_filter_is_indexed_only_under_its_most_selective_field() -> None:
     crowd = {"kinds": [1], "authors": strategies.PUBKEYS, "#t": ["a", "b"], "#p": strategies.PUBKEYS[:1]}
     assert len(index([[crowd]])) == 1
 
 
-def test_one_owner_may_stand_in_a_place_twice() -> None:
+def test_one_owner_may_have_a_key_twice() -> None:
     made = index([[{"kinds": [1]}, {"kinds": [1, 2]}]])
     found = list(made.candidates(note(1)))
     made.remove(0, parse({"kinds": [1]}, {"kinds": [1, 2]}))

@@ -74,7 +74,7 @@ def test_what_is_put_after_the_end_is_dropped() -> None:
     assert (client.wire.frames, client.outbox.backlog_bytes) == ([], 0)
 
 
-def test_what_was_queued_at_the_end_is_forgotten() -> None:
+def test_frames_queued_at_the_end_are_dropped() -> None:
     client = Client()
     client.put(b"a")
     client.outbox.close()
@@ -88,14 +88,6 @@ def test_the_backlog_is_what_was_put_and_has_not_left_the_process() -> None:
     client.turns.end()
     client.put(b"45")
     assert client.outbox.backlog_bytes == 5
-
-
-def test_sent_counts_the_frames_that_went_to_the_wire() -> None:
-    client = Client()
-    client.put(b"a", b"b")
-    client.turns.end()
-    client.put(b"c")
-    assert client.outbox.sent == 2
 
 
 @given(st.lists(st.lists(st.integers(1, 40), max_size=8)), st.integers(1, 200))
@@ -127,7 +119,7 @@ def test_at_the_end_of_a_turn_no_more_than_the_bound_and_a_frame_is_kept(
 async def test_room_is_there_at_once_for_a_client_that_keeps_up() -> None:
     client = Client(reads=False, max_bytes=10 * HIGH_WATER_BYTES)
     client.put(b"x" * HIGH_WATER_BYTES)
-    await asyncio.wait_for(client.outbox.room(), 1)
+    await asyncio.wait_for(client.outbox.wait_for_room(), 1)
     assert len(client.wire.frames) == 1
 
 
@@ -139,7 +131,7 @@ def slow_client() -> Client:
 
 async def test_room_is_waited_for_until_the_wire_has_drained() -> None:
     client = slow_client()
-    first, second = (asyncio.ensure_future(client.outbox.room()) for _ in range(2))
+    first, second = (asyncio.ensure_future(client.outbox.wait_for_room()) for _ in range(2))
     await asyncio.sleep(0)
     assert not first.done()
     client.wire.buffered = 0
@@ -147,9 +139,9 @@ async def test_room_is_waited_for_until_the_wire_has_drained() -> None:
     await asyncio.wait_for(asyncio.gather(first, second), 1)
 
 
-async def test_who_gives_up_waiting_for_room_takes_it_from_nobody() -> None:
+async def test_a_cancelled_wait_for_room_does_not_cancel_the_others() -> None:
     client = slow_client()
-    first, second = (asyncio.ensure_future(client.outbox.room()) for _ in range(2))
+    first, second = (asyncio.ensure_future(client.outbox.wait_for_room()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
@@ -158,18 +150,18 @@ async def test_who_gives_up_waiting_for_room_takes_it_from_nobody() -> None:
     assert first.cancelled()
 
 
-async def test_nobody_waits_for_room_in_a_closed_outbox() -> None:
+async def test_a_closed_outbox_has_room() -> None:
     client = slow_client()
-    waiting = asyncio.ensure_future(client.outbox.room())
+    waiting = asyncio.ensure_future(client.outbox.wait_for_room())
     await asyncio.sleep(0)
     client.outbox.close()
     await asyncio.wait_for(waiting, 1)
-    await asyncio.wait_for(client.outbox.room(), 1)
+    await asyncio.wait_for(client.outbox.wait_for_room(), 1)
 
 
-async def test_a_drained_wire_that_nobody_waits_for_is_no_news() -> None:
+async def test_a_drained_wire_without_waiters_is_ignored() -> None:
     client = slow_client()
     client.outbox.drained()
     client.outbox.flush()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(client.outbox.room(), 0.01)
+        await asyncio.wait_for(client.outbox.wait_for_room(), 0.01)

@@ -50,7 +50,7 @@ class ThreeRules(RuleBasedStateMachine):
 
     @rule(events=st.lists(st.sampled_from(EVENTS), min_size=1, max_size=4), which=WHICH, at_once=st.booleans())
     def commit(self, events: list[dict[str, Any]], which: int, at_once: bool) -> None:
-        """A transaction of one process; the others, and mostly itself, are told."""
+        """A transaction of one process; it reaches the others, and mostly itself."""
         batch = self.log.commit(events)
         for process in self.processes:
             if at_once and process is self.process(which):
@@ -96,8 +96,8 @@ class ThreeRules(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     @precondition(lambda self: self.log.position > 10)
-    def begin_anew(self, which: int) -> None:
-        self.process(which).begin_anew()
+    def restart(self, which: int) -> None:
+        self.process(which).restart()
 
     @rule(which=WHICH, wanted=FILTERS.map(lambda filters: filters[0]), behind=st.integers(0, 12))
     def overlay_a_result(self, which: int, wanted: dict[str, Any], behind: int) -> None:
@@ -150,7 +150,7 @@ class ThreeRules(RuleBasedStateMachine):
         for process in getattr(self, "processes", ()):
             process.read_log(10_000)
             assert process.hub.position == self.log.position
-            assert not process.intake.hole
+            assert not process.intake.has_gap
         if hasattr(self, "processes"):
             self.every_client_got_what_is_due_once_and_in_order()
 

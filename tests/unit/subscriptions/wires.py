@@ -41,7 +41,7 @@ class RecordingWire:
 
 
 class Turns(Flusher):
-    """Flushes when told that the turn of the loop is over."""
+    """Flushes when the test ends the turn of the loop."""
 
     def __init__(self) -> None:
         self.waiting: list[Outbox] = []

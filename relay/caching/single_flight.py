@@ -1,7 +1,7 @@
-"""Single flight: questions of a process that ask for the same at once share one fetch.
+"""Single flight: concurrent calls for the same key share one fetch.
 
-Rule: sharing saves work and changes nothing else: an error reaches all who wait and is not kept, one who goes away
-takes nobody along, and nobody waits longer than the own limit.
+Rule: sharing changes nothing but the cost. An error reaches all waiting callers and is not kept; a caller that is
+cancelled does not cancel the others; no caller waits longer than its own limit.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ LIMIT_SECONDS = 10.0
 
 
 class Abandoned(Exception):
-    """the fetch was given up by the one who did it"""
+    """the shared fetch was cancelled"""
 
 
 class _Flight(Generic[V]):
@@ -26,8 +26,8 @@ class _Flight(Generic[V]):
         self.waiting = 0
 
 
-class Flights(Generic[K, V]):
-    """The fetches of this process that are under way, by key. `fetched` and `joined` count from the start."""
+class SingleFlight(Generic[K, V]):
+    """The fetches of this process that are under way, by key. `fetched` and `joined` count since the start."""
 
     def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
         self.fetched = 0
@@ -39,10 +39,11 @@ class Flights(Generic[K, V]):
         return len(self._flights)
 
     async def join(self, key: K, fetch: Callable[[], Awaitable[V]], limit_seconds: float | None = None) -> V:
-        """What `fetch` gives, or what the fetch of the same key gives that is under way: it may have begun earlier.
+        """The result of `fetch`, or of a fetch of the same key that is under way, which may have started before this
+        call.
 
-        Raises what the fetch raises, TimeoutError after `limit_seconds` of waiting. When the last who waits has gone
-        the fetch is cancelled.
+        Raises what the fetch raises, TimeoutError after `limit_seconds` of waiting. The fetch is cancelled when its
+        last caller stops waiting.
         """
         flight = self._flights.get(key)
         if flight is None:
@@ -63,24 +64,25 @@ class Flights(Generic[K, V]):
         self.fetched += 1
         flight: _Flight[V] = _Flight()
         self._flights[key] = flight
-        flight.task = asyncio.get_running_loop().create_task(self._fly(key, flight, fetch))
-        flight.task.add_done_callback(lambda task: self._landed(key, flight, task))
+        flight.task = asyncio.get_running_loop().create_task(self._run(key, flight, fetch))
+        flight.task.add_done_callback(lambda task: self._done(key, flight, task))
         return flight
 
-    async def _fly(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> V:
+    async def _run(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> V:
         try:
             return await fetch()
         except asyncio.CancelledError:
             if flight.task.cancelling():
                 raise
-            raise Abandoned("the fetch was cancelled") from None  # or those who wait would seem to be cancelled
+            # CancelledError would look like the caller's own cancellation.
+            raise Abandoned("the fetch was cancelled") from None
         finally:
-            self._end(key, flight)  # at once: nobody joins what is over
+            self._end(key, flight)  # at once, so that no later call joins it
 
-    def _landed(self, key: K, flight: _Flight[V], task: "asyncio.Task[V]") -> None:
-        self._end(key, flight)  # a task that was cancelled before its first step never ran
+    def _done(self, key: K, flight: _Flight[V], task: "asyncio.Task[V]") -> None:
+        self._end(key, flight)  # a task cancelled before its first step ran no `finally`
         if not task.cancelled():
-            task.exception()  # seen, even if nobody waits for it any longer
+            task.exception()  # retrieved, even if no caller is left
 
     def _end(self, key: K, flight: _Flight[V]) -> None:
         if self._flights.get(key) is flight:

@@ -1,6 +1,6 @@
-"""What became of a batch that was written: an outcome for each event, and the changes.
+"""The result of a written batch: an outcome for each event, and the changes.
 
-Rule: changes are numbered as the database numbered them: in the order of the entries, '-' before its '+'.
+Rule: changes are numbered as in the database: in the order of the entries, '-' before its '+'.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from relay.storage.batch import Entry
 from relay.storage.channel import Row, integer, integers
 
 
-class Outcome(Enum):
-    """What became of an event that was to be written."""
+class WriteOutcome(Enum):
+    """The outcome of one event."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -22,38 +22,38 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
-class Written(Struct, frozen=True, gc=False):
+class WriteResult(Struct, frozen=True, gc=False):
     """One transaction: an outcome for each entry, and the changes that it committed (None if there were none).
 
-    `position`: everything that was stored or found lies at or below it; None when nothing was. `hold_ms`: for how long
-    the outcomes have to be held, so that no former holder of the lease can still rely on it (sql/lease.sql).
+    `position`: every stored or duplicate event lies at or below it; None if there is none. `hold_ms`: for how long the
+    outcomes must be held, until no former holder of the lease relies on it (sql/lease.sql).
     """
 
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[WriteOutcome]
     batch: Batch | None
     position: int | None
     hold_ms: int
 
 
-def written_by(row: Row, entries: Sequence[Entry]) -> Written:
-    """What the answer to WRITE says of the entries."""
+def parse_result(row: Row, entries: Sequence[Entry]) -> WriteResult:
+    """The result of WRITE for these entries."""
     first_seq, duplicates, outdated, replaced_by, replaced_ids, newest, hold_ms = row
-    outcomes = [Outcome.STORED] * len(entries)
+    outcomes = [WriteOutcome.STORED] * len(entries)
     for number in integers(duplicates):
-        outcomes[number - 1] = Outcome.DUPLICATE
+        outcomes[number - 1] = WriteOutcome.DUPLICATE
     for number in integers(outdated):
-        outcomes[number - 1] = Outcome.OUTDATED
+        outcomes[number - 1] = WriteOutcome.OUTDATED
     seq = integer(first_seq)
     if not seq:
-        return Written(outcomes, None, integer(newest), integer(hold_ms))
+        return WriteResult(outcomes, None, integer(newest), integer(hold_ms))
     replaced = {number: (replaced_ids or b"")[32 * i : 32 * i + 32] for i, number in enumerate(integers(replaced_by))}
     changes: list[Change] = []
     for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
-        if outcome is not Outcome.STORED:
+        if outcome is not WriteOutcome.STORED:
             continue
         if number in replaced:
             changes.append(Removed(seq, replaced[number].hex()))
             seq += 1
         changes.append(Added(seq, entry.event))
         seq += 1
-    return Written(outcomes, Batch.of(changes), integer(newest), integer(hold_ms))
+    return WriteResult(outcomes, Batch.of(changes), integer(newest), integer(hold_ms))

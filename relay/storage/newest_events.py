@@ -1,4 +1,4 @@
-"""The newest events of the store, page by page: what a window in memory is filled with."""
+"""The newest events of the store, page by page, for filling a window."""
 
 from relay.changes.overlay import newest_first
 from relay.protocol.event import StoredEvent
@@ -16,10 +16,10 @@ _TEXT = (
 
 
 async def events_below(reads: Reads, floor: tuple[int, str] | None, limit: int) -> tuple[int, list[StoredEvent]]:
-    """The position, and at it up to `limit` events that come after `floor` in the order of answers, newest first.
+    """The position, and at it up to `limit` events after `floor` in the order of answers, newest first.
 
-    `floor` is (-created_at, id) as `newest_first` gives it, None for the beginning. Kinds that are never copied are
-    left out, expired events are not. Raises Failed.
+    `floor` is (-created_at, id) as `newest_first` gives it, None for the start. Kinds that are never copied are left
+    out, expired events are not. Raises Failed.
     """
     second, after = (2**63 - 1, b"") if floor is None else (-floor[0], bytes.fromhex(floor[1]))
     position, ((_, texts),) = await reads.fetch(_TEXT, (second, after, limit))

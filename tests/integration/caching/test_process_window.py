@@ -10,15 +10,15 @@ from tests.integration.order.conftest import StartRelay
 pytestmark = pytest.mark.django_db
 
 
-async def test_a_change_is_worked_in_without_a_question(start_relay: StartRelay) -> None:
+async def test_a_change_is_applied_without_a_query(start_relay: StartRelay) -> None:
     relay = await start_relay(cache_layers="l1")
-    newest = relay.answers.copies.newest
-    await until(lambda: newest.window.complete)
-    asked = newest.counters.hits + newest.counters.misses
+    process_window = relay.answers.copies.window
+    await until(lambda: process_window.window.complete)
+    asked = process_window.counters.hits + process_window.counters.misses
 
     client = Client(relay)
     for number in range(3):
         await client.publish(sign_event(secret(1), content=str(number)))
 
-    await until(lambda: newest.window.position == relay.hub.position and len(newest.window) == 3)
-    assert newest.counters.hits + newest.counters.misses == asked
+    await until(lambda: process_window.window.position == relay.hub.position and len(process_window.window) == 3)
+    assert process_window.counters.hits + process_window.counters.misses == asked

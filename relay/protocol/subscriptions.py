@@ -1,4 +1,4 @@
-"""The subscriptions of one connection and the only legal changes to them (01-S04, 01-S05, 01-S07).
+"""The subscriptions of one connection and the legal changes to them (01-S04, 01-S05, 01-S07).
 
 Rule: an answer may only be sent while `holds` says that its subscription is still the one that was opened.
 """
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Subscriptions(Generic[T]):
-    """Open subscriptions by id. T is whatever the connection keeps for one; it is compared by identity."""
+    """Open subscriptions by id. T is what the connection keeps for one; it is compared by identity."""
 
     __slots__ = ("_limit", "_open")
 
@@ -23,7 +23,7 @@ class Subscriptions(Generic[T]):
     def open(self, subscription_id: str, subscription: T) -> T | None:
         """Open or replace; returns the replaced subscription, which must be stopped (01-S04).
 
-        Raises RateLimited for a new id at the cap; then nothing changed (01-S07).
+        Raises RateLimited for a new id at the cap; nothing has changed then (01-S07).
         """
         replaced = self._open.get(subscription_id)
         if replaced is None and len(self._open) >= self._limit:
@@ -32,31 +32,18 @@ class Subscriptions(Generic[T]):
         return replaced
 
     def close(self, subscription_id: str) -> T | None:
-        """End it; returns what was open, None for an unknown id, which is no error (01-S05)."""
+        """End a subscription; returns it, or None for an unknown id, which is no error (01-S05)."""
         return self._open.pop(subscription_id, None)
 
     def clear(self) -> list[T]:
-        """End all, as a closed connection does; returns what was open, oldest first."""
+        """End all subscriptions; returns them, oldest first."""
         ended = list(self._open.values())
         self._open.clear()
         return ended
 
-    def get(self, subscription_id: str) -> T | None:
-        return self._open.get(subscription_id)
-
     def holds(self, subscription_id: str, subscription: T) -> bool:
-        """True if the id is open with this very subscription, neither replaced nor closed since."""
+        """True if the id is open with this very object, neither replaced nor closed since."""
         return self._open.get(subscription_id) is subscription
-
-    def items(self) -> list[tuple[str, T]]:
-        """A copy, oldest first: safe to walk while subscriptions end."""
-        return list(self._open.items())
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def __contains__(self, subscription_id: object) -> bool:
-        return subscription_id in self._open
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._open))

@@ -1,10 +1,11 @@
-"""Where L2 is, read from one URL: one server, a Sentinel's master, or a Cluster.
+"""The URL of the shared cache: one server, a Sentinel's master, or a Cluster.
 
     redis://[user:password@]host[:port][/db]              also valkey://, rediss:// and valkeys:// (TLS)
     unix://[user:password@]/path/to.socket[?db=0]
     redis+sentinel://[user:password@]h1:p1,h2:p2/master-name[/db][?sentinel_username=…&sentinel_password=…]
     redis+cluster://[user:password@]h1:p1,h2:p2,…
-With TLS, `?ssl_ca_certs=FILE` names the authority and `?ssl_cert_reqs=none` trusts anybody.
+
+With TLS, `?ssl_ca_certs=FILE` names the authority; `?ssl_cert_reqs=none` turns verification off.
 """
 
 import ssl
@@ -19,7 +20,7 @@ SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
 
 
 class Topology(StrEnum):
-    """How the servers stand to each other."""
+    """How the servers belong together."""
 
     ONE = "one"
     SENTINEL = "sentinel"
@@ -27,8 +28,8 @@ class Topology(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A host and port; port 0: the Unix socket at the path `host`."""
+class Endpoint:
+    """Host and port of a server; port 0 means the Unix socket at the path `host`."""
 
     host: str
     port: int
@@ -39,10 +40,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What the URL says. `places`: the server, the Sentinels, or some servers of the Cluster."""
+    """A parsed URL. `endpoints`: the server, the Sentinels, or some servers of the Cluster."""
 
     topology: Topology
-    places: tuple[Place, ...]
+    endpoints: tuple[Endpoint, ...]
     username: str = ""
     password: str = field(default="", repr=False)
     database: int = 0
@@ -52,14 +53,14 @@ class Address:
     tls: ssl.SSLContext | None = None
 
     def greeting(self) -> list[tuple[bytes | int | str, ...]]:
-        """The commands that open a connection to a server that keeps data; none to a Sentinel."""
+        """The commands after connecting to a data server: AUTH and SELECT as needed."""
         commands = _login(self.username, self.password)
         if self.database:
             commands.append((b"SELECT", self.database))
         return commands
 
     def sentinel_greeting(self) -> list[tuple[bytes | int | str, ...]]:
-        """The commands that open a connection to a Sentinel."""
+        """The commands after connecting to a Sentinel."""
         return _login(self.sentinel_username, self.sentinel_password)
 
 
@@ -70,7 +71,7 @@ def _login(username: str, password: str) -> list[tuple[bytes | int | str, ...]]:
 
 
 def parse(url: str) -> Address:
-    """Read the URL; raises ValueError that says what is wrong with it and shows no password."""
+    """Parse a URL. Raises ValueError that says what is wrong with it and shows no password."""
     split = urlsplit(url)
     base, _, kind = split.scheme.partition("+")
     options = dict(parse_qsl(split.query))
@@ -78,20 +79,22 @@ def parse(url: str) -> Address:
     username, _, password = (unquote(part) for part in credentials.partition(":"))
     username, password = options.get("username", username), options.get("password", password)
     if split.scheme == "unix":
-        place = Place(unquote(split.path), 0)
-        if not place.host:
+        endpoint = Endpoint(unquote(split.path), 0)
+        if not endpoint.host:
             raise ValueError("a unix:// address needs the path of a socket")
-        return Address(Topology.ONE, (place,), username, password, _number(options.get("db", "0")))
+        return Address(Topology.ONE, (endpoint,), username, password, _number(options.get("db", "0")))
     if base not in SCHEMES or kind not in {"", "sentinel", "cluster"}:
         raise ValueError(f"{split.scheme or 'nothing'}:// is no address of Valkey or Redis")
     topology = Topology(kind or "one")
     port = SENTINEL_PORT if topology is Topology.SENTINEL else PORT
-    places = tuple(_place(host, port) for host in hosts.split(",") if host)
-    if not places or (topology is Topology.ONE and len(places) > 1):
-        raise ValueError("the address names no server" if not places else "several servers are a +cluster or +sentinel")
+    endpoints = tuple(_endpoint(host, port) for host in hosts.split(",") if host)
+    if not endpoints or (topology is Topology.ONE and len(endpoints) > 1):
+        raise ValueError(
+            "the address names no server" if not endpoints else "several servers are a +cluster or +sentinel"
+        )
     master, database = _path(topology, split.path.strip("/"), options)
     return Address(
-        topology, places, username, password, database, master,
+        topology, endpoints, username, password, database, master,
         options.get("sentinel_username", ""), options.get("sentinel_password", ""),
         _tls(options) if SCHEMES[base] else None,
     )  # fmt: skip
@@ -116,13 +119,13 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _place(text: str, port: int) -> Place:
+def _endpoint(text: str, port: int) -> Endpoint:
     host, colon, number = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, number = text, str(port)
     if not number.isdecimal() or not 0 < int(number) < 65536 or not host:
         raise ValueError(f"{text!r} is no host and port")
-    return Place(host.strip("[]"), int(number))
+    return Endpoint(host.strip("[]"), int(number))
 
 
 def _tls(options: Mapping[str, str]) -> ssl.SSLContext:

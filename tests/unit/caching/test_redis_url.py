@@ -2,40 +2,40 @@
 
 import pytest
 
-from relay.caching.address import Place, Topology, parse
+from relay.caching.redis_url import Endpoint, Topology, parse
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 def test_one_server_with_login_and_database(scheme: str) -> None:
     address = parse(f"{scheme}://us%40er:p%2Fw@cache.example:7000/3")
     assert address.topology is Topology.ONE
-    assert address.places == (Place("cache.example", 7000),)
+    assert address.endpoints == (Endpoint("cache.example", 7000),)
     assert address.greeting() == [(b"AUTH", "us@er", "p/w"), (b"SELECT", 3)]
 
 
-def test_a_password_alone() -> None:
+def test_a_password_without_a_user() -> None:
     assert parse("redis://:secret@h").greeting() == [(b"AUTH", "secret")]
 
 
 def test_the_port_is_the_usual_one_if_none_is_named() -> None:
-    assert parse("redis://h").places == (Place("h", 6379),)
+    assert parse("redis://h").endpoints == (Endpoint("h", 6379),)
 
 
 def test_an_address_of_ipv6() -> None:
-    assert parse("redis://[::1]:7000").places == (Place("::1", 7000),)
-    assert parse("redis://[::1]").places == (Place("::1", 6379),)
+    assert parse("redis://[::1]:7000").endpoints == (Endpoint("::1", 7000),)
+    assert parse("redis://[::1]").endpoints == (Endpoint("::1", 6379),)
 
 
 def test_a_unix_socket() -> None:
     address = parse("unix:///run/valkey.sock?db=2&password=secret")
-    assert address.places == (Place("/run/valkey.sock", 0),)
+    assert address.endpoints == (Endpoint("/run/valkey.sock", 0),)
     assert address.greeting() == [(b"AUTH", "secret"), (b"SELECT", 2)]
 
 
 def test_the_master_of_sentinels() -> None:
     address = parse("redis+sentinel://:secret@h1:1,h2/main/4?sentinel_password=other")
     assert address.topology is Topology.SENTINEL
-    assert address.places == (Place("h1", 1), Place("h2", 26379))
+    assert address.endpoints == (Endpoint("h1", 1), Endpoint("h2", 26379))
     assert (address.master_name, address.database) == ("main", 4)
     assert address.sentinel_greeting() == [(b"AUTH", "other")]
 
@@ -43,7 +43,7 @@ def test_the_master_of_sentinels() -> None:
 def test_a_cluster() -> None:
     address = parse("valkey+cluster://h1:7000,h2:7001,h3")
     assert address.topology is Topology.CLUSTER
-    assert address.places == (Place("h1", 7000), Place("h2", 7001), Place("h3", 6379))
+    assert address.endpoints == (Endpoint("h1", 7000), Endpoint("h2", 7001), Endpoint("h3", 6379))
 
 
 def test_tls() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.caching.flight import Abandoned, Flights
+from relay.caching.single_flight import Abandoned, SingleFlight
 
 
 class Source:
@@ -31,7 +31,7 @@ class Source:
         return self.result
 
 
-def ask(flights: Flights[str, str], source: Source, count: int, key: str = "k") -> list[asyncio.Task[str]]:
+def ask(flights: SingleFlight[str, str], source: Source, count: int, key: str = "k") -> list[asyncio.Task[str]]:
     return [asyncio.create_task(flights.join(key, source.fetch)) for _ in range(count)]
 
 
@@ -41,8 +41,8 @@ async def a_turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_thousand_who_ask_at_once_share_one_fetch() -> None:
-    flights, source = Flights[str, str](), Source()
+async def test_a_thousand_concurrent_calls_share_one_fetch() -> None:
+    flights, source = SingleFlight[str, str](), Source()
     asking = ask(flights, source, 1_000)
     await a_turn()
     source.let_go.set()
@@ -51,7 +51,7 @@ async def test_a_thousand_who_ask_at_once_share_one_fetch() -> None:
 
 
 async def test_other_keys_are_fetched_for_themselves() -> None:
-    flights, source = Flights[str, str](), Source()
+    flights, source = SingleFlight[str, str](), Source()
     asking = ask(flights, source, 2, "a") + ask(flights, source, 2, "b")
     await a_turn()
     source.let_go.set()
@@ -59,8 +59,8 @@ async def test_other_keys_are_fetched_for_themselves() -> None:
     assert source.asked == 2
 
 
-async def test_one_who_is_cancelled_takes_nobody_along() -> None:
-    flights, source = Flights[str, str](), Source()
+async def test_a_cancelled_caller_does_not_cancel_the_others() -> None:
+    flights, source = SingleFlight[str, str](), Source()
     first, second = ask(flights, source, 2)
     await a_turn()
     first.cancel()
@@ -70,8 +70,8 @@ async def test_one_who_is_cancelled_takes_nobody_along() -> None:
     assert first.cancelled()
 
 
-async def test_a_fetch_that_nobody_waits_for_is_cancelled_and_not_joined() -> None:
-    flights, source, other = Flights[str, str](), Source("first"), Source("second")
+async def test_a_fetch_without_callers_is_cancelled_and_not_joined() -> None:
+    flights, source, other = SingleFlight[str, str](), Source("first"), Source("second")
     (first,) = ask(flights, source, 1)
     await a_turn()
     first.cancel()
@@ -82,7 +82,7 @@ async def test_a_fetch_that_nobody_waits_for_is_cancelled_and_not_joined() -> No
 
 
 async def test_an_error_reaches_all_and_is_not_kept() -> None:
-    flights, source, well = Flights[str, str](), Source(OSError("gone")), Source()
+    flights, source, well = SingleFlight[str, str](), Source(OSError("gone")), Source()
     asking = ask(flights, source, 3)
     await a_turn()
     source.let_go.set()
@@ -91,8 +91,8 @@ async def test_an_error_reaches_all_and_is_not_kept() -> None:
     assert await flights.join("k", well.fetch) == "value"
 
 
-async def test_nobody_waits_longer_than_the_own_limit() -> None:
-    flights, source = Flights[str, str](), Source()
+async def test_no_caller_waits_longer_than_its_own_limit() -> None:
+    flights, source = SingleFlight[str, str](), Source()
     patient = asyncio.create_task(flights.join("k", source.fetch, 60))
     with pytest.raises(TimeoutError):
         await flights.join("k", source.fetch, 0.01)
@@ -100,16 +100,16 @@ async def test_nobody_waits_longer_than_the_own_limit() -> None:
     assert await patient == "value"
 
 
-async def test_a_fetch_that_cancels_itself_is_an_error_of_those_who_wait() -> None:
+async def test_a_fetch_that_cancels_itself_raises_for_its_callers() -> None:
     async def give_up() -> str:
         raise asyncio.CancelledError
 
     with pytest.raises(Abandoned):
-        await Flights[str, str]().join("k", give_up)
+        await SingleFlight[str, str]().join("k", give_up)
 
 
-async def test_who_comes_after_the_end_gets_a_new_fetch() -> None:
-    flights = Flights[str, int]()
+async def test_a_call_after_the_end_starts_a_new_fetch() -> None:
+    flights = SingleFlight[str, int]()
     fetched = Counter[str]()
 
     async def count() -> int:
@@ -132,7 +132,7 @@ async def test_who_comes_after_the_end_gets_a_new_fetch() -> None:
 )
 def test_everybody_gets_the_newest_value_or_the_cancellation_meant_for_him(plan: list[tuple[str, int]]) -> None:
     async def play() -> None:
-        flights = Flights[int, int]()
+        flights = SingleFlight[int, int]()
         landing = [asyncio.Event() for _ in range(3)]
         running = Counter[int]()
         asking: list[asyncio.Task[int]] = []

@@ -1,7 +1,7 @@
-"""The window of a process: filled from PostgreSQL, worked forward from the ring when somebody asks.
+"""The window of a process: filled from PostgreSQL, then kept up to date from the ring.
 
-Rule: it answers only where the ring stands; until it does, somebody else answers. Changes that come one by one are
-worked in after a moment, so that no question waits for them; while many come, publishing pays nothing for it.
+Rule: it answers only at the ring's position; while it lags, other copies answer. Single changes are applied after 10
+ms, so that queries do not pay for them; under load they are applied in the background, so that publishing does not.
 """
 
 import asyncio
@@ -16,31 +16,30 @@ from relay.freshness.arrivals import Arrivals
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.storage.newest import events_below
+from relay.storage.newest_events import events_below
 from relay.storage.reads import Reads
 
 log = logging.getLogger("relay.window")
 
 MAX_AT_ONCE = 100
-"""Changes that are worked in in one turn of the loop: a millisecond or two."""
+"""Changes applied in one turn of the loop: a millisecond or two."""
 
 REST_SECONDS = 0.015
-"""Between two such turns: after a burst of 20,000 events the window is worked forward in three seconds, with a tenth
-of the core."""
+"""Pause between two such turns: 20,000 events are applied in three seconds with a tenth of the core."""
 
 SOON_SECONDS = 0.01
 SOON_CHANGES = 16
-"""So many changes within that time are worked in without a question: three hundredths of the core at most."""
+"""Up to so many changes are applied by the timer: three hundredths of the core at most."""
 
 FILL_EVENTS = 200
 FILL_PAUSE_SECONDS = 0.003
 RETRY_SECONDS = 1.0
 BEHIND_SECONDS = 0.1
-"""Before another look when what was read lies ahead of what this process has applied."""
+"""Pause when a page read from PostgreSQL is ahead of what this process has applied."""
 
 
-class NewestWindow:
-    """`max_bytes` 0: there is none, and it never answers."""
+class ProcessWindow:
+    """The window and its filling. With `max_bytes` 0 there is no window, and it answers nothing."""
 
     def __init__(
         self, reads: Reads, ring: Callable[[], Ring], arrivals: Arrivals, max_bytes: int, tasks: BackgroundTasks
@@ -68,6 +67,7 @@ class NewestWindow:
             self._task = self._tasks.service(self._keep(), "window")
 
     async def stop(self) -> None:
+        """Stop filling it."""
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
@@ -75,41 +75,39 @@ class NewestWindow:
         self._task = None
 
     def clear(self) -> int:
-        """Drop what it holds, and fill it again; returns how many events went."""
+        """Drop all events and fill it again; returns how many were dropped."""
         count = len(self.window)
         self.window.clear()
-        if self._task is not None:  # it must not go on from where it was
+        if self._task is not None:  # it must not go on from its old floor
             self._task.cancel()
             self.start()
         return count
 
     def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
-        """What answers `flt` at the ring's position and at `now` (Unix seconds); None if it is not known here."""
+        """The answer to `flt` at the ring's position and at `now` (Unix seconds), newest first; None if it is not
+        known.
+        """
         if not self._exists:
             return None
-        events = self.window.find(flt, now) if self._is_at_hand() else None
+        events = self.window.find(flt, now) if self._is_current() else None
         if events is None:
             self.counters.misses += 1
         else:
             self.counters.hits += 1
         return events
 
-    def event(self, event_id: str) -> StoredEvent | None:
-        """An event that is here as of the ring's position; None says nothing."""
-        return self.window.event(event_id) if self.window.position == self._ring().position else None
-
     def look(self) -> None:
-        """The ring has come further."""
+        """Take note that the ring has advanced."""
         if self._soon is None and self._task is not None:
-            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._work_in_few)
+            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._apply_few)
 
-    def _work_in_few(self) -> None:
+    def _apply_few(self) -> None:
         self._soon = None
         if self._ring().position - self.window.position <= SOON_CHANGES:
-            self._is_at_hand()
+            self._is_current()
 
-    def _is_at_hand(self) -> bool:
-        """True if it stands where the ring does; a few changes are worked in now, many in the background."""
+    def _is_current(self) -> bool:
+        """True if it is at the ring's position; a few changes are applied now, many in the background."""
         window, ring = self.window, self._ring()
         if window.position == ring.position:
             return True
@@ -136,7 +134,7 @@ class NewestWindow:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wanted.set()
             except Exception:
-                log.exception("the window could not be filled; it begins anew")
+                log.exception("the window could not be filled; it is cleared and filled again")
                 self.window.clear()
                 await asyncio.sleep(RETRY_SECONDS)
                 self._wanted.set()
@@ -145,7 +143,7 @@ class NewestWindow:
                 self._count_evictions()
 
     async def _catch_up(self) -> None:
-        """Work in what has come, a little at a time; begin anew if the ring has lost some of it."""
+        """Apply the ring's changes in parts; start empty if the ring no longer holds some of them."""
         window = self.window
         while (ring := self._ring()).position != window.position:
             if window.position < ring.floor:
@@ -161,7 +159,7 @@ class NewestWindow:
                     return
 
     async def _fill(self) -> None:
-        """Fill it from its floor downwards."""
+        """Extend it downwards from its floor."""
         window = self.window
         while not (window.complete or window.full):
             position, events = await events_below(self._reads, window.floor, FILL_EVENTS)

@@ -1,7 +1,7 @@
-"""L1: the copies of one process, the least recently used go first; bounded in entries, in bytes and in time.
+"""L1: an LRU cache of one process, bounded in entries, bytes and time since last use.
 
-Rule: an entry lives `ttl_seconds` from its last use, and no bound is ever passed. Because use both renews the time and
-moves the entry to the end, the order of use is the order of expiry: what has expired is always at the front.
+Rule: an entry lives `ttl_seconds` from its last use, and no bound is ever exceeded. Use renews the time and moves the
+entry to the end, so the order of use is the order of expiry: expired entries are at the front.
 """
 
 import time
@@ -16,7 +16,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ENTRY_OVERHEAD_BYTES = 200
-"""What an entry costs beside its key and value: the entry, its time, its place in the list (measured, CPython 3.11)."""
+"""What an entry costs beside key and value (measured, CPython 3.11)."""
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 64 * 2**20
@@ -33,12 +33,12 @@ class _Entry(Generic[V]):
         self.expires = expires
 
 
-class Memory(Generic[K, V]):
-    """Values by key. None is no value: `get` says it of what is not there.
+class LruCache(Generic[K, V]):
+    """Values by key; None cannot be a value.
 
-    `counters` gets this cache's size, bytes and `clear`, and its evictions by reason: `size` and `bytes` (the bounds),
-    `expired`, `changed` (dropped by somebody who knows), `cleared`. Hits and misses are counted by the caller. `clock`
-    gives seconds that never go back.
+    `counters` gets size, bytes and `clear` of this cache, and its evictions by reason: `size` and `bytes` (the bounds),
+    `expired`, `changed` (dropped by the caller), `cleared`. The caller counts hits and misses. `clock` gives monotonic
+    seconds.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Memory(Generic[K, V]):
         self._max_bytes = max_bytes
         self._ttl = ttl_seconds
         self._clock = clock
-        self._entries: LRUCache[K, _Entry[V]] = LRUCache(0)  # without a bound of its own: it would evict in silence
+        self._entries: LRUCache[K, _Entry[V]] = LRUCache(0)  # unbounded: it would evict uncounted
         self._find = self._entries.get
         counters.size = self.__len__
         counters.bytes = lambda: self.bytes
@@ -66,7 +66,7 @@ class Memory(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """The value, which lives on from now; None if there is none or it has expired."""
+        """The value, which is renewed; None if there is none or it has expired."""
         entry = self._find(key)
         if entry is None:
             return None
@@ -78,9 +78,9 @@ class Memory(Generic[K, V]):
         return entry.value
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
-        """Keep the value in place of an earlier one. `size_bytes` is that of key and value together.
+        """Keep a value, replacing an earlier one. `size_bytes`: of key and value together.
 
-        An entry above the bound of the whole cache is not kept, the earlier one neither.
+        A value larger than the whole cache is not kept, and the earlier one is dropped.
         """
         size = size_bytes + ENTRY_OVERHEAD_BYTES
         now = self._clock()
@@ -114,11 +114,6 @@ class Memory(Generic[K, V]):
             self._counters.evictions[reason] += 1
         return found
 
-    def drop_where(self, predicate: Callable[[K, V], bool], reason: str = "changed") -> int:
-        """Drop the entries of which the predicate (key, value) is true; returns how many. It looks at all of them."""
-        found = [key for key, entry in self._entries.items() if predicate(key, entry.value)]
-        return sum([self.drop(key, reason) for key in found])
-
     def clear(self) -> int:
         """Drop everything; returns how many entries there were."""
         count = len(self._entries)
@@ -128,7 +123,7 @@ class Memory(Generic[K, V]):
         return count
 
     def sweep(self, now: float, most: int = SWEPT_AT_ONCE) -> int:
-        """Drop what has expired at `now`, at most so many entries; returns how many. For a timer."""
+        """Drop up to `most` entries that have expired at `now`; returns how many. For a timer."""
         swept = 0
         while swept < most and len(self._entries):
             oldest = self._entries.least_recently_used()

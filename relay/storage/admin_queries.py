@@ -1,6 +1,6 @@
-"""How the admin reads: the newest rows of an index walk, a page at a time, within a time.
+"""The queries of the admin: the newest rows of an index walk, a page at a time, with a time-out.
 
-Rule: nothing here counts a table or reads it whole. Runs on Django's connection, which serves people, not clients.
+Rule: no query counts a table or reads all of it. Runs on Django's connection.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from relay.protocol.errors import Failed
 Row = TypeVar("Row", bound=Model)
 Events: TypeAlias = "QuerySet[Event, Event]"
 
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 RESPONSES_LOOKED_AT = 1_000
 ORDER_OF_TAGS = ["-relay_tag.created_at", "relay_tag.event_id"]
 
@@ -41,7 +41,7 @@ def with_tag(events: Events, letter_and_value: str, since: int | None = None, un
 
 
 def newest_version(author: str, kind: int, identifier: str) -> str | None:
-    """The id of the newest version of a replaceable or addressable event, None when there never was one.
+    """The id of the newest version of a replaceable or addressable event, None if there never was one.
 
     `author` is hex, `identifier` the value of the `d` tag, empty for replaceable events. One look-up by primary key.
     """
@@ -67,7 +67,7 @@ def newest_versions(authors: Iterable[str], kind: int) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """What events name an event: how many of each kind, among the newest `looked_at`. `is_all`: there are no more."""
+    """References to an event by kind, among the newest `looked_at`. `is_all`: there are no more."""
 
     by_kind: dict[int, int]
     looked_at: int
@@ -75,10 +75,10 @@ class Responses:
 
 
 def responses(event_id: str, address: str = "", most: int = RESPONSES_LOOKED_AT) -> Responses:
-    """Who answered, liked or repeated an event: those with an `e` tag of it, or an `a` tag of its address.
+    """The events that respond to an event: those with an `e` tag of its id, or an `a` tag of its address.
 
-    Tag rows outlive their events for a while (sql/removal.sql), so stored events are counted, at most `most` for each
-    tag. Raises Failed when the database takes too long.
+    Tag rows outlive their events for a while (sql/removal.sql), so only stored events are counted, at most `most` for
+    each tag. Raises Failed if the database takes too long.
     """
     keys = [f"e{event_id}", *([f"a{address}"] if address else [])]
     found: dict[str, int] = {}
@@ -91,8 +91,8 @@ def responses(event_id: str, address: str = "", most: int = RESPONSES_LOOKED_AT)
     return Responses(dict(by_kind.most_common()), len(found), is_all)
 
 
-def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = PATIENCE_SECONDS) -> list[Row]:
-    """The rows, read now. Raises Failed "query timed out" after `seconds`: no search may hold the database for long."""
+def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = TIMEOUT_SECONDS) -> list[Row]:
+    """The rows, read now. Raises Failed "query timed out" after `seconds`."""
     try:
         with transaction.atomic(using=rows.db):
             with connection.cursor() as cursor:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relay.caching import library
+from relay.caching import redis_clients
 from relay.services.figures import workers_key
 from tests.integration.caching.valkeys import cluster, guarded, one_server
 
@@ -10,7 +10,7 @@ WORKERS = workers_key("store.1.generation")
 
 
 async def _written_and_read(url: str) -> object:
-    writer = library.async_client(url, 5.0)
+    writer = redis_clients.async_client(url, 5.0)
     try:
         await writer.sadd(WORKERS, "one")
         pipe = writer.pipeline(transaction=False)
@@ -18,7 +18,7 @@ async def _written_and_read(url: str) -> object:
         await pipe.execute()
     finally:
         await writer.aclose()
-    return await asyncio.to_thread(library.client(url, 5.0).smembers, WORKERS)
+    return await asyncio.to_thread(redis_clients.client(url, 5.0).smembers, WORKERS)
 
 
 async def test_figures_go_through_one_server() -> None:
