@@ -10,6 +10,7 @@ from functools import partial
 
 from hiredis import ReplyError
 
+from relay.background import BackgroundTasks
 from relay.caching.redis_url import Topology, parse
 from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
@@ -25,10 +26,12 @@ class Shared:
     URL.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, url: str, timeout_seconds: float = TIMEOUT_SECONDS, tasks: BackgroundTasks | None = None
+    ) -> None:
         self.counters = Counters()
         address = parse(url)
-        connector = Connector(address, timeout_seconds, self.counters)
+        connector = Connector(address, timeout_seconds, self.counters, tasks or BackgroundTasks())
         self._routes: Routes = Cluster(connector) if address.topology is Topology.CLUSTER else SingleServer(connector)
         self._send = self._routes.send
 

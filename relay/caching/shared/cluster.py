@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import hiredis
 
-from relay.background import cancel
+from relay.background import Task, cancel
 from relay.caching.redis_url import Endpoint
 from relay.caching.shared.connection import OnReply, Reply, Unavailable, pack
 from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
@@ -32,12 +32,12 @@ class Cluster:
         self._links: dict[Endpoint, ServerLink] = {}
         self._slots: list[ServerLink | None] = [None] * SLOTS
         self._trouble = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._task: Task | None = None
+        self._stopping: set[Task] = set()
 
     def start(self) -> None:
         """See Routes."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = self._connector.tasks.service(self._run(), "slots of the shared cache")
 
     async def stop(self) -> None:
         """See Routes."""
@@ -147,7 +147,7 @@ class Cluster:
             slots[first : last + 1] = [self._links[endpoint]] * (last + 1 - first)
         self._slots = slots
         for endpoint in self._links.keys() - wanted:
-            task = asyncio.get_running_loop().create_task(self._links.pop(endpoint).stop())
+            task = self._connector.tasks.job(self._links.pop(endpoint).stop(), "end of a link to the shared cache")
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import hiredis
 
-from relay.background import cancel
+from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.redis_url import Address, Endpoint
 from relay.caching.shared.connection import (
     Connection,
@@ -34,12 +34,13 @@ logger = logging.getLogger(__name__)
 class Connector:
     """Opens connections: credentials, TLS, time-out, counters."""
 
-    __slots__ = ("address", "counters", "timeout_seconds")
+    __slots__ = ("address", "counters", "tasks", "timeout_seconds")
 
-    def __init__(self, address: Address, timeout_seconds: float, counters: Counters) -> None:
+    def __init__(self, address: Address, timeout_seconds: float, counters: Counters, tasks: BackgroundTasks) -> None:
         self.address = address
         self.timeout_seconds = timeout_seconds
         self.counters = counters
+        self.tasks = tasks
 
     async def master(self, endpoint: Endpoint) -> Connection:
         """A connection to a master after login. Raises one of CONNECT_ERRORS; Unavailable if it is no master."""
@@ -98,11 +99,11 @@ class ServerLink:
         self._connection: Connection | None = None
         self._reason = NOT_YET
         self._made = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task: Task | None = None
 
     def start(self) -> None:
         """Begin to connect; needs a running loop and returns at once."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = self._connector.tasks.service(self._run(), "link to the shared cache")
 
     async def stop(self) -> None:
         """Close the connection; waiting calls get Unavailable."""
