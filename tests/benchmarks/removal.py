@@ -1,7 +1,8 @@
 """Long lists are replaced while others publish notes: how long the others wait.
 
-`python -m tests.benchmarks.removal [lists] [tags] [tags of the replacements]`. Writer A gets the lists, 200 at a time, and notes of a client of
-its own; writer B, as another worker would, gets notes alone. An embedded PostgreSQL of its own; commits are durable.
+`python -m tests.benchmarks.removal [lists] [tags] [tags of the replacements]`. Writer A gets the lists, 200 at a time,
+and notes of a client of its own; writer B, as another worker would, gets notes alone. An embedded PostgreSQL of its
+own; commits are durable.
 """
 
 import asyncio
