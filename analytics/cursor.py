@@ -1,4 +1,4 @@
-"""How far the roll-up has come: one row that is locked by whoever moves it.
+"""The position of the roll-up: one row, locked by the run that moves it.
 
 Rule: it moves in the transaction that writes what it passes.
 """

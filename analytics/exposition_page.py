@@ -56,4 +56,4 @@ def _whole(folder: Path, declared: Iterable[Metric]) -> Iterator[Metric]:
 OWN = tuple(Metric(each.name.removesuffix("_total"), each.meaning, each.kind.partition("_")[0]) for each in METRICS)
 
 LEFT_OUT = ("process_", "python_", "django_model_", "django_migrations_")
-"""Those of one process, which would be those of whoever answers, and those that nothing here counts."""
+"""Metrics of the one process that answers, and metrics that are not counted here."""

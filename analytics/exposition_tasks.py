@@ -1,7 +1,7 @@
 """Metrics of the jobs that Celery runs, counted where they run.
 
 A job takes milliseconds at least, so prometheus_client counts here, into the folder that the processes of this instance
-share. Rule: whoever scrapes an instance sees the jobs that ran on it, and on no other.
+share. Rule: a scrape of an instance shows the jobs that ran on it, and on no other.
 """
 
 import time
@@ -32,7 +32,7 @@ def watch_tasks() -> None:
 
 
 def count_run(task: str, outcome: str, seconds: float | None) -> None:
-    """Count one run. `outcome` is a value of OUTCOMES; `seconds` None when nobody saw it begin."""
+    """Count one run. `outcome` is a value of OUTCOMES; `seconds` None when its begin was not seen."""
     runs.labels(task, outcome).inc()
     if seconds is not None:
         durations.labels(task).observe(seconds)

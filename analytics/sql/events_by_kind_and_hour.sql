@@ -1,4 +1,4 @@
--- The most frequent kinds have rows of their own, -1 stands for the rest: whoever publishes a thousand kinds does not
+-- The most frequent kinds have rows of their own, -1 stands for the rest: a client that publishes a thousand kinds does not
 -- make the view large.
 CREATE MATERIALIZED VIEW events_by_kind_and_hour AS
 WITH counted AS (

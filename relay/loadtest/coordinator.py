@@ -1,6 +1,6 @@
 """The command's process: starts the workers, gives them the start together, collects what they counted.
 
-Rule: it waits for nobody without a limit. A worker that is silent too long, or has ended, is reported, not waited for.
+Rule: every wait has a limit. A worker that is silent too long, or has ended, is reported, not waited for.
 """
 
 import signal

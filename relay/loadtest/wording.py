@@ -107,7 +107,7 @@ def _other(part: results.Other) -> Iterator[Row]:
     counts = {
         "AUTH challenges": part.auth_challenges,
         "not of the protocol": part.garbage,
-        "answers nobody asked for": part.unexpected,
+        "unexpected answers": part.unexpected,
         "events of others": part.foreign_events,
         "pings": part.pings,
     }

@@ -32,7 +32,7 @@ def main(plan: Plan, index: int, board: Board, pipe: "Connection[object, object]
     """The target of the process. A Ctrl-C is the coordinator's: it says `stop`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_many_files()
-    with contextlib.suppress(BrokenPipeError, ConnectionError):  # the coordinator is gone: nobody wants the result
+    with contextlib.suppress(BrokenPipeError, ConnectionError):  # the coordinator is gone: the result is not wanted
         uvloop.run(_Worker(plan, index, board, pipe).run())
 
 

@@ -1,4 +1,4 @@
-"""Celery beat on one of many machines: whoever holds an advisory lock keeps the schedule, the others stand by.
+"""Celery beat on one of many machines: the holder of an advisory lock keeps the schedule, the others stand by.
 
 `python -m relayproject.runtime.beat`, started by the supervisor. When the lock's connection is lost the process
 ends, so that two machines never keep the schedule at once for long, and when the store gets another name, because

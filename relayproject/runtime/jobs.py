@@ -24,7 +24,7 @@ CONCURRENCY = 4
 
 
 def remove_queue(store: Store) -> None:
-    """Remove what is left of a store's job queue once it has another name: nobody will take from it."""
+    """Remove what is left of a store's job queue once it has another name: nothing takes from it any more."""
     from django.conf import settings
 
     with (

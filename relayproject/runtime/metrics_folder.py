@@ -1,7 +1,7 @@
 """The folder in which the processes of one start leave their counts, so that any of them can answer for all.
 
-Rule: a process counts under the name of its place ("worker-1", "jobs"), not under its id: whoever takes the place of a
-dead one goes on from its counts, so no counter falls back and no files heap up, however often a process dies.
+Rule: a process counts under the name of its place ("worker-1", "jobs"), not under its id: one that takes the place of
+a dead one goes on from its counts, so no counter falls back and no files heap up, however often a process dies.
 """
 
 import os
