@@ -1,7 +1,8 @@
 """The files of prometheus_client's multiprocess mode, into which a worker writes its figures once a second.
 
 They are named by the worker's place: a process that takes a dead one's place goes on from its counts, so that no
-counter falls back. A value is 16 bytes of mapped memory, written at once: a worker that is killed at any moment leaves whole numbers.
+counter falls back. A value is 16 bytes of mapped memory, written at once: a worker that is killed at any moment leaves
+whole numbers.
 """
 
 import os

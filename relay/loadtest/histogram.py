@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import ceil, expm1, log1p
 
-BUCKETS = 32
-"""To a factor of e."""
+BUCKETS = 33
+"""To a factor of e: half a bucket is 1/65 of its value (with 32 it would be a little more than 1/64)."""
 
 
 class Histogram:
