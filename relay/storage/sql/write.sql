@@ -77,7 +77,7 @@ BEGIN
     -- 2. From here on no other transaction writes. Only duplicates: no lock is needed; the position is read before the lease, so
     -- that a lease that one of the changes up to it has ended is seen as ended.
     IF cardinality(added) > 0 THEN
-        PERFORM relay_order_lock();
+        PERFORM pg_advisory_xact_lock(7310579611); -- relay_order_lock(), whose call takes 5 us
     ELSE
         newest := relay_position();
     END IF;
@@ -106,7 +106,8 @@ BEGIN
 
     -- 4. Numbers and log.
     IF cardinality(added) = 1 AND cardinality(replaced) = 0 THEN
-        first_seq := relay_position() + 1;
+        SELECT c.seq + 1 INTO first_seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1;
+        first_seq := coalesce(first_seq, 1);
         newest := first_seq;
         INSERT INTO relay_change (seq, created_at, origin, op, event_id)
         VALUES (first_seq, created_ats[added[1]], origin, '+', substr(ids, 32 * added[1] - 31, 32));
