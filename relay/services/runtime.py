@@ -69,7 +69,7 @@ class Relay:
         self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
-        self.barrier = Barrier(self.primary, lambda: self.follower.store.epoch, self.tasks, table)
+        self.barrier = Barrier(self.primary, lambda: self.follower.store.log_key, self.tasks, table)
         self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
         self.answers: Answers | None = None
         if conf.cache_layers != "none":
