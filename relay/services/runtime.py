@@ -47,6 +47,7 @@ WARM_CHANGES = 5_000
 """The changes that a ring holds at the start, read from the log."""
 
 RESTART = "restart of the relay"
+RESTART_PAUSE_SECONDS = 0.5
 START_SECONDS = 30.0
 """How long a start waits for the database."""
 
@@ -158,6 +159,7 @@ class Relay:
         now = await self.primary.heartbeat()
         self.intake.restart(await self._ring_to(now.position))
         self.follower.start(now)
+        self.writer.disconnect()
         self.barrier.begin_epoch()
         self._clear_copies()
 
@@ -239,6 +241,7 @@ class Relay:
                 self.ready = True
             except Failed as error:
                 log.error("the relay cannot restart yet: %s", error.message)
+                await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once
 
     def admit(self, ip: str) -> str | None:
         """Why a client from `ip` may not connect now, None if it may."""
