@@ -99,6 +99,8 @@ class Copies:
         return merged(found)
 
     def _known(self, flt: Filter, now: int) -> Texts | None:
+        if flt.limit == 0:
+            return ()
         events = self.window.find(flt, now)
         if events is not None:
             return [event.json for event in events]
@@ -126,7 +128,7 @@ class Copies:
         return [event.json for event in cut(found, flt)]
 
     def cache_of(self, flt: Filter) -> tuple[PageCache, Filter]:
-        """The cache that a filter belongs to, and the equivalent filter that is its key there."""
+        """The cache that a filter with a limit above 0 belongs to, and the equivalent filter that is its key there."""
         if flt.since is None and flt.until is None and not flt.tags:
             ids, authors, kinds = flt.ids, flt.authors, flt.kinds
             if ids is not None and len(ids) == 1 and authors is None and kinds is None:

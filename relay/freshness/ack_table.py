@@ -1,7 +1,7 @@
 """The acknowledged positions of the workers of one instance, in shared memory.
 
-Rule: a worker writes only its own slot, before the OK is sent, and its position only rises within an epoch. So a client
-that has an OK and asks another worker finds the position there.
+Rule: a worker writes only its own slot, before the OK is sent, and its position only rises within an epoch of a store.
+So a client that has an OK and asks another worker finds the position there.
 """
 
 import mmap
@@ -11,7 +11,9 @@ from tempfile import TemporaryFile
 
 HEAD_BYTES = 64
 NAME_BYTES = 16
-SLOT_BYTES = 16  # an epoch and a position, each in one machine word, which the processor writes at once
+SLOT_BYTES = (
+    16  # a log key (Store.log_key) and a position, each in one machine word, which the processor writes at once
+)
 
 
 class AckTable:
@@ -39,20 +41,20 @@ class AckTable:
         memory[:NAME_BYTES] = _random_name()
         return cls(memory, 0)
 
-    def put(self, epoch: int, position: int) -> None:
-        """This worker acknowledges everything up to `position` of an epoch."""
+    def put(self, log_key: int, position: int) -> None:
+        """This worker acknowledges everything up to `position` of a log."""
         words, at = self._words, self._mine
-        if words[at] != epoch:
-            words[at + 1] = 0  # first: the old position is none of the new epoch's
-            words[at] = epoch
+        if words[at] != log_key:
+            words[at + 1] = 0  # first: the old position is none of the new log's
+            words[at] = log_key
         words[at + 1] = max(words[at + 1], position)
 
-    def highest(self, epoch: int) -> int:
-        """The highest position that a worker of this instance has acknowledged in that epoch; 0 for none."""
+    def highest(self, log_key: int) -> int:
+        """The highest position that a worker of this instance has acknowledged in that log; 0 for none."""
         words = self._words
         highest = 0
         for at in self._slots:
-            if words[at] == epoch and words[at + 1] > highest:
+            if words[at] == log_key and words[at + 1] > highest:
                 highest = words[at + 1]
         return highest
 

@@ -35,11 +35,13 @@ class Barrier:
     def __init__(
         self,
         primary: Primary,
-        epoch: Callable[[], int],
+        log_key: Callable[[], int],
         tasks: BackgroundTasks,
         table: AckTable | None = None,
     ) -> None:
-        """Without a `table` this process is an instance of its own."""
+        """`log_key` gives `Store.log_key` of the followed store. Without a `table` this process is an instance of its
+        own.
+        """
         self.from_memory = 0
         self.looks = 0
         self.held = 0
@@ -47,7 +49,7 @@ class Barrier:
         self._table = table or AckTable.of_one()
         self.lease = SingleInstanceLease(self._table.name, primary, tasks)
         self._primary = primary
-        self._epoch = epoch
+        self._log_key = log_key
         self._tasks = tasks
         self._waiting: list[Then] = []
         self._looking = False
@@ -86,7 +88,7 @@ class Barrier:
 
         That is at once, unless the database says that an instance may still rely on its lease for `hold_seconds`.
         """
-        self._table.put(self._epoch(), position)
+        self._table.put(self._log_key(), position)
         if hold_seconds > 0:
             self.held += 1
             asyncio.get_running_loop().call_later(hold_seconds, then)
@@ -95,18 +97,20 @@ class Barrier:
 
     def acknowledged(self) -> int:
         """The highest acknowledged position known to this process; while it holds the lease, the highest of all."""
-        return max(self._newest, self._table.highest(self._epoch()))
+        return max(self._newest, self._table.highest(self._log_key()))
 
     def _look(self) -> None:
         """Ask the primary once for all queries that wait now; later ones wait for the next statement."""
         group, self._waiting = self._waiting, []
         self._looking = True
-        begin, epoch = monotonic(), self._epoch()
+        begin = monotonic()
         self.looks += 1
 
         def seen(look: Look | None) -> None:
             self._looking = False
-            if look is not None and epoch == self._epoch():
+            if look is not None and look.log_key != self._log_key():
+                look = None  # a promoted server, or another store: its numbers say nothing about this process's copies
+            if look is not None:
                 self._newest = max(self._newest, look.position)
                 self.lease.saw(begin, look)
             if self._waiting:

@@ -24,7 +24,9 @@ GAP_SECONDS = 0.02
 HEARTBEAT_SECONDS = 1.0
 BUS_DOWN_SECONDS = 0.1
 SUSPECT_SECONDS = 5.0
-"""After a heartbeat found changes that the bus had lost, the log is polled for so long as if the bus were down."""
+"""After a heartbeat found changes that the bus had lost, or the server was restarted, the log is polled for so long as
+if the bus were down.
+"""
 
 
 class Follower:
@@ -83,6 +85,14 @@ class Follower:
         """Stop following."""
         await cancel(self._started)
 
+    @property
+    def _trusted(self) -> bool:
+        """True if the bus should bring every change."""
+        return self._bus_is_up() and asyncio.get_running_loop().time() > self._suspect_until
+
+    def _suspect(self) -> None:
+        self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
+
     def apply(self, batch: Batch) -> None:
         """Take a batch, and pass on the changes that were applied."""
         self.newest = max(self.newest, batch.last)
@@ -103,7 +113,10 @@ class Follower:
         is lost.
         """
         if (store.identity, store.epoch) == (self.store.identity, self.store.epoch):
-            self.store = store
+            if store != self.store:
+                # The bus dropped what processes sent that noticed it earlier, and may drop what others still send.
+                self._suspect()
+                self.store = store
             return True
         self._lose(f"store {self.store.name} was followed, the database is {store.name} now")
         return False
@@ -122,8 +135,9 @@ class Follower:
 
     async def _heartbeats(self) -> None:
         while True:
-            trusted = self._bus_is_up() and asyncio.get_running_loop().time() > self._suspect_until
-            await asyncio.sleep(HEARTBEAT_SECONDS if trusted else BUS_DOWN_SECONDS)
+            trusted = self._trusted
+            await asyncio.sleep(HEARTBEAT_SECONDS if trusted and self.database_up else BUS_DOWN_SECONDS)
+            applied = self._intake.ring.position
             try:
                 now = await self._primary.heartbeat()
             except Failed:
@@ -132,10 +146,13 @@ class Follower:
             self.database_up = True
             if not self.check(now.store):
                 continue
+            if now.position < applied:  # an older copy of the data folder, whose numbers will be used again
+                self._lose(f"the log ends at {now.position}, {applied} was applied")
+                continue
             before, self.newest = self.newest, max(self.newest, now.position)
             # Changes found at this heartbeat may still arrive on the bus; those of the previous one should have.
-            if self._intake.ring.position < (before if trusted else now.position):
-                self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
+            if self._intake.ring.position < (before if trusted and self._trusted else now.position):
+                self._suspect()
                 await self._catch_up()
 
     async def _catch_up(self) -> None:
@@ -147,8 +164,9 @@ class Follower:
                 if batch is None:
                     return
                 counters.log_changes += len(batch.changes)
+                newest = await self._primary.position()
                 ring = self._intake.ring
-                ring.complete_from = max(ring.complete_from, await self._primary.position())
+                ring.complete_from = max(ring.complete_from, newest)
                 self.apply(batch)
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)

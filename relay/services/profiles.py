@@ -68,7 +68,8 @@ class ProfileReader:
         """Put PostgreSQL's answer into the copies, once this process has applied its position."""
         ring = self._ring()
         position, texts = await newest_profiles(self._reads, pubkeys)
-        if await answers.arrivals.reached(position):
+        # A ring that was replaced since counts another epoch: L2 would get the position under the wrong store.
+        if await answers.arrivals.reached(position) and ring is self._ring():
             pages = [
                 Page(profile_filter(pubkey), position, [texts[pubkey]] if pubkey in texts else [], True)
                 for pubkey in pubkeys

@@ -47,6 +47,7 @@ WARM_CHANGES = 5_000
 """The changes that a ring holds at the start, read from the log."""
 
 RESTART = "restart of the relay"
+RESTART_PAUSE_SECONDS = 0.5
 START_SECONDS = 30.0
 """How long a start waits for the database."""
 
@@ -69,7 +70,7 @@ class Relay:
         self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
-        self.barrier = Barrier(self.primary, lambda: self.follower.store.epoch, self.tasks, table)
+        self.barrier = Barrier(self.primary, lambda: self.follower.store.log_key, self.tasks, table)
         self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
         self.answers: Answers | None = None
         if conf.cache_layers != "none":
@@ -158,6 +159,7 @@ class Relay:
         now = await self.primary.heartbeat()
         self.intake.restart(await self._ring_to(now.position))
         self.follower.start(now)
+        self.writer.disconnect()
         self.barrier.begin_epoch()
         self._clear_copies()
 
@@ -239,6 +241,7 @@ class Relay:
                 self.ready = True
             except Failed as error:
                 log.error("the relay cannot restart yet: %s", error.message)
+                await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once
 
     def admit(self, ip: str) -> str | None:
         """Why a client from `ip` may not connect now, None if it may."""

@@ -24,7 +24,14 @@ PAGE_CHANGES = 1_000
 """Changes of one read of the log: some megabytes at most, so that the loop is not blocked for long."""
 
 _HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"
-_LOOK = f"SELECT {POSITION}, coalesce((SELECT l.instance = $1::text FROM relay_lease AS l), false)"
+_LOOK = (
+    f"SELECT {POSITION}, s.identity, s.epoch, "
+    "(SELECT l.instance = $1::text AND l.ended_at < now() - interval '350 ms' FROM relay_lease AS l) "
+    "FROM relay_store AS s"
+)
+"""Without relay_current_store(): before an instance writes to a server that was promoted, it has noted its new epoch in
+the row.
+"""
 _LOG = (
     "SELECT c.seq, c.op = '+', c.event_id, e.json FROM relay_change AS c "
     "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' "
@@ -42,11 +49,13 @@ class Heartbeat(Struct, frozen=True, gc=False):
 class Look(Struct, frozen=True, gc=False):
     """One snapshot of the primary: everything acknowledged before it lies at or below `position`.
 
-    `has_lease`: the instance that asked holds the single-instance lease.
+    `log_key` is that of the store (`Store.log_key`). `has_lease`: the instance that asked holds the single-instance
+    lease, and no process relies on the previous one any more.
     """
 
     position: int
     has_lease: bool
+    log_key: int
 
 
 class LogPruned(LookupError):
@@ -85,7 +94,7 @@ class Primary:
         """Call `then` in a later turn with a snapshot that begins after this call; None if the primary cannot
         answer.
         """
-        self._server.ask(_LOOK, (instance,), lambda rows: then(None if rows is None else _looked(rows[0])))
+        self._server.ask(_LOOK, (instance,), lambda rows: then(_looked(rows[0]) if rows else None))
 
     async def position(self) -> int:
         """A position at or above everything acknowledged before this call."""
@@ -120,8 +129,8 @@ class Primary:
 
 
 def _looked(row: Row) -> Look:
-    position, mine = row
-    return Look(integer(position), mine == b"\x01")
+    position, identity, epoch, mine = row
+    return Look(integer(position), mine == b"\x01", store_of(identity, None, epoch).log_key)
 
 
 def _change(seq: int, row: Row) -> Change:

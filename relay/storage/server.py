@@ -183,7 +183,7 @@ class Server:
 
 
 def _hand_over(source: Rows, target: Rows) -> None:
-    """Complete `target` as `source` completes."""
+    """Complete `target` as `source` completes; cancel `source` if `target` is cancelled."""
 
     def settle(done: Rows) -> None:
         if target.done():
@@ -195,4 +195,9 @@ def _hand_over(source: Rows, target: Rows) -> None:
         else:
             target.set_result(done.result())
 
+    def give_up(done: Rows) -> None:
+        if done.cancelled():
+            source.cancel()
+
     source.add_done_callback(settle)
+    target.add_done_callback(give_up)

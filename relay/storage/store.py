@@ -34,6 +34,11 @@ class Store(Struct, frozen=True, gc=False):
         return f"{self.identity}.{self.epoch}.{self.generation}"
 
     @property
+    def log_key(self) -> int:
+        """Identity and epoch as one number of 63 bits. Where it differs, positions cannot be compared."""
+        return (int(self.identity or "0", 16) + self.epoch) & (2**63 - 1)
+
+    @property
     def broker_prefix(self) -> str:
         """Prefix of every key and channel of the job queue. Channels need it too: they are shared by all database
         numbers.

@@ -130,7 +130,7 @@ class Writer:
             entry, waiter = self._queue.popleft()
             waiter(entry, WriteOutcome.FAILED)
         self._queued_bytes = 0
-        self._disconnect()
+        self.disconnect()
 
     def submit(self, entry: Entry, waiter: Waiter) -> None:
         """Queue an event; `waiter` is called with its outcome. Raises Failed if the queue is full."""
@@ -222,7 +222,7 @@ class Writer:
                 return await self._write([entry for entry, _ in taken])
         except Exception as error:
             if not _is_about_the_events(error):
-                self._disconnect()
+                self.disconnect()
                 if not self._failing:  # once for each outage: clients try again a hundred times a second
                     self._failing = True
                     log.warning("events cannot be stored: %s", str(error).strip() or type(error).__name__)
@@ -276,8 +276,10 @@ class Writer:
                 raise Broken("the database is another store, or has begun another epoch")
         return self._channel
 
-    def _disconnect(self) -> None:
-        """Close a connection whose state is unknown; the server ends its transaction."""
+    def disconnect(self) -> None:
+        """Close the connection: its state is unknown, or it may lead to a server that is not followed any more. A batch
+        under way fails, and the server ends its transaction.
+        """
         if self._channel is not None:
             self._channel.close("left by the writer")
             self._channel = None

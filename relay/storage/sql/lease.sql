@@ -3,7 +3,8 @@
 --
 -- An instance is one start of `serve`, with a unique name. The protocol:
 --   A process of the holder relies on a look for 300 ms from its start. A look is one statement that reads position and lease,
---   so in one snapshot.
+--   so in one snapshot. It finds a lease only 350 ms after the end of the previous one: a holder acknowledges known events
+--   from memory, so two instances must never rely on a lease at once.
 --   A writing transaction of another instance ends the lease, and its acknowledgement is held until no process relies on an
 --   earlier look any more: 350 ms after its commit.
 -- Durations are counted on the clock of each process, times by the server's; clocks of two machines are never compared. A
@@ -50,9 +51,9 @@ BEGIN
     ON CONFLICT (name) DO UPDATE SET seen = excluded.seen;
     DELETE FROM relay_instance WHERE seen < clock_timestamp() - interval '1 hour';
     -- An ended lease that is visible here is visible to all from now on: noted before an OK has to wait for it.
-    IF EXISTS (SELECT FROM relay_lease WHERE ended_at = 'infinity') THEN
+    IF EXISTS (SELECT FROM relay_lease WHERE ended_at > clock_timestamp()) THEN -- also if the server's clock was set back
         PERFORM relay_order_lock();
-        UPDATE relay_lease SET ended_at = clock_timestamp() WHERE ended_at = 'infinity';
+        UPDATE relay_lease SET ended_at = clock_timestamp() WHERE ended_at > clock_timestamp();
     END IF;
     SELECT instance INTO holder FROM relay_lease;
     IF holder = me OR (holder IS NULL AND relay_others_at_work(me)) THEN

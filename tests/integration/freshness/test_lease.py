@@ -18,6 +18,7 @@ from relay.freshness.barrier import Barrier, position_now
 from relay.freshness.lease import LEASE_SECONDS
 from relay.protocol.errors import Failed
 from relay.storage.primary import Primary
+from relay.storage.store import CURRENT_STORE, Store
 from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
 from tests.events import secret, sign_event
@@ -26,7 +27,6 @@ from tests.integration.storage.scribe import Tables, entry
 
 pytestmark = pytest.mark.django_db
 
-EPOCH = 1
 SEEDS = int(os.environ.get("TEST_CACHE_EXAMPLES", "1"))
 
 
@@ -35,12 +35,20 @@ def quick_registration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "TAKE_SECONDS", 0.2)
 
 
+@pytest.fixture(autouse=True)
+def followed_store(tables: Tables) -> None:
+    Worker.store = Store(*tables.rows(CURRENT_STORE)[0])
+
+
 class Worker:
-    """The barrier and the writer of one process."""
+    """The barrier and the writer of one process. `store`: the one that all follow."""
+
+    store: Store
 
     def __init__(self, table: AckTable, primary: Primary) -> None:
         self.table = table
-        self.barrier = Barrier(primary, lambda: EPOCH, BackgroundTasks(), table)
+        self.log_key = self.store.log_key
+        self.barrier = Barrier(primary, lambda: self.log_key, BackgroundTasks(), table)
         self.last = 0
         self._notes = 0
         self.writer = Writer(
@@ -186,6 +194,37 @@ async def test_an_instance_that_takes_over_gives_no_ok_before_the_last_holder_kn
         position = await writer.write()
         assert await last.position() >= position  # type: ignore[operator]
         assert writer.barrier.held == 1
+
+
+async def test_an_instance_that_takes_over_does_not_rely_on_the_lease_while_the_last_holder_may(
+    start: StartInstance, primary: Primary, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last holder acknowledges known events from memory until then, without a word to the database."""
+    monkeypatch.setattr(lease, "FIRST_SECONDS", 60)  # the last holder would end it
+    monkeypatch.setattr(lease, "TAKE_SECONDS", 60)
+    last, _ = await start()
+    await last.until_holding()
+    heir = AckTable.of_one()
+    tables.connection.execute("DELETE FROM relay_instance")
+    tables.connection.execute("SELECT relay_lease_take(%s)", (heir.name,))
+    async with unregistered(primary, heir) as worker:
+        await worker.position()
+        assert not worker.barrier.lease.is_held()
+        tables.connection.execute("SELECT relay_lease_take(%s)", (heir.name,))  # notes that the last one has ended
+        await worker.position()
+        assert not worker.barrier.lease.is_held()
+        await worker.until_holding()
+        assert not last.barrier.lease.is_held()
+
+
+async def test_the_numbers_of_another_epoch_are_no_positions_of_this_one(start: StartInstance) -> None:
+    """A server was promoted, and this process does not follow its epoch yet."""
+    worker, _ = await start()
+    assert await worker.position() is not None
+    worker.log_key += 1
+    worker.barrier.begin_epoch()
+    assert await worker.position() is None
+    assert not worker.barrier.lease.is_held()
 
 
 async def test_the_instance_that_is_left_takes_the_lease_again(start: StartInstance, tables: Tables) -> None:

@@ -302,7 +302,7 @@ async def test_a_writer_that_meets_another_epoch_writes_nothing_and_restarts_its
     here = await start_relay()
     client = Client(here)
     await client.publish(note())
-    here.writer._disconnect()
+    here.writer.disconnect()
     tables.connection.execute("UPDATE relay_store SET timeline = '000000FF'")
     refused = note()
     client.say("EVENT", refused)

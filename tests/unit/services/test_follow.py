@@ -30,9 +30,12 @@ class Waits:
 
     def __init__(self) -> None:
         self.happenings: list[Callable[[], None]] = []
+        self.heartbeats = 0
 
     async def sleep(self, seconds: float) -> None:
-        if seconds != follow.GAP_SECONDS:
+        if seconds == follow.HEARTBEAT_SECONDS and self.heartbeats:
+            self.heartbeats -= 1
+        elif seconds != follow.GAP_SECONDS:
             await asyncio.Event().wait()
         elif self.happenings:
             self.happenings.pop(0)()
@@ -47,6 +50,12 @@ class Order:
         monkeypatch.setattr(follow, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": self.waits.sleep}))
         primary = Primary(1.0)
         monkeypatch.setattr(primary, "changes_after", self._changes_after)
+        monkeypatch.setattr(primary, "heartbeat", self._heartbeat)
+        monkeypatch.setattr(primary, "position", self._position)
+        self.heartbeats: list[Heartbeat] = []
+        self.log: Batch | None = None
+        self.positions: list[asyncio.Future[int]] = []
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.faults = 0
         self.on_changes: Callable[[Sequence[Change]], None] = lambda changes: None
         intake = Intake(Ring(0, 1_000_000))
@@ -59,7 +68,7 @@ class Order:
             bus_is_up=lambda: True,
             on_changes=self._on_changes,
             on_cache_fault=self._cache_fault,
-            on_lost=lambda why: None,
+            on_lost=self.lost.set_result,
         )
         self.changes = additions(20)
         self.intake = intake
@@ -74,9 +83,19 @@ class Order:
     def _cache_fault(self) -> None:
         self.faults += 1
 
-    async def _changes_after(self, _position: int) -> Batch | None:
+    async def _changes_after(self, position: int) -> Batch | None:
         self.read.set()
-        raise Failed("there is no log here")
+        if self.log is None:
+            raise Failed("there is no log here")
+        return self.log if position < self.log.last else None
+
+    async def _heartbeat(self) -> Heartbeat:
+        return self.heartbeats.pop(0)
+
+    async def _position(self) -> int:
+        """Answered when the test says so."""
+        self.positions.append(asyncio.get_running_loop().create_future())
+        return await self.positions[-1]
 
 
 @pytest.fixture
@@ -101,6 +120,46 @@ async def test_holes_that_close_by_themselves_cost_no_read_of_the_log(order: Ord
         while order.intake.ring.position < 16:
             await asyncio.sleep(0)
     assert not order.read.is_set()
+
+
+async def test_a_log_that_ends_before_what_was_applied_is_a_loss(order: Order) -> None:
+    """The data folder was replaced by an older copy: no other store, but its numbers are used again."""
+    order.come(1)
+    order.come(2)
+    order.heartbeats = [Heartbeat(1, STORE)]
+    order.waits.heartbeats = 1
+    await order.follower.stop()
+    order.follower.start(Heartbeat(2, STORE))
+    assert "ends at 1" in await asyncio.wait_for(order.lost, 5)
+
+
+async def test_the_bus_is_not_trusted_just_after_a_restart_of_the_server(order: Order) -> None:
+    """Until every process has noticed it, messages name another generation and are dropped."""
+    order.heartbeats = [Heartbeat(1, Store(STORE.identity, "c" * 16, STORE.epoch))]
+    order.waits.heartbeats = 1
+    await order.follower.stop()
+    order.follower.start(Heartbeat(0, STORE))
+    await asyncio.wait_for(order.read.wait(), 5)
+
+
+async def test_of_two_reads_of_the_log_the_one_that_came_later_says_where_it_is_complete(order: Order) -> None:
+    """The gap and the heartbeat read at once, on two connections: the answers may come in the other order."""
+    order.log = Batch.of(order.changes[:5])
+    order.heartbeats = [Heartbeat(5, STORE), Heartbeat(5, STORE)]
+    order.waits.heartbeats = 2
+    await order.follower.stop()
+    order.follower.start(Heartbeat(0, STORE))
+    order.come(3)
+    async with asyncio.timeout(5):
+        while len(order.positions) < 2:
+            await asyncio.sleep(0)
+    order.positions[1].set_result(9)
+    while not order.intake.ring.position:
+        await asyncio.sleep(0)
+    order.positions[0].set_result(7)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert order.intake.ring.complete_from == 9
 
 
 class _Wire:
@@ -145,7 +204,7 @@ async def test_a_fault_of_a_cache_costs_the_cache_and_no_live_event(order: Order
     assert order.faults == 2
 
 
-def test_another_generation_is_followed_and_another_epoch_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_generation_is_followed_and_another_epoch_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     order = Order(monkeypatch)
     order.follower.store = STORE
     restarted = Store(STORE.identity, "c" * 16, STORE.epoch)

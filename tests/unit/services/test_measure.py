@@ -96,7 +96,7 @@ async def test_what_the_transport_and_the_read_side_count_is_gathered(
 async def test_the_figures_of_a_worker_show_the_lease_of_its_instance(relay: Relay) -> None:
     assert measure(relay).single_instance is False
 
-    relay.barrier.lease.saw(0.0, Look(1, has_lease=True))
+    relay.barrier.lease.saw(0.0, Look(1, has_lease=True, log_key=1))
 
     assert measure(relay).single_instance is True
 

@@ -1,0 +1,62 @@
+"""What memory answers: the same as a list of all events, whatever limit a filter has."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from relay.background import BackgroundTasks
+from relay.caching.copies import Copies
+from relay.caching.page import Page
+from relay.changes.change import Added, Batch
+from relay.changes.ring import Ring
+from relay.freshness.arrivals import Arrivals
+from relay.protocol.event import StoredEvent
+from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.limits import Limits
+from relay.storage.reads import Reads
+from relay.storage.store import Store
+from tests.unit.changes.orders import note
+
+PROFILE = note(1, kind=0)
+FILTERS: list[dict[str, Any]] = [{"ids": [PROFILE.id]}, {"authors": [PROFILE.pubkey], "kinds": [0]}]
+
+
+def without_window(ring: Ring) -> Copies:
+    """As while the window is behind: the pages answer."""
+    store = Store("a" * 16, "b" * 16, 1)
+    arrivals = Arrivals(lambda: ring)
+    return Copies(
+        Reads([]), lambda: ring, arrivals, BackgroundTasks(), shared=None, store=lambda: store, window_bytes=0
+    )
+
+
+def from_a_page(flt: Filter, event: StoredEvent) -> Copies:
+    """The ring no longer has the event; a page of the filter that is the key for all limits has it."""
+    ring = Ring(1, 10**6)
+    copies = without_window(ring)
+    pages, key = copies.cache_of(flt)
+    pages.keep(Page(key, 1, [event.json], True), ring)
+    return copies
+
+
+def from_the_ring(_: Filter, event: StoredEvent) -> Copies:
+    ring = Ring(0, 10**6)
+    ring.append(Batch.of([Added(1, event)]))
+    return without_window(ring)
+
+
+@pytest.mark.parametrize("made", [from_a_page, from_the_ring])
+@pytest.mark.parametrize("asked", FILTERS)
+def test_a_limit_of_zero_is_answered_with_nothing(
+    made: Callable[[Filter, StoredEvent], Copies], asked: dict[str, Any]
+) -> None:
+    copies = made(parse_filter({**asked, "limit": 1}, Limits()), PROFILE)
+    assert list(copies.known([parse_filter({**asked, "limit": 0}, Limits())]) or ()) == []
+
+
+@pytest.mark.parametrize("asked", FILTERS)
+def test_every_other_limit_shares_a_page(asked: dict[str, Any]) -> None:
+    copies = from_a_page(parse_filter({**asked, "limit": 1}, Limits()), PROFILE)
+    for flt in (asked, {**asked, "limit": 5}):
+        assert list(copies.known([parse_filter(flt, Limits())]) or ()) == [PROFILE.json]
