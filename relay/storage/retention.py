@@ -30,8 +30,8 @@ def sweep_expired(now: int) -> int:
 COLLECT_ROWS = 1_000
 """Tag rows removed by one transaction, in about 10 ms; it does not take the order lock."""
 
-COLLECT_SECONDS = 8.0
-"""Of one run. Rows are removed faster than they are inserted, so a run every ten seconds keeps up."""
+COLLECT_SECONDS = 50.0
+"""Of one run. Rows are removed faster than they are inserted, so a run a minute keeps up."""
 
 
 def collect_tags(seconds: float = COLLECT_SECONDS) -> int:
