@@ -19,8 +19,8 @@ WRITE = (
 class Entry(Struct, frozen=True, gc=False):
     """An event to be written.
 
-    `d` is None unless its kind is replaceable or addressable ("" for a replaceable one). `origin`: 0 if it was published
-    here, otherwise the peer region that it comes from.
+    `d` is None unless its kind is replaceable or addressable ("" for a replaceable one). `origin`: 0 if it was
+    published here, otherwise the peer region that it comes from.
     """
 
     event: StoredEvent
