@@ -46,6 +46,7 @@ class Cursor:
 
     @property
     def is_scanning(self) -> bool:
+        """Whether a rebuild from the tables is under way, rather than reading the log."""
         return self.scan_id is not None
 
     def fits(self, rows: Sequence[LogRow]) -> bool:

@@ -90,10 +90,12 @@ class Link(WSListener):
             self._transport.disconnect(graceful=False)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is done (called by picows)."""
         self._transport = transport
         self.open = True
 
     def on_ws_frame(self, transport: WSTransport, frame: "WSFrame") -> None:
+        """Take a frame (called by picows). The frames of one message are joined, up to its limit."""
         kind = frame.msg_type
         if kind in _DATA:
             self._on_data(transport, frame)
@@ -155,6 +157,7 @@ class Link(WSListener):
         return True
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The connection has ended (called by picows): count why, unless it was us, and end each query with GONE."""
         self.open = False
         if not self._leaving:
             handshake = transport.close_handshake
@@ -164,9 +167,11 @@ class Link(WSListener):
             on_end(GONE)
 
     def pause_writing(self) -> None:
+        """The socket takes no more for now (called by picows); see `blocked`."""
         self.blocked = True
 
     def resume_writing(self) -> None:
+        """The socket takes bytes again (called by picows)."""
         self.blocked = False
 
 

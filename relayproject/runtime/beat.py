@@ -49,6 +49,7 @@ def watch(connection: Connection, store: Store) -> None:
 
 
 def main() -> None:
+    """Run beat once its turn has come; exits when the lock is lost or the store has another name."""
     metrics_folder.count_as("beat")
 
     try:

@@ -37,6 +37,7 @@ def remove_queue(store: Store) -> None:
 
 
 def main() -> None:
+    """Run a Celery worker on the queue of the present store, until SIGTERM or until the store has another name."""
     warnings.simplefilter("ignore", SecurityWarning)  # about root: no job is unpickled, no job runs a stranger's code
     metrics_folder.count_as("jobs")
     from analytics.exposition_tasks import watch_tasks

@@ -42,6 +42,7 @@ class Command(BaseCommand):
     requires_system_checks = []  # noqa: RUF012 (Django's own way): it concerns another relay, perhaps
 
     def add_arguments(self, parser: CommandParser) -> None:
+        """The arguments; a number that is not given has the scenario's value."""
         parser.add_argument("url", help="the relay, such as ws://127.0.0.1:8000")
         parser.add_argument(
             "--scenario", choices=[scenario.value for scenario in Scenario], default="mixed", help="default: mixed"
@@ -59,6 +60,7 @@ class Command(BaseCommand):
         parser.add_argument("--quiet", action="store_true", help="no progress and no text; exit code and files alone")
 
     def handle(self, *_args: object, **options: Any) -> None:
+        """Run the test and exit: 0 passed, 1 a threshold was missed, 2 no connection or bad arguments, 130 Ctrl-C."""
         plan, limits = self._understand(options)
         refusal = probe(plan.url)
         if refusal is not None:
