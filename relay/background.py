@@ -27,6 +27,7 @@ class BackgroundTasks:
         self._on_failure = on_failure
         self._running: set[Task] = set()
         self._services: set[Task] = set()
+        self._essential: set[Task] = set()
 
     def service(self, work: Coroutine[Any, Any, None], name: str) -> Task:
         """Start a task that runs until it is cancelled: returning is a failure, as an exception is."""
@@ -36,6 +37,14 @@ class BackgroundTasks:
 
     def job(self, work: Coroutine[Any, Any, None], name: str) -> Task:
         """Start a task that ends by itself: an exception is a failure."""
+        task = self.for_client(work, name)
+        self._essential.add(task)
+        return task
+
+    def for_client(self, work: Coroutine[Any, Any, None], name: str) -> Task:
+        """As `job`, for one client: an exception is logged and counted, and not reported, or a client could end the
+        process.
+        """
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -47,13 +56,15 @@ class BackgroundTasks:
 
     def _ended(self, task: Task) -> None:
         self._running.discard(task)
-        is_service = task in self._services
+        is_service, is_essential = task in self._services, task in self._essential
         self._services.discard(task)
+        self._essential.discard(task)
         if task.cancelled() or ((error := task.exception()) is None and not is_service):
             return
         self.failures += 1
         log.critical("background task %r %s", task.get_name(), "failed" if error else "returned", exc_info=error)
-        self._on_failure(task.get_name())
+        if is_essential:
+            self._on_failure(task.get_name())
 
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have ended."""

@@ -242,7 +242,7 @@ CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_RESULT_EXPIRES = None  # nothing is kept, so nothing is cleaned up
-JOBS = {  # name: task, seconds, what it does; analytics/schedule.py puts them into the schedule, with those of the views
+JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them to the schedule
     "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Removes expired events"),
     "collect-tags": ("relay.tasks.collect_tags", 60.0, "Removes the tag index entries of removed events"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),

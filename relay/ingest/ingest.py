@@ -114,7 +114,8 @@ class Ingest:
                 self._bus.publish_ephemeral(stored)
                 return _counted(EPHEMERAL)
             replaced = address(event)
-            self._writer.submit(Entry(stored, replaced[2] if replaced else None), partial(_deliver, then))
+            entry = Entry(stored, replaced[2] if replaced else None, source.origin)
+            self._writer.submit(entry, partial(_deliver, then))
         except RelayError as error:
             return _counted(Outcome.of(error))
         return None

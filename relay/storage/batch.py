@@ -19,22 +19,21 @@ WRITE = (
 class Entry(Struct, frozen=True, gc=False):
     """An event to be written.
 
-    `d` is None unless its kind is replaceable or addressable ("" for a replaceable one).
+    `d` is None unless its kind is replaceable or addressable ("" for a replaceable one). `origin`: 0 if it was
+    published here, otherwise the peer region that it comes from.
     """
 
     event: StoredEvent
     d: str | None
+    origin: int = 0
 
 
 def _array(values: Sequence[Any]) -> str:
     return "{" + ",".join([str(value) for value in values]) + "}"
 
 
-def columns(entries: Sequence[Entry], instance: str, origin: int = 0) -> list[Any]:
-    """The parameters of WRITE for `entries`, in the order of the log, written by the instance `instance`.
-
-    `origin` is 0 for events published here, otherwise the peer region that all of them come from.
-    """
+def columns(entries: Sequence[Entry], instance: str) -> list[Any]:
+    """The parameters of WRITE for `entries` of one origin, in the order that they get in the log, as `instance`."""
     events = [entry.event for entry in entries]
     jsons = [event.json for event in events]
     ends, end = [], 0
@@ -67,5 +66,5 @@ def columns(entries: Sequence[Entry], instance: str, origin: int = 0) -> list[An
         _array([number for number, _ in heads]),
         _array([d for _, d in heads]),
         instance,
-        origin,
+        entries[0].origin,
     ]

@@ -155,7 +155,7 @@ class Writer:
         """The next batch, in order of arrival.
 
         A second version of an address and a second copy of an id wait for the next batch, and so do long events behind
-        others.
+        others, and events of another origin.
         """
         taken: list[tuple[Entry, Waiter]] = []
         later: list[tuple[Entry, Waiter]] = []
@@ -170,6 +170,7 @@ class Writer:
             is_long = len(event.tag_keys) > LONG_TAGS
             if (
                 event.id in ids
+                or (taken and entry.origin != taken[0][0].origin)
                 or (is_long and (taken or self._short_first))
                 or (taken and tags + len(event.tag_keys) > MAX_BATCH_TAGS)
             ):

@@ -31,6 +31,14 @@ async def test_a_job_that_raises_is_logged_and_reported(caplog: pytest.LogCaptur
     assert "broken" in caplog.text
 
 
+async def test_a_task_of_a_client_that_raises_is_counted_and_does_not_end_the_process() -> None:
+    failed: list[str] = []
+    tasks = BackgroundTasks(failed.append)
+    await asyncio.wait([tasks.for_client(_raise(), "a query")])
+    assert failed == []
+    assert tasks.failures == 1
+
+
 async def test_a_job_may_return() -> None:
     failed: list[str] = []
     tasks = BackgroundTasks(failed.append)

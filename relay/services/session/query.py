@@ -144,7 +144,7 @@ class Query:
     def _start(self) -> None:
         if not self._begun:
             self._texts = ()  # not kept while waiting for the turn
-        self._task = self._session.services.background.job(self._run(), "query")
+        self._task = self._session.services.background.for_client(self._run(), "query")
 
     async def _run(self) -> None:
         """Answer when it is this query's turn on its connection, within its time (01-S11). Cancelling is safe."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import relay.storage.writer
 from relay.changes.change import Added
@@ -406,3 +407,12 @@ async def test_a_server_with_another_isolation_level_changes_nothing(tables: Tab
     finally:
         tables.connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_isolation')
         await scribe.writer.stop(5)
+
+
+async def test_the_log_says_from_which_region_each_event_comes(scribe: Scribe, tables: Tables) -> None:
+    events = [note(number) for number in range(6)]
+    origins = [0, 7, 7, 0, 3, 0]
+    entries = [replace(entry(event), origin=origin) for event, origin in zip(events, origins, strict=True)]
+    assert await scribe.write_entries(entries) == [STORED] * 6
+    logged = {event_id.hex(): origin for event_id, origin in tables.rows("SELECT event_id, origin FROM relay_change")}
+    assert logged == {event["id"]: origin for event, origin in zip(events, origins, strict=True)}
