@@ -97,7 +97,7 @@ METRICS: tuple[Shown, ...] = (
     Counted("relay_bus_reconnects_total", "Times that the bus came back.", of.count("bus_reconnects")),
     Counted("relay_bus_messages_total", "Messages of the bus.", of.counts(of.BUS_MESSAGES), ("direction",)),
     Counted("relay_bus_dropped_total", "Messages of the bus that were dropped.", of.count("bus_dropped")),
-    Counted("relay_bus_foreign_total", "Messages of another store or epoch, dropped.", of.count("bus_foreign")),
+    Counted("relay_bus_foreign_total", "Messages of another epoch or generation, dropped.", of.count("bus_foreign")),
     Counted("relay_bus_failures_total", "Exchanges with the bus that failed.", of.count("bus_failures")),
     Counted("relay_intake_dropped_total", "Batches dropped behind a hole.", of.count("intake_dropped")),
     Counted("relay_task_failures_total", "Background tasks that failed.", of.count("task_failures")),

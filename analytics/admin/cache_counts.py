@@ -41,7 +41,7 @@ FLIGHTS: Labels = (
     ("flights_joined", "Requests that shared a fetch", ""),
 )
 FAULTS: Labels = (
-    ("bus_foreign", "Foreign messages", "Of another store or epoch on the bus; dropped."),
+    ("bus_foreign", "Foreign messages", "Of another epoch or generation on the bus; dropped."),
     ("cache_faults", "Cache faults", "Exceptions that emptied the caches of a worker: see its log."),
     ("task_failures", "Task failures", "Background tasks that failed; the worker then restarts: see its log."),
 )

@@ -16,7 +16,7 @@ LAG_SECONDS = 5.0
 """A longer replication lag is a problem."""
 
 FOREIGN_PER_SECOND = 0.5
-"""More bus messages of another store or epoch are a problem: each process there sends at least one a second."""
+"""More bus messages of another epoch or generation are a problem: each process there sends at least one a second."""
 
 GOOD, BAD = "good", "bad"
 
@@ -122,7 +122,7 @@ def _faults(snapshot: ClusterSnapshot, waiting_jobs: int | None) -> Iterable[str
         if problem := _problem(worker):
             yield f"Worker {worker.worker} of {worker.instance}: {problem}."
     if any(worker.foreign_per_second > FOREIGN_PER_SECOND for worker in snapshot.workers):
-        yield "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
+        yield "Another epoch or generation of this store uses the Redis server: its messages on the bus are dropped."
     if waiting_jobs is None and snapshot.whole:
         yield "The Celery broker does not answer."
     yield from _exhausted(snapshot.total.pools)

@@ -86,8 +86,8 @@ class WorkerFigures(Struct, frozen=True):
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
         aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
         primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
-        bus_foreign (messages of another store or epoch), cache_faults, task_failures; flights_fetched, flights_joined;
-        shared_ and each name of `relay.caching.shared.Counters`.
+        bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
+        flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
     recent: the same of the last minute.
@@ -111,7 +111,7 @@ class WorkerFigures(Struct, frozen=True):
     pid: int = 0
     at: float = 0.0  # when it was published
     queries_per_second: float = 0.0
-    foreign_per_second: float = 0.0  # messages of another store or epoch, over the last minute
+    foreign_per_second: float = 0.0  # messages of another epoch or generation, over the last minute
     cpu_percent: float = 0.0  # of one core
     busiest_percent: float = 0.0  # cpu_percent of the busiest worker
     lag: int = 0  # changes known to exist and not applied

@@ -34,7 +34,7 @@ SILENCE_SECONDS = 3.0
 """A process that has not received its own messages for so long considers the bus down."""
 
 OTHER_STORE_LOG_SECONDS = 60.0
-"""At most one log line in so long about messages of another store or epoch."""
+"""At most one log line in so long about messages of another epoch or generation."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode

@@ -112,7 +112,7 @@ def test_an_exhausted_connection_pool_is_reported() -> None:
 
 
 def test_messages_of_another_store_are_reported_while_they_arrive() -> None:
-    said = "Another store or epoch uses the same Redis server: its messages on the bus are dropped."
+    said = "Another epoch or generation of this store uses the Redis server: its messages on the bus are dropped."
 
     assert shown(worker(1), worker(2, foreign_per_second=0.9)).faults == [said]
     assert shown(worker(counts={"bus_foreign": 60})).faults == []
