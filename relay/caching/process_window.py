@@ -21,6 +21,9 @@ from relay.storage.reads import Reads
 
 log = logging.getLogger("relay.window")
 
+NAME = "window"
+"""The name of this cache among those of the layer."""
+
 MAX_AT_ONCE = 100
 """Changes applied in one turn of the loop: a millisecond or two."""
 
@@ -46,9 +49,7 @@ class ProcessWindow:
     ) -> None:
         self.window = Window(max_bytes)
         self.counters = registry.register(
-            CacheCounters(
-                "window", Layer.L1, size=self.window.__len__, bytes=lambda: self.window.bytes, clear=self.clear
-            )
+            CacheCounters(NAME, Layer.L1, size=self.window.__len__, bytes=lambda: self.window.bytes, clear=self.clear)
         )
         self._reads = reads
         self._ring = ring

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from relay.caching.process_window import NAME as WINDOW
+from relay.caching.registry import CacheFigures
 from relay.services.worker_figures import HistogramFigures, LayerRate, WorkerFigures
 
 RECENT_SECONDS = 60.0
@@ -116,9 +118,14 @@ class Sampler:
             caches = [cache for cache in figures.caches if cache.layer == layer]
             rates[layer] = LayerRate(
                 hits.add(now, sum(cache.hits for cache in caches)),
-                lookups.add(now, sum(cache.hits + cache.misses for cache in caches)),
+                lookups.add(now, _lookups(caches)),
             )
         return rates
+
+
+def _lookups(caches: Sequence[CacheFigures]) -> int:
+    """Lookups in the caches of a layer. What the window misses is looked up among the pages, and counted there."""
+    return sum(cache.hits + (0 if cache.name == WINDOW else cache.misses) for cache in caches)
 
 
 _FILLED: Sequence[str] = Moving.__struct_fields__
