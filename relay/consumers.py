@@ -18,7 +18,7 @@ from relay.background import cancel
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services import runtime
-from relay.services.runtime import Relay
+from relay.services.connections import Connections
 from relay.services.session.session import Session
 
 TRY_AGAIN_LATER = 1013
@@ -115,7 +115,7 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
         ip = (scope.get("client") or ("unix",))[0]
         try:
             relay = await runtime.start()
-            refusal = relay.admit(ip)
+            refusal = relay.connections.refusal(ip)
         except Failed as error:
             refusal = error.message
         if refusal is not None:
@@ -125,9 +125,9 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
         await send({"type": "websocket.accept"})
         direct = scope.get("extensions", {}).get("relay.direct")
         if direct is not None:
-            await _serve_directly(relay, ip, direct["socket"], receive)
+            await _serve_directly(relay.connections, ip, direct["socket"], receive)
         else:
-            await _serve(relay, ip, receive, send)
+            await _serve(relay.connections, ip, receive, send)
 
 
 async def _refuse(scope: Any, send: Any, why: str) -> None:
@@ -140,20 +140,20 @@ async def _refuse(scope: Any, send: Any, why: str) -> None:
     await send({"type": "websocket.http.response.body", "body": f"{why}\n".encode()})
 
 
-async def _serve_directly(relay: Relay, ip: str, socket: Any, receive: Any) -> None:
-    session = relay.connect(DirectWire(socket), ip)
+async def _serve_directly(connections: Connections, ip: str, socket: Any, receive: Any) -> None:
+    session = connections.begin(DirectWire(socket), ip)
     try:
         socket.set_drained(session.outbox.drained)
         socket.attach(session.receive, session.closed, session.receive_binary)
         await receive()  # websocket.disconnect: nothing else comes once attached
     finally:
-        relay.disconnect(session, ip)
+        connections.end(session, ip)
 
 
-async def _serve(relay: Relay, ip: str, receive: Any, send: Any) -> None:
+async def _serve(connections: Connections, ip: str, receive: Any, send: Any) -> None:
     """Run until one side ends the connection. An error of one of its tasks is raised, so that the server logs it."""
     wire = StandardWire(send)
-    session = relay.connect(wire, ip)
+    session = connections.begin(wire, ip)
     wire.on_drained = session.outbox.drained
     loop = asyncio.get_running_loop()
     works = (wire.run(), _listen(session, wire, receive), wire.wait_ended())
@@ -164,7 +164,7 @@ async def _serve(relay: Relay, ip: str, receive: Any, send: Any) -> None:
             for task in ended:
                 task.result()
     finally:
-        relay.disconnect(session, ip)
+        connections.end(session, ip)
         await cancel(tasks)
 
 

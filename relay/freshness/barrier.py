@@ -63,7 +63,7 @@ class Barrier:
         self._task = self._tasks.service(self._renew(), "barrier")
 
     async def stop(self) -> None:
-        """Stop; waiting queries get None."""
+        """Stop. Waiting queries get None when their statement ends, at the latest when the primary is closed."""
         await cancel([self._task])
         await self.lease.stop()
 

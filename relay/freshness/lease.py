@@ -25,7 +25,8 @@ TAKE_SECONDS = 5.0
 FIRST_SECONDS = 0.5
 """Time to the second registration, which notes the end of the previous lease, so that no OK has to wait for it."""
 
-STOP_SECONDS = 1.0
+STOP_SECONDS = 0.5
+"""For each of the two steps of a stop, so that a database that hangs does not use up the supervisor's patience."""
 
 
 class SingleInstanceLease:
@@ -52,8 +53,9 @@ class SingleInstanceLease:
         if self._task is not None:  # not cancelled: a registration under way would come after the deregistration
             await asyncio.wait([self._task], timeout=STOP_SECONDS)
         await cancel([self._task])
-        with contextlib.suppress(Failed):
-            await self._primary.leave(self.instance)
+        with contextlib.suppress(Failed, TimeoutError):  # a registration that is left behind expires
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._primary.leave(self.instance)
 
     def is_held(self) -> bool:
         """True while no other instance can acknowledge anything."""

@@ -18,6 +18,7 @@ from relay.caching.single_flight import SingleFlight
 from relay.changes.intake import Intake
 from relay.conf import Config
 from relay.freshness.barrier import Barrier
+from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.profiles import ProfileReader
 from relay.services.status import Status
@@ -37,7 +38,7 @@ class Measured(Protocol):
     config: Config
     started_at: float
     ready: bool
-    sessions: set[Any]
+    connections: Connections
     tasks: BackgroundTasks
     reads: Reads
     intake: Intake
@@ -57,7 +58,7 @@ def measure(relay: Measured) -> WorkerFigures:
     ring = relay.intake.ring
     caches = registry.figures()
     return WorkerFigures(
-        connections=len(relay.sessions),
+        connections=len(relay.connections),
         subscriptions=relay.hub.subscriptions,
         events_stored=metrics.counters.events_stored,
         events_per_second=0.0,

@@ -5,12 +5,10 @@ clients only once its position in the log is known.
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from relay.background import BackgroundTasks
@@ -24,12 +22,12 @@ from relay.conf import Config, config
 from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
-from relay.metrics import counters
 from relay.protocol.errors import Failed
+from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
-from relay.services.session.session import SERVICE_RESTART, STOPPING, Services, Session
+from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
 from relay.storage.estimates import events_known
@@ -39,7 +37,7 @@ from relay.storage.store import Store
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
-from relay.subscriptions.outbox import Flusher, Wire
+from relay.subscriptions.outbox import Flusher
 
 log = logging.getLogger("relay.runtime")
 
@@ -61,8 +59,7 @@ class Relay:
         self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
         self.ready = False
-        self.sessions: set[Session] = set()
-        self._by_ip: Counter[str] = Counter()
+        self._restarting = False
         self.primary = Primary(conf.query_seconds, self.tasks)
         self.reads = Reads.of_primary(conf.read_connections, conf.query_seconds, self.tasks)
         self.intake = Intake(Ring(0, conf.ring_bytes))
@@ -112,7 +109,7 @@ class Relay:
             self.bus,
             is_current=self._is_current,
         )
-        self._services = Services(
+        services = Services(
             conf,
             HANDLERS,
             self.hub,
@@ -124,6 +121,7 @@ class Relay:
             self.barrier,
             self.tasks,
         )
+        self.connections = Connections(conf, services, self._unready)
         self.status = Status(
             conf.cache_url,
             conf.instance,
@@ -174,14 +172,17 @@ class Relay:
                     break
                 ring.complete_from = await self.primary.position()
                 ring.append(batch)
-        except (Failed, LogPruned):
-            pass
+        except (Failed, LogPruned) as error:
+            log.warning("the ring starts empty, so no page of the shared cache can be advanced: %s", error)
         return ring if ring.position >= position else Ring(position, self.config.ring_bytes)
 
     async def stop(self) -> None:
-        """Close all connections, write queued events, and end; takes at most the drain time and a second."""
+        """Close all connections, write queued events, and end; takes at most the drain time and three seconds.
+
+        The steps are bounded one by one: only a database or a shared cache that hangs takes more than the drain time.
+        """
         self.ready = False
-        self.close_connections(STOPPING, SERVICE_RESTART)
+        self.connections.close(STOPPING, SERVICE_RESTART)
         await self.status.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
@@ -196,11 +197,6 @@ class Relay:
         await self.reads.close()
         await self.primary.close()
         await self.tasks.stop()
-
-    def close_connections(self, text: str, code: int) -> None:
-        """Close every connection, each subscription with CLOSED `text` (01-S09)."""
-        for session in list(self.sessions):
-            session.close(text, code)
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
@@ -227,59 +223,30 @@ class Relay:
     def _lost(self, why: str) -> None:
         """The position is lost: have clients connect again, and start over."""
         self.ready = False
-        if not self.tasks.is_running(RESTART):
+        if not self._restarting:
+            self._restarting = True
             self.tasks.job(self._restart(), RESTART)
 
     async def _restart(self) -> None:
-        self.close_connections("error: the relay lost its place, connect again", SERVICE_RESTART)
+        self.connections.close("error: the relay lost its place, connect again", SERVICE_RESTART)
         await self.follower.stop()
         await self.bus.stop()
         while not self.ready:
             try:
                 await self._begin()
                 self.bus.start()
-                self.ready = True
+                self.ready, self._restarting = True, False
             except Failed as error:
                 log.error("the relay cannot restart yet: %s", error.message)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once
 
-    def admit(self, ip: str) -> str | None:
-        """Why a client from `ip` may not connect now, None if it may."""
-        if not self.ready:
-            return "the relay is not ready"
-        if len(self.sessions) >= self.config.max_connections:
-            return "the relay has too many connections"
-        if self._by_ip[ip] >= self.config.max_connections_per_ip and not self._exempt(ip):
-            return "too many connections from this address"
-        return None
-
-    def _exempt(self, ip: str) -> bool:
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return True  # a Unix socket has no address: its client is the operator's proxy
-        return any(address in network for network in self.config.ip_limit_exempt)
-
-    def connect(self, wire: Wire, ip: str) -> Session:
-        """Begin a session; it must be ended with `disconnect`."""
-        counters.connections_opened += 1
-        session = Session(self._services, wire, ip)
-        self.sessions.add(session)
-        self._by_ip[ip] += 1
-        return session
-
-    def disconnect(self, session: Session, ip: str) -> None:
-        """End a session, after its connection has ended."""
-        session.end()
-        self.sessions.discard(session)
-        self._by_ip[ip] -= 1
-        if not self._by_ip[ip]:
-            del self._by_ip[ip]
+    def _unready(self) -> str | None:
+        return None if self.ready else "the relay is not ready"
 
     def problem(self) -> str | None:
         """Why this process should get no new clients now, None if it should."""
-        if not self.ready:
-            return "the relay is not ready"
+        if (why := self._unready()) is not None:
+            return why
         if not self.follower.database_up:
             return "the database does not answer"
         if not self.bus.up:

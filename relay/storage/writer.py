@@ -6,7 +6,6 @@ answer without it; and one bad event never fails others.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -15,38 +14,17 @@ import psycopg
 from relay import metrics
 from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
-from relay.protocol.errors import Failed
 from relay.storage.batch import WRITE, Entry, columns
 from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
 from relay.storage.store import CURRENT_STORE, Store, store_of
+from relay.storage.write_queue import Queued, Waiter, WriteQueue
 from relay.storage.write_result import WriteOutcome, WriteResult, parse_result
 
 log = logging.getLogger("relay.writer")
 
 RETRIES = 3
 """How often a batch is tried again after a serialization failure."""
-
-MAX_BATCH_BYTES = 2_097_152
-"""JSON text in one transaction, beyond which one more event may reach. 500 large events took longer than the time-out
-of a write, and all of them failed."""
-
-
-MAX_BATCH_TAGS = 5_000
-"""Tag rows in one transaction of several events; they take 25 ms."""
-
-LONG_TAGS = 1_000
-"""An event with more tags is written in a transaction of its own, and shorter events go first after it: a note waits
-for one such event at most, however many lists of 5,000 tags are queued before it."""
-
-
-MAX_QUEUE_BYTES = 134_217_728
-"""JSON text queued in one process; more is refused, however few events it is."""
-
-
-Waiter = Callable[[Entry, WriteOutcome], None]
-"""Called once with the outcome of its entry, in the loop; must not raise."""
-
 
 Acknowledge = Callable[[int, float, Callable[[], None]], None]
 """Called with a position, for how many seconds the acknowledgement must be held, and the function that acknowledges
@@ -84,15 +62,11 @@ class Writer:
         self._instance = instance
         self._is_followed = is_followed
         self._tasks = tasks or BackgroundTasks()
-        self._batch_events = batch_events
-        self._queue_events = queue_events
         self._write_seconds = write_seconds
-        self._queue: deque[tuple[Entry, Waiter]] = deque()
+        self._queue = WriteQueue(batch_events, queue_events)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._queued_bytes = 0
-        self._short_first = False
         self._failing = False
         self._channel: Channel | None = None
         self._task: Task | None = None
@@ -103,7 +77,7 @@ class Writer:
     @property
     def queued_bytes(self) -> int:
         """JSON text in the queue."""
-        return self._queued_bytes
+        return self._queue.bytes
 
     @property
     def connected(self) -> bool:
@@ -126,18 +100,13 @@ class Writer:
         except TimeoutError:
             log.warning("%d events were not written in time before the stop", len(self._queue))
         await cancel([self._task])
-        while self._queue:
-            entry, waiter = self._queue.popleft()
+        for entry, waiter in self._queue.clear():
             waiter(entry, WriteOutcome.FAILED)
-        self._queued_bytes = 0
         self.disconnect()
 
     def submit(self, entry: Entry, waiter: Waiter) -> None:
         """Queue an event; `waiter` is called with its outcome. Raises Failed if the queue is full."""
-        if len(self._queue) >= self._queue_events or self._queued_bytes >= MAX_QUEUE_BYTES:
-            raise Failed("the relay is too busy to store events now, try again")
-        self._queued_bytes += len(entry.event.json)
-        self._queue.append((entry, waiter))
+        self._queue.add(entry, waiter)
         if not self._wake.is_set():
             self._idle.clear()
             self._wake.set()
@@ -145,58 +114,12 @@ class Writer:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
-            taken = self._take()
-            await self._settle(taken)
+            await self._settle(self._queue.take())
             if not self._queue:
                 self._wake.clear()
                 self._idle.set()
 
-    def _take(self) -> list[tuple[Entry, Waiter]]:
-        """The next batch, in order of arrival.
-
-        A second version of an address and a second copy of an id wait for the next batch, and so do long events behind
-        others, and events of another origin.
-        """
-        taken: list[tuple[Entry, Waiter]] = []
-        later: list[tuple[Entry, Waiter]] = []
-        ids: set[str] = set()
-        addresses: set[tuple[str, int, str]] = set()
-        queue = self._queue
-        size = tags = 0
-        while queue and size < MAX_BATCH_BYTES and len(taken) < self._batch_events and len(later) < self._batch_events:
-            item = queue.popleft()
-            entry = item[0]
-            event = entry.event
-            is_long = len(event.tag_keys) > LONG_TAGS
-            if (
-                event.id in ids
-                or (taken and entry.origin != taken[0][0].origin)
-                or (is_long and (taken or self._short_first))
-                or (taken and tags + len(event.tag_keys) > MAX_BATCH_TAGS)
-            ):
-                later.append(item)
-                continue
-            if entry.d is not None:
-                address = (event.pubkey, event.kind, entry.d)
-                if address in addresses:
-                    later.append(item)
-                    continue
-                addresses.add(address)
-            ids.add(event.id)
-            taken.append(item)
-            size += len(event.json)
-            tags += len(event.tag_keys)
-            if is_long:
-                break
-        if not taken and later:  # only long ones
-            taken.append(later.pop(0))
-            size = len(taken[0][0].event.json)
-        self._short_first = bool(taken) and len(taken[0][0].event.tag_keys) > LONG_TAGS
-        queue.extendleft(reversed(later))
-        self._queued_bytes -= size
-        return taken
-
-    async def _settle(self, taken: list[tuple[Entry, Waiter]]) -> None:
+    async def _settle(self, taken: list[Queued]) -> None:
         """Write a batch and call its waiters.
 
         A batch that the database refuses is halved until the bad event is found.
@@ -216,7 +139,7 @@ class Writer:
                 self._report(part, self._failed(part))
             raise
 
-    async def _attempt(self, taken: Sequence[tuple[Entry, Waiter]]) -> WriteResult | None:
+    async def _attempt(self, taken: Sequence[Queued]) -> WriteResult | None:
         """Write a batch once; None if an event caused a failure and it is not known which."""
         try:
             async with asyncio.timeout(self._write_seconds):
@@ -233,7 +156,7 @@ class Writer:
             log.error("event %s cannot be stored: %r", taken[0][0].event.id, error)
             return self._failed(taken)
 
-    def _report(self, taken: Sequence[tuple[Entry, Waiter]], outcome: WriteResult) -> None:
+    def _report(self, taken: Sequence[Queued], outcome: WriteResult) -> None:
         # The OK first, so that a publisher does not wait for the delivery to subscribers. Both happen in one turn of
         # the loop, so no query can come in between.
         if outcome.position is not None:
@@ -271,10 +194,18 @@ class Writer:
 
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():
-            self._channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
-            (row,) = await self._channel.send(CURRENT_STORE.encode(), []).future
-            if not self._is_followed(store_of(*row)):
-                raise Broken("the database is another store, or has begun another epoch")
+            channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
+            self._channel = channel
+            try:
+                (row,) = await channel.send(CURRENT_STORE.encode(), []).future
+                if not self._is_followed(store_of(*row)):
+                    raise Broken("the database is another store, or has begun another epoch")
+            except BaseException:
+                channel.close("its store is not known")
+                raise
+            if channel.closed.done():  # `disconnect` came between the answer and this step
+                raise Broken("left by the writer")
+            return channel
         return self._channel
 
     def disconnect(self) -> None:
@@ -286,7 +217,7 @@ class Writer:
             self._channel = None
 
 
-def _answer(taken: Sequence[tuple[Entry, Waiter]], written: WriteResult) -> None:
+def _answer(taken: Sequence[Queued], written: WriteResult) -> None:
     for (entry, waiter), outcome in zip(taken, written.outcomes, strict=True):
         try:
             waiter(entry, outcome)

@@ -6,48 +6,15 @@ does, a closing connection is closed after `close_seconds`.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from relay.transport.counters import counters
-from relay.transport.deadlines import Deadlines
 from relay.transport.frames import EMPTY_PING, PONG, close_frame, frame, text_frames
 from relay.transport.inbox import Inbox, Pause
 from relay.transport.lingering_close import LingeringClose
-
-if TYPE_CHECKING:
-    from uvicorn.server import ServerState
+from relay.transport.timers import ConnectionTimers
 
 MISSED_PONGS = 2
 _PEER_FAULTS = frozenset({1002, 1003, 1007, 1009})
-
-
-class ConnectionTimers:
-    """The timers of all connections of a worker: ping interval and deadline of the closing handshake, in seconds."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, ping_seconds: float | None, close_seconds: float) -> None:
-        self.pings: Deadlines[Connection] | None = None
-        if ping_seconds:
-            self.pings = Deadlines(loop, ping_seconds, Connection.ping)
-        self.closings: Deadlines[asyncio.Transport] = Deadlines(loop, close_seconds, _abort_overdue)
-
-
-_timers: "WeakKeyDictionary[ServerState, ConnectionTimers]" = WeakKeyDictionary()
-
-
-def timers_of(
-    server: "ServerState", loop: asyncio.AbstractEventLoop, ping_seconds: float | None, close_seconds: float
-) -> ConnectionTimers:
-    """The timers of a running server, made on the first call. `ping_seconds`: None or 0 for no pings."""
-    timers = _timers.get(server)
-    if timers is None:
-        timers = _timers[server] = ConnectionTimers(loop, ping_seconds, close_seconds)
-    return timers
-
-
-def _abort_overdue(transport: asyncio.Transport) -> None:
-    counters.aborted_close_deadline += 1
-    transport.abort()
 
 
 class Connection:

@@ -23,13 +23,14 @@ from uvicorn.protocols.utils import (
 from uvicorn.server import ServerState
 
 from relay.transport import handshake
-from relay.transport.connection import Connection, timers_of
+from relay.transport.connection import Connection
 from relay.transport.counters import counters
 from relay.transport.direct import DirectSocket
 from relay.transport.frames import BINARY, TEXT
 from relay.transport.inbox import Pause
 from relay.transport.incoming import Incoming
 from relay.transport.parser import feed, new_parser
+from relay.transport.timers import timers_of
 
 _log = logging.getLogger("uvicorn.error")
 

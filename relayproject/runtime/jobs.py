@@ -4,7 +4,6 @@
 one store, and ends when that gets another name.
 """
 
-import contextlib
 import os
 import signal
 import sys
@@ -27,13 +26,13 @@ def remove_queue(store: Store) -> None:
     """Remove what is left of a store's job queue once it has another name: nothing takes from it any more."""
     from django.conf import settings
 
-    with (
-        contextlib.suppress(redis.RedisError, OSError),
-        redis.from_url(settings.BROKER_URL, socket_timeout=5) as broker,
-    ):
-        keys = list(broker.scan_iter(match=f"{store.broker_prefix}*", count=1_000))
-        if keys:
-            broker.unlink(*keys)
+    try:
+        with redis.from_url(settings.BROKER_URL, socket_timeout=5) as broker:
+            keys = list(broker.scan_iter(match=f"{store.broker_prefix}*", count=1_000))
+            if keys:
+                broker.unlink(*keys)
+    except (redis.RedisError, OSError) as error:
+        sys.stderr.write(f"jobs: the queue of {store.name} was not removed: {error}\n")
 
 
 def main() -> None:

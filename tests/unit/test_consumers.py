@@ -26,18 +26,18 @@ class Session:
         self.wire.send_frames([text.encode()])
 
 
-class Relay:
+class Connections:
     def __init__(self) -> None:
         self.ended = 0
 
-    def connect(self, wire: consumers.StandardWire, ip: str) -> Session:
+    def begin(self, wire: consumers.StandardWire, ip: str) -> Session:
         return Session(wire)
 
-    def disconnect(self, session: Session, ip: str) -> None:
+    def end(self, session: Session, ip: str) -> None:
         self.ended += 1
 
 
-async def serve(relay: Any, send: Callable[[Any], Awaitable[None]], *messages: Any) -> None:
+async def serve(connections: Any, send: Callable[[Any], Awaitable[None]], *messages: Any) -> None:
     """A connection on which the client says `messages` and then waits."""
     said = list(messages)
 
@@ -47,7 +47,7 @@ async def serve(relay: Any, send: Callable[[Any], Awaitable[None]], *messages: A
         return await asyncio.Event().wait()
 
     async with asyncio.timeout(5):
-        await consumers._serve(relay, "127.0.0.1", receive, send)
+        await consumers._serve(connections, "127.0.0.1", receive, send)
 
 
 def text(said: str) -> dict[str, str]:
@@ -55,33 +55,33 @@ def text(said: str) -> dict[str, str]:
 
 
 async def test_a_client_that_goes_ends_its_session() -> None:
-    relay, sent = Relay(), list[str]()
+    connections, sent = Connections(), list[str]()
 
     async def send(message: Any) -> None:
         sent.append(message["text"])
 
-    await serve(relay, send, text("a"), {"type": "websocket.disconnect"})
-    assert relay.ended == 1
+    await serve(connections, send, text("a"), {"type": "websocket.disconnect"})
+    assert connections.ended == 1
 
 
 async def test_a_server_error_for_a_gone_client_ends_its_session_without_a_log_line() -> None:
-    relay = Relay()
+    connections = Connections()
 
     async def send(message: Any) -> None:
         raise ConnectionResetError
 
-    await serve(relay, send, text("a"))
-    assert relay.ended == 1
+    await serve(connections, send, text("a"))
+    assert connections.ended == 1
 
 
 @pytest.mark.parametrize("said", ["a", "fault"], ids=["sending", "receiving"])
 async def test_a_fault_ends_the_session_and_reaches_the_server(said: str) -> None:
-    relay = Relay()
+    connections = Connections()
 
     async def send(message: Any) -> None:
         raise RuntimeError("a fault of the server")
 
     with pytest.raises(RuntimeError, match="a fault of the"):
-        await serve(relay, send, text(said))
-    assert relay.ended == 1
+        await serve(connections, send, text(said))
+    assert connections.ended == 1
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []

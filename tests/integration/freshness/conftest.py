@@ -1,18 +1,6 @@
-"""The database of the storage tests, without instances that other tests left registered."""
-
-from collections.abc import Iterator
-
-import pytest
+"""The database of the storage tests."""
 
 from tests.integration.storage.conftest import database, primary
-from tests.integration.storage.scribe import Tables
+from tests.integration.storage.unregistered import tables
 
 __all__ = ["database", "primary", "tables"]
-
-
-@pytest.fixture
-def tables(database: Tables) -> Iterator[Tables]:
-    database.clear()
-    database.forget_instances()
-    yield database
-    database.forget_instances()

@@ -182,14 +182,20 @@ async def test_so_does_one_that_finds_only_what_was_stored_already(
         assert holder(tables) is None
 
 
+def taken_over(tables: Tables) -> AckTable:
+    """The table of an instance that takes the lease while the last holder is registered no more."""
+    heir = AckTable.of_one()
+    tables.connection.execute("DELETE FROM relay_instance")
+    tables.connection.execute("SELECT relay_lease_take(%s)", (heir.name,))
+    return heir
+
+
 async def test_an_instance_that_takes_over_gives_no_ok_before_the_last_holder_knows(
     start: StartInstance, primary: Primary, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last, _ = await start()
     await last.until_holding()
-    heir = AckTable.of_one()
-    tables.connection.execute("DELETE FROM relay_instance")
-    tables.connection.execute("SELECT relay_lease_take(%s)", (heir.name,))
+    heir = taken_over(tables)
     async with unregistered(primary, heir) as writer:
         position = await writer.write()
         assert await last.position() >= position  # type: ignore[operator]
@@ -204,9 +210,7 @@ async def test_an_instance_that_takes_over_does_not_rely_on_the_lease_while_the_
     monkeypatch.setattr(lease, "TAKE_SECONDS", 60)
     last, _ = await start()
     await last.until_holding()
-    heir = AckTable.of_one()
-    tables.connection.execute("DELETE FROM relay_instance")
-    tables.connection.execute("SELECT relay_lease_take(%s)", (heir.name,))
+    heir = taken_over(tables)
     async with unregistered(primary, heir) as worker:
         await worker.position()
         assert not worker.barrier.lease.is_held()

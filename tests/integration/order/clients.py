@@ -19,7 +19,7 @@ class Client:
         self.ended: list[str] = []
         self._news = asyncio.Event()
         self._relay = relay
-        self.session = relay.connect(self, "127.0.0.1")
+        self.session = relay.connections.begin(self, "127.0.0.1")
 
     def send_frames(self, frames: Sequence[bytes]) -> None:
         self.messages += [orjson.loads(frame) for frame in frames]
@@ -77,4 +77,4 @@ class Client:
         return [message[2]["id"] for message in messages if message[:2] == ["EVENT", subscription]]
 
     def leave(self) -> None:
-        self._relay.disconnect(self.session, "127.0.0.1")
+        self._relay.connections.end(self.session, "127.0.0.1")

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+import relay.storage.write_queue
 import relay.storage.writer
 from relay.changes.change import Added
 from relay.protocol.errors import Failed
@@ -289,7 +290,7 @@ async def test_large_events_are_written_in_short_batches(scribe: Scribe) -> None
     events = [note(number, content=f"{number}" + "x" * 100_000) for number in range(60)]
     assert await scribe.write(*events, note(99)) == [STORED] * 61
     sizes = [sum(len(c.event.json) for c in batch.changes if isinstance(c, Added)) for batch in scribe.committed]
-    assert max(sizes) < relay.storage.writer.MAX_BATCH_BYTES + 101_000
+    assert max(sizes) < relay.storage.write_queue.MAX_BATCH_BYTES + 101_000
 
 
 async def test_events_of_one_batch_have_a_bounded_number_of_tags(scribe: Scribe) -> None:
@@ -307,7 +308,7 @@ async def test_a_note_overtakes_the_long_lists_that_wait_before_it(scribe: Scrib
 
 
 async def test_an_event_with_more_tags_than_a_batch_is_written_all_the_same(scribe: Scribe) -> None:
-    people = [["p", f"{person:064x}"] for person in range(relay.storage.writer.MAX_BATCH_TAGS + 1)]
+    people = [["p", f"{person:064x}"] for person in range(relay.storage.write_queue.MAX_BATCH_TAGS + 1)]
     assert await scribe.write(note(1), note(2, tags=people), note(3)) == [STORED] * 3
 
 
