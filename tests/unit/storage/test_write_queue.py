@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.protocol.errors import Failed
@@ -72,6 +72,8 @@ def test_no_batch_holds_two_events_of_one_id_or_address_or_of_two_origins(
 
 
 @given(ENTRIES, st.integers(1, 6))
+@example([an_entry(0, None, is_long=False), an_entry(1, 1, is_long=True), an_entry(2, 1, is_long=False)], 6)
+@example([an_entry(0, None, is_long=False), an_entry(1, None, is_long=True), an_entry(1, None, is_long=False)], 6)
 def test_the_events_of_an_address_and_of_an_id_leave_in_order_of_arrival(
     entries: list[Entry], batch_events: int
 ) -> None:
