@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -23,11 +24,12 @@ from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
-from relayproject.validation import problems
+from relayproject.validation import problems, remarks
 
 STOP_MARGIN_SECONDS = 2.0  # beyond the drain of connections
 PREPARED_WITHIN_SECONDS = 120.0  # how long a machine without the role migrate waits for migrations
 MAX_FAILED_STARTS = 3
+SAME_REQUEST_SECONDS = 1.0  # signals that come together are one request to stop
 
 Result = TypeVar("Result")
 
@@ -41,6 +43,8 @@ def run(roles: frozenset[str]) -> int:
     found = list(problems(settings))
     if found:
         raise StartupError(" ".join(str(problem) for problem in found))
+    for remark in remarks():
+        report(str(remark))
     folder = DataFolder(settings.RELAY_DATA_DIR)
     folder.take()
     try:
@@ -83,6 +87,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
+        self._stop_requested_at = 0.0
         self._start_failed: asyncio.Event = asyncio.Event()
         self._password_line = ""
 
@@ -178,10 +183,11 @@ class Supervisor:
             self._start_failed.set()
 
     def _start_jobs(self, environment: dict[str, str]) -> None:
+        heartbeat = settings.RELAY_HEARTBEAT_SECONDS
         if "worker" in self._roles:
-            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment))
+            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment, heartbeat))
         if "beat" in self._roles:
-            self._keep(Child("beat", "relayproject.runtime.beat", environment))
+            self._keep(Child("beat", "relayproject.runtime.beat", environment, heartbeat))
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)
@@ -201,11 +207,17 @@ class Supervisor:
                 loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if self._stop.is_set():
-            self._force.set()
-        else:
+        """The first signal stops. Further ones within a second are the same request; a later one means impatience.
+
+        `make` forwards the signal that a terminal or systemd has sent to the whole process group already.
+        """
+        now = time.monotonic()
+        if not self._stop.is_set():
             report("stopping")
+            self._stop_requested_at = now
             self._stop.set()
+        elif now - self._stop_requested_at > SAME_REQUEST_SECONDS:
+            self._force.set()
 
     async def _end(self) -> None:
         """Stop the children, all at once, then the embedded servers; within 10 s in all."""
