@@ -26,7 +26,7 @@ from pathlib import Path
 from relayproject.runtime.processes import bound_command, living_in
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-MARK = "RELAY_TEST_MARK"
+MARK = "TEST_RELAY_MARK"
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
