@@ -260,11 +260,20 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
 
 # -- Logging ------------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+RELAY_PROCESS = os.environ.get("RELAY_PROCESS", "")  # "worker-1", "jobs" or "beat", given by the supervisor
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {
+            "()": "relay.logs.Formatter",
+            "style": LOG_FORMAT,
+            "process": RELAY_PROCESS,
+            "instance": RELAY_INSTANCE,
+        }
+    },
+    "handlers": {"stderr": {"()": "relay.logs.Handler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "psycopg.pool": {"level": "ERROR"},

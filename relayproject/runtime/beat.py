@@ -20,6 +20,7 @@ from relayproject.celery import app, use_store
 from relayproject.runtime import metrics_folder
 from relayproject.runtime.heartbeat import ThreadHeartbeat
 from relayproject.runtime.preparation import BEAT_LOCK
+from relayproject.runtime.say import say
 from relayproject.runtime.store_watch import LOOK_SECONDS, Connection, connect, store_of
 
 
@@ -31,10 +32,10 @@ def wait_for_turn(connection: Connection, heartbeat: ThreadHeartbeat) -> None:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK]).fetchone()
         if row is not None and row[0]:
             if standing_by:
-                sys.stderr.write("beat: this machine keeps the schedule now\n")
+                say("beat", "this machine keeps the schedule now")
             return
         if not standing_by:
-            sys.stderr.write("beat: another machine keeps the schedule; standing by\n")
+            say("beat", "another machine keeps the schedule; standing by")
             standing_by = True
         time.sleep(LOOK_SECONDS)
 
@@ -44,9 +45,9 @@ def watch(connection: Connection, store: Store) -> None:
     try:
         while store_of(connection) == store:
             time.sleep(LOOK_SECONDS)
-        sys.stderr.write("beat: the store has another name; starting again\n")
+        say("beat", "the store has another name; starting again")
     except psycopg.Error:
-        sys.stderr.write("beat: the lock is lost with its connection\n")
+        say("beat", "the lock is lost with its connection")
     os.kill(os.getpid(), signal.SIGKILL)  # beat has no state to save, and must not run on
 
 
@@ -72,7 +73,8 @@ def main() -> None:
         wait_for_turn(connection, heartbeat)
         store = store_of(connection)
     except psycopg.Error as error:
-        sys.exit(f"beat: the database does not answer: {error}")
+        say("beat", f"the database does not answer: {error}")
+        sys.exit(1)
     use_store(store)
     threading.Thread(target=watch, args=(connection, store), daemon=True).start()
     app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler=scheduler(heartbeat)).run()

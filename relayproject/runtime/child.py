@@ -12,18 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
+from relayproject.runtime.say import report
 from relayproject.runtime.watchdog import Watchdog
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 3.0)
 STABLE_SECONDS = 30.0  # a process that ran this long resets the backoff
 FIRST_BEAT_SECONDS = 60.0  # imports on a busy machine
-
-
-def report(text: str) -> None:
-    """Write one line to standard error."""
-    sys.stderr.write(f"serve: {text}\n")
-    sys.stderr.flush()
 
 
 def describe_exit(code: int) -> str:

@@ -20,6 +20,7 @@ from relay.storage.store import Store
 from relayproject.celery import app, use_store
 from relayproject.runtime import metrics_folder, store_watch
 from relayproject.runtime.heartbeat import INTERVAL_SECONDS, ThreadHeartbeat
+from relayproject.runtime.say import say
 
 CONCURRENCY = 4
 """So that a roll-up that has much to do and two slow refreshes leave room for what has a minute to keep."""
@@ -35,7 +36,7 @@ def remove_queue(store: Store) -> None:
             if keys:
                 broker.unlink(*keys)
     except (redis.RedisError, OSError) as error:
-        sys.stderr.write(f"jobs: the queue of {store.name} was not removed: {error}\n")
+        say("jobs", f"the queue of {store.name} was not removed: {error}")
 
 
 def follow_turns(heartbeat: ThreadHeartbeat) -> None:
@@ -61,7 +62,8 @@ def main() -> None:
         with store_watch.connect() as connection:
             store = store_watch.store_of(connection)
     except psycopg.Error as error:
-        sys.exit(f"jobs: the database does not answer: {error}")
+        say("jobs", f"the database does not answer: {error}")
+        sys.exit(1)
     use_store(store)
     watch_tasks()
     worker = app.Worker(

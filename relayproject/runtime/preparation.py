@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg.sql
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -66,6 +67,32 @@ def migrate() -> int:
     if missing:
         call_command("migrate", interactive=False, verbosity=0)
     return len(missing)
+
+
+PARAMETER_PRIVILEGES = 150_000
+"""The first version of PostgreSQL in which an ordinary role can have the privilege."""
+
+QUIET = {"log_min_error_statement": "panic", "log_error_verbosity": "terse"}
+"""Settings of PostgreSQL with which a refused statement does not stand in the server's log with all that a client sent."""
+
+
+def quiet_server_log() -> None:
+    """Set QUIET for this role in this database, where the role may; it holds from the next connection on."""
+    if connection.pg_version < PARAMETER_PRIVILEGES:
+        return
+    with connection.cursor() as cursor:
+        for name, value in QUIET.items():
+            cursor.execute(
+                "SELECT current_setting(%s) <> %s AND has_parameter_privilege(%s, 'SET'), current_database()",
+                [name, value, name],
+            )
+            wanted, database = cursor.fetchone()
+            if wanted:
+                cursor.execute(
+                    psycopg.sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET {} = {}").format(
+                        psycopg.sql.Identifier(database), psycopg.sql.Identifier(name), psycopg.sql.Literal(value)
+                    )
+                )
 
 
 def install_schedule() -> int:

@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 from relay.freshness import ack_table
 from relayproject import env, settings
 from relayproject.runtime import metrics_folder
-from relayproject.runtime.child import PROJECT, Child, report
+from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
+from relayproject.runtime.say import report
 from relayproject.validation import problems, remarks
 
 STOP_MARGIN_SECONDS = 2.0  # beyond the drain of connections
@@ -157,7 +158,12 @@ class Supervisor:
                 Child(
                     f"relay worker {number}",
                     "relayproject.runtime.worker",
-                    {**environment, "RELAY_WORKER": str(number), "RELAY_ACK_TABLE": str(shared)},
+                    {
+                        **environment,
+                        "RELAY_WORKER": str(number),
+                        "RELAY_PROCESS": f"worker-{number}",
+                        "RELAY_ACK_TABLE": str(shared),
+                    },
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_failed_start=self._count_failed_start,
                     descriptors=(shared,),
@@ -185,9 +191,11 @@ class Supervisor:
     def _start_jobs(self, environment: dict[str, str]) -> None:
         heartbeat = settings.RELAY_HEARTBEAT_SECONDS
         if "worker" in self._roles:
-            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment, heartbeat))
+            self._keep(
+                Child("Celery worker", "relayproject.runtime.jobs", {**environment, "RELAY_PROCESS": "jobs"}, heartbeat)
+            )
         if "beat" in self._roles:
-            self._keep(Child("beat", "relayproject.runtime.beat", environment, heartbeat))
+            self._keep(Child("beat", "relayproject.runtime.beat", {**environment, "RELAY_PROCESS": "beat"}, heartbeat))
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)

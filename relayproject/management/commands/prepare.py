@@ -43,6 +43,7 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         with preparation.prepare_lock():
+            preparation.quiet_server_log()
             applied = preparation.migrate()
             preparation.install_schedule()
             password = preparation.create_first_administrator()
