@@ -200,7 +200,12 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
     },
 }
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+_database = DATABASES["default"]
+_database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+for _name in ("host", "port"):  # psql takes them from here alone
+    _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
+if not DATABASE_URL:  # where the embedded server would be; by default libpq would look for another one of this host
+    _database["HOST"] = str(RELAY_DATA_DIR / "run")
 DATABASE_ROUTERS = ["relay.routers.PrimaryReplicaRouter"]
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -1,5 +1,6 @@
 """What the supervisor and its processes say of themselves on standard error, where no logger is set up yet."""
 
+import contextlib
 import sys
 import time
 
@@ -15,8 +16,9 @@ def say(who: str, text: str) -> None:
         line = formatter.line(time.time(), "INFO", who, text)
     else:
         line = f"{who}: {safe(text)}"
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody reads any more: no reason to stop
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def report(text: str) -> None:

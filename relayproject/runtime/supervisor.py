@@ -77,6 +77,12 @@ def web_address(scheme: str, path: str = "") -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.RELAY_PORT}{path}"
 
 
+def tell(line: str) -> None:
+    """Print a line; a reader that has gone (`serve | head -1`) is no reason to stop."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, flush=True)
+
+
 class Supervisor:
     """One run of `serve` on a locked data folder."""
 
@@ -133,9 +139,10 @@ class Supervisor:
 
     async def _prepare(self, environment: dict[str, str]) -> None:
         """Run `manage.py prepare`, which reports its own failure."""
-        wait = [] if "migrate" in self._roles else ["--wait", str(PREPARED_WITHIN_SECONDS)]
+        options = [] if "migrate" in self._roles else ["--wait", str(PREPARED_WITHIN_SECONDS)]
+        options += ["--show-password"] if sys.stdout.isatty() else []
         process = spawn(
-            [sys.executable, "manage.py", "prepare", "--no-color", *wait],
+            [sys.executable, "manage.py", "prepare", "--no-color", *options],
             environment=environment,
             folder=PROJECT,
             stdout=subprocess.PIPE,
@@ -170,8 +177,8 @@ class Supervisor:
                 )
             )
         await self._unless_stopped(self._all_ready())
-        print(f"relay ready: {web_address('ws')}", flush=True)
-        print(f"admin: {web_address('http', '/admin/')}", flush=True)
+        tell(f"relay ready: {web_address('ws')}")
+        tell(f"admin: {web_address('http', '/admin/')}")
         self._print_password()
 
     async def _all_ready(self) -> None:
@@ -203,7 +210,7 @@ class Supervisor:
 
     def _print_password(self) -> None:
         if self._password_line:
-            print(self._password_line, flush=True)
+            tell(self._password_line)
             self._password_line = ""
 
     # -- stop ---------------------------------------------------------------------------------------
