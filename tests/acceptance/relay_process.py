@@ -169,9 +169,9 @@ class RelayProcess:
         return self.process is not None and self.process.poll() is not None
 
     def password(self) -> str | None:
-        """The generated password of the first administrator, when this start printed it."""
-        found = re.search(r"^administrator: admin, password: (\S+)$", self.output(), re.MULTILINE)
-        return found and found[1]
+        """The generated password of the first administrator, when this start made it."""
+        found = re.search(r"^administrator: admin, password in (.+) \(", self.output(), re.MULTILINE)
+        return Path(found[1]).read_text().strip() if found else None
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, seconds: float = 5.0) -> tuple[int, str]:
         """Status and text of an HTTP answer."""

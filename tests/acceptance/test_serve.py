@@ -52,11 +52,13 @@ def login(relay: RelayProcess, password: str) -> str:
 # -- start ------------------------------------------------------------------------------------------
 
 
-def test_a_start_prints_the_address_then_the_admin_then_the_password(relay: RelayProcess) -> None:
+def test_a_start_prints_the_address_then_the_admin_then_where_the_password_is(relay: RelayProcess) -> None:
     lines = relay.output().splitlines()
 
     assert lines[:2] == [f"relay ready: {relay.ws_url}", f"admin: {relay.http_url}/admin/"]
-    assert re.fullmatch(r"administrator: admin, password: \S{12,}", lines[2])
+    file = relay.data_dir / "first_password"
+    assert lines[2] == f"administrator: admin, password in {file} (deleted after you have changed it)"
+    assert len(file.read_text().strip()) >= 12
 
 
 def test_the_printed_password_opens_the_admin(relay: RelayProcess) -> None:
@@ -69,10 +71,13 @@ def test_a_relay_runs_as_many_workers_as_are_set_and_all_the_jobs(relay: RelayPr
     assert len(relay.workers()) == 2
 
 
-def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: RelayProcess) -> None:
-    modes = {name: (relay.data_dir / name).stat().st_mode & 0o777 for name in ("secret_key", "services.json", "run")}
+PRIVATE = ("secret_key", "services.json", "first_password", "run")
 
-    assert modes == {"secret_key": 0o600, "services.json": 0o600, "run": 0o700}
+
+def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: RelayProcess) -> None:
+    modes = {name: (relay.data_dir / name).stat().st_mode & 0o777 for name in PRIVATE}
+
+    assert modes == {**dict.fromkeys(PRIVATE, 0o600), "run": 0o700}
 
 
 def test_a_second_start_reuses_the_data_and_prints_no_password(start_relay: StartRelay, prepared_folder: Path) -> None:
@@ -431,6 +436,42 @@ def test_another_server_finds_the_services_of_a_running_relay(arguments: list[st
     finally:
         process.terminate()
         process.wait(10)
+
+
+def shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """A line of bash in which `manage` is manage.py on a data folder."""
+    before = f"manage() {{ '{sys.executable}' manage.py \"$@\"; }}; "
+    environment = clean_environment({"RELAY_DATA_DIR": str(folder)})
+    return subprocess.run(
+        ["bash", "-c", before + line],
+        check=False,
+        env=environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_dbshell_reaches_the_database_of_a_running_relay(relay: RelayProcess) -> None:
+    done = shell("manage dbshell -- -Atc 'SHOW unix_socket_directories'", relay.data_dir)
+
+    assert done.stdout.strip() == str(relay.data_dir / "run"), done.stderr
+
+
+@pytest.mark.parametrize("command", ["dbshell", "showmigrations"])
+def test_a_command_without_a_running_relay_reaches_no_other_server(command: str, tmp_path: Path) -> None:
+    done = shell(f"manage {command}", tmp_path)
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "No database runs for this checkout" in done.stderr
+
+
+def test_a_command_whose_reader_has_gone_ends_without_a_traceback(relay: RelayProcess) -> None:
+    done = shell("manage showmigrations | true; echo ${PIPESTATUS[0]}", relay.data_dir)
+
+    assert (done.stdout.strip(), done.stderr) == ("141", "")
 
 
 def test_help_names_the_roles_and_the_settings(tmp_path: Path) -> None:
