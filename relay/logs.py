@@ -194,10 +194,10 @@ class Handler(logging.Handler):
     def _run(self) -> None:
         while True:
             self._wake.wait(REPEAT_SECONDS)
-            text = self._take()
+            lines = self._take()
             with contextlib.suppress(OSError, ValueError):  # nobody reads any more, or it is closed
-                if text:
-                    sys.stderr.write(text)
+                for line in lines:  # one by one: a pipe keeps up to 4 KiB of several processes apart
+                    sys.stderr.write(line)
                     sys.stderr.flush()
             with _held(self):
                 if not self._lines:
@@ -205,7 +205,7 @@ class Handler(logging.Handler):
                     if self._closing:
                         return
 
-    def _take(self) -> str:
+    def _take(self) -> list[str]:
         """Everything to write now."""
         with _held(self):
             self._wake.clear()
@@ -216,7 +216,7 @@ class Handler(logging.Handler):
                 dropped, self._unreported = self._unreported, 0
                 self._lines.append(self.format(_record(f"{dropped} log lines were dropped: standard error is slow")))
             lines, self._lines, self._characters = self._lines, deque(), 0
-        return "".join(f"{line}\n" for line in lines)
+        return [f"{line}\n" for line in lines]
 
 
 @contextlib.contextmanager
@@ -233,7 +233,11 @@ def _record(message: str) -> logging.LogRecord:
 
 
 def _with_count(record: logging.LogRecord, more: int) -> logging.LogRecord:
-    message = f"{safe(record.getMessage())} (the last of {more} more such lines within a second)"
+    try:
+        last = safe(record.getMessage())
+    except (TypeError, ValueError, KeyError):  # arguments that do not fit: the first line has reported it
+        last = safe(str(record.msg))
+    message = f"{last} (the last of {more} more such lines within a second)"
     return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, message, None, None)
 
 

@@ -133,6 +133,18 @@ def test_without_the_role_web_nothing_listens(start_relay: StartRelay) -> None:
     assert not healthy(relay)
 
 
+def test_sixty_requests_for_nothing_write_a_line_a_second_of_each_worker(relay: RelayProcess) -> None:
+    before = relay.messages().count("Not Found")
+    started = time.monotonic()
+    for number in range(60):
+        assert relay.get(f"/nothing/{number}")[0] == 404
+    seconds = time.monotonic() - started
+
+    wait_for(lambda: "more such lines within a second" in relay.messages(), "the count of the others")
+
+    assert relay.messages().count("Not Found") - before <= 2 * (seconds + 3)
+
+
 def test_01_s12_a_websocket_on_another_path_is_answered_404(relay: RelayProcess) -> None:
     with pytest.raises(InvalidStatus) as caught:
         connect(f"{relay.ws_url}/elsewhere")

@@ -178,6 +178,18 @@ def test_lines_are_written_in_order_and_the_rest_is_counted(monkeypatch: pytest.
     ]
 
 
+def test_a_line_that_cannot_be_made_ends_nothing(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    for _ in range(3):
+        handler.handle(record("%s and %s", "only one"))
+    handler.handle(record("Forbidden: %s", "/x"))
+    handler.close()
+
+    assert "Forbidden: /x" in stderr.getvalue()
+    assert "%s and %s (the last of 2 more such lines within a second)" in stderr.getvalue()
+
+
 def test_a_standard_error_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
     stderr = Blocked()
     monkeypatch.setattr(sys, "stderr", stderr)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
-from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.acceptance.relay_process import PROJECT, RelayProcess, wait_for
 
 JOBS = "relayproject.runtime.jobs"
 BEAT = "relayproject.runtime.beat"
@@ -74,25 +73,32 @@ def beats(relay: RelayProcess) -> bool:
     return False
 
 
-async def test_a_signal_to_every_process_at_once_is_one_request_to_stop(
-    start_relay: StartRelay, prepared_folder: Path
-) -> None:
-    """systemd sends SIGTERM to the whole control group, and `make run` forwards it once more."""
-    relay = start_relay(data_dir=prepared_folder, workers=2)
+@pytest.fixture
+def made_relay(prepared_folder: Path) -> Iterator[RelayProcess]:
+    """Two workers and the jobs, started by `make run`; its packages are those of the tests."""
+    make = shutil.which("make") or "/usr/bin/make"
+    command = [make, "-C", str(PROJECT), "-o", ".venv/.run-installed", "run"]
+    relay = RelayProcess(prepared_folder, workers=2, command=command)
+    try:
+        yield relay.start()
+    finally:
+        relay.destroy()
+
+
+async def test_a_signal_to_every_process_of_make_run_is_one_request_to_stop(made_relay: RelayProcess) -> None:
+    """systemd sends SIGTERM to the whole control group, a terminal to the process group; make forwards it once more."""
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(relay.ws_url)) for _ in range(4)]
+        clients = [await stack.enter_async_context(Client(made_relay.ws_url)) for _ in range(4)]
         for client in clients:
             await client.request("open", {"kinds": [30_000]})
 
-        assert relay.process is not None
-        for pid in relay.pids():
+        for pid in made_relay.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        relay.process.terminate()
 
         for client in clients:
             assert await client.closed() == 1012
             assert [message[:2] for message in client.unread if message[0] == "CLOSED"] == [["CLOSED", "open"]]
-    assert relay.wait_ended() == 0
-    assert "killing" not in relay.messages()
-    assert relay.pids() == []
+    made_relay.wait_ended()
+    assert "killing" not in made_relay.messages()
+    assert made_relay.pids() == []
