@@ -15,12 +15,12 @@ from tests.acceptance.relay_process import PROJECT, RelayProcess, wait_for
 
 JOBS = "relayproject.runtime.jobs"
 BEAT = "relayproject.runtime.beat"
-HEARTBEAT_SECONDS = 3
+HEARTBEAT_SECONDS = 4
 
 
 @pytest.fixture(scope="module")
 def watched_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    """One worker and the jobs; what is silent for three seconds is replaced."""
+    """One worker and the jobs; what is silent for four seconds is replaced."""
     folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("watched") / "var", symlinks=True))
     settings = {"RELAY_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
     relay = RelayProcess(folder, settings=settings, roles="web,worker,beat")
