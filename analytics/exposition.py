@@ -102,4 +102,6 @@ METRICS: tuple[Shown, ...] = (
     Counted("relay_intake_dropped_total", "Batches dropped behind a hole.", of.count("intake_dropped")),
     Counted("relay_task_failures_total", "Background tasks that failed.", of.count("task_failures")),
     Counted("relay_status_failures_total", "Figures that could not be shown.", of.count("status_failures")),
+    Counted("relay_logging_repeated_total", "Log lines left out as repeated.", of.count("logging_repeated")),
+    Counted("relay_logging_dropped_total", "Log lines dropped.", of.count("logging_dropped")),
 )

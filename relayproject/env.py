@@ -5,8 +5,18 @@ appended to `faults`, gives the default, and is reported as relay.E001.
 """
 
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+
+SECRET_CHARACTERS = 32
+SECRET_DIFFERENT = 5  # as Django's security.W009
+RESEMBLANCE = 0.85  # RELAY_MAX_LIMITS and RELAY_MAX_LIMIT: 0.97; RELAY_SERVICE_PORT and RELAY_PORT: 0.71
+INTERNAL = frozenset({"RELAY_SUPERVISED", "RELAY_HEARTBEAT_FD", "RELAY_ACK_TABLE", "RELAY_WORKER", "RELAY_PROCESS"})
+"""What the supervisor tells its children."""
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +29,13 @@ class Fault:
 
 faults: list[Fault] = []
 
+known: set[str] = set()
+"""The names of all variables that were asked for."""
+
 
 def text(name: str, default: str = "") -> str:
     """The variable's text; `default` when it is unset or empty."""
+    known.add(name)
     return os.environ.get(name, "").strip() or default
 
 
@@ -90,6 +104,38 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def public_key(name: str) -> str:
+    """A public key as 64 hex digits; an npub (NIP-19) is converted. Another text is left to validation.py."""
+    from relay.protocol.nip19 import NotAName, decode
+
+    value = text(name)
+    if value.startswith("npub1"):
+        try:
+            return decode(value).author or value
+        except NotAName:
+            return value
+    return value
+
+
+def secret(name: str) -> str:
+    """A key that nobody can guess: 32 characters or more, not all alike. "" when unset."""
+    value = text(name)
+    if value and (len(value) < SECRET_CHARACTERS or len(set(value)) < SECRET_DIFFERENT):
+        faults.append(
+            Fault(name, f"can be guessed: it must have {SECRET_CHARACTERS} random characters or more, better 50")
+        )
+    return value
+
+
+def uri(name: str) -> str:
+    """A URI (RFC 3986): a scheme, a colon and no spaces."""
+    value = text(name)
+    if value and not URI.fullmatch(value):
+        faults.append(Fault(name, f"must be a URI, such as mailto:operator@example.com, not {value!r}"))
+        return ""
+    return value
+
+
 def cache_address(name: str, default: str) -> str:
     """The URL of the shared cache (relay.caching.redis_url): one server, Sentinel or Cluster."""
     from relay.caching.redis_url import parse
@@ -102,6 +148,13 @@ def cache_address(name: str, default: str) -> str:
         faults.append(Fault(name, f"cannot be used: {error}"))
         return default
     return value
+
+
+def misspelt(prefix: str = "RELAY_") -> Iterator[tuple[str, str]]:
+    """Variables that begin with `prefix` and nothing reads: the name, and the known one that it resembles or ""."""
+    for name in sorted(os.environ):
+        if name.startswith(prefix) and name not in known and name not in INTERNAL:
+            yield name, next(iter(get_close_matches(name, known, n=1, cutoff=RESEMBLANCE)), "")
 
 
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ Local mode: without DATABASE_URL or REDIS_URL, `manage.py serve` starts an embed
 the data folder, where the other commands of this checkout read it.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -51,10 +52,16 @@ def _local_secret() -> str:
         return secrets.token_urlsafe(50)
 
 
-SECRET_KEY = env.text("SECRET_KEY") or (_local_secret() if LOCAL_MODE else "")
+SECRET_KEY = env.secret("SECRET_KEY") or (_local_secret() if LOCAL_MODE else "")
 if not SECRET_KEY:
     env.faults.append(env.Fault("SECRET_KEY", "is required when DATABASE_URL is set: 50 random characters or more"))
     SECRET_KEY = secrets.token_urlsafe(50)
+
+
+def _name_of(folder: Path) -> str:
+    """Six hex digits of the data folder's path: two instances on one host have different folders."""
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:6]
+
 
 # -- The relay's address ------------------------------------------------------------------------------
 RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
@@ -62,7 +69,7 @@ RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
 RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
 RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws", "wss"))
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
-RELAY_INSTANCE = env.text("RELAY_INSTANCE", os.uname().nodename)
+RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{_name_of(RELAY_DATA_DIR)}")
 RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
 RELAY_ACK_TABLE = os.environ.get("RELAY_ACK_TABLE", "")  # descriptor of the workers' shared memory, from the supervisor
 
@@ -71,9 +78,9 @@ RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")
 RELAY_DESCRIPTION = env.text("RELAY_DESCRIPTION")
 RELAY_BANNER = env.text("RELAY_BANNER")
 RELAY_ICON = env.text("RELAY_ICON")
-RELAY_PUBKEY = env.text("RELAY_PUBKEY")
-RELAY_SELF = env.text("RELAY_SELF")
-RELAY_CONTACT = env.text("RELAY_CONTACT")
+RELAY_PUBKEY = env.public_key("RELAY_PUBKEY")
+RELAY_SELF = env.public_key("RELAY_SELF")
+RELAY_CONTACT = env.uri("RELAY_CONTACT")
 RELAY_TERMS_OF_SERVICE = env.text("RELAY_TERMS_OF_SERVICE")
 RELAY_SOFTWARE = env.web_address("RELAY_SOFTWARE", "https://github.com/relay-platform/relay", ("https", "http"))
 
@@ -193,7 +200,12 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
     },
 }
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+_database = DATABASES["default"]
+_database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+for _name in ("host", "port"):  # psql takes them from here alone
+    _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
+if not DATABASE_URL:  # where the embedded server would be; by default libpq would look for another one of this host
+    _database["HOST"] = str(RELAY_DATA_DIR / "run")
 DATABASE_ROUTERS = ["relay.routers.PrimaryReplicaRouter"]
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -220,7 +232,9 @@ SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
 # Without trusted proxies X-Forwarded-Proto is ignored, and a redirect to https would loop.
 SECURE_SSL_REDIRECT = BEHIND_TLS and bool(RELAY_TRUSTED_PROXIES)
 SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/?$"]  # asked from the internal network over plain HTTP
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS of subdomains and preload: the domain owner's choice
+# HSTS of subdomains and preload are the domain owner's choice. The others name settings of Django that follow from
+# RELAY_URL, RELAY_TRUSTED_PROXIES and SECRET_KEY here: relay.W001, relay.W002 and relay.E001 say it with these names.
+SILENCED_SYSTEM_CHECKS = [f"security.W{number:03}" for number in (4, 5, 8, 9, 12, 16, 21)]
 
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
@@ -251,11 +265,20 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
 
 # -- Logging ------------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+RELAY_PROCESS = os.environ.get("RELAY_PROCESS", "")  # "worker-1", "jobs" or "beat", given by the supervisor
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {
+            "()": "relay.logs.Formatter",
+            "style": LOG_FORMAT,
+            "process": RELAY_PROCESS,
+            "instance": RELAY_INSTANCE,
+        }
+    },
+    "handlers": {"stderr": {"()": "relay.logs.Handler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "psycopg.pool": {"level": "ERROR"},

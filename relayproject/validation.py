@@ -32,8 +32,18 @@ def problems(settings: Any) -> Iterator[Problem]:
     """The errors of the settings (the module or django.conf.settings), invalid variables first."""
     for fault in env.faults:
         yield Problem("relay.E001", f"{fault.name} {fault.problem}.", "Correct the environment variable.")
+    for name, meant in env.misspelt():
+        if meant:
+            yield Problem("relay.E007", f"{name} is no setting.", f"Did you mean {meant}?")
     for rule in RULES:
         yield from rule(settings)
+
+
+def remarks() -> Iterator[Problem]:
+    """The warnings of every start. A variable that resembles no setting may be another program's (Kubernetes')."""
+    for name, meant in env.misspelt():
+        if not meant:
+            yield Problem("relay.W003", f"{name} is no setting and has no effect.", "docs/settings.md lists them all.")
 
 
 def advice(settings: Any) -> Iterator[Problem]:
@@ -82,8 +92,8 @@ def _keys(settings: Any) -> Iterator[Problem]:
         if value and not HEX_KEY.fullmatch(value):
             yield Problem(
                 "relay.E005",
-                f"{name} must be a public key of 64 lower-case hex digits.",
-                "Convert an npub to hex.",
+                f"{name} must be a public key: 64 lower-case hex digits.",
+                "An npub is taken as well.",
             )
 
 

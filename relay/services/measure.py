@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from relay import metrics
+from relay import logs, metrics
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
 from relay.caching.registry import registry
@@ -115,6 +115,7 @@ def _counts(relay: Measured) -> Counts:
         **_flights(relay),
         **_shared(relay),
         **_transport(),
+        **logs.counts(),
         "deliveries": relay.hub.deliveries,
         "bus_sent": bus.sent,
         "bus_received": bus.received,

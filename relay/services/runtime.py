@@ -244,16 +244,21 @@ class Relay:
         return None if self.ready else "the relay is not ready"
 
     def problem(self) -> str | None:
-        """Why this process should get no new clients now, None if it should."""
+        """Why this process cannot serve clients exactly now, None if it can."""
         if (why := self._unready()) is not None:
             return why
         if not self.follower.database_up:
             return "the database does not answer"
-        if not self.bus.up:
-            return "the bus is down: changes of other processes come late, from the log"
         if self.follower.lag > self.config.write_queue:
             return f"{self.follower.lag} changes behind the log"
         return None
+
+    def degraded(self) -> list[str]:
+        """What does not work while clients are served exactly all the same."""
+        faults = [] if self.bus.up else ["the bus is down: changes of other processes come late, from the log"]
+        if self.shared is not None and not self.shared.up:
+            faults.append("the shared cache is down: the database answers in its place")
+        return faults
 
 
 _relay: Relay | None = None

@@ -82,7 +82,8 @@ class WorkerFigures(Struct, frozen=True):
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
         intake_dropped, write_batches, write_failures (events), read_queries (queries that PostgreSQL was asked),
-        read_failures, connections_opened, status_failures; of the transport (relay.transport.counters) bytes_in,
+        read_failures, connections_opened, status_failures, logging_repeated and
+        logging_dropped (lines); of the transport (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
         aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
         primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);

@@ -19,10 +19,16 @@ async def health(_request: HttpRequest) -> HttpResponse:
 
 
 async def ready(_request: HttpRequest) -> JsonResponse:
-    """200 `{"ready": true}`; 503 `{"ready": false, "reason": text}` while database, bus or change log are unhealthy."""
+    """200 `{"ready": true, "degraded": [text]}`; 503 `{"ready": false, "reason": text}`: clients cannot be served.
+
+    Degraded is not unready: while Redis is down on every instance events are stored, answered and delivered, and a
+    balancer that took all instances out would make an outage of it.
+    """
     problem = await _problem()
     if problem is None:
-        return JsonResponse({"ready": True}, headers={"Cache-Control": "no-store"})
+        relay = runtime.current()
+        faults = relay.degraded() if relay is not None else []
+        return JsonResponse({"ready": True, "degraded": faults}, headers={"Cache-Control": "no-store"})
     return JsonResponse(
         {"ready": False, "reason": problem}, status=503, headers={"Cache-Control": "no-store", "Retry-After": "1"}
     )

@@ -2,7 +2,7 @@
 
 `python -m relayproject.runtime.beat`, started by the supervisor. When the lock's connection is lost the process
 ends, so that two machines never keep the schedule at once for long, and when the store gets another name, because
-that names the queue; the supervisor starts it again as a standby.
+that names the queue; the supervisor starts it again as a standby. Its heartbeat follows the ticks of the schedule.
 """
 
 import os
@@ -10,29 +10,32 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
+import django
 import psycopg
 
 from relay.storage.store import Store
 from relayproject.celery import app, use_store
 from relayproject.runtime import metrics_folder
+from relayproject.runtime.heartbeat import ThreadHeartbeat
 from relayproject.runtime.preparation import BEAT_LOCK
+from relayproject.runtime.say import say
 from relayproject.runtime.store_watch import LOOK_SECONDS, Connection, connect, store_of
 
-SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
-
-def wait_for_turn(connection: Connection) -> None:
+def wait_for_turn(connection: Connection, heartbeat: ThreadHeartbeat) -> None:
     """Return when this process holds the lock; says once that it stands by."""
     standing_by = False
     while True:
+        heartbeat.turn()
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK]).fetchone()
         if row is not None and row[0]:
             if standing_by:
-                sys.stderr.write("beat: this machine keeps the schedule now\n")
+                say("beat", "this machine keeps the schedule now")
             return
         if not standing_by:
-            sys.stderr.write("beat: another machine keeps the schedule; standing by\n")
+            say("beat", "another machine keeps the schedule; standing by")
             standing_by = True
         time.sleep(LOOK_SECONDS)
 
@@ -42,25 +45,39 @@ def watch(connection: Connection, store: Store) -> None:
     try:
         while store_of(connection) == store:
             time.sleep(LOOK_SECONDS)
-        sys.stderr.write("beat: the store has another name; starting again\n")
+        say("beat", "the store has another name; starting again")
     except psycopg.Error:
-        sys.stderr.write("beat: the lock is lost with its connection\n")
+        say("beat", "the lock is lost with its connection")
     os.kill(os.getpid(), signal.SIGKILL)  # beat has no state to save, and must not run on
+
+
+def scheduler(heartbeat: ThreadHeartbeat) -> type:
+    """The scheduler of the database, which tells the heartbeat of each tick: every 5 s, or more often."""
+    django.setup()
+    from django_celery_beat.schedulers import DatabaseScheduler
+
+    class Scheduler(DatabaseScheduler):  # type: ignore[misc]  # it has no types
+        def tick(self, *args: Any, **kwargs: Any) -> Any:
+            heartbeat.turn()
+            return super().tick(*args, **kwargs)
+
+    return Scheduler
 
 
 def main() -> None:
     """Run beat once its turn has come; exits when the lock is lost or the store has another name."""
+    heartbeat = ThreadHeartbeat()
     metrics_folder.count_as("beat")
-
     try:
         connection = connect()
-        wait_for_turn(connection)
+        wait_for_turn(connection, heartbeat)
         store = store_of(connection)
     except psycopg.Error as error:
-        sys.exit(f"beat: the database does not answer: {error}")
+        say("beat", f"the database does not answer: {error}")
+        sys.exit(1)
     use_store(store)
     threading.Thread(target=watch, args=(connection, store), daemon=True).start()
-    app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler=SCHEDULER).run()
+    app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler=scheduler(heartbeat)).run()
 
 
 if __name__ == "__main__":

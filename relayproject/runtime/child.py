@@ -1,4 +1,4 @@
-"""One supervised process, restarted with backoff when it dies or hangs."""
+"""One supervised process, restarted with backoff when it dies or hangs (watchdog.py)."""
 
 import asyncio
 import contextlib
@@ -12,17 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
+from relayproject.runtime.say import report
+from relayproject.runtime.watchdog import Watchdog
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 3.0)
 STABLE_SECONDS = 30.0  # a process that ran this long resets the backoff
 FIRST_BEAT_SECONDS = 60.0  # imports on a busy machine
-
-
-def report(text: str) -> None:
-    """Write one line to standard error."""
-    sys.stderr.write(f"serve: {text}\n")
-    sys.stderr.flush()
 
 
 def describe_exit(code: int) -> str:
@@ -53,21 +49,20 @@ class Backoff:
 class Child:
     """A Python module run as a process.
 
-    `heartbeat_seconds`: timeout of the heartbeat, None without one. `ready` is set when it accepts connections;
-    `failed_starts` counts the runs that ended before, and `on_failed_start` is called after each of them.
+    `heartbeat_seconds`: timeout of the heartbeat. `ready` is set when it accepts connections; `failed_starts` counts
+    the runs that ended before, and `on_failed_start` is called after each of them.
     `descriptors` are inherited under the same numbers.
     """
 
     name: str
     module: str
     environment: Mapping[str, str]
-    heartbeat_seconds: float | None = None
+    heartbeat_seconds: float
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     failed_starts: int = field(default=0, init=False)
     on_failed_start: Callable[["Child"], None] | None = None
     descriptors: tuple[int, ...] = ()
-    _last_beat: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
 
     async def keep(self) -> None:
@@ -106,9 +101,6 @@ class Child:
         """Start it and wait for its exit code."""
         environment = dict(self.environment)
         command = [sys.executable, "-m", self.module]
-        if self.heartbeat_seconds is None:
-            self.process = spawn(command, environment=environment, folder=PROJECT, pass_fds=self.descriptors)
-            return await wait_for_exit(self.process)
         reader, writer = os.pipe()
         environment["RELAY_HEARTBEAT_FD"] = str(writer)
         try:
@@ -119,29 +111,29 @@ class Child:
 
     async def _run_with_heartbeat(self, process: subprocess.Popen[bytes], reader: int, limit: float) -> int:
         loop = asyncio.get_running_loop()
-        self._last_beat = time.monotonic() + FIRST_BEAT_SECONDS - limit
-        loop.add_reader(reader, self._read_heartbeat, reader)
-        watchdog = asyncio.create_task(self._watch(process, limit))
+        watchdog = Watchdog(limit, FIRST_BEAT_SECONDS, time.monotonic())
+        loop.add_reader(reader, self._read_heartbeat, reader, watchdog)
+        watching = asyncio.create_task(self._watch(process, watchdog))
         try:
             return await wait_for_exit(process)
         finally:
-            watchdog.cancel()
+            watching.cancel()
             loop.remove_reader(reader)
             os.close(reader)
 
-    def _read_heartbeat(self, reader: int) -> None:
+    def _read_heartbeat(self, reader: int, watchdog: Watchdog) -> None:
         data = os.read(reader, 4096)
         if not data:
             asyncio.get_running_loop().remove_reader(reader)
             return
-        self._last_beat = time.monotonic()
+        watchdog.beat(time.monotonic())
         if b"R" in data:
             self.ready.set()
 
-    async def _watch(self, process: subprocess.Popen[bytes], limit: float) -> None:
+    async def _watch(self, process: subprocess.Popen[bytes], watchdog: Watchdog) -> None:
         while True:
-            await asyncio.sleep(min(1.0, limit / 4))
-            if time.monotonic() - self._last_beat > limit and not self._stopping:
-                report(f"{self.name} hangs: no heartbeat for {limit:g} s; killing it")
+            await asyncio.sleep(watchdog.interval_seconds)
+            if watchdog.is_overdue(time.monotonic()) and not self._stopping:
+                report(f"{self.name} hangs: no heartbeat for {watchdog.limit_seconds:g} s; killing it")
                 process.kill()
                 return

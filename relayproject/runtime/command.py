@@ -19,7 +19,8 @@ settings (environment variables; docs/settings.md has them all):
   RELAY_DATA_DIR           data folder (./var)
   DATABASE_URL, REDIS_URL  your servers; SECRET_KEY is required with DATABASE_URL
 
-Stop it with Ctrl-C or SIGTERM: it drains and exits within 10 seconds; a second Ctrl-C kills the children.
+Stop it with Ctrl-C or SIGTERM: it drains and exits within 10 seconds; a second Ctrl-C, more than a
+second later, kills the children.
 """
 
 

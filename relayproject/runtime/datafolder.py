@@ -2,8 +2,9 @@
 
 var/serve.lock      locked while a `serve` runs on the folder
 var/secret_key      Django's key in local mode (0600)
+var/first_password  the first administrator's, until it was changed (0600); only if it was not printed on a terminal
 var/services.json   addresses of the embedded servers while they run (0600)
-var/postgres/       the database cluster;  var/postgres.log, var/valkey.log  the servers' logs
+var/postgres/       the database cluster;  var/postgres.log, var/valkey.log  the servers' logs (logfiles.py)
 var/run/            Unix sockets, or a link to them where the path is too long
 """
 

@@ -3,11 +3,13 @@
 import asyncio
 import time
 
-from relayproject.runtime.child import Backoff, describe_exit, report
+from relayproject.runtime.child import Backoff, describe_exit
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.errors import StartupError
+from relayproject.runtime.logfiles import keep_bounded
 from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.processes import end_async, wait_for_exit
+from relayproject.runtime.say import report
 from relayproject.runtime.valkey import EmbeddedValkey
 
 Server = EmbeddedPostgres | EmbeddedValkey
@@ -39,8 +41,11 @@ class EmbeddedServers:
             server.stop()
 
     async def keep(self) -> None:
-        """Restart servers that die, until cancelled."""
-        await asyncio.gather(*(self._keep(name, server) for name, server in self._servers.items()))
+        """Restart servers that die, and bound their logs, until cancelled."""
+        await asyncio.gather(
+            keep_bounded([server.log for server in self._servers.values()]),
+            *(self._keep(name, server) for name, server in self._servers.items()),
+        )
 
     async def stop_soon(self, *, hasty: bool) -> None:
         """As `stop()`, without blocking the event loop. `hasty`: with shorter timeouts."""

@@ -1,7 +1,7 @@
 """The Celery worker: a pool of four threads in one process, which costs a quarter of two forked children.
 
 `python -m relayproject.runtime.jobs`, started by the supervisor; SIGTERM lets running jobs end. It takes the jobs of
-one store, and ends when that gets another name.
+one store, and ends when that gets another name. Its heartbeat follows the turns of Celery's event loop.
 """
 
 import os
@@ -9,14 +9,18 @@ import signal
 import sys
 import threading
 import warnings
+from typing import Any
 
 import psycopg
 import redis
+from celery import bootsteps
 from celery.platforms import SecurityWarning
 
 from relay.storage.store import Store
 from relayproject.celery import app, use_store
 from relayproject.runtime import metrics_folder, store_watch
+from relayproject.runtime.heartbeat import INTERVAL_SECONDS, ThreadHeartbeat
+from relayproject.runtime.say import say
 
 CONCURRENCY = 4
 """So that a roll-up that has much to do and two slow refreshes leave room for what has a minute to keep."""
@@ -32,11 +36,24 @@ def remove_queue(store: Store) -> None:
             if keys:
                 broker.unlink(*keys)
     except (redis.RedisError, OSError) as error:
-        sys.stderr.write(f"jobs: the queue of {store.name} was not removed: {error}\n")
+        say("jobs", f"the queue of {store.name} was not removed: {error}")
+
+
+def follow_turns(heartbeat: ThreadHeartbeat) -> None:
+    """Have the worker's event loop, which takes the jobs, tell the heartbeat that it goes on."""
+
+    class Turns(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has no types
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, worker: Any) -> None:
+            worker.timer.call_repeatedly(INTERVAL_SECONDS, heartbeat.turn)
+
+    app.steps["worker"].add(Turns)
 
 
 def main() -> None:
     """Run a Celery worker on the queue of the present store, until SIGTERM or until the store has another name."""
+    follow_turns(ThreadHeartbeat())
     warnings.simplefilter("ignore", SecurityWarning)  # about root: no job is unpickled, no job runs a stranger's code
     metrics_folder.count_as("jobs")
     from analytics.exposition_tasks import watch_tasks
@@ -45,7 +62,8 @@ def main() -> None:
         with store_watch.connect() as connection:
             store = store_watch.store_of(connection)
     except psycopg.Error as error:
-        sys.exit(f"jobs: the database does not answer: {error}")
+        say("jobs", f"the database does not answer: {error}")
+        sys.exit(1)
     use_store(store)
     watch_tasks()
     worker = app.Worker(

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from relayproject.runtime.errors import StartupError
+from relayproject.runtime.logfiles import fresh
 from relayproject.runtime.processes import bound_command, end, living_in, spawn, wait_for_answers, wait_until_gone
 from relayproject.runtime.run_as import RunAs, choose_run_as, chown_tree
 
@@ -45,6 +46,9 @@ max_locks_per_transaction = 256
 random_page_cost = 1.1
 jit = off
 log_timezone = 'UTC'
+log_min_error_statement = panic  # a statement may hold a client's text, up to a megabyte of it
+log_error_verbosity = terse  # so may DETAIL and CONTEXT
+log_parameter_max_length_on_error = 0
 timezone = 'UTC'
 """
 
@@ -107,7 +111,7 @@ class EmbeddedPostgres:
         else:
             self._create()
         self._configure()
-        with self.log.open("wb") as log:
+        with fresh(self.log) as log:
             self.process = spawn(
                 [str(binaries() / "postgres"), "-D", str(self.data)],
                 output=log,

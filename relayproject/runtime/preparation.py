@@ -6,20 +6,25 @@ refused: this code does not know its schema.
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import psycopg.sql
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from relayproject.runtime.database_check import reason
+from relayproject.runtime.datafolder import write_private
 from relayproject.runtime.errors import StartupError
+from relayproject.runtime.say import say
 
 PREPARE_LOCK = 0x72656C61_00000001  # keys of advisory locks: "rela" and a number
 BEAT_LOCK = 0x72656C61_00000002
 ADMINISTRATOR = "admin"
+TELL_SECONDS = 5.0
 
 
 def connect() -> None:
@@ -64,8 +69,36 @@ def migrate() -> int:
     refuse_newer_database()
     missing = missing_migrations()
     if missing:
+        say("prepare", f"applying {len(missing)} migrations, {missing[0]} to {missing[-1]}")
         call_command("migrate", interactive=False, verbosity=0)
     return len(missing)
+
+
+PARAMETER_PRIVILEGES = 150_000
+"""The first version of PostgreSQL in which an ordinary role can have the privilege."""
+
+QUIET = {"log_min_error_statement": "panic", "log_error_verbosity": "terse"}
+"""Settings with which PostgreSQL does not log a refused statement with all that a client has sent."""
+
+
+def quiet_server_log() -> None:
+    """Set QUIET for this role in this database, where the role may; it holds from the next connection on."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int")
+        if cursor.fetchone()[0] < PARAMETER_PRIVILEGES:
+            return
+        for name, value in QUIET.items():
+            cursor.execute(
+                "SELECT current_setting(%s) <> %s AND has_parameter_privilege(%s, 'SET'), current_database()",
+                [name, value, name],
+            )
+            wanted, database = cursor.fetchone()
+            if wanted:
+                cursor.execute(
+                    psycopg.sql.SQL("ALTER ROLE CURRENT_USER IN DATABASE {} SET {} = {}").format(
+                        psycopg.sql.Identifier(database), psycopg.sql.Identifier(name), psycopg.sql.Literal(value)
+                    )
+                )
 
 
 def install_schedule() -> int:
@@ -75,22 +108,53 @@ def install_schedule() -> int:
     return install()
 
 
-def create_first_administrator() -> str | None:
-    """Create the administrator when there is no user at all; returns the generated password, or None."""
+def create_first_administrator(file: Path | None) -> str | None:
+    """Create the administrator when there is no user at all; returns its generated password, or None.
+
+    The password is written to `file`, if there is one, which its owner alone can read, before the user exists.
+    """
     from django.contrib.auth.models import User
 
     if User.objects.exists():
         return None
     password = secrets.token_urlsafe(12)
+    if file is not None:
+        write_private(file, password + "\n")
     User.objects.create_superuser(ADMINISTRATOR, password=password)
     return password
 
 
-def wait_until_prepared(seconds: float) -> None:
-    """Wait until another machine has applied all migrations; raises StartupError after `seconds`."""
-    deadline = time.monotonic() + seconds
+def remove_old_password(file: Path) -> bool:
+    """Delete the file with the first password once it no longer opens the admin; True if it was deleted."""
+    from django.contrib.auth.models import User
+
+    try:
+        password = file.read_text().strip()
+    except FileNotFoundError:
+        return False
+    user = User.objects.filter(username=ADMINISTRATOR, is_active=True).first()
+    if user is not None and user.check_password(password):
+        return False
+    file.unlink()
+    return True
+
+
+def wait_until_prepared(seconds: float, tell: Callable[[str], object]) -> None:
+    """Wait until another machine has applied all migrations; raises StartupError after `seconds`.
+
+    `tell` is called at once and every five seconds with what is waited for.
+    """
+    started = time.monotonic()
+    told = float("-inf")
     while missing := missing_migrations():
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - told >= TELL_SECONDS:
+            told = now
+            tell(
+                f"waiting for {len(missing)} migrations, the first of them {missing[0]}, to be applied by another "
+                f"machine with the role migrate, or by `manage.py prepare` ({seconds - (now - started):.0f} s left)"
+            )
+        if now > started + seconds:
             raise StartupError(
                 f"The database lacks {len(missing)} migrations ({missing[0]} is the first): "
                 "run `manage.py serve --roles migrate` or `manage.py prepare` once."

@@ -4,13 +4,13 @@ The supervisor starts it again with the new name. A store is renamed when Postgr
 by a copy (relay/storage/sql/store.sql).
 """
 
-import sys
 import time
 from collections.abc import Callable
 
 import psycopg
 
 from relay.storage.store import CURRENT_STORE, Store
+from relayproject.runtime.say import say
 
 Connection = psycopg.Connection[tuple[str, str, int]]
 
@@ -55,6 +55,6 @@ def watch(store: Store, end: Callable[[], object], open_connection: Callable[[],
         except psycopg.Error:
             time.sleep(LOOK_SECONDS)
             continue
-        sys.stderr.write(f"jobs: the store is {now.name} now, it was {store.name}; starting again\n")
+        say("jobs", f"the store is {now.name} now, it was {store.name}; starting again")
         end()
         return

@@ -12,22 +12,25 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from relay.freshness import ack_table
 from relayproject import env, settings
 from relayproject.runtime import metrics_folder
-from relayproject.runtime.child import PROJECT, Child, report
+from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
-from relayproject.validation import problems
+from relayproject.runtime.say import report
+from relayproject.validation import problems, remarks
 
 STOP_MARGIN_SECONDS = 2.0  # beyond the drain of connections
 PREPARED_WITHIN_SECONDS = 120.0  # how long a machine without the role migrate waits for migrations
 MAX_FAILED_STARTS = 3
+SAME_REQUEST_SECONDS = 1.0  # signals that come together are one request to stop
 
 Result = TypeVar("Result")
 
@@ -41,6 +44,8 @@ def run(roles: frozenset[str]) -> int:
     found = list(problems(settings))
     if found:
         raise StartupError(" ".join(str(problem) for problem in found))
+    for remark in remarks():
+        report(str(remark))
     folder = DataFolder(settings.RELAY_DATA_DIR)
     folder.take()
     try:
@@ -72,6 +77,12 @@ def web_address(scheme: str, path: str = "") -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.RELAY_PORT}{path}"
 
 
+def tell(line: str) -> None:
+    """Print a line; a reader that has gone (`serve | head -1`) is no reason to stop."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, flush=True)
+
+
 class Supervisor:
     """One run of `serve` on a locked data folder."""
 
@@ -83,6 +94,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
+        self._stop_requested_at = 0.0
         self._start_failed: asyncio.Event = asyncio.Event()
         self._password_line = ""
 
@@ -127,9 +139,10 @@ class Supervisor:
 
     async def _prepare(self, environment: dict[str, str]) -> None:
         """Run `manage.py prepare`, which reports its own failure."""
-        wait = [] if "migrate" in self._roles else ["--wait", str(PREPARED_WITHIN_SECONDS)]
+        options = [] if "migrate" in self._roles else ["--wait", str(PREPARED_WITHIN_SECONDS)]
+        options += ["--show-password"] if sys.stdout.isatty() else []
         process = spawn(
-            [sys.executable, "manage.py", "prepare", "--no-color", *wait],
+            [sys.executable, "manage.py", "prepare", "--no-color", *options],
             environment=environment,
             folder=PROJECT,
             stdout=subprocess.PIPE,
@@ -152,15 +165,20 @@ class Supervisor:
                 Child(
                     f"relay worker {number}",
                     "relayproject.runtime.worker",
-                    {**environment, "RELAY_WORKER": str(number), "RELAY_ACK_TABLE": str(shared)},
+                    {
+                        **environment,
+                        "RELAY_WORKER": str(number),
+                        "RELAY_PROCESS": f"worker-{number}",
+                        "RELAY_ACK_TABLE": str(shared),
+                    },
                     settings.RELAY_HEARTBEAT_SECONDS,
                     on_failed_start=self._count_failed_start,
                     descriptors=(shared,),
                 )
             )
         await self._unless_stopped(self._all_ready())
-        print(f"relay ready: {web_address('ws')}", flush=True)
-        print(f"admin: {web_address('http', '/admin/')}", flush=True)
+        tell(f"relay ready: {web_address('ws')}")
+        tell(f"admin: {web_address('http', '/admin/')}")
         self._print_password()
 
     async def _all_ready(self) -> None:
@@ -178,10 +196,13 @@ class Supervisor:
             self._start_failed.set()
 
     def _start_jobs(self, environment: dict[str, str]) -> None:
+        heartbeat = settings.RELAY_HEARTBEAT_SECONDS
         if "worker" in self._roles:
-            self._keep(Child("Celery worker", "relayproject.runtime.jobs", environment))
+            self._keep(
+                Child("Celery worker", "relayproject.runtime.jobs", {**environment, "RELAY_PROCESS": "jobs"}, heartbeat)
+            )
         if "beat" in self._roles:
-            self._keep(Child("beat", "relayproject.runtime.beat", environment))
+            self._keep(Child("beat", "relayproject.runtime.beat", {**environment, "RELAY_PROCESS": "beat"}, heartbeat))
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)
@@ -189,7 +210,7 @@ class Supervisor:
 
     def _print_password(self) -> None:
         if self._password_line:
-            print(self._password_line, flush=True)
+            tell(self._password_line)
             self._password_line = ""
 
     # -- stop ---------------------------------------------------------------------------------------
@@ -201,11 +222,17 @@ class Supervisor:
                 loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
-        if self._stop.is_set():
-            self._force.set()
-        else:
+        """The first signal stops. Further ones within a second are the same request; a later one means impatience.
+
+        `make` forwards the signal that a terminal or systemd has sent to the whole process group already.
+        """
+        now = time.monotonic()
+        if not self._stop.is_set():
             report("stopping")
+            self._stop_requested_at = now
             self._stop.set()
+        elif now - self._stop_requested_at > SAME_REQUEST_SECONDS:
+            self._force.set()
 
     async def _end(self) -> None:
         """Stop the children, all at once, then the embedded servers; within 10 s in all."""

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from relayproject.runtime.errors import StartupError
+from relayproject.runtime.logfiles import fresh
 from relayproject.runtime.processes import end, spawn, wait_for_answers
 
 STOP_STEPS = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 0.5))
@@ -60,7 +61,7 @@ class EmbeddedValkey:
     def spawn(self) -> None:
         """As `start()`, without waiting until it answers."""
         self.socket.unlink(missing_ok=True)
-        with self.log.open("wb") as log:
+        with fresh(self.log) as log:
             self.process = spawn(
                 [
                     str(binary()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",

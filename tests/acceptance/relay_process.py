@@ -26,7 +26,8 @@ from pathlib import Path
 from relayproject.runtime.processes import bound_command, living_in
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-MARK = "RELAY_TEST_MARK"
+SERVE = (sys.executable, str(PROJECT / "manage.py"), "serve")
+MARK = "TEST_RELAY_MARK"
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -62,7 +63,8 @@ def alive(pid: int) -> bool:
 class RelayProcess:
     """One `serve`. Nothing runs before `start()` or `launch()`; `process` is the supervisor.
 
-    identity: how launch.py starts it (`self`, or another user). settings: variables of the environment.
+    identity: how launch.py starts it (`self`, or another user). settings: variables of the environment. command: in
+    place of `manage.py serve`, its program as an absolute path.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class RelayProcess:
         roles: str = "",
         settings: Mapping[str, str] | None = None,
         identity: str = "self",
+        command: Sequence[str] = SERVE,
     ) -> None:
         self.data_dir = data_dir
         self.port = int((settings or {}).get("RELAY_PORT", 0)) or free_port()
@@ -81,6 +84,7 @@ class RelayProcess:
         self.process: subprocess.Popen[str] | None = None
         self._roles = ["--roles", roles] if roles else []
         self._identity = identity
+        self._command = [*command]
         self._mark = uuid.uuid4().hex
         self._settings = {
             "RELAY_DATA_DIR": str(data_dir),
@@ -97,7 +101,7 @@ class RelayProcess:
     def launch(self) -> None:
         """Start it without waiting; call it from the main thread (the kernel ends it with that thread)."""
         self._streams = {"stdout": [], "stderr": []}
-        command = [sys.executable, str(PROJECT / "manage.py"), "serve", *self._roles]
+        command = [*self._command, *self._roles]
         self.process = subprocess.Popen(
             bound_command(command, death_signal=signal.SIGTERM, run_as=self._identity),
             env=clean_environment(self._settings),
@@ -169,9 +173,9 @@ class RelayProcess:
         return self.process is not None and self.process.poll() is not None
 
     def password(self) -> str | None:
-        """The generated password of the first administrator, when this start printed it."""
-        found = re.search(r"^administrator: admin, password: (\S+)$", self.output(), re.MULTILINE)
-        return found and found[1]
+        """The generated password of the first administrator, when this start made it."""
+        found = re.search(r"^administrator: admin, password in (.+) \(", self.output(), re.MULTILINE)
+        return Path(found[1]).read_text().strip() if found else None
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, seconds: float = 5.0) -> tuple[int, str]:
         """Status and text of an HTTP answer."""

@@ -23,6 +23,7 @@ from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.processes import living_in
 from relayproject.runtime.run_as import choose_run_as
+from relayproject.runtime.supervisor import SAME_REQUEST_SECONDS
 from tests.acceptance.conftest import StartRelay
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
 
@@ -51,11 +52,13 @@ def login(relay: RelayProcess, password: str) -> str:
 # -- start ------------------------------------------------------------------------------------------
 
 
-def test_a_start_prints_the_address_then_the_admin_then_the_password(relay: RelayProcess) -> None:
+def test_a_start_prints_the_address_then_the_admin_then_where_the_password_is(relay: RelayProcess) -> None:
     lines = relay.output().splitlines()
 
     assert lines[:2] == [f"relay ready: {relay.ws_url}", f"admin: {relay.http_url}/admin/"]
-    assert re.fullmatch(r"administrator: admin, password: \S{12,}", lines[2])
+    file = relay.data_dir / "first_password"
+    assert lines[2] == f"administrator: admin, password in {file} (deleted after you have changed it)"
+    assert len(file.read_text().strip()) >= 12
 
 
 def test_the_printed_password_opens_the_admin(relay: RelayProcess) -> None:
@@ -68,10 +71,13 @@ def test_a_relay_runs_as_many_workers_as_are_set_and_all_the_jobs(relay: RelayPr
     assert len(relay.workers()) == 2
 
 
-def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: RelayProcess) -> None:
-    modes = {name: (relay.data_dir / name).stat().st_mode & 0o777 for name in ("secret_key", "services.json", "run")}
+PRIVATE = ("secret_key", "services.json", "first_password", "run")
 
-    assert modes == {"secret_key": 0o600, "services.json": 0o600, "run": 0o700}
+
+def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: RelayProcess) -> None:
+    modes = {name: (relay.data_dir / name).stat().st_mode & 0o777 for name in PRIVATE}
+
+    assert modes == {**dict.fromkeys(PRIVATE, 0o600), "run": 0o700}
 
 
 def test_a_second_start_reuses_the_data_and_prints_no_password(start_relay: StartRelay, prepared_folder: Path) -> None:
@@ -127,6 +133,18 @@ def test_without_the_role_web_nothing_listens(start_relay: StartRelay) -> None:
     assert not healthy(relay)
 
 
+def test_sixty_requests_for_nothing_write_a_line_a_second_of_each_worker(relay: RelayProcess) -> None:
+    before = relay.messages().count("Not Found")
+    started = time.monotonic()
+    for number in range(60):
+        assert relay.get(f"/nothing/{number}")[0] == 404
+    seconds = time.monotonic() - started
+
+    wait_for(lambda: "more such lines within a second" in relay.messages(), "the count of the others")
+
+    assert relay.messages().count("Not Found") - before <= 2 * (seconds + 3)
+
+
 def test_01_s12_a_websocket_on_another_path_is_answered_404(relay: RelayProcess) -> None:
     with pytest.raises(InvalidStatus) as caught:
         connect(f"{relay.ws_url}/elsewhere")
@@ -164,12 +182,13 @@ def test_a_signal_during_the_start_stops_it(start_relay: StartRelay, prepared_fo
     assert relay.pids() == []
 
 
-def test_a_second_signal_kills_what_does_not_stop(start_relay: StartRelay) -> None:
+def test_a_second_signal_later_kills_what_does_not_stop(start_relay: StartRelay) -> None:
     relay = start_relay(roles="web")
     os.kill(relay.workers()[0], signal.SIGSTOP)
     assert relay.process is not None
     relay.process.send_signal(signal.SIGINT)
     wait_for(lambda: "serve: stopping" in relay.messages(), "the first signal")
+    time.sleep(SAME_REQUEST_SECONDS + 0.1)  # sooner, it would be the same request
 
     started = time.monotonic()
     assert relay.stop(signal.SIGINT) == 0
@@ -306,6 +325,9 @@ def test_a_port_in_use_is_refused(start_relay: StartRelay, tmp_path: Path, liste
         ({"RELAY_NAME": "x" * 30}, "RELAY_NAME has 30 characters"),
         ({"RELAY_DEFAULT_LIMIT": "9", "RELAY_MAX_LIMIT": "5"}, "RELAY_DEFAULT_LIMIT 9 exceeds RELAY_MAX_LIMIT 5"),
         ({"RELAY_PUBKEY": "npub1abc"}, "RELAY_PUBKEY must be a public key"),
+        ({"RELAY_CONTACT": "me@example.com"}, "RELAY_CONTACT must be a URI, such as mailto:operator@example.com"),
+        ({"RELAY_MAX_LIMITS": "5"}, "RELAY_MAX_LIMITS is no setting. Did you mean RELAY_MAX_LIMIT?"),
+        ({"SECRET_KEY": "abc"}, "SECRET_KEY can be guessed: it must have 32 random characters or more"),
         ({"RELAY_TRUSTED_PROXIES": "proxy"}, "RELAY_TRUSTED_PROXIES must list IP addresses"),
     ],
     ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
@@ -317,7 +339,7 @@ def test_a_wrong_setting_is_refused(
 
 
 def test_a_database_that_does_not_answer_is_refused(start_relay: StartRelay, tmp_path: Path) -> None:
-    settings = {"DATABASE_URL": f"postgresql://relay@127.0.0.1:{free_port()}/relay", "SECRET_KEY": "s" * 50}
+    settings = {"DATABASE_URL": f"postgresql://relay@127.0.0.1:{free_port()}/relay", "SECRET_KEY": "secret" * 10}
 
     said = refusal(start_relay(settings, data_dir=tmp_path / "var", ready=False))
 
@@ -426,6 +448,42 @@ def test_another_server_finds_the_services_of_a_running_relay(arguments: list[st
     finally:
         process.terminate()
         process.wait(10)
+
+
+def shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """A line of bash in which `manage` is manage.py on a data folder."""
+    before = f"manage() {{ '{sys.executable}' manage.py \"$@\"; }}; "
+    environment = clean_environment({"RELAY_DATA_DIR": str(folder)})
+    return subprocess.run(
+        ["bash", "-c", before + line],
+        check=False,
+        env=environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_dbshell_reaches_the_database_of_a_running_relay(relay: RelayProcess) -> None:
+    done = shell("manage dbshell -- -Atc 'SHOW unix_socket_directories'", relay.data_dir)
+
+    assert done.stdout.strip() == str(relay.data_dir / "run"), done.stderr
+
+
+@pytest.mark.parametrize("command", ["dbshell", "showmigrations"])
+def test_a_command_without_a_running_relay_reaches_no_other_server(command: str, tmp_path: Path) -> None:
+    done = shell(f"manage {command}", tmp_path)
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "No database runs for this checkout" in done.stderr
+
+
+def test_a_command_whose_reader_has_gone_ends_without_a_traceback(relay: RelayProcess) -> None:
+    done = shell("manage showmigrations | true; echo ${PIPESTATUS[0]}", relay.data_dir)
+
+    assert (done.stdout.strip(), done.stderr) == ("141", "")
 
 
 def test_help_names_the_roles_and_the_settings(tmp_path: Path) -> None:

@@ -216,3 +216,11 @@ def test_tls_without_a_trusted_proxy_is_warned_of() -> None:
     told = production("check", "--deploy", RELAY_TRUSTED_PROXIES="")
 
     assert "relay.W001" in told.stderr
+
+
+def test_plain_ws_is_warned_of_by_the_names_of_variables_that_exist() -> None:
+    told = production("check", "--deploy", RELAY_URL="ws://relay.example.com", RELAY_OTHER="1")
+
+    assert "relay.W002" in told.stderr
+    assert "relay.W003" in told.stderr
+    assert "security.W" not in told.stderr

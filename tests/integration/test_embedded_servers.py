@@ -10,6 +10,7 @@ import redis
 
 from relayproject.runtime.datafolder import SOCKET_PATH_BYTES, DataFolder
 from relayproject.runtime.errors import StartupError
+from relayproject.runtime.logfiles import previous
 from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.run_as import RunAs, is_permitted, unprivileged_user
 from relayproject.runtime.valkey import EmbeddedValkey
@@ -61,6 +62,8 @@ def test_postgres_is_durable_and_has_no_door_but_its_socket(folder: DataFolder) 
         "max_connections": "200",
         "listen_addresses": "",
         "server_encoding": "UTF8",
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
     }
     try:
         with psycopg.connect(server.url) as database:
@@ -72,6 +75,23 @@ def test_postgres_is_durable_and_has_no_door_but_its_socket(folder: DataFolder) 
     assert folder.sockets().stat().st_mode & 0o777 == 0o700
     assert server.process is not None
     assert server.process.returncode == 0
+
+
+def test_a_refused_statement_does_not_stand_in_the_log_and_a_restart_keeps_the_log(folder: DataFolder) -> None:
+    server = postgres_in(folder)
+    server.start()
+    try:
+        with psycopg.connect(server.url, autocommit=True) as database, pytest.raises(psycopg.errors.DivisionByZero):
+            database.execute(f"SELECT 1 / 0, '{'a client wrote this' * 3_000}'")
+    finally:
+        server.stop()
+    told = server.log.read_text()
+    assert "division by zero" in told
+    assert "a client wrote this" not in told
+
+    server.start()
+    server.stop()
+    assert "division by zero" in previous(server.log).read_text()
 
 
 def test_a_half_made_cluster_is_made_anew(folder: DataFolder) -> None:

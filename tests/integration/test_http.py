@@ -242,7 +242,7 @@ async def test_ready_starts_a_relay_that_no_lifespan_has_started(tables: Any) ->
             while (answer := await ask("/ready")).status != 200:
                 await asyncio.sleep(0.02)
 
-        assert answer.json() == {"ready": True}
+        assert answer.json()["ready"] is True
         assert runtime.current() is not None
     finally:
         await runtime.stop()
@@ -256,6 +256,16 @@ async def test_ready_names_what_is_not_well(relay: runtime.Relay) -> None:
     assert answer.status == 503
     assert answer.json() == {"ready": False, "reason": "the relay is not ready"}
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_ready_lists_what_is_degraded(relay: runtime.Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await ask("/ready")).json() == {"ready": True, "degraded": relay.degraded()}
+    monkeypatch.setattr(runtime.Relay, "degraded", lambda _relay: ["the bus is down"])
+
+    answer = await ask("/ready")
+
+    assert answer.status == 200
+    assert answer.json() == {"ready": True, "degraded": ["the bus is down"]}
 
 
 # -- Figures -----------------------------------------------------------------------------------------

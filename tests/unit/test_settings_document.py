@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-READ = re.compile(r'env\.(?:text|integer|seconds|flag|words|folder|choice|web_address)\(\s*"([A-Z_]+)"')
+READ = re.compile(
+    r'env\.(?:text|integer|seconds|flag|words|folder|choice|web_address|cache_address|public_key|secret|uri)\(\s*"([A-Z_]+)"'
+)
 NAMED = re.compile(r"`([A-Z][A-Z_]+)`")
 
 

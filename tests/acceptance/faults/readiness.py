@@ -1,6 +1,7 @@
 """What /ready says, of all workers: each request may reach another one."""
 
 import asyncio
+import json
 import time
 
 from tests.acceptance.relay_process import RelayProcess
@@ -14,6 +15,19 @@ async def say_ready(relay: RelayProcess, status: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while await asyncio.to_thread(_statuses, relay) != {status}:
         assert time.monotonic() < deadline, f"/ready did not say {status} on all workers within {seconds:g} s"
+
+
+async def say_degraded(relay: RelayProcess, expected: bool, seconds: float) -> None:
+    """Wait until every worker says that it is ready, and that the bus is down, or that it is not."""
+    deadline = time.monotonic() + seconds
+    while await asyncio.to_thread(_bus_faults, relay) != {expected}:
+        assert time.monotonic() < deadline, f"degraded was not {expected} on all workers within {seconds:g} s"
+
+
+def _bus_faults(relay: RelayProcess) -> set[bool]:
+    answers = [relay.get("/ready") for _ in range(REQUESTS)]
+    assert {status for status, _ in answers} == {200}
+    return {any("the bus" in fault for fault in json.loads(text)["degraded"]) for _, text in answers}
 
 
 def _statuses(relay: RelayProcess) -> set[int]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.faults.load import Listener, Publisher, new_author
 from tests.acceptance.faults.outages import OwnServers, Way
-from tests.acceptance.faults.readiness import say_ready
+from tests.acceptance.faults.readiness import say_degraded
 from tests.acceptance.faults.workers import client_of
 from tests.acceptance.relay_process import RelayProcess
 from tests.events import sign_event
@@ -45,7 +45,7 @@ async def test_subscriptions_get_every_event_once_and_in_order_while_the_bus_is_
 
         servers.take_away("valkey", way)
         gone = time.monotonic()
-        await say_ready(outage_relay, 503, NOTICED_SECONDS)
+        await say_degraded(outage_relay, True, NOTICED_SECONDS)
         during = len(publisher.acknowledged)
         await asyncio.sleep(OUTAGE_SECONDS[way] - (time.monotonic() - gone))
         assert len(publisher.acknowledged) > during, "publishing does not wait for the bus"
@@ -53,7 +53,7 @@ async def test_subscriptions_get_every_event_once_and_in_order_while_the_bus_is_
             await listener.has(publisher.acknowledged[:during])
 
         servers.give_back("valkey", way)
-        await say_ready(outage_relay, 200, RETURN_SECONDS)
+        await say_degraded(outage_relay, False, RETURN_SECONDS)
         await publisher.acknowledged_more(50)
         await publisher.finish()
 

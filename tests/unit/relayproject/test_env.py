@@ -7,6 +7,10 @@ import pytest
 
 from relayproject import env
 
+NO_URI = "must be a URI, such as mailto:operator@example.com, not "
+GUESSED = "can be guessed: it must have 32 random characters or more, better 50"
+NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
+
 
 @pytest.fixture(autouse=True)
 def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
@@ -26,6 +30,11 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
         (lambda: env.words("X"), "a, b,,c ", ("a", "b", "c")),
         (lambda: env.choice("X", "a", ("a", "b")), "b", "b"),
         (lambda: env.folder("X", Path("/d")), "/some/where", Path("/some/where")),
+        (lambda: env.public_key("X"), NPUB, "3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d"),
+        (lambda: env.public_key("X"), "npub1abc", "npub1abc"),
+        (lambda: env.secret("X"), "0123456789" * 4, "0123456789" * 4),
+        (lambda: env.uri("X"), "mailto:me@example.com", "mailto:me@example.com"),
+        (lambda: env.uri("X"), "nostr:" + NPUB, "nostr:" + NPUB),
         (lambda: env.web_address("X", "", ("redis",)), "redis://h:1/2", "redis://h:1/2"),
         (lambda: env.web_address("X", "", ("unix",)), "unix:///run/v.sock", "unix:///run/v.sock"),
     ],
@@ -48,6 +57,10 @@ def test_a_right_text_becomes_its_value(
         (lambda: env.seconds("X", 1.0), "nan", 1.0, "must be from 0 to 86400 seconds, not nan"),
         (lambda: env.flag("X", True), "maybe", True, "must be true or false, not 'maybe'"),
         (lambda: env.choice("X", "a", ("a", "b")), "c", "a", "must be one of a, b, not 'c'"),
+        (lambda: env.uri("X"), "me@example.com", "", NO_URI + repr("me@example.com")),
+        (lambda: env.uri("X"), "mailto:me and you", "", NO_URI + repr("mailto:me and you")),
+        (lambda: env.secret("X"), "abc", "abc", GUESSED),
+        (lambda: env.secret("X"), "s" * 50, "s" * 50, GUESSED),
         (lambda: env.web_address("X", "", ("ws", "wss")), "http://h", "", "must be a URL that starts with ws:// or wss://"),
         (lambda: env.web_address("X", "", ("ws",)), "ws://host:port", "", "must be a URL that starts with ws://"),
         (lambda: env.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
@@ -65,3 +78,24 @@ def test_a_wrong_text_is_a_fault_and_gives_the_default(
 
     assert read() == default
     assert faults == [env.Fault("X", problem)]
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [("RELAY_MAX_LIMTI", "RELAY_MAX_LIMIT"), ("RELAY_METRIC_TOKEN", "RELAY_METRICS_TOKEN"), ("RELAY_SERVICE_PORT", "")],
+)
+def test_a_variable_that_nothing_reads_is_found_with_the_one_it_resembles(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    import relayproject.settings  # noqa: F401  it reads the known ones
+
+    monkeypatch.setenv(name, "1")
+
+    assert (name, meant) in list(env.misspelt())
+
+
+def test_what_the_supervisor_tells_its_children_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in env.INTERNAL:
+        monkeypatch.setenv(name, "1")
+
+    assert not env.INTERNAL & {name for name, _ in env.misspelt()}
