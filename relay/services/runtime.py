@@ -18,6 +18,7 @@ from relay.caching.shared import Shared
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
+from relay.changes.sizes import change_bytes, steps
 from relay.conf import Config, config
 from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
@@ -42,7 +43,8 @@ from relay.subscriptions.outbox import Flusher
 log = logging.getLogger("relay.runtime")
 
 WARM_CHANGES = 5_000
-"""The changes that a ring holds at the start, read from the log."""
+WARM_BYTES = 8_388_608
+"""The changes that a ring holds at the start, read from the log: so many, or so much JSON text."""
 
 RESTART = "restart of the relay"
 RESTART_PAUSE_SECONDS = 0.5
@@ -163,15 +165,19 @@ class Relay:
 
     async def _ring_to(self, position: int) -> Ring:
         """A ring with the last changes before `position`, so that pages of L2 can be advanced."""
-        ring = Ring(max(0, position - WARM_CHANGES), self.config.ring_bytes)
+        ring = Ring(position, self.config.ring_bytes)
         try:
+            begin = await self.primary.before_newest(position, WARM_CHANGES, WARM_BYTES)
+            ring = Ring(begin, self.config.ring_bytes)
             while ring.position < position:
                 limit = min(PAGE_CHANGES, position - ring.position)
                 batch = await self.primary.changes_after(ring.position, limit)
                 if batch is None:
                     break
                 ring.complete_from = await self.primary.position()
-                ring.append(batch)
+                for part in steps(batch.changes, change_bytes):
+                    ring.append(Batch.of(part))
+                    await asyncio.sleep(0)
         except (Failed, LogPruned) as error:
             log.warning("the ring starts empty, so no page of the shared cache can be advanced: %s", error)
         return ring if ring.position >= position else Ring(position, self.config.ring_bytes)
