@@ -24,6 +24,7 @@ from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
 from relay.protocol.errors import Failed
+from relay.protocol.event import StoredEvent
 from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.measure import measure
@@ -66,7 +67,7 @@ class Relay:
         self.reads = Reads.of_primary(conf.read_connections, conf.query_seconds, self.tasks)
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.hub = Hub(self.intake)
-        self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral, self.store, self.tasks)
+        self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
         self.barrier = Barrier(self.primary, lambda: self.follower.store.log_key, self.tasks, table)
@@ -206,6 +207,9 @@ class Relay:
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
+
+    def _ephemeral_from_bus(self, event: StoredEvent) -> None:
+        self.ingest.ephemeral_from_bus(event)
 
     def _committed(self, batch: Batch) -> None:
         self.follower.apply(batch)

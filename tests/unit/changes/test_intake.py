@@ -112,7 +112,7 @@ def test_after_losses_one_read_of_the_log_closes_every_hole(data: st.DataObject)
 
 
 def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING_BYTES", change_bytes(CHANGES[0]) * 5)
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 5 * max(map(change_bytes, CHANGES)))
     taking = intake()
     for batch in (part(3, 4), part(7, 8), part(11, 13), part(11, 11)):
         taking.offer(batch)
