@@ -7,11 +7,14 @@ callback that stops it in order, so that its supervisor starts it again.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from time import monotonic
 from typing import Any
 
 log = logging.getLogger("relay.background")
 
 CANCEL_AGAIN_SECONDS = 0.05
+
+TURN_SECONDS = 0.005
 
 Task = asyncio.Task[None]
 
@@ -82,3 +85,16 @@ async def cancel(tasks: Iterable[Task | None]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)
+
+
+class Turn:
+    """A turn of the event loop for work in many small steps: call `end` after each of them."""
+
+    def __init__(self) -> None:
+        self._ends = monotonic() + TURN_SECONDS
+
+    async def end(self) -> None:
+        """Let others run if this turn has taken TURN_SECONDS."""
+        if monotonic() >= self._ends:
+            await asyncio.sleep(0)
+            self._ends = monotonic() + TURN_SECONDS

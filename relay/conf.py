@@ -80,6 +80,7 @@ def limits() -> Limits:
         created_at_lower_limit=settings.RELAY_CREATED_AT_LOWER_LIMIT,
         created_at_upper_limit=settings.RELAY_CREATED_AT_UPPER_LIMIT,
         max_filters=settings.RELAY_MAX_FILTERS,
+        ephemeral_seconds=settings.RELAY_EPHEMERAL_SECONDS,
     )
 
 

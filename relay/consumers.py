@@ -144,7 +144,7 @@ async def _serve_directly(connections: Connections, ip: str, socket: Any, receiv
     session = connections.begin(DirectWire(socket), ip)
     try:
         socket.set_drained(session.outbox.drained)
-        socket.attach(session.receive, session.closed, session.receive_binary)
+        socket.attach(session.receive, session.closed, session.receive_binary, session.receive_too_large)
         await receive()  # websocket.disconnect: nothing else comes once attached
     finally:
         connections.end(session, ip)

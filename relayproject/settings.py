@@ -85,7 +85,7 @@ RELAY_TERMS_OF_SERVICE = env.text("RELAY_TERMS_OF_SERVICE")
 RELAY_SOFTWARE = env.web_address("RELAY_SOFTWARE", "https://github.com/relay-platform/relay", ("https", "http"))
 
 # -- Limits that NIP-11 publishes ---------------------------------------------------------------------
-RELAY_MAX_MESSAGE_LENGTH = env.integer("RELAY_MAX_MESSAGE_LENGTH", 524_288, low=1_024, high=2**26)  # bytes
+RELAY_MAX_MESSAGE_LENGTH = env.integer("RELAY_MAX_MESSAGE_LENGTH", 1_048_576, low=1_024, high=2**26)  # bytes
 RELAY_MAX_SUBSCRIPTIONS = env.integer("RELAY_MAX_SUBSCRIPTIONS", 300, low=1, high=100_000)
 RELAY_MAX_LIMIT = env.integer("RELAY_MAX_LIMIT", 500, low=1, high=10_000)
 RELAY_DEFAULT_LIMIT = env.integer("RELAY_DEFAULT_LIMIT", 500, low=1, high=10_000)
@@ -97,6 +97,7 @@ RELAY_CREATED_AT_UPPER_LIMIT = env.integer("RELAY_CREATED_AT_UPPER_LIMIT", 900) 
 
 # -- Limits that protect the relay and are not published ----------------------------------------------
 RELAY_MAX_FILTERS = env.integer("RELAY_MAX_FILTERS", 20, low=1, high=1_000)
+RELAY_EPHEMERAL_SECONDS = env.integer("RELAY_EPHEMERAL_SECONDS", 60, low=0)  # greatest age of an event; 0: no limit
 RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # of one worker
 RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker
 RELAY_IP_LIMIT_EXEMPT = env.words("RELAY_IP_LIMIT_EXEMPT", ("127.0.0.0/8", "::1/128"))

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.changes.ring import Ring
+from relay.changes.sizes import MAX_STEP, change_bytes, event_bytes, steps
 from relay.changes.window import Window
 from relay.freshness.arrivals import Arrivals
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.storage.newest_events import events_below
+from relay.storage.newest_events import NewestEvents, events_below
 from relay.storage.reads import Reads
 
 log = logging.getLogger("relay.window")
@@ -24,8 +25,8 @@ log = logging.getLogger("relay.window")
 NAME = "window"
 """The name of this cache among those of the layer."""
 
-MAX_AT_ONCE = 100
-"""Changes applied in one turn of the loop: a millisecond or two."""
+MAX_AT_ONCE = MAX_STEP
+"""Changes applied in one turn of the loop: a millisecond or two. Fewer if they are large (`sizes.steps`)."""
 
 REST_SECONDS = 0.015
 """Pause between two such turns: 20,000 events are applied in three seconds with a tenth of the core."""
@@ -115,7 +116,11 @@ class ProcessWindow:
         if self._filling or ring.position - window.position > MAX_AT_ONCE or window.position < ring.floor:
             self._wanted.set()
             return False
-        window.apply(ring.since(window.position), ring.position)
+        changes = ring.since(window.position)
+        if changes and len(next(steps(changes, change_bytes))) < len(changes):
+            self._wanted.set()
+            return False
+        window.apply(changes, ring.position)
         self._count_evictions()
         return True
 
@@ -151,8 +156,7 @@ class ProcessWindow:
                 window.clear()
                 return
             changes = ring.since(window.position)
-            for start in range(0, len(changes), MAX_AT_ONCE):
-                part = changes[start : start + MAX_AT_ONCE]
+            for part in steps(changes, change_bytes):
                 window.apply(part, part[-1].seq)
                 await asyncio.sleep(REST_SECONDS)
                 if self._ring() is not ring:
@@ -163,14 +167,23 @@ class ProcessWindow:
         """Extend it downwards from its floor."""
         window = self.window
         while not (window.complete or window.full):
-            position, events = await events_below(self._reads, window.floor, FILL_EVENTS)
-            if not await self._arrivals.reached(position):
+            page = await events_below(self._reads, window.floor, FILL_EVENTS)
+            if not await self._arrivals.reached(page.position):
                 await asyncio.sleep(BEHIND_SECONDS)
                 continue
-            ring = self._ring()
-            if position < ring.floor or -1 < window.position < ring.floor:
+            if not await self._extend(page, self._ring()):
                 window.clear()
-                continue
-            begin = position if window.position < 0 else min(position, window.position)
-            window.extend(events, len(events) < FILL_EVENTS, ring.since(begin), ring.position)
+
+    async def _extend(self, page: NewestEvents, ring: Ring) -> bool:
+        """Add a page in parts; False if the ring no longer holds the changes that follow it."""
+        window = self.window
+        parts = list(steps(page.events, event_bytes)) or [()]
+        for number, part in enumerate(parts, 1):
+            if self._ring() is not ring or page.position < ring.floor or -1 < window.position < ring.floor:
+                return False
+            begin = page.position if window.position < 0 else min(page.position, window.position)
+            window.extend(part, page.complete and number == len(parts), ring.since(begin), ring.position)
             await asyncio.sleep(FILL_PAUSE_SECONDS)
+            if window.full:
+                break
+        return True

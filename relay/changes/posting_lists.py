@@ -24,6 +24,7 @@ MAX_GATHERED = 1_500
 """Most events of several lists that are sorted for one answer."""
 
 PostingList = list[StoredEvent]
+NONE: PostingList = []
 K = TypeVar("K")
 T = TypeVar("T")
 _created_at = attrgetter("created_at")
@@ -53,10 +54,14 @@ def spans(postings: PostingList, until: int | None, most: int) -> Iterator[tuple
 
 
 def union(
-    lists: dict[str, PostingList], keys: Collection[str], until: int | None, most: int
+    lists: dict[str, PostingList], keys: Collection[str], until: int | None, most: int, others: PostingList = NONE
 ) -> Iterable[PostingList] | None:
-    """The union of some lists, newest first; None for too many to sort. `most`: see `pieces`, for a single list."""
+    """The union of some lists and `others`, newest first; None for too many to sort. `most`: see `pieces`, for a single
+    list.
+    """
     found = [postings for postings in map(lists.get, keys) if postings is not None]
+    if others:
+        found.append(others)
     if len(found) < 2:
         return pieces(found[0], until, most) if found else ()
     if sum(map(len, found)) > MAX_GATHERED:

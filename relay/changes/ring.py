@@ -4,22 +4,18 @@ Rule: the ring holds every change of (floor, position] exactly once, and raises 
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from relay.changes.change import Added, Batch, Change
+from relay.changes.sizes import LONG_TAGS, change_bytes
 from relay.protocol.event import StoredEvent
 
-ENTRY_OVERHEAD_BYTES = 900
-"""What a change costs in memory beside its JSON text (measured, CPython 3.11)."""
+TOUCHED_BYTES = 54
+"""An entry by key: an event's id, author, kind or tag."""
 
 
 class OutOfReach(LookupError):
     """The ring does not reach back to that position: read the log, or query again."""
-
-
-def size_bytes(change: Change) -> int:
-    """The size of a change for the ring's bound."""
-    return ENTRY_OVERHEAD_BYTES + (len(change.event.json) if type(change) is Added else 0)
 
 
 class Ring:
@@ -28,8 +24,8 @@ class Ring:
     def __init__(self, position: int, max_bytes: int) -> None:
         self.position = position
         self.floor = position
-        self.bytes = 0
         self.evicted = 0
+        self._size = 0
         self._max_bytes = max_bytes
         self.complete_from = 0
         """No copy may be used before this position: the log does not hold events that were removed since, so the state
@@ -39,10 +35,17 @@ class Ring:
         self._changes: deque[Change] = deque()
         self._events: dict[str, StoredEvent] = {}
         self._touched: dict[str | int, int] = {}
+        self._any_tag_touched = 0
+        """The number of the last event with more than LONG_TAGS tags, which has no entries by tag."""
         self._removed: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._changes)
+
+    @property
+    def bytes(self) -> int:
+        """The memory of what it holds."""
+        return self._size + TOUCHED_BYTES * len(self._touched)
 
     def append(self, batch: Batch) -> Sequence[Change]:
         """Apply the part of `batch` after `position`; returns that part.
@@ -54,14 +57,17 @@ class Ring:
         fresh = batch.changes if batch.first > self.position else batch.changes[self.position + 1 - batch.first :]
         for change in fresh:
             self._changes.append(change)
-            self.bytes += size_bytes(change)
+            self._size += change_bytes(change)
             if type(change) is Added:
                 event, seq = change.event, change.seq
                 self._events[event.id] = event
                 touched = self._touched
                 touched[event.pubkey] = touched[event.kind] = touched[event.id] = seq
-                for key in event.tag_keys:
-                    touched[key] = seq
+                if len(event.tag_keys) > LONG_TAGS:
+                    self._any_tag_touched = seq
+                else:
+                    for key in event.tag_keys:
+                        touched[key] = seq
             else:
                 gone = change.event_id  # type: ignore[union-attr]
                 self._events.pop(gone, None)
@@ -73,7 +79,7 @@ class Ring:
 
     def _evict(self) -> None:
         oldest = self._changes.popleft()
-        self.bytes -= size_bytes(oldest)
+        self._size -= change_bytes(oldest)
         self.floor = oldest.seq
         self.evicted += 1
         if type(oldest) is not Added:
@@ -83,7 +89,8 @@ class Ring:
         event, seq, touched = oldest.event, oldest.seq, self._touched
         if self._events.get(event.id) is event:
             del self._events[event.id]
-        keys: tuple[str | int, ...] = (event.pubkey, event.kind, event.id, *event.tag_keys)
+        tags = () if len(event.tag_keys) > LONG_TAGS else event.tag_keys
+        keys: tuple[str | int, ...] = (event.pubkey, event.kind, event.id, *tags)
         for key in keys:
             if touched.get(key) == seq:
                 del touched[key]
@@ -103,16 +110,17 @@ class Ring:
         found.reverse()
         return found
 
-    def touched(self, keys: Iterable[str | int], position: int) -> bool:
+    def touched(self, keys: Collection[str | int], position: int) -> bool:
         """True if an event with any of `keys` was added after `position`, which must not lie below `floor`.
 
         A key is an event's id, author, kind, or letter and value of a tag. True may be wrong, False never is.
         """
         last = self._touched.get
-        for key in keys:  # noqa: SIM110 - the hot path: a generator costs more than the loop
+        for key in keys:
             if last(key, 0) > position:
                 return True
-        return False
+        # Kinds are numbers; any text may be a tag.
+        return self._any_tag_touched > position and any(type(key) is str for key in keys)
 
     def removed(self, event_id: str, position: int) -> bool:
         """True if the event was removed after `position`, which must not lie below `floor`."""

@@ -26,12 +26,22 @@ from relay.changes.posting_lists import (
     spans,
     union,
 )
+from relay.changes.sizes import LONG_TAGS, event_bytes
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import is_copied
 
-ENTRY_OVERHEAD_BYTES = 1_400
-"""What an event costs beside its JSON text: object, tag keys, entries of the indexes; measured on CPython 3.11."""
+ENTRY_BYTES = 70
+"""An event's places in the lists, beside the event (`sizes.event_bytes`)."""
+
+PLACE_BYTES = 9
+"""An event's place in the list of one tag."""
+
+LIST_BYTES = 130
+"""A list by tag or author, and its key."""
+
+MAX_LONG_VALUES = 1_000
+"""Tag values of one filter that are looked for in the events without entries by tag: 0.1 ms for each such event."""
 
 MAX_SCAN = 6_000
 """Events that one query may read before it is left to PostgreSQL: about a millisecond."""
@@ -49,7 +59,6 @@ class Window:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self.bytes = 0
         self.evicted = 0
         self.complete = False
         """True if the store holds no event of a copied kind below the floor."""
@@ -57,6 +66,7 @@ class Window:
         """Sort key of the oldest known event; None while nothing is known."""
         self.position = -1
         """The last applied change; -1 before the first."""
+        self._size = 0
         self._max_bytes = max_bytes
         self._events: dict[str, StoredEvent] = {}
         self._all: list[StoredEvent] = []
@@ -66,9 +76,15 @@ class Window:
         self._names: dict[str, str] = {}
         self._kinds: dict[int, list[StoredEvent]] = {}
         self._tags: dict[str, list[StoredEvent]] = {}
+        self._long: list[StoredEvent] = []  # events with more than LONG_TAGS tags, which are not in `_tags`
 
     def __len__(self) -> int:
         return len(self._events)
+
+    @property
+    def bytes(self) -> int:
+        """The memory of the events and their indexes."""
+        return self._size + LIST_BYTES * (len(self._tags) + len(self._authors))
 
     @property
     def full(self) -> bool:
@@ -77,7 +93,7 @@ class Window:
 
     def clear(self) -> None:
         """Drop everything."""
-        self.bytes = 0
+        self._size = 0
         self.complete = False
         self.floor = None
         self.position = -1
@@ -88,6 +104,7 @@ class Window:
         self._names.clear()
         self._kinds.clear()
         self._tags.clear()
+        self._long.clear()
 
     def apply(self, changes: Iterable[Change], position: int) -> None:
         """Apply changes in order, up to `position`. Applying some of them twice does no harm, as later changes follow
@@ -160,7 +177,10 @@ class Window:
         until, authors, kinds = flt.until, flt.authors, flt.kinds
         if flt.tags:
             fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
-            found = union(self._tags, fewest, until, MAX_SCAN)
+            if self._long and len(fewest) > MAX_LONG_VALUES:
+                return None
+            others = [event for event in self._long if not fewest.isdisjoint(event.tag_keys)]
+            found = union(self._tags, fewest, until, MAX_SCAN, others)
             left = flt if len(flt.tags) > 1 else _without(flt, tags=())
             return None if found is None else (found, left)
         if authors is not None:
@@ -196,9 +216,12 @@ class Window:
         tags: dict[str, list[StoredEvent]] = {}
         for event in fresh:
             known[event.id] = event
-            self.bytes += ENTRY_OVERHEAD_BYTES + len(event.json)
+            self._size += _entry_bytes(event)
             authors.setdefault(event.pubkey, []).append(event)
             kinds.setdefault(event.kind, []).append(event)
+            if len(event.tag_keys) > LONG_TAGS:
+                insert_all(self._long, [event])
+                continue
             for key in event.tag_keys:
                 tags.setdefault(key, []).append(event)
         insert_each(self._authors, authors)
@@ -210,34 +233,49 @@ class Window:
         event = self._events.pop(event_id, None)
         if event is None:
             return
-        self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
+        self._size -= _entry_bytes(event)
         del self._all_authors[remove(self._all, event)]
         remove_from(self._authors, event.pubkey, event)
         remove_from(self._kinds, event.kind, event)
+        if len(event.tag_keys) > LONG_TAGS:
+            remove(self._long, event)
+            return
         for key in event.tag_keys:
             remove_from(self._tags, key, event)
 
     def _shrink(self) -> None:
         """Evict the oldest events, some more than needed, so that it does not happen for each event."""
+        while self._all and self.bytes > self._max_bytes * 0.95:
+            # The lists go with the events: about the same part of them.
+            self._evict_to(self._size * self._max_bytes * 0.95 / self.bytes)
+        if len(self._names) > 2 * len(self._authors) + 1_000:
+            self._names = {name: self._names[name] for name in self._authors}
+        self.complete = False
+        self.floor = newest_first(self._all[0]) if self._all else None
+
+    def _evict_to(self, size: float) -> None:
+        """Evict the oldest events, one at least, until `_size` is `size` or less."""
         count = 0
         for event in self._all:
-            if self.bytes <= self._max_bytes * 0.95:
-                break
-            self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
+            self._size -= _entry_bytes(event)
             count += 1
+            if self._size <= size:
+                break
         gone = self._all[:count]
         del self._all[:count]
         del self._all_authors[:count]
         for event in gone:
             del self._events[event.id]
         remove_oldest(self._authors, Counter([event.pubkey for event in gone]))
-        if len(self._names) > 2 * len(self._authors) + 1_000:
-            self._names = {name: self._names[name] for name in self._authors}
         remove_oldest(self._kinds, Counter([event.kind for event in gone]))
-        remove_oldest(self._tags, Counter([key for event in gone for key in event.tag_keys]))
+        short = [event for event in gone if len(event.tag_keys) <= LONG_TAGS]
+        remove_oldest(self._tags, Counter([key for event in short for key in event.tag_keys]))
+        del self._long[: len(gone) - len(short)]
         self.evicted += count
-        self.complete = False
-        self.floor = newest_first(self._all[0]) if self._all else None
+
+
+def _entry_bytes(event: StoredEvent) -> int:
+    return ENTRY_BYTES + event_bytes(event) + PLACE_BYTES * len(event.tag_keys)
 
 
 def _without(flt: Filter, **changes: Any) -> Filter:

@@ -7,11 +7,12 @@ Order: cheap policies, known id, hash, signature, costly policies, writer. An ev
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from relay.changes.ring import Ring
 from relay.ingest.outcome import DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
+from relay.ingest.recent_ids import RecentIds
 from relay.metrics import counters
 from relay.policies.admission import AFTER_SIGNATURE, BEFORE_SIGNATURE, Context, check
 from relay.policies.source import Source, SourceKind
@@ -30,6 +31,12 @@ log = logging.getLogger("relay.ingest")
 
 BATCH_IN_FLIGHT = 200
 """Events of one batch that wait for the database at a time; they share the writer's queue with clients' events."""
+
+MAX_JOINED = 10_000
+"""Copies of pending events that wait without a place in the writer's queue; further ones take one."""
+
+ANSWERS_AT_ONCE = 500
+"""Of those who joined, so many are answered in one step of the loop: 5 ms."""
 
 BATCH_TURN_SECONDS = 0.005
 """After so long a batch yields to the event loop: checking an event takes about 0.1 ms."""
@@ -68,6 +75,9 @@ class Ingest:
         self._hub = hub
         self._bus = bus
         self._is_current = is_current
+        self._recent = RecentIds()
+        self._pending: dict[str, _Pending] = {}
+        self._joined = 0
 
     async def one(self, event: Event, source: Source) -> Outcome:
         """Submit one event and wait. If cancelled, its outcome is unknown."""
@@ -110,15 +120,40 @@ class Ingest:
             if stored is None:
                 return _counted(DUPLICATE)
             if kinds.is_ephemeral(event.kind):
+                if not self._recent.add(event.id):
+                    return _counted(DUPLICATE)
                 self._hub.deliver_ephemeral(stored)
                 self._bus.publish_ephemeral(stored)
                 return _counted(EPHEMERAL)
+            pending = self._pending.get(event.id)
+            if pending is not None and pending.event.json == stored.json and self._joined < MAX_JOINED:
+                pending.waiting.append(then)
+                self._joined += 1
+                return None
             replaced = address(event)
             entry = Entry(stored, replaced[2] if replaced else None, source.origin)
-            self._writer.submit(entry, partial(_deliver, then))
+            pending = _Pending(stored, then)
+            self._writer.submit(entry, partial(self._settled, pending))
+            self._pending[event.id] = pending
         except RelayError as error:
             return _counted(Outcome.of(error))
         return None
+
+    def ephemeral_from_bus(self, event: StoredEvent) -> None:
+        """Deliver an ephemeral event that another process accepted, unless it was delivered here."""
+        if self._recent.add(event.id):
+            self._hub.deliver_ephemeral(event)
+
+    def _settled(self, pending: "_Pending", entry: Entry, result: WriteOutcome) -> None:
+        """The first copy of the event gets the result; copies that joined it are duplicates of what was stored."""
+        if self._pending.get(entry.event.id) is pending:
+            del self._pending[entry.event.id]
+        self._joined -= len(pending.waiting) - 1
+        outcome = _OF_WRITER[result]
+        first, *joined = pending.waiting
+        _deliver(first, outcome)
+        if joined:
+            _deliver_all(joined, DUPLICATE if outcome is STORED else outcome)
 
     def _admitted(self, event: Event, source: Source) -> StoredEvent | None:
         """The event as it will be stored; None for a known one. Raises RelayError if it is refused."""
@@ -130,6 +165,9 @@ class Ingest:
         known = ring.event(event.id)
         if known is not None and known.json == event.json:  # 01-E18: equal bytes were checked before
             return None if self._is_current(ring.position) else known
+        pending = self._pending.get(event.id)
+        if pending is not None and pending.event.json == event.json:
+            return pending.event
         if not event.has_valid_id():
             raise Invalid("the id is not the hash of the event")
         if not source.trusted and not event.has_valid_signature():
@@ -138,13 +176,30 @@ class Ingest:
         return StoredEvent.of(event)
 
 
-def _deliver(then: Then, _entry: Entry, result: WriteOutcome) -> None:
-    outcome = _counted(_OF_WRITER[result])
+class _Pending:
+    """An event that waits for the database, and who is to be told: the first copy, then those that joined it."""
+
+    __slots__ = ("event", "waiting")
+
+    def __init__(self, event: StoredEvent, then: Then) -> None:
+        self.event = event
+        self.waiting = [then]
+
+
+def _deliver(then: Then, outcome: Outcome) -> None:
+    _counted(outcome)
     try:
         then(outcome)
     except Exception:  # it must not affect the other events of the transaction
         counters.internal_errors += 1
         log.exception("an outcome was not delivered")
+
+
+def _deliver_all(waiting: Sequence[Then], outcome: Outcome) -> None:
+    for then in waiting[:ANSWERS_AT_ONCE]:
+        _deliver(then, outcome)
+    if rest := waiting[ANSWERS_AT_ONCE:]:
+        asyncio.get_running_loop().call_soon(_deliver_all, rest, outcome)
 
 
 def _counted(outcome: Outcome) -> Outcome:

@@ -33,6 +33,14 @@ def created_at_in_window(context: Context, event: Event) -> RelayError | None:
     return None
 
 
+def not_an_old_ephemeral(context: Context, event: Event) -> RelayError | None:
+    """01-K04: an ephemeral event is news; an old one was recorded, and is sent again."""
+    oldest = context.limits.ephemeral_seconds
+    if oldest and kinds.is_ephemeral(event.kind) and context.now - event.created_at > oldest:
+        return Invalid(f"an ephemeral event may be at most {oldest} seconds old")
+    return None
+
+
 def not_expired(context: Context, event: Event) -> RelayError | None:
     """40-1: an expired event is refused."""
     expires_at = expiration(event.tags)
@@ -69,6 +77,7 @@ def no_protected_repost(context: Context, event: Event) -> RelayError | None:
 
 BEFORE_SIGNATURE: Sequence[Policy] = (
     created_at_in_window,
+    not_an_old_ephemeral,
     not_a_login,
     not_protected,
     not_expired,

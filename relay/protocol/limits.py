@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Limits:
     """The limits of one relay; the defaults are those of the settings."""
 
-    max_message_length: int = 524_288  # bytes of one WebSocket message; the transport enforces it
+    max_message_length: int = 1_048_576  # bytes of one WebSocket message; the transport enforces it
     max_subscriptions: int = 300  # of one connection
     max_limit: int = 500  # stored events for one filter
     default_limit: int = 500  # stored events for a filter without a limit
@@ -17,3 +17,4 @@ class Limits:
     created_at_lower_limit: int = 0  # seconds back from now; 0: no limit
     created_at_upper_limit: int = 900  # seconds ahead of now
     max_filters: int = 20  # of one REQ; not published (11-6)
+    ephemeral_seconds: int = 60  # greatest age of an ephemeral event; 0: no limit; not published

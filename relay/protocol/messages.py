@@ -4,6 +4,7 @@ Rule: `parse_message` returns a message or raises `Refused` with the whole answe
 table. EVENT frames are first tried with one typed decode; a frame that fails it is parsed like any other message.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
@@ -51,7 +52,16 @@ class Refused(Exception):
         self.subscription_id: Final = subscription_id
 
 
+_ID_IN_EVENT = re.compile(rb'\s*\[\s*"EVENT"\s*,\s*\{.*?"id"\s*:\s*"([0-9a-f]{64})"', re.DOTALL)
+# The quotes of a text inside a text are escaped: `"id"` with a colon is a key of the event.
+
 _decode_event_message = msgspec.json.Decoder(EventMessage).decode
+
+
+def id_in(beginning: bytes) -> str | None:
+    """The event's id in the beginning of an EVENT message that was not received whole; None if it is not there."""
+    found = _ID_IN_EVENT.match(beginning)
+    return None if found is None else found[1].decode("ascii")
 
 
 def parse_message(frame: bytes | str, limits: Limits) -> Message:

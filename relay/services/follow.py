@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
+from relay.changes.sizes import change_bytes, steps
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.storage.primary import Heartbeat, LogPruned, Primary
@@ -167,7 +168,9 @@ class Follower:
                 newest = await self._primary.position()
                 ring = self._intake.ring
                 ring.complete_from = max(ring.complete_from, newest)
-                self.apply(batch)
+                for part in steps(batch.changes, change_bytes):
+                    self.apply(Batch.of(part))
+                    await asyncio.sleep(0)
         except Failed as error:
             log.warning("the log cannot be read: %s", error.message)
             await asyncio.sleep(BUS_DOWN_SECONDS)

@@ -18,11 +18,13 @@ from relay.caching.shared import Shared
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
+from relay.changes.sizes import change_bytes, steps
 from relay.conf import Config, config
 from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
 from relay.protocol.errors import Failed
+from relay.protocol.event import StoredEvent
 from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.measure import measure
@@ -42,7 +44,8 @@ from relay.subscriptions.outbox import Flusher
 log = logging.getLogger("relay.runtime")
 
 WARM_CHANGES = 5_000
-"""The changes that a ring holds at the start, read from the log."""
+WARM_BYTES = 8_388_608
+"""The changes that a ring holds at the start, read from the log: so many, or so much JSON text."""
 
 RESTART = "restart of the relay"
 RESTART_PAUSE_SECONDS = 0.5
@@ -64,7 +67,7 @@ class Relay:
         self.reads = Reads.of_primary(conf.read_connections, conf.query_seconds, self.tasks)
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.hub = Hub(self.intake)
-        self.bus = Bus(self._from_bus, self.hub.deliver_ephemeral, self.store, self.tasks)
+        self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
         self.barrier = Barrier(self.primary, lambda: self.follower.store.log_key, self.tasks, table)
@@ -163,15 +166,19 @@ class Relay:
 
     async def _ring_to(self, position: int) -> Ring:
         """A ring with the last changes before `position`, so that pages of L2 can be advanced."""
-        ring = Ring(max(0, position - WARM_CHANGES), self.config.ring_bytes)
+        ring = Ring(position, self.config.ring_bytes)
         try:
+            begin = await self.primary.before_newest(position, WARM_CHANGES, WARM_BYTES)
+            ring = Ring(begin, self.config.ring_bytes)
             while ring.position < position:
                 limit = min(PAGE_CHANGES, position - ring.position)
                 batch = await self.primary.changes_after(ring.position, limit)
                 if batch is None:
                     break
                 ring.complete_from = await self.primary.position()
-                ring.append(batch)
+                for part in steps(batch.changes, change_bytes):
+                    ring.append(Batch.of(part))
+                    await asyncio.sleep(0)
         except (Failed, LogPruned) as error:
             log.warning("the ring starts empty, so no page of the shared cache can be advanced: %s", error)
         return ring if ring.position >= position else Ring(position, self.config.ring_bytes)
@@ -200,6 +207,9 @@ class Relay:
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
+
+    def _ephemeral_from_bus(self, event: StoredEvent) -> None:
+        self.ingest.ephemeral_from_bus(event)
 
     def _committed(self, batch: Batch) -> None:
         self.follower.apply(batch)

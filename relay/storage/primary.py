@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from relay.background import BackgroundTasks
+from relay.background import BackgroundTasks, Turn
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.protocol.event import StoredEvent
 from relay.storage.channel import Row, integer
@@ -21,7 +21,10 @@ CONNECTIONS = 2
 """One is enough for the short statements; the other reads pages of the log meanwhile."""
 
 PAGE_CHANGES = 1_000
-"""Changes of one read of the log: some megabytes at most, so that the loop is not blocked for long."""
+"""Changes of one read of the log."""
+
+PAGE_BYTES = 1_048_576
+"""JSON text of one read of the log; the last event of a page may reach beyond it."""
 
 _HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"
 _LOOK = (
@@ -33,9 +36,20 @@ _LOOK = (
 the row.
 """
 _LOG = (
-    "SELECT c.seq, c.op = '+', c.event_id, e.json FROM relay_change AS c "
-    "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' "
-    "WHERE c.seq > $1::bigint ORDER BY c.seq LIMIT $2::integer"
+    "SELECT l.seq, l.op = '+', l.event_id, l.json FROM ("
+    "SELECT c.seq, c.op, c.event_id, e.json, "
+    "sum(octet_length(e.json)) OVER (ORDER BY c.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before "
+    "FROM (SELECT seq, op, event_id FROM relay_change WHERE seq > $1::bigint ORDER BY seq LIMIT $2::integer) AS c "
+    "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+'"
+    ") AS l WHERE coalesce(l.before, 0) < $3::bigint ORDER BY l.seq"
+)
+"""octet_length() does not read a text that is stored out of line, so what lies beyond the page costs little."""
+_NEWEST_WITHIN = (
+    "SELECT coalesce(min(l.seq) - 1, $1::bigint) FROM ("
+    "SELECT c.seq, coalesce(sum(octet_length(e.json)) OVER (ORDER BY c.seq DESC ROWS UNBOUNDED PRECEDING), 0) AS bytes "
+    "FROM (SELECT seq, op, event_id FROM relay_change WHERE seq <= $1::bigint ORDER BY seq DESC LIMIT $2::integer) "
+    "AS c LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+'"
+    ") AS l WHERE l.bytes <= $3::bigint"
 )
 
 
@@ -114,18 +128,29 @@ class Primary:
         await self._server.fetch("DELETE FROM relay_instance WHERE name = $1::text", (instance,))
 
     async def changes_after(self, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
-        """Up to `limit` changes after `position`, or None if there is none.
+        """The next changes after `position`, or None if there is none: at most `limit`, and about PAGE_BYTES.
 
         An event that was removed since is read as a removal in place of its addition; its own removal follows. Raises
         LogPruned if the next change is gone.
         """
-        rows = await self._server.fetch(_LOG, (position, limit))
+        rows = await self._server.fetch(_LOG, (position, limit, PAGE_BYTES))
         if not rows:
             return None
         begin = integer(rows[0][0])
         if begin != position + 1:
             raise LogPruned(f"the log begins at {begin}, after {position} was asked for")
-        return Batch.of([_change(begin + number, row) for number, row in enumerate(rows)])
+        turn, changes = Turn(), []
+        for number, row in enumerate(rows):
+            changes.append(_change(begin + number, row))
+            await turn.end()
+        return Batch.of(changes)
+
+    async def before_newest(self, position: int, changes: int, size: int) -> int:
+        """The position before the newest `changes` of those up to `position`, or before fewer whose events have `size`
+        bytes of JSON text at most.
+        """
+        ((begin,),) = await self._server.fetch(_NEWEST_WITHIN, (position, changes, size))
+        return integer(begin)
 
 
 def _looked(row: Row) -> Look:

@@ -25,7 +25,14 @@ from relay.storage.store import Store
 log = logging.getLogger("relay.bus")
 
 MAX_QUEUED = 1_000
+MAX_QUEUED_BYTES = 33_554_432
 """Outgoing messages; further ones are dropped, and other processes read the log."""
+
+EPHEMERAL_SHARE = 0.5
+"""The part of these bounds up to which ephemeral events are queued: a flood of them leaves room for changes."""
+
+TURN_SECONDS = 0.005
+"""After a message that took so long, other work of the loop comes before the next one."""
 
 BEAT_SECONDS = 1.0
 """Every process sends a message so often, so that one that publishes nothing also notices an outage."""
@@ -84,7 +91,8 @@ class Bus:
         self._name = uuid.uuid4().hex
         self._layer: Any = get_channel_layer()
         self._heard = 0.0
-        self._out: deque[dict[str, Any]] = deque()
+        self._out: deque[tuple[int, dict[str, Any]]] = deque()
+        self._out_bytes = 0
         self._wake = asyncio.Event()
         self._store = store
         self._group = ""
@@ -113,17 +121,19 @@ class Bus:
 
     def publish(self, batch: Batch) -> None:
         """Send a committed batch to the others; returns at once."""
-        self._queue({"changes": pack(batch)})
+        data = pack(batch)
+        self._queue({"changes": data}, len(data))
 
     def publish_ephemeral(self, event: StoredEvent) -> None:
         """Send an event that is not stored; returns at once. While the bus is down, other processes miss it."""
-        self._queue({"ephemeral": event.json})
+        self._queue({"ephemeral": event.json}, len(event.json), EPHEMERAL_SHARE)
 
-    def _queue(self, content: dict[str, Any]) -> None:
-        if len(self._out) >= MAX_QUEUED:
+    def _queue(self, content: dict[str, Any], size: int = 0, share: float = 1) -> None:
+        if len(self._out) >= share * MAX_QUEUED or self._out_bytes > share * MAX_QUEUED_BYTES:
             self.dropped += 1
             return
-        self._out.append({"type": "relay.bus", "from": self._name, "store": self._store().name, **content})
+        self._out.append((size, {"type": "relay.bus", "from": self._name, "store": self._store().name, **content}))
+        self._out_bytes += size
         self._wake.set()
 
     async def _beat(self) -> None:
@@ -137,7 +147,9 @@ class Bus:
         while True:
             await self._wake.wait()
             while self._out:
-                await self._send(self._out.popleft())
+                size, message = self._out.popleft()
+                self._out_bytes -= size
+                await self._send(message)
             self._wake.clear()
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -147,6 +159,7 @@ class Bus:
             self.failures += 1
             self.dropped += 1 + len(self._out)
             self._out.clear()
+            self._out_bytes = 0
             self._set_up(False, error)
             await asyncio.sleep(0.2)
         else:
@@ -166,7 +179,11 @@ class Bus:
         channel = await self._layer.new_channel()
         await self._layer.group_add(self._group, channel)
         while True:
-            self._take(await self._layer.receive(channel))
+            message = await self._layer.receive(channel)  # does not yield while messages are there
+            began = time.monotonic()
+            self._take(message)
+            if time.monotonic() - began > TURN_SECONDS:
+                await asyncio.sleep(0)
 
     def _take(self, message: dict[str, Any]) -> None:
         """Apply a message on arrival, so that the layer's own unbounded queue stays empty."""

@@ -18,15 +18,24 @@ class DirectSocket:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def attach(self, on_text: OnMessage, on_close: OnClose, on_binary: OnMessage | None = None) -> None:
+    def attach(
+        self,
+        on_text: OnMessage,
+        on_close: OnClose,
+        on_binary: OnMessage | None = None,
+        on_too_large: OnMessage | None = None,
+    ) -> None:
         """Pass whole messages to the callbacks from now on, in order, queued ones first.
 
         `on_text` gets valid UTF-8. Without `on_binary` a binary message closes with 1003. `on_close(code)` is the last
         call, once: the peer's code (1005: none given), our own, or 1006 for a lost or aborted connection; 1012 at the
-        server's shutdown, when `send_frames` still works inside it. `receive()` then gives only
+        server's shutdown, when `send_frames` still works inside it.
+
+        `on_too_large` gets the beginning of a message above the limit, all of it if it is less than 64 KiB above,
+        before the close with 1009; frames that it sends still go out. `receive()` then gives only
         `websocket.disconnect`. An exception in a callback closes with 1011. Raises RuntimeError when attached already.
         """
-        self._connection.inbox.attach(on_text, on_close, on_binary)
+        self._connection.inbox.attach(on_text, on_close, on_binary, on_too_large)
 
     def send_frames(self, frames: Sequence[bytes]) -> None:
         """Send text messages (UTF-8), one for each item, in one write. A closing connection sends nothing.

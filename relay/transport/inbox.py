@@ -57,7 +57,16 @@ class Inbox:
 
     __slots__ = (
         *("_application_paused", "_closing", "_connection", "_held", "_in_batch", "_on_binary"),
-        *("_on_close", "_on_text", "_queue", "_queued_bytes", "_scheduled", "_slice_ended", "_slice_started"),
+        *(
+            "_on_close",
+            "_on_text",
+            "_on_too_large",
+            "_queue",
+            "_queued_bytes",
+            "_scheduled",
+            "_slice_ended",
+            "_slice_started",
+        ),
         *("_close_reported", "_waiter", "ended_with"),
     )
 
@@ -69,6 +78,7 @@ class Inbox:
         self._on_text: OnMessage | None = None
         self._on_binary: OnMessage | None = None
         self._on_close: OnClose | None = None
+        self._on_too_large: OnMessage | None = None
         self._held = False  # attached, but messages wait in the queue
         self._application_paused = False
         self._scheduled = False
@@ -103,6 +113,14 @@ class Inbox:
                     self._slice_ended = monotonic()
         except Exception:
             self._failed()
+
+    def too_large(self, beginning: bytes) -> None:
+        """Show the application the beginning of a message that is above the limit; the connection is closed next."""
+        if self._on_too_large is not None:
+            try:
+                self._on_too_large(beginning)
+            except Exception:
+                self._failed()
 
     def frame_without_message(self, last: bool) -> None:
         """Count the time of a control frame or fragment towards the slice."""
@@ -169,11 +187,18 @@ class Inbox:
 
     # to the attached application
 
-    def attach(self, on_text: OnMessage, on_close: OnClose, on_binary: OnMessage | None) -> None:
+    def attach(
+        self,
+        on_text: OnMessage,
+        on_close: OnClose,
+        on_binary: OnMessage | None,
+        on_too_large: OnMessage | None = None,
+    ) -> None:
         """Pass messages to callbacks from now on, queued ones first. Raises RuntimeError the second time."""
         if self._on_text is not None:
             raise RuntimeError("the connection's socket is attached already")
         self._on_text, self._on_close, self._on_binary = on_text, on_close, on_binary
+        self._on_too_large = on_too_large
         if self._queue or self.ended_with is not None:
             self._held = True
             self._connection.pause(Pause.BACKLOG)

@@ -13,6 +13,9 @@ from relay.transport.frames import BINARY, TEXT, is_wire_close_code
 # A module global is looked up faster than an attribute of an enum.
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
+OVERSIZE_BYTES = 65_536
+"""A frame that is so much too large is read, so that the application can refuse it by its id; the header of a larger
+one closes the connection."""
 _BIG_BYTES = 4096  # above it the parser's buffer has grown to at least 7 KB
 
 
@@ -43,7 +46,9 @@ class Incoming(WSListener):
         last = bool(frame.last_in_buffer)
         if kind is _TEXT and frame.fin and self._parts is None:
             data = frame.get_payload_as_bytes()
-            if data.isascii() or _is_utf8(data):
+            if len(data) > self._max_bytes:
+                self._too_large(data)
+            elif data.isascii() or _is_utf8(data):
                 counters.messages_in += 1
                 counters.bytes_in += len(data)
                 self._inbox.put(TEXT, data, last)
@@ -81,11 +86,16 @@ class Incoming(WSListener):
             self._opcode = TEXT if kind is _TEXT else BINARY
             self._parts = bytearray()
         if len(self._parts) + frame.payload_size > self._max_bytes:
-            self._connection.fail(1009, f"messages have at most {self._max_bytes} bytes")
+            self._too_large(bytes(self._parts) + frame.get_payload_as_bytes() if self._opcode == TEXT else b"")
             return
         self._parts += frame.get_payload_as_bytes()
         if frame.fin:
             self._whole(last)
+
+    def _too_large(self, beginning: bytes) -> None:
+        """Close, after the application has had the chance to refuse what it can read."""
+        self._inbox.too_large(beginning)
+        self._connection.fail(1009, f"messages have at most {self._max_bytes} bytes")
 
     def _whole(self, last: bool) -> None:
         data, self._parts = bytes(self._parts or b""), None

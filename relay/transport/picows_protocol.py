@@ -28,7 +28,7 @@ from relay.transport.counters import counters
 from relay.transport.direct import DirectSocket
 from relay.transport.frames import BINARY, TEXT
 from relay.transport.inbox import Pause
-from relay.transport.incoming import Incoming
+from relay.transport.incoming import OVERSIZE_BYTES, Incoming
 from relay.transport.parser import feed, new_parser
 from relay.transport.timers import timers_of
 
@@ -233,7 +233,7 @@ class PicowsProtocol(asyncio.Protocol):
         headers = [*self._server_state.default_headers, *message.get("headers", [])]
         response = handshake.switching_protocols(self._accept, message.get("subprotocol"), headers)
         incoming = Incoming(connection)
-        violation, max_bytes = connection.violation, connection.max_message_bytes
+        violation, max_bytes = connection.violation, connection.max_message_bytes + OVERSIZE_BYTES
         parser = connection.open(response, lambda: new_parser(incoming, violation, max_bytes))
         self._log_answer("[accepted]")
         early, self._early = self._early, None

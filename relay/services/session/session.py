@@ -19,7 +19,7 @@ from relay.metrics import counters
 from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed, Invalid
-from relay.protocol.messages import Message, Refused, closed, notice, parse_message
+from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
 from relay.protocol.subscriptions import Subscriptions
 from relay.services.session.pending import Pending
 from relay.storage.primary import Primary
@@ -110,6 +110,16 @@ class Session:
             counters.messages += 1
             counters.refusals["NOTICE"] += 1
             self.outbox.put(notice(Invalid("binary messages are not understood").text))
+
+    def receive_too_large(self, beginning: bytes) -> None:
+        """Refuse an event above the length limit by its id, if that can be read (01-E19). The transport closes next."""
+        event_id = id_in(beginning)
+        if not self._ended and event_id is not None:
+            counters.messages += 1
+            refusal = Invalid(f"a message may have at most {self.services.config.limits.max_message_length} bytes")
+            counters.rejections["invalid"] += 1
+            self.outbox.put(ok(event_id, False, refusal.text))
+            self.outbox.flush()
 
     def close_subscription(self, subscription_id: str) -> None:
         """End a subscription without a message; no error if it is not open."""

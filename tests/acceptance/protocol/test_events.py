@@ -289,6 +289,49 @@ async def test_01_e19_one_byte_more_closes_with_1009(small_client: Client, autho
     assert await small_client.closed() == 1009
 
 
+@pytest.mark.parametrize("is_last", [False, True], ids=["the id first", "the id last"])
+async def test_01_e19_an_event_of_a_message_that_is_too_long_is_refused_by_its_id(
+    small_client: Client, author: Author, is_last: bool
+) -> None:
+    event = author.event("x" * 5_000)
+    if is_last:
+        event = {"content": event.pop("content"), **event}
+
+    await small_client.send("EVENT", event)
+
+    answer = await small_client.answer_to(event["id"])
+    assert not answer.accepted
+    assert answer.text.startswith("invalid: a message may have at most")
+    assert await small_client.closed() == 1009
+
+
+async def test_01_e19_an_event_in_fragments_that_are_too_long_is_refused_by_its_id(
+    small_client: Client, author: Author
+) -> None:
+    event = author.event("x" * 90_000)
+    text = json.dumps(["EVENT", event])
+
+    await small_client.socket.send([text[:2_000], text[2_000:30_000], text[30_000:60_000], text[60_000:]])
+
+    assert not (await small_client.answer_to(event["id"])).accepted
+    assert await small_client.closed() == 1009
+
+
+async def test_01_e19_a_message_that_is_far_too_long_closes_with_1009(small_client: Client, author: Author) -> None:
+    await small_client.send("EVENT", author.event("x" * 500_000))
+
+    assert await small_client.closed() == 1009
+
+
+async def test_a_contact_list_of_as_many_people_as_the_limit_allows_is_stored(client: Client, author: Author) -> None:
+    people = [["p", f"{number:064x}"] for number in range(10_000)]
+    contacts = author.event(kind=3, tags=people)
+
+    assert await client.publish(contacts) == Ok(contacts["id"], True, "")
+
+    assert (await client.query({"kinds": [3], "#p": [people[-1][1]]} | author.events)).events == [contacts]
+
+
 async def test_01_e20_what_was_answered_is_found_on_every_worker(clients: OpenClients, author: Author) -> None:
     writers, readers = await clients(), await clients()
 

@@ -8,7 +8,7 @@ from channels.layers import channel_layers
 from relay.changes.change import Added, Batch, Removed
 from relay.protocol.event import StoredEvent
 from relay.storage.store import Store
-from relay.subscriptions.bus import Bus, pack, unpack
+from relay.subscriptions.bus import MAX_QUEUED, Bus, pack, unpack
 from tests.unit.changes.orders import POOL, note, stored
 
 STORE = Store("a" * 16, "b" * 16, 3)
@@ -111,3 +111,24 @@ async def test_messages_of_another_store_do_not_arrive() -> None:
     finally:
         for each in (speaker, listener, stranger):
             await each.bus.stop()
+
+
+async def test_a_flood_of_ephemeral_events_leaves_room_for_changes() -> None:
+    bus = Bus(lambda batch: None, lambda event: None, lambda: STORE)  # not started: nothing leaves its queue
+    for _ in range(MAX_QUEUED):
+        bus.publish_ephemeral(note(0, kind=20_001))
+    flood = bus.dropped
+    for number in range(1, flood + 1):
+        bus.publish(Batch.of([Added(number, note(1))]))
+    assert (flood, bus.dropped) == (MAX_QUEUED // 2, MAX_QUEUED // 2)
+    bus.publish(Batch.of([Added(flood + 1, note(1))]))
+    assert bus.dropped == flood + 1
+
+
+async def test_what_waits_to_be_sent_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch.of([Added(1, note(1))])
+    monkeypatch.setattr("relay.subscriptions.bus.MAX_QUEUED_BYTES", 3 * len(pack(batch)))
+    bus = Bus(lambda batch: None, lambda event: None, lambda: STORE)
+    for _ in range(10):
+        bus.publish(batch)
+    assert bus.dropped == 6  # the last one may reach beyond the bound

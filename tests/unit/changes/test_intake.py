@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.changes import intake as module
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
+from relay.changes.sizes import change_bytes
 from tests.unit.changes.orders import additions, batches, slices
 
 PLENTY = 1_000_000
@@ -106,3 +109,21 @@ def test_after_losses_one_read_of_the_log_closes_every_hole(data: st.DataObject)
     if taking.ring.position < len(CHANGES):
         out += taking.offer(part(taking.ring.position + 1, len(CHANGES)))
     assert (out, taking.has_gap) == (CHANGES, False)
+
+
+def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 5 * max(map(change_bytes, CHANGES)))
+    taking = intake()
+    for batch in (part(3, 4), part(7, 8), part(11, 13), part(11, 11)):
+        taking.offer(batch)
+    assert taking.dropped == 1
+    assert list(taking.offer(part(1, 2))) == CHANGES[:4]
+    assert list(taking.offer(part(5, 6))) == CHANGES[4:8]
+    assert list(taking.offer(part(9, 10))) == CHANGES[8:11]
+
+
+def test_one_batch_waits_however_large_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 0)
+    taking = intake()
+    taking.offer(part(3, 9))
+    assert list(taking.offer(part(1, 2))) == CHANGES[:9]

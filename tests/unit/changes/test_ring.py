@@ -1,14 +1,32 @@
 """The ring: what it holds, what it refuses to say."""
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.changes.change import Added, Batch, Change, Removed
-from relay.changes.ring import OutOfReach, Ring, size_bytes
+from relay.changes.ring import OutOfReach, Ring
+from relay.changes.sizes import LONG_TAGS
 from tests.unit.changes.orders import History, additions, batches, histories, note
 
 PLENTY = 1_000_000
+
+
+def size_of(changes: list[Change]) -> int:
+    """What a ring with just these changes holds."""
+    ring = Ring(changes[0].seq - 1 if changes else 0, PLENTY)
+    if changes:
+        ring.append(Batch.of(changes))
+    return ring.bytes
+
+
+def keys_of(change: Change) -> set[str | int]:
+    """The keys of an addition, read from its text."""
+    if type(change) is not Added:
+        return set()
+    tags = [tag for tag in orjson.loads(change.event.json)["tags"] if len(tag) > 1 and len(tag[0]) == 1]
+    return {change.event.id, change.event.pubkey, change.event.kind, *(tag[0] + tag[1] for tag in tags)}
 
 
 def test_a_new_ring_is_at_its_start_and_empty() -> None:
@@ -72,7 +90,7 @@ def test_an_event_is_found_until_it_is_removed() -> None:
 def test_an_event_that_came_back_outlives_the_end_of_its_first_addition() -> None:
     event = note(1)
     changes: list[Change] = [Added(1, event), Removed(2, event.id), Added(3, note(1))]
-    ring = Ring(0, size_bytes(changes[2]))
+    ring = Ring(0, size_of(changes[2:]))
     ring.append(Batch.of(changes))
     assert (ring.floor, ring.event(event.id)) == (2, event)
 
@@ -92,9 +110,8 @@ def test_the_bound_in_bytes_holds_and_is_used(history: History, bound: int) -> N
     ring = Ring(0, bound)
     for batch in batches(history.changes, range(len(history.changes))):
         ring.append(batch)
-    held = history.changes[ring.floor :]
-    assert ring.bytes == sum(map(size_bytes, held)) <= bound
-    assert not ring.floor or ring.bytes + size_bytes(history.changes[ring.floor - 1]) > bound
+    assert ring.bytes == size_of(history.changes[ring.floor :]) <= bound
+    assert not ring.floor or size_of(history.changes[ring.floor - 1 :]) > bound
 
 
 @given(histories(), st.integers(0, 15_000), st.integers(0, 35))
@@ -117,3 +134,24 @@ def test_an_event_that_is_found_is_stored(history: History, bound: int) -> None:
         kept = {event["id"] for event in history.state(ring.position)}
         lately = {change.event.id for change in history.changes[ring.floor : ring.position] if type(change) is Added}
         assert {event_id for event_id in history.pool if ring.event(event_id)} == kept & lately
+
+
+@given(histories(), st.integers(0, 15_000), st.data())
+def test_a_key_that_was_touched_is_never_denied(history: History, bound: int, data: st.DataObject) -> None:
+    ring = Ring(0, bound)
+    for batch in batches(history.changes, range(len(history.changes))):
+        ring.append(batch)
+    position = data.draw(st.integers(ring.floor, ring.position))
+    later = [keys_of(change) for change in history.changes[position : ring.position]]
+    for key in set().union(*map(keys_of, history.changes)):
+        assert ring.touched([key], position) is any(key in keys for keys in later)
+
+
+def test_after_an_event_with_very_many_tags_any_tag_may_be_touched() -> None:
+    long = note(1, tags=[["t", str(number)] for number in range(LONG_TAGS + 1)])
+    ring = Ring(0, 10 * PLENTY)
+    ring.append(Batch.of([Added(1, long), Added(2, note(2, kind=7))]))
+    assert ring.touched(["t5"], 0)
+    assert not ring.touched(["t5"], 1)
+    assert ring.touched([long.kind], 0)
+    assert not ring.touched([3], 0)

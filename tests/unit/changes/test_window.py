@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from relay.changes.change import Added, Removed
 from relay.changes.overlay import newest_first
-from relay.changes.window import ENTRY_OVERHEAD_BYTES, MAX_SCAN, Window
+from relay.changes.sizes import LONG_TAGS, event_bytes
+from relay.changes.window import LIST_BYTES, MAX_LONG_VALUES, MAX_SCAN, Window
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from tests import strategies
@@ -58,7 +59,7 @@ class Filling:
 def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> None:
     history = data.draw(histories())
     events_kept = data.draw(st.integers(1, 20))
-    filling = Filling(history, events_kept * (ENTRY_OVERHEAD_BYTES + 350))
+    filling = Filling(history, events_kept * (event_bytes(note(1)) + 3 * LIST_BYTES))
     for position in range(len(history.changes) + 1):
         if position:
             filling.window.apply([history.changes[position - 1]], position)
@@ -97,10 +98,11 @@ def test_a_removal_counts_though_the_event_was_read_before_its_addition_was_work
 
 
 def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
-    window = Window(100 * (ENTRY_OVERHEAD_BYTES + 300))
+    bound = 100 * event_bytes(note(1))
+    window = Window(bound)
     window.extend([], True, [], 0)
     window.apply([Added(number, note(number, created_at=NOW + number)) for number in range(1, 1_001)], 1_000)
-    assert window.bytes <= 100 * (ENTRY_OVERHEAD_BYTES + 300)
+    assert window.bytes <= bound
     assert not window.complete
     newest = window.find(parse({"limit": 2}), NOW)
     assert newest is not None
@@ -125,3 +127,28 @@ def test_a_query_that_would_read_too_many_events_is_not_answered() -> None:
     )
     assert window.find(parse({"kinds": [7, 9_735]}), NOW) is None
     assert window.find(parse({"kinds": [7]}), NOW) == []
+
+
+def test_an_event_with_very_many_tags_is_found_by_each_of_them() -> None:
+    long = note(1, created_at=NOW - 1, tags=[["t", str(number)] for number in range(LONG_TAGS + 1)])
+    short = note(2, created_at=NOW, tags=[["t", "7"]])
+    window = Window(10**7)
+    window.extend([short, long], True, [], 2)
+    assert ids(window.find(parse({"#t": ["7"]}), NOW) or ()) == [short.id, long.id]
+    assert ids(window.find(parse({"#t": ["8"]}), NOW) or ()) == [long.id]
+    assert window.find(parse({"#t": ["none"]}), NOW) == []
+    assert window.find(parse({"#t": [str(number) for number in range(MAX_LONG_VALUES + 1)]}), NOW) is None
+    window.apply([Removed(3, long.id)], 3)
+    assert window.find(parse({"#t": ["8"]}), NOW) == []
+
+
+def test_of_events_with_very_many_tags_the_oldest_are_forgotten_too() -> None:
+    tags = [["t", str(number)] for number in range(LONG_TAGS + 1)]
+    events = [note(number, created_at=NOW - number, tags=tags) for number in range(10)]
+    window = Window(5 * event_bytes(events[0]))
+    window.extend([], True, [], 0)
+    window.apply([Added(number, event) for number, event in enumerate(events, 1)], 10)
+    kept = window.find(parse({"#t": ["7"], "since": NOW - 1}), NOW)
+    assert kept is not None
+    assert ids(kept) == ids(events[:2])
+    assert len(window) < 5

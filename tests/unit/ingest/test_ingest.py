@@ -181,6 +181,110 @@ def test_01_k04_an_ephemeral_event_is_delivered_and_not_stored(parts: Parts) -> 
     assert len(parts.delivered) == 2
 
 
+def test_01_e17_copies_of_an_event_that_waits_for_the_database_are_written_once(parts: Parts) -> None:
+    outcomes: list[Outcome] = []
+    same = event()
+    for _ in range(3):
+        assert parts.ingest.submit(same, CLIENT, outcomes.append) is None
+    assert len(parts.queue) == 1
+    parts.answer()
+    assert outcomes == [STORED, DUPLICATE, DUPLICATE]
+
+
+@pytest.mark.parametrize("result", [WriteOutcome.DUPLICATE, WriteOutcome.OUTDATED, WriteOutcome.FAILED])
+def test_who_joined_an_event_that_was_not_stored_gets_its_outcome(parts: Parts, result: WriteOutcome) -> None:
+    outcomes: list[Outcome] = []
+    same = event()
+    for _ in range(2):
+        parts.ingest.submit(same, CLIENT, outcomes.append)
+    parts.answer(result)
+    assert outcomes == [RESULTS[result]] * 2
+
+
+def test_a_copy_after_the_answer_is_written_again(parts: Parts) -> None:
+    same = event()
+    for _ in range(2):
+        parts.ingest.submit(same, CLIENT, lambda outcome: None)
+        parts.answer()
+    assert parts.ingest.submit(same, CLIENT, lambda outcome: None) is None
+    assert len(parts.queue) == 1
+
+
+def test_01_e18_an_event_that_waits_is_not_joined_with_another_signature(parts: Parts) -> None:
+    waiting = sign_event(created_at=int(time.time()))
+    parts.ingest.submit(Event(**waiting), CLIENT, lambda outcome: None)
+    wrong = parts.ingest.submit(Event(**(waiting | {"sig": "0" * 128})), CLIENT, lambda outcome: None)
+    assert wrong is not None
+    assert wrong.status is Status.REFUSED
+
+
+def test_two_signatures_of_one_event_have_an_answer_each(parts: Parts) -> None:
+    outcomes: list[Outcome] = []
+    one = sign_event(created_at=int(time.time()))
+    other = one | {"sig": "1" * 128}
+    for given_event in (one, other, other, one):
+        parts.ingest.submit(Event(**given_event), Source(SourceKind.PEER, trusted=True), outcomes.append)
+    while parts.queue:
+        parts.answer(WriteOutcome.STORED if not outcomes else WriteOutcome.DUPLICATE)
+    assert sorted(outcome.status.value for outcome in outcomes) == ["duplicate"] * 3 + ["stored"]
+
+
+def test_a_full_queue_does_not_leave_an_event_that_is_joined_for_ever(parts: Parts) -> None:
+    same = event()
+    parts.full = True
+    assert at_once(parts, same).status is Status.FAILED
+    parts.full = False
+    assert parts.ingest.submit(same, CLIENT, lambda outcome: None) is None
+    assert len(parts.queue) == 1
+
+
+async def test_very_many_copies_are_all_answered(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWERS_AT_ONCE", 3)
+    outcomes: list[Outcome] = []
+    same = event()
+    for _ in range(12):
+        parts.ingest.submit(same, CLIENT, outcomes.append)
+    parts.answer()
+    assert outcomes == [STORED] + [DUPLICATE] * 3
+    async with asyncio.timeout(5):
+        while len(outcomes) < 12:
+            await asyncio.sleep(0)
+    assert outcomes == [STORED] + [DUPLICATE] * 11
+
+
+def test_no_more_copies_join_than_the_bound(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_JOINED", 2)
+    outcomes: list[Outcome] = []
+    same = event()
+    for _ in range(5):
+        parts.ingest.submit(same, CLIENT, outcomes.append)
+    assert len(parts.queue) == 3
+    while parts.queue:
+        parts.answer(WriteOutcome.DUPLICATE)
+    assert outcomes == [DUPLICATE] * 5
+
+
+def test_01_k04_the_same_ephemeral_event_is_delivered_once(parts: Parts) -> None:
+    same = event(kind=20_001)
+    assert [at_once(parts, same), at_once(parts, same)] == [EPHEMERAL, DUPLICATE]
+    assert len(parts.delivered) == 2
+
+
+def test_01_k04_an_ephemeral_event_that_two_workers_accept_is_delivered_once_by_each(parts: Parts) -> None:
+    same = event(kind=20_001)
+    parts.ingest.ephemeral_from_bus(StoredEvent.of(same))
+    parts.ingest.ephemeral_from_bus(StoredEvent.of(same))
+    assert len(parts.delivered) == 1
+    assert at_once(parts, same) is DUPLICATE
+
+
+@pytest.mark.parametrize("age, status", [(50, Status.EPHEMERAL), (70, Status.REFUSED), (30 * 86_400, Status.REFUSED)])
+def test_01_k04_an_old_ephemeral_event_is_refused(parts: Parts, age: int, status: Status) -> None:
+    outcome = at_once(parts, event(kind=20_001, created_at=int(time.time()) - age))
+    assert outcome.status is status
+    assert outcome.prefix in ("", "invalid")
+
+
 def test_a_full_queue_is_a_failure_that_may_be_tried_again(parts: Parts) -> None:
     parts.full = True
     outcome = at_once(parts, event())
@@ -248,8 +352,8 @@ async def test_a_batch_has_its_outcomes_in_the_order_of_its_events() -> None:
 
 async def test_a_batch_keeps_no_more_in_flight_than_its_bound() -> None:
     parts = Parts()
-    one = event()
-    running = asyncio.ensure_future(parts.ingest.batch([one] * (3 * BATCH_IN_FLIGHT), IMPORT))
+    events = [event(content=str(number)) for number in range(3 * BATCH_IN_FLIGHT)]
+    running = asyncio.ensure_future(parts.ingest.batch(events, IMPORT))
     answered = 0
     while not running.done():
         if parts.queue:

@@ -10,7 +10,7 @@ import pytest
 from relay.protocol import messages
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.protocol.messages import CloseMessage, EventMessage, Refused, ReqMessage, parse_message
+from relay.protocol.messages import CloseMessage, EventMessage, Refused, ReqMessage, id_in, parse_message
 from tests.events import sign_event, unsigned_event
 
 LIMITS = Limits(max_filters=3)
@@ -259,3 +259,23 @@ def test_a_notice_carries_its_text() -> None:
 def test_head_and_stored_text_and_bracket_make_the_frame_of_an_event() -> None:
     event = unsigned_event(content=ODD)
     assert json.loads(messages.event_head(ODD) + orjson.dumps(event) + b"]") == ["EVENT", ODD, event]
+
+
+ID = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "beginning, event_id",
+    [
+        (f'["EVENT",{{"id":"{ID}","content":"xxx', ID),
+        (f' [ "EVENT" , {{"tags":[["e","x"]],"content":"a\n","id" : "{ID}"', ID),
+        (f'["EVENT",{{"content":"{{\\"id\\":\\"{ID}\\"', None),
+        (f'["EVENT",{{"id":"{ID[:-1]}', None),
+        (f'["EVENT",{{"id":"{ID.upper()}"', None),
+        (f'["REQ","id",{{"ids":["{ID}"]', None),
+        (f'["REQ","x",{{"id":"{ID}"', None),
+        ("", None),
+    ],
+)
+def test_01_e19_the_id_is_read_from_the_beginning_of_a_message(beginning: str, event_id: str | None) -> None:
+    assert id_in(beginning.encode()) == event_id

@@ -6,7 +6,8 @@ import pytest
 
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.changes.intake import Intake
-from relay.changes.ring import Ring, size_bytes
+from relay.changes.ring import TOUCHED_BYTES, Ring
+from relay.changes.sizes import change_bytes
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
@@ -96,7 +97,7 @@ def test_a_result_ahead_of_the_process_is_not_followed_by_changes_it_contains() 
 
 def test_what_the_ring_does_not_reach_is_refused_and_the_subscription_stays_held() -> None:
     changes = additions(4)
-    process = Process(ring_bytes=2 * size_bytes(changes[0]))
+    process = Process(ring_bytes=2 * (change_bytes(changes[0]) + 3 * TOUCHED_BYTES))
     client = process.subscribe()
     process.apply(*changes[:3])
     with pytest.raises(OutOfReach):

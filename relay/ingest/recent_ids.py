@@ -1,0 +1,26 @@
+"""The ids of the newest ephemeral events, each of which is delivered once (01-K04)."""
+
+MAX_IDS = 32_768
+"""Ids of one generation, 3.5 MB. Two are kept, so that at least so many events after it an id is still known. At 500
+ephemeral events a second that is the minute after which the event itself is refused."""
+
+
+class RecentIds:
+    """A set that forgets: at least the last MAX_IDS ids are in it, at most twice as many."""
+
+    def __init__(self) -> None:
+        self._newer: set[bytes] = set()
+        self._older: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._newer) + len(self._older)
+
+    def add(self, event_id: str) -> bool:
+        """Add an id (hex digits); True if it was not in the set."""
+        name = bytes.fromhex(event_id)
+        if name in self._newer or name in self._older:
+            return False
+        if len(self._newer) >= MAX_IDS:
+            self._older, self._newer = self._newer, set()
+        self._newer.add(name)
+        return True

@@ -1,0 +1,47 @@
+"""A store of the costliest events that the limits allow: it starts again, and a killed worker comes back."""
+
+import asyncio
+
+import pytest
+
+from tests.acceptance.client import Client
+from tests.acceptance.conftest import StartRelay
+from tests.acceptance.faults.workers import memory_megabytes
+from tests.acceptance.relay_process import wait_for
+from tests.benchmarks.worst_store import SHAPES, fill, kill_a_worker
+
+EVENTS = 30
+COPIES_BYTES = 2**22
+"""Bound of ring and window: a few of the events."""
+
+MOST_MEGABYTES = 100
+"""By which a worker may grow. 30 events without tags are 12 MB of text, with their tags 90 MB in ring and window."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_relay_outlives_a_store_of_the_worst_events(start_relay: StartRelay, shape: str) -> None:
+    settings = {
+        "RELAY_RING_BYTES": str(COPIES_BYTES),
+        "RELAY_WINDOW_BYTES": str(COPIES_BYTES),
+        "RELAY_HEARTBEAT_SECONDS": "3",
+    }
+    relay = start_relay(settings, workers=2)
+    least = min(map(memory_megabytes, relay.workers()))
+
+    asyncio.run(fill(relay, shape, EVENTS))
+    kill_a_worker(relay)
+    relay.stop()
+    relay.launch()
+    relay.wait_ready()
+
+    assert "no heartbeat" not in relay.messages()
+    assert asyncio.run(newest(relay.ws_url)) == EVENTS
+    wait_for(lambda: max(map(memory_megabytes, relay.workers())) < least + MOST_MEGABYTES, "little memory")
+
+
+async def newest(url: str) -> int:
+    """How many of the costly events are found."""
+    async with Client(url) as client:
+        authors = [(await client.query({"limit": 1})).events[0]["pubkey"]]
+        found = await client.query({"limit": 500})
+        return len({event["id"] for event in found.events if event["pubkey"] not in authors})
