@@ -55,7 +55,7 @@ def configuration() -> uvicorn.Config:
     """uvicorn's configuration, from the settings."""
     from relayproject import settings
 
-    RelayHTTPProtocol.HEAD_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
+    RelayHTTPProtocol.REQUEST_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
     return uvicorn.Config(
         "relayproject.asgi:application",
         loop="uvloop",

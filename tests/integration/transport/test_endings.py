@@ -23,7 +23,7 @@ class Hurried(PicowsProtocol):
 
 
 class HurriedHTTP(RelayHTTPProtocol):
-    HEAD_SECONDS = 0.3
+    REQUEST_SECONDS = 0.3
 
 
 @pytest.mark.parametrize("app", [echo, direct_echo])
