@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.client import Client
 from tests.acceptance.conftest import StartRelay
+from tests.acceptance.relay_process import wait_for
 
 COOKIE = "Cookie: sessionid={:032x}\r\n"
 
@@ -87,9 +88,9 @@ async def test_sign_ins_at_once_over_two_workers_do_not_pass_the_limit(start_rel
 
 @pytest.mark.parametrize("host, reached", [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"]), ("*", ["127.0.0.1"])])
 async def test_a_relay_listens_on_ipv6(start_relay: StartRelay, host: str, reached: list[str]) -> None:
-    relay = start_relay({"RELAY_HOST": host}, workers=1, roles="migrate,web")
+    relay = start_relay({"RELAY_HOST": host}, workers=1, roles="migrate,web", ready=False)
+    printed = {"::1": "ws://[::1]", "::": "ws://[::1]", "*": "ws://127.0.0.1"}[host]
+    wait_for(lambda: f"relay ready: {printed}:{relay.port}\n" in relay.output() or relay.has_ended(), "ready")
 
     for address in reached:
         assert await ask(relay.port, get("/health"), host=address) == 200
-    printed = {"::1": "ws://[::1]", "::": "ws://[::1]", "*": "ws://127.0.0.1"}[host]
-    assert f"relay ready: {printed}:{relay.port}\n" in relay.output()
