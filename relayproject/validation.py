@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from relayproject import env
-from relayproject.runtime import descriptors
+from relayproject import descriptors, env
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 LONGEST_NAME = 30  # NIP-11: a name SHOULD be less than 30 characters

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from relay.freshness import ack_table
 from relay.transport.listener import addresses
-from relayproject import env, settings
-from relayproject.runtime import descriptors, metrics_folder
+from relayproject import descriptors, env, settings
+from relayproject.runtime import metrics_folder
 from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers

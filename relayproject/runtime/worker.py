@@ -16,7 +16,8 @@ import uvicorn
 from relay.transport.http_protocol import RelayHTTPProtocol
 from relay.transport.listener import listening_sockets
 from relay.transport.picows_protocol import PicowsProtocol
-from relayproject.runtime import descriptors, metrics_folder
+from relayproject import descriptors
+from relayproject.runtime import metrics_folder
 from relayproject.runtime.heartbeat import Heartbeat
 
 BACKLOG = 2_048

@@ -1,6 +1,6 @@
 """Many sign-ins at once: as many passwords are hashed as the limit allows, whoever else asks."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier, Event, Lock
 
 import pytest
@@ -92,7 +92,7 @@ def test_one_password_is_hashed_at_a_time_few_wait_and_the_others_are_told_to_co
     waiting = sign_in.HASHED_AT_ONCE + sign_in.WAITING
     with ThreadPoolExecutor(12) as pool:
         asked = [pool.submit(sign_in_from, f"203.0.113.{number}", PASSWORD) for number in range(12)]
-        refused = []
+        refused: list[Future[int]] = []
         while len(refused) < 12 - waiting:
             refused = [each for each in asked if each.done()]
         assert [each.result() for each in refused] == [503] * (12 - waiting)
