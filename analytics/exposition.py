@@ -31,6 +31,7 @@ METRICS: tuple[Shown, ...] = (
     Counted("nostr_connections_refused_total", "Connections refused.", of.count("connections_refused")),
     Counted("nostr_handshakes_refused_total", "Bad WebSocket handshakes.", of.count("handshakes_refused")),
     Counted("nostr_handshakes_timed_out_total", "Request heads that took too long.", of.count("handshakes_timed_out")),
+    Counted("relay_http_refused_total", "Connections and requests refused or cut.", of.http_refused, ("reason",)),
     Counted("nostr_protocol_errors_total", "Connections that broke a rule of WebSocket.", of.count("protocol_errors")),
     Counted("nostr_connections_aborted_total", "Connections cut, by reason.", of.counts(of.ABORTED), ("reason",)),
     Counted("nostr_transport_yields_total", "Times that a busy client had to let others go first.", of.count("yields")),

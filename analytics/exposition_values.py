@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from analytics.exposition_kinds import Labels, Values
 from relay.protocol.errors import Prefix
 from relay.services.worker_figures import WorkerFigures
+from relay.transport.counters import HTTP_REFUSALS
 
 Names = Mapping[Labels, str]
 """From the values of labels to names of `WorkerFigures.counts`."""
@@ -71,6 +72,12 @@ def rejections(figures: WorkerFigures) -> Iterator[tuple[Labels, int]]:
 def closes(figures: WorkerFigures) -> Values:
     """Connections by close code."""
     return [((code,), number) for code, number in sorted(figures.by_label.get("closes", {}).items())]
+
+
+def http_refused(figures: WorkerFigures) -> Values:
+    """Connections and HTTP requests that were refused, by reason."""
+    found = figures.by_label.get("http_refused", {})
+    return [((reason,), found.get(reason, 0)) for reason in sorted({*HTTP_REFUSALS, *found})]
 
 
 def pool_states(figures: WorkerFigures) -> Values:

@@ -112,22 +112,23 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve the connection, or refuse it, until it ends."""
         await receive()  # websocket.connect
-        ip = (scope.get("client") or ("unix",))[0]
+        host = (scope.get("client") or (None,))[0]
         try:
-            relay = await runtime.start()
-            refusal = relay.connections.refusal(ip)
+            connections = (await runtime.start()).connections
+            network = connections.admit(host)
         except Failed as error:
-            refusal = error.message
-        if refusal is not None:
             counters.connections_refused += 1
-            await _refuse(scope, send, refusal)
+            await _refuse(scope, send, error.message)
             return
-        await send({"type": "websocket.accept"})
-        direct = scope.get("extensions", {}).get("relay.direct")
-        if direct is not None:
-            await _serve_directly(relay.connections, ip, direct["socket"], receive)
-        else:
-            await _serve(relay.connections, ip, receive, send)
+        try:
+            await send({"type": "websocket.accept"})
+            direct = scope.get("extensions", {}).get("relay.direct")
+            if direct is not None:
+                await _serve_directly(connections, host or "unix", direct["socket"], receive)
+            else:
+                await _serve(connections, host or "unix", receive, send)
+        finally:
+            connections.leave(network)
 
 
 async def _refuse(scope: Any, send: Any, why: str) -> None:
@@ -147,7 +148,7 @@ async def _serve_directly(connections: Connections, ip: str, socket: Any, receiv
         socket.attach(session.receive, session.closed, session.receive_binary, session.receive_too_large)
         await receive()  # websocket.disconnect: nothing else comes once attached
     finally:
-        connections.end(session, ip)
+        connections.end(session)
 
 
 async def _serve(connections: Connections, ip: str, receive: Any, send: Any) -> None:
@@ -164,7 +165,7 @@ async def _serve(connections: Connections, ip: str, receive: Any, send: Any) -> 
             for task in ended:
                 task.result()
     finally:
-        connections.end(session, ip)
+        connections.end(session)
         await cancel(tasks)
 
 

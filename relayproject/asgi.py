@@ -30,6 +30,7 @@ from analytics.exposition_files import leave_figures  # noqa: E402  needs the ap
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import runtime  # noqa: E402
+from relay.views.gate import Gate  # noqa: E402
 from relay.views.public import PublicViews  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
@@ -69,5 +70,5 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-http = PublicViews(django_application)
+http = PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS))
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

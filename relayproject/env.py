@@ -157,6 +157,11 @@ def misspelt(prefix: str = "RELAY_") -> Iterator[tuple[str, str]]:
             yield name, next(iter(get_close_matches(name, known, n=1, cutoff=RESEMBLANCE)), "")
 
 
+def host_and_port(host: str, port: int) -> str:
+    """The authority of a URL: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
     """A URL with one of `schemes` and a host."""
     from urllib.parse import urlsplit

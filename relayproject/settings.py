@@ -67,7 +67,7 @@ def _name_of(folder: Path) -> str:
 RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
 RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
 RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
-RELAY_URL = env.web_address("RELAY_URL", f"ws://{RELAY_HOST}:{RELAY_PORT}", ("ws", "wss"))
+RELAY_URL = env.web_address("RELAY_URL", "", ("ws", "wss")) or f"ws://{env.host_and_port(RELAY_HOST, RELAY_PORT)}"
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{_name_of(RELAY_DATA_DIR)}")
 RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
@@ -133,6 +133,7 @@ BEHIND_TLS = RELAY_URL.startswith("wss://")  # a reverse proxy terminates TLS
 CSRF_TRUSTED_ORIGINS = list(env.words("CSRF_TRUSTED_ORIGINS"))
 if BEHIND_TLS:
     CSRF_TRUSTED_ORIGINS.append(f"https://{urlsplit(RELAY_URL).netloc}")
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # as relay.transport.strict_http; for other servers
 ROOT_URLCONF = "relayproject.urls"
 ASGI_APPLICATION = "relayproject.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -201,6 +202,7 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
     },
 }
+RELAY_DJANGO_THREADS = env.integer("RELAY_DJANGO_THREADS", 8, low=2, high=100)  # of one worker, a connection each
 _database = DATABASES["default"]
 _database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
 for _name in ("host", "port"):  # psql takes them from here alone
@@ -215,9 +217,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # -- Sign-in of operators -----------------------------------------------------------------------------
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["relay.admin.sign_in.CountedSignIns", "relay.admin.sign_in.BoundedModelBackend"]
 RELAY_LOGIN_FAILURES = env.integer("RELAY_LOGIN_FAILURES", 5, low=1, high=1_000)  # then the address is locked out
 RELAY_LOGIN_LOCKOUT_SECONDS = env.seconds("RELAY_LOGIN_LOCKOUT_SECONDS", 900.0, low=1.0)
+AXES_HANDLER = "relay.admin.sign_in.CountedFailures"
 AXES_FAILURE_LIMIT = RELAY_LOGIN_FAILURES
 AXES_COOLOFF_TIME = timedelta(seconds=RELAY_LOGIN_LOCKOUT_SECONDS)
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]  # by user name, anyone could lock out an operator

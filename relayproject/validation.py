@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from relayproject import env
+from relayproject import descriptors, env
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 LONGEST_NAME = 30  # NIP-11: a name SHOULD be less than 30 characters
@@ -61,6 +61,9 @@ def advice(settings: Any) -> Iterator[Problem]:
             "RELAY_URL is not wss://: operators' passwords and sessions are sent unencrypted.",
             "Put a reverse proxy with TLS before the relay and set RELAY_URL to its wss:// address.",
         )
+    too_few = descriptors.shortage(settings, descriptors.hard_limit())
+    if too_few:
+        yield Problem("relay.W003", too_few, "Raise the hard limit (LimitNOFILE, ulimit -Hn) or lower the setting.")
 
 
 def _replicas(settings: Any) -> Iterator[Problem]:

@@ -4,7 +4,6 @@ Rule: IP addresses are locked out, never user names: otherwise anyone could lock
 """
 
 from datetime import timedelta
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -12,28 +11,25 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-SUBSCRIBER_PREFIX = 64
-"""An IPv6 subscriber has at least a /64."""
+from relay.transport import admission
 
 
 def network_of(request: HttpRequest) -> str | None:
-    """The key of a lock-out: the client's IPv4 address or IPv6 /64 network. None for a Unix socket.
+    """The key of a lock-out: the client's IPv4 address or IPv6 /64 network. None for a Unix socket,
+    and for a forwarded address that is none: these clients count together.
 
     REMOTE_ADDR is the client's address: uvicorn takes it from X-Forwarded-For of RELAY_TRUSTED_PROXIES.
     """
-    try:
-        address = ip_address(request.META.get("REMOTE_ADDR") or "")
-    except ValueError:
-        return None
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(IPv6Network((int(address), SUBSCRIBER_PREFIX), strict=False).network_address)
+    network = admission.network_of(request.META.get("REMOTE_ADDR") or "")
+    return None if network == admission.UNKNOWN else network
 
 
 def locked_out(request: HttpRequest, *_unused: Any) -> HttpResponse:
-    """429 with a page and Retry-After."""
+    """429 with a page and Retry-After; 503 when too many sign in at once (sign_in.py)."""
+    if getattr(request, "sign_in_busy", False):
+        text = "Too many sign-ins at once: try again in a few seconds.\n"
+        headers = {"Retry-After": "5", "Cache-Control": "no-store"}
+        return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8", headers=headers)
     remaining: timedelta = settings.AXES_COOLOFF_TIME
     context = {
         **admin.site.each_context(request),

@@ -1,13 +1,13 @@
 """The client connections of a process: which are admitted, and the session of each."""
 
-import ipaddress
-from collections import Counter
 from collections.abc import Callable
 
 from relay.conf import Config
 from relay.metrics import counters
+from relay.protocol.errors import Failed
 from relay.services.session.session import Services, Session
 from relay.subscriptions.outbox import Wire
+from relay.transport.admission import Admission
 
 
 class Connections:
@@ -15,47 +15,43 @@ class Connections:
 
     def __init__(self, conf: Config, services: Services, unready: Callable[[], str | None]) -> None:
         """`unready` says why no client may connect now, None if clients may."""
-        self._config = conf
         self._services = services
         self._unready = unready
         self._sessions: set[Session] = set()
-        self._by_ip: Counter[str] = Counter()
+        self._admission = Admission(conf.max_connections, conf.max_connections_per_ip, conf.ip_limit_exempt)
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def refusal(self, ip: str) -> str | None:
-        """Why a client from `ip` may not connect now, None if it may."""
-        if (why := self._unready()) is not None:
-            return why
-        if len(self._sessions) >= self._config.max_connections:
-            return "the relay has too many connections"
-        if self._by_ip[ip] >= self._config.max_connections_per_ip and not self._exempt(ip):
-            return "too many connections from this address"
-        return None
+    def admit(self, host: str | None) -> str:
+        """Count a client from `host` (None: a Unix socket) before its handshake, so that simultaneous ones are seen.
 
-    def _exempt(self, ip: str) -> bool:
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return True  # a Unix socket has no address: its client is the operator's proxy
-        return any(address in network for network in self._config.ip_limit_exempt)
+        Returns its network; `leave` must be called with it. Raises Failed if no client, or not this one, may connect.
+        """
+        if (why := self._unready()) is not None:
+            raise Failed(why)
+        if self._admission.open >= self._admission.connections:
+            raise Failed("the relay has too many connections")
+        network = self._admission.enter(host)
+        if network is None:
+            raise Failed("too many connections from this address")
+        return network
+
+    def leave(self, network: str) -> None:
+        """An admitted client has gone, or its handshake has failed."""
+        self._admission.leave(network)
 
     def begin(self, wire: Wire, ip: str) -> Session:
-        """Begin a session; it must be ended with `end`."""
+        """Begin the session of an admitted client; it must be ended with `end`."""
         counters.connections_opened += 1
         session = Session(self._services, wire, ip)
         self._sessions.add(session)
-        self._by_ip[ip] += 1
         return session
 
-    def end(self, session: Session, ip: str) -> None:
+    def end(self, session: Session) -> None:
         """End a session, after its connection has ended."""
         session.end()
         self._sessions.discard(session)
-        self._by_ip[ip] -= 1
-        if not self._by_ip[ip]:
-            del self._by_ip[ip]
 
     def close(self, text: str, code: int) -> None:
         """Close every connection, each subscription with CLOSED `text` (01-S09)."""

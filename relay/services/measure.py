@@ -89,6 +89,7 @@ def measure(relay: Measured) -> WorkerFigures:
         by_label={
             "rejections": dict(metrics.counters.rejections),
             "refusals": dict(metrics.counters.refusals),
+            "http_refused": dict(transport.http_refused),
             "closes": {str(code): number for code, number in transport.closes.items()},
         },
         histograms={

@@ -89,7 +89,8 @@ class WorkerFigures(Struct, frozen=True):
         primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
         bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
-    by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code).
+    by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
+        http_refused (by relay.transport.counters.HTTP_REFUSALS).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` and `write`. layers: by "L1", "L2", ... of the last minute.

@@ -4,6 +4,21 @@ A prometheus counter costs 20 to 100 times an attribute, so the metrics are made
 decrease, except `connections_open`.
 """
 
+HTTP_REFUSALS = (
+    "address_limit",
+    "body",
+    "busy",
+    "cut_for_others",
+    "full",
+    "head",
+    "malformed",
+    "overdue",
+    "sign_in_busy",
+    "sign_in_locked",
+    "slow_reader",
+)
+"""Why a connection or an HTTP request was refused or cut; docs/operations/metrics.md explains each."""
+
 
 class Counters:
     """Totals since the start of the process. `bytes_in` are payload bytes, `bytes_out` include frame headers."""
@@ -20,6 +35,7 @@ class Counters:
         "connections_opened",
         "handshakes_refused",
         "handshakes_timed_out",
+        "http_refused",
         "messages_in",
         "messages_out",
         "protocol_errors",
@@ -43,11 +59,16 @@ class Counters:
         self.aborted_close_deadline = 0  # did not finish the closing handshake in time
         self.yields = 0  # a client's frames were queued so that others get their turn
         self.buffers_shrunk = 0  # parsers replaced because their buffer had grown
+        self.http_refused: dict[str, int] = dict.fromkeys(HTTP_REFUSALS, 0)
         self.closes: dict[int, int] = {}  # close code -> connections; 1006 is a connection lost without one
 
     def closed(self, code: int) -> None:
         """Count one accepted connection that ended with `code`."""
         self.closes[code] = self.closes.get(code, 0) + 1
+
+    def refused(self, reason: str) -> None:
+        """Count one connection or request that was refused for one of HTTP_REFUSALS."""
+        self.http_refused[reason] += 1
 
 
 counters = Counters()

@@ -1,4 +1,4 @@
-"""Many timeouts of equal length with one timer: pings, closing handshakes, request heads.
+"""Many timeouts of equal length with one timer: pings, closing handshakes, requests.
 
 A timer or a task for each connection costs 1.8 KB and a wakeup. All timeouts of one `Deadlines` are equally long, so
 they expire in the order in which they were added.
@@ -30,6 +30,10 @@ class Deadlines(Generic[Item]):
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def first(self) -> Item | None:
+        """The item that is due next, None without any."""
+        return next(iter(self._waiting), None)
 
     def add(self, item: Item) -> None:
         """Start the timeout of `item`, or start it again."""

@@ -8,6 +8,7 @@ Rule: ASGI exactly as uvicorn's own protocols implement it, plus the extension `
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -46,8 +47,8 @@ class PicowsProtocol(asyncio.Protocol):
     EARLY_LIMIT_BYTES = 65536  # data before the 101 response
 
     __slots__ = (
-        *("_accept", "_app", "_app_closed", "_config", "_connected", "_connection", "_early", "_loop", "_response"),
-        *("_scope", "_server_state", "_state", "_transport", "__weakref__"),
+        *("_accept", "_app", "_app_closed", "_config", "_connected", "_connection", "_early", "_loop", "_on_lost"),
+        *("_response", "_scope", "_server_state", "_state", "_transport", "__weakref__"),
     )
 
     def __init__(
@@ -64,6 +65,7 @@ class PicowsProtocol(asyncio.Protocol):
         self._accept = b""
         self._scope: dict[str, Any] | None = None
         self._early: bytearray | None = None
+        self._on_lost: Callable[[], None] | None = None
         self._connected = False  # the application has had websocket.connect
         self._app_closed = False  # the application has sent its last event
         self._response: tuple[int, handshake.Headers, bytearray] | None = None
@@ -105,8 +107,15 @@ class PicowsProtocol(asyncio.Protocol):
         elif not self._connection.closing:
             self._refuse(503, [], b"The server restarts.")
 
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, when the socket is closed."""
+        self._on_lost = callback
+
     def _forget(self) -> None:
         self._server_state.connections.discard(self)
+        if self._on_lost is not None:
+            self._on_lost()
+            self._on_lost = None
 
     def _begin(self, head: bytes) -> None:
         request = handshake.read_request(head)

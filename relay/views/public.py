@@ -17,6 +17,7 @@ from relay.views.front import front
 from relay.views.health import health, ready
 from relay.views.profiles import profiles
 from relay.views.security import with_security_headers
+from relay.views.sending import send_response
 from relay.views.status import status
 
 log = logging.getLogger("relay.http")
@@ -52,8 +53,7 @@ class PublicViews:
         if response.status_code not in BODILESS:
             response.headers.setdefault("Content-Length", str(len(response.content)))
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_response(response.status_code, headers, body, send)
 
 
 async def _answer(view: View, request: ASGIRequest) -> HttpResponse:

@@ -7,6 +7,7 @@ sentence. Children die with this process even when it is killed (launch.py).
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -17,7 +18,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from relay.freshness import ack_table
-from relayproject import env, settings
+from relay.transport.listener import addresses
+from relayproject import descriptors, env, settings
 from relayproject.runtime import metrics_folder
 from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
@@ -49,7 +51,10 @@ def run(roles: frozenset[str]) -> int:
     folder = DataFolder(settings.RELAY_DATA_DIR)
     folder.take()
     try:
+        too_few = descriptors.shortage(settings, descriptors.raise_limit())
         if "web" in roles:
+            if too_few:
+                report(f"warning: {too_few}")
             refuse_used_port(settings.RELAY_HOST, settings.RELAY_PORT)
         return asyncio.run(Supervisor(roles, folder).run())
     finally:
@@ -59,22 +64,25 @@ def run(roles: frozenset[str]) -> int:
 def refuse_used_port(host: str, port: int) -> None:
     """Raise StartupError if the port is in use: workers bind with SO_REUSEPORT and would share it unnoticed."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as error:
-        reason = "is in use" if error.errno == 98 else f"cannot be listened on ({error.strerror})"
+        for family, address in addresses(host, port):
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+                probe.listen(1)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "not a host name"
+        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({why})"
         raise StartupError(
-            f"{host}:{port} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
+            f"{env.host_and_port(host, port)} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
         ) from error
 
 
 def web_address(scheme: str, path: str = "") -> str:
     """The URL at which this instance listens, as typed on this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.RELAY_HOST, settings.RELAY_HOST)  # noqa: S104
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.RELAY_PORT}{path}"
+    host = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(settings.RELAY_HOST, settings.RELAY_HOST)  # noqa: S104
+    return f"{scheme}://{env.host_and_port(host, settings.RELAY_PORT)}{path}"
 
 
 def tell(line: str) -> None:

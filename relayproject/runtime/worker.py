@@ -1,4 +1,4 @@
-"""One relay worker: a process with its own event loop, its own listening socket (SO_REUSEPORT) and a heartbeat.
+"""One relay worker: a process with its own event loop, its own listening sockets (SO_REUSEPORT) and a heartbeat.
 
 `python -m relayproject.runtime.worker`, started by the supervisor.
 """
@@ -9,18 +9,19 @@ import gc
 import os
 import socket
 import sys
+from ipaddress import ip_network
 
 import uvicorn
 
 from relay.transport.http_protocol import RelayHTTPProtocol
-from relay.transport.listener import listening_socket
+from relay.transport.listener import listening_sockets
 from relay.transport.picows_protocol import PicowsProtocol
+from relayproject import descriptors
 from relayproject.runtime import metrics_folder
 from relayproject.runtime.heartbeat import Heartbeat
 
 BACKLOG = 2_048
 CLOSE_SECONDS = 1  # for the closing handshakes; the relay's own drain comes before
-HTTP_CONNECTIONS = 256  # beside the WebSocket connections of RELAY_MAX_CONNECTIONS
 
 
 class Server(uvicorn.Server):
@@ -55,7 +56,11 @@ def configuration() -> uvicorn.Config:
     """uvicorn's configuration, from the settings."""
     from relayproject import settings
 
-    RelayHTTPProtocol.HEAD_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
+    RelayHTTPProtocol.REQUEST_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
+    RelayHTTPProtocol.CONNECTIONS_PER_NETWORK = settings.RELAY_MAX_CONNECTIONS_PER_IP
+    # A proxy has its clients' connections; they are counted by their forwarded address once it is known.
+    exempt = (*settings.RELAY_IP_LIMIT_EXEMPT, *settings.RELAY_TRUSTED_PROXIES)
+    RelayHTTPProtocol.EXEMPT = tuple(ip_network(text, strict=False) for text in exempt)
     return uvicorn.Config(
         "relayproject.asgi:application",
         loop="uvloop",
@@ -71,7 +76,7 @@ def configuration() -> uvicorn.Config:
         backlog=BACKLOG,
         proxy_headers=bool(settings.RELAY_TRUSTED_PROXIES),
         forwarded_allow_ips=list(settings.RELAY_TRUSTED_PROXIES),
-        limit_concurrency=settings.RELAY_MAX_CONNECTIONS + HTTP_CONNECTIONS,
+        limit_concurrency=descriptors.connections(settings, descriptors.raise_limit()),
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
 
@@ -85,11 +90,11 @@ def main() -> None:
     if "RELAY_HEARTBEAT_FD" in os.environ:
         server.heartbeat = Heartbeat(int(os.environ["RELAY_HEARTBEAT_FD"]))
     try:
-        listener = listening_socket(settings.RELAY_HOST, settings.RELAY_PORT)
+        listeners = listening_sockets(settings.RELAY_HOST, settings.RELAY_PORT)
     except OSError as error:
-        sys.exit(f"relay worker: {settings.RELAY_HOST}:{settings.RELAY_PORT}: {error.strerror}")
+        sys.exit(f"relay worker: {settings.RELAY_HOST}, port {settings.RELAY_PORT}: {error.strerror}")
     with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
 
 
 if __name__ == "__main__":

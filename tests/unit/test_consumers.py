@@ -33,7 +33,7 @@ class Connections:
     def begin(self, wire: consumers.StandardWire, ip: str) -> Session:
         return Session(wire)
 
-    def end(self, session: Session, ip: str) -> None:
+    def end(self, session: Session) -> None:
         self.ended += 1
 
 

@@ -77,4 +77,4 @@ class Client:
         return [message[2]["id"] for message in messages if message[:2] == ["EVENT", subscription]]
 
     def leave(self) -> None:
-        self._relay.connections.end(self.session, "127.0.0.1")
+        self._relay.connections.end(self.session)

@@ -7,7 +7,7 @@ from typing import Any
 import uvicorn
 
 from relay.transport.http_protocol import RelayHTTPProtocol
-from relay.transport.listener import listening_socket
+from relay.transport.listener import listening_sockets
 from relay.transport.picows_protocol import PicowsProtocol
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -19,9 +19,9 @@ class Serving:
 
     attached = False
 
-    def __init__(self, app: Application, **options: Any) -> None:
-        self._sock = listening_socket("127.0.0.1", 0)
-        self.port: int = self._sock.getsockname()[1]
+    def __init__(self, app: Application, host: str = "127.0.0.1", **options: Any) -> None:
+        self._sockets = listening_sockets(host, 0)
+        self.port: int = self._sockets[0].getsockname()[1]
         settings: dict[str, Any] = {
             **{"ws": PicowsProtocol, "http": RelayHTTPProtocol, "loop": "uvloop", "lifespan": "off"},
             **{"log_config": None, "timeout_graceful_shutdown": LIMIT_SECONDS, **options},
@@ -32,7 +32,7 @@ class Serving:
             started.set()
 
         self._server = uvicorn.Server(uvicorn.Config(app, callback_notify=tell, timeout_notify=0, **settings))
-        self._thread = threading.Thread(target=self._server.run, args=([self._sock],), daemon=True)
+        self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), daemon=True)
         self._started = started
 
     @property

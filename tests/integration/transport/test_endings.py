@@ -2,14 +2,16 @@
 
 import asyncio
 import queue
+import select
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from relay.transport.counters import counters
 from relay.transport.http_protocol import RelayHTTPProtocol
-from relay.transport.listener import RECEIVE_BUFFER_BYTES, listening_socket
+from relay.transport.listener import RECEIVE_BUFFER_BYTES, listening_sockets
 from relay.transport.picows_protocol import PicowsProtocol
 from tests.integration.transport.applications import Recorder, direct_echo, echo
 from tests.integration.transport.client import PING, PONG, TEXT, Client, close, eventually, frame, request
@@ -23,7 +25,7 @@ class Hurried(PicowsProtocol):
 
 
 class HurriedHTTP(RelayHTTPProtocol):
-    HEAD_SECONDS = 0.3
+    REQUEST_SECONDS = 0.3
 
 
 @pytest.mark.parametrize("app", [echo, direct_echo])
@@ -222,13 +224,27 @@ async def test_accepted_sockets_have_small_receive_buffers_and_no_delay() -> Non
     assert no_delay == 1
 
 
-@pytest.mark.parametrize("host, reached", [("127.0.0.1", "127.0.0.1"), ("", "127.0.0.1"), ("", "::1"), ("::1", "::1")])
+def take(*listeners: socket.socket) -> socket.socket:
+    """The connection that one of them got."""
+    ready, _, _ = select.select(listeners, [], [], 5)
+    accepted: socket.socket = ready[0].accept()[0]
+    return accepted
+
+
+@pytest.mark.parametrize(
+    "host, reached",
+    [("127.0.0.1",) * 2, ("*", "127.0.0.1"), ("*", "::1"), ("::1",) * 2, ("::", "::1"), ("::", "127.0.0.1")],
+)
 def test_the_listening_socket_serves_both_families_and_shares_its_port(host: str, reached: str) -> None:
     if ":" in host + reached and not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    with listening_socket(host, 0) as first, listening_socket(host, first.getsockname()[1]) as second:
-        assert not first.getblocking()
-        first.listen()
-        second.listen()
-        with socket.create_connection((reached, first.getsockname()[1]), timeout=5):
-            pass
+    with ExitStack() as stack:
+        first = [stack.enter_context(each) for each in listening_sockets(host, 0)]
+        port = first[0].getsockname()[1]
+        second = [stack.enter_context(each) for each in listening_sockets(host, port)]
+        for each in (*first, *second):
+            assert not each.getblocking()
+            each.listen()
+        with socket.create_connection((reached, port), timeout=5) as client:
+            accepted = stack.enter_context(take(*first, *second))
+            assert accepted.getpeername()[0] == client.getsockname()[0] == reached

@@ -63,6 +63,12 @@ def test_a_fault_of_the_environment_is_relay_e001_and_says_what_to_do(monkeypatc
     [(True, ("10.0.0.1",), []), (True, (), ["relay.W001"]), (False, (), ["relay.W002"])],
 )
 def test_a_public_machine_is_advised(is_behind_tls: bool, proxies: tuple[str, ...], advised: list[str]) -> None:
-    settings = SimpleNamespace(BEHIND_TLS=is_behind_tls, RELAY_TRUSTED_PROXIES=proxies)
+    settings = SimpleNamespace(BEHIND_TLS=is_behind_tls, RELAY_TRUSTED_PROXIES=proxies, RELAY_MAX_CONNECTIONS=10)
 
     assert [found.id for found in advice(settings)] == advised
+
+
+def test_more_connections_than_open_files_are_advised_against() -> None:
+    settings = SimpleNamespace(BEHIND_TLS=True, RELAY_TRUSTED_PROXIES=("10.0.0.1",), RELAY_MAX_CONNECTIONS=2**30)
+
+    assert [found.id for found in advice(settings)] == ["relay.W003"]

@@ -1,0 +1,64 @@
+"""Which connections a worker keeps, compared with a count of a plain list."""
+
+from collections import Counter
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.transport.admission import UNKNOWN, Admission, network_of
+
+EXEMPT = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+HOSTS = [
+    None,
+    "203.0.113.5",
+    "203.0.113.6",
+    "::ffff:203.0.113.5",
+    "2001:db8::1",
+    "2001:db8::2",
+    "127.0.0.1",
+    "unknown",
+    "_hidden",
+]
+
+
+@pytest.mark.parametrize(
+    "host, network",
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("unknown", UNKNOWN),
+        ("_hidden", UNKNOWN),
+        ("203.0.113.5:80", UNKNOWN),
+        ("unix", UNKNOWN),
+        ("", UNKNOWN),
+    ],
+)
+def test_one_network_is_one_client(host: str, network: str) -> None:
+    assert network_of(host) == network
+
+
+@given(st.lists(st.tuples(st.sampled_from(HOSTS), st.booleans()), max_size=60))
+def test_no_network_but_the_exempt_ones_has_more_than_its_limit(steps: list[tuple[str | None, bool]]) -> None:
+    admission = Admission(10, 2, EXEMPT)
+    inside: list[str] = []
+    for host, enters in steps:
+        if not enters:
+            if inside:
+                admission.leave(inside.pop(0))
+            continue
+        network = admission.enter(host)
+        expected = "" if host is None else network_of(host)
+        free = expected in ("", "127.0.0.1") or Counter(inside)[expected] < 2
+        assert network == (expected if free else None)
+        if network is not None:
+            inside.append(network)
+        assert admission.open == len(inside)
+        assert admission.is_full == (len(inside) > 10)
+    for network in inside:
+        admission.leave(network)
+    assert admission == Admission(10, 2, EXEMPT)
