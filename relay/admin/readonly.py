@@ -22,6 +22,7 @@ class RecordAdmin(ModelAdmin[M]):
     list_per_page = 50
     list_fullwidth = True
     show_full_result_count = False
+    empty_help = ""  # what an empty list will show, and when
 
     class Media:
         css = {"all": ["relay/admin.css"]}  # noqa: RUF012
