@@ -20,6 +20,7 @@ class RecordAdmin(ModelAdmin[M]):
     """Records written by the software: no adding or changing; deleting takes Django's permission."""
 
     list_per_page = 50
+    list_max_show_all = 0
     list_fullwidth = True
     show_full_result_count = False
     empty_help = ""  # what an empty list will show, and when
