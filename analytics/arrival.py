@@ -1,7 +1,7 @@
 """When an event arrived, from the log of changes and the minute history.
 
-The log has no times; the history has the newest position of each minute. An event is looked for among the changes of the
-minutes around its `created_at`, which is when clients publish it. An event that is much older is not found.
+The log has no times; the history has the newest position of each minute. An event is looked for among the changes of
+the minutes around its `created_at`, which is when clients publish it. An event that is much older is not found.
 """
 
 from datetime import UTC, datetime, timedelta

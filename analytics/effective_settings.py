@@ -4,6 +4,8 @@ Rule: no secret leaves this module. Help comes from docs/settings.md, which a te
 lines are empty.
 """
 
+import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -28,12 +30,14 @@ _LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSetting:
-    """A setting as text. `is_set`: its variable is in the environment; `section`: its heading in the document."""
+    """A setting as text. `source`: "environment", "data folder" (of embedded servers) or "default"; `section`: its
+    heading in the document.
+    """
 
     name: str
     value: str
     default: str
-    is_set: bool
+    source: str
     section: str
     help: str
 
@@ -55,10 +59,29 @@ def _effective(documented: Mapping[str, tuple[str, str]]) -> Iterator[EffectiveS
             name=name,
             value=shown(name, getattr(settings, name, default)),
             default=shown(name, default),
-            is_set=bool(os.environ.get(name, "").strip()),
+            source=_source(name),
             section=section,
             help=help_text,
         )
+
+
+def _source(name: str) -> str:
+    """`serve` hands what it has in the data folder to its processes by their environment."""
+    given = os.environ.get(name, "").strip()
+    if not given:
+        return "default"
+    return "data folder" if given in _in_data_folder() else "environment"
+
+
+def _in_data_folder() -> set[str]:
+    """The addresses of embedded servers, and the generated secret key."""
+    found: set[str] = set()
+    folder = Path(settings.RELAY_DATA_DIR)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found |= set(map(str, json.loads((folder / "services.json").read_text()).values()))
+    with contextlib.suppress(OSError):
+        found.add((folder / "secret_key").read_text().strip())
+    return found
 
 
 def shown(name: str, value: object) -> str:

@@ -303,6 +303,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "analytics.dashboard.page.dashboard",
     "SIDEBAR": {"navigation": "analytics.admin.navigation.sections"},
     "SCRIPTS": [f"{STATIC_URL}analytics/keyboard.js"],
+    "STYLES": [f"{STATIC_URL}relay/admin.css"],
     "COLORS": {
         "primary": {  # the green of the front page
             "50": "#effaf6",

@@ -36,7 +36,9 @@ class JobRunAdmin(ReadOnlyAdmin[JobRun]):
     list_display = ("started", "job", "outcome", "took", "counted", "failure", "instance")
     list_display_links = None
     list_per_page = 25
-    empty_help = "Each run of a job is listed here with its outcome. The first one follows within a minute of the start."
+    empty_help = (
+        "Each run of a job is listed here with its outcome. The first one follows within a minute of the start."
+    )
     list_filter = (JobFilter, "outcome")
 
     @admin.display(description="started (UTC)", ordering="started_at")

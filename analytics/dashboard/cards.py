@@ -95,5 +95,7 @@ def _hit_rates(total: WorkerFigures) -> dict[str, str]:
 
 
 def _store(events: int | None, newest: Minute | None) -> dict[str, str]:
-    size_note = f"{size(newest.store_bytes)} on disk" if newest and newest.store_bytes else "size known after one minute"
+    size_note = (
+        f"{size(newest.store_bytes)} on disk" if newest and newest.store_bytes else "size known after one minute"
+    )
     return {"events": count(events), "store": size_note}

@@ -76,7 +76,9 @@ CHARTS = (
     Chart("size", "Store size", "MB", (Line("store_bytes", "tables and indexes", 1e-6),), is_total=True),
     Chart("cpu", "CPU", "% of a core", (Line("cpu_percent", "all workers"),)),
     Chart("memory", "Memory", "MB", (Line("memory_bytes", "all workers", 1e-6),)),
-    Chart("pool", "Database connections", "count", (Line("pool_used", "in use"), Line("pool_waiting", "queries waiting"))),
+    Chart(
+        "pool", "Database connections", "count", (Line("pool_used", "in use"), Line("pool_waiting", "queries waiting"))
+    ),
     Chart("lag", "Replication lag", "s", (Line("position_lag_seconds", "slowest worker"),)),
     Chart("jobs", "Jobs queued", "count", (Line("jobs_waiting", "jobs"),)),
     Chart("workers", "Workers", "count", (Line("workers", "workers"),)),

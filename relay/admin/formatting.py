@@ -111,7 +111,9 @@ def author_link(pubkey: str, name: str = "") -> SafeString:
 def copyable(value: str, what: str, shown: str | SafeString = "") -> SafeString:
     """A text in monospace with a button that copies it. `what`: its name for screen readers; `shown`: another form."""
     return format_html(
-        '<span class="relay-copyable"><span class="relay-hex">{}</span>{}</span>', shown or value, copy_button(value, what)
+        '<span class="relay-copyable"><span class="relay-hex">{}</span>{}</span>',
+        shown or value,
+        copy_button(value, what),
     )
 
 

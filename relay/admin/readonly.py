@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from relay.admin.base import ModelAdmin
 from relay.admin.formatting import format_time, kind_name
-from relay.admin.paging import NewestChangeList, NewestPaginator
+from relay.admin.paging import NewestChangeList, NewestPaginator, RecordChangeList
 from relay.models import Event, Tag
 
 M = TypeVar("M", bound=Model)
@@ -25,8 +25,9 @@ class RecordAdmin(ModelAdmin[M]):
     show_full_result_count = False
     empty_help = ""  # what an empty list will show, and when
 
-    class Media:
-        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Django: the list's class."""
+        return RecordChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Django: never."""

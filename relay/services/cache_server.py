@@ -1,7 +1,7 @@
 """Keys and memory of the server of the shared cache (L2), as it tells them itself.
 
-Rule: these are of the whole server, which also holds figures of workers, and bus and job queue where they share it. What
-a single cache has there is not counted: other instances write to it, and keys expire.
+Rule: these are of the whole server, which also holds figures of workers, and bus and job queue where they share it.
+What a single cache has there is not counted: other instances write to it, and keys expire.
 """
 
 from collections.abc import Mapping
