@@ -35,7 +35,7 @@ function options({ unit, isTotal, times }) {
     scales: {
       x: { grid: { display: false }, ticks: { color: ink, maxTicksLimit: 5, maxRotation: 0, autoSkipPadding: 16, font: { size: 11 } } },
       y: {
-        beginAtZero: !isTotal, min: isTotal ? undefined : 0, grid: { color: line }, border: { display: false }, grace: isTotal ? "5%" : 0,
+        beginAtZero: !isTotal, min: isTotal ? undefined : 0, grid: { color: line }, border: { display: false },
         ticks: { color: ink, maxTicksLimit: 5, precision: unit === "count" ? 0 : undefined, font: { size: 11 }, callback: tick },
       },
     },
