@@ -38,7 +38,7 @@ EXCERPT_CHARACTERS = 140
 SHOWN_TAGS = 500
 
 arrival_of: list[Callable[[Event], str]] = []
-"""Functions that tell when an event arrived, as text, "" if unknown; an app that keeps a history adds its own."""
+"""Functions that give the time of an event's arrival as text, "" if unknown. An app that keeps a history adds its own."""
 
 
 class EventChangeList(NewestChangeList):
@@ -116,7 +116,7 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
     @admin.display(description="arrived (UTC)")
     def arrived(self, event: Event) -> str:
         """When the event was stored, to the minute, if a history knows."""
-        return next((found for told in arrival_of if (found := told(event))), "") or "unknown"
+        return next((found for look_up in arrival_of if (found := look_up(event))), "unknown")
 
     @admin.display(description="replies and reactions")
     def responses(self, event: Event) -> SafeString:
