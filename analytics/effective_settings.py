@@ -16,8 +16,6 @@ from typing import Final
 
 from django.conf import settings
 
-from relayproject import env
-
 DOCUMENT: Final = "docs/settings.md"
 HIDDEN: Final = "••••••"
 
@@ -53,7 +51,7 @@ def effective_settings() -> list[EffectiveSetting]:
 
 
 def _effective(documented: Mapping[str, tuple[str, str]]) -> Iterator[EffectiveSetting]:
-    for name, default in env.defaults.items():
+    for name, default in settings.ENVIRONMENT_DEFAULTS.items():
         section, help_text = documented.get(name, ("Other", ""))
         yield EffectiveSetting(
             name=name,

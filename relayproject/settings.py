@@ -291,6 +291,8 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+ENVIRONMENT_DEFAULTS = env.defaults  # variable: default, of all above; the admin's page of the settings lists them
+
 UNFOLD = {
     "SITE_TITLE": "Relay",
     "SITE_HEADER": "Relay",

@@ -38,7 +38,7 @@ EXCERPT_CHARACTERS = 140
 SHOWN_TAGS = 500
 
 arrival_of: list[Callable[[Event], str]] = []
-"""Functions that give the time of an event's arrival as text, "" if unknown. An app that keeps a history adds its own."""
+"""Functions that give the time of an event's arrival as text, "" if unknown; an app with a history adds its own."""
 
 
 class EventChangeList(NewestChangeList):
