@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -39,6 +40,23 @@ SHOWN_TAGS = 500
 
 arrival_of: list[Callable[[Event], str]] = []
 """Functions that give the time of an event's arrival as text, "" if unknown; an app with a history adds its own."""
+
+
+Shown = TypeVar("Shown")
+
+
+def once(method: Callable[[Any, Event], Shown]) -> Callable[[Any, Event], Shown]:
+    """Decorator: keeps the result with the event, because django-unfold asks five times for each field of a page."""
+
+    @wraps(method)
+    def kept(self: Any, event: Event) -> Shown:
+        name = f"_shown_{method.__name__}"
+        if name not in event.__dict__:
+            event.__dict__[name] = method(self, event)
+        found: Shown = event.__dict__[name]
+        return found
+
+    return kept
 
 
 class EventChangeList(NewestChangeList):
@@ -104,6 +122,7 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
         return key_forms(event.id, "note")
 
     @admin.display(description="author")
+    @once
     def author_full(self, event: Event) -> SafeString:
         name = author_names([event.pubkey]).get(event.pubkey, "")
         return format_html(
@@ -114,11 +133,13 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
         )
 
     @admin.display(description="arrived (UTC)")
+    @once
     def arrived(self, event: Event) -> str:
         """When the event was stored, to the minute, if a history knows."""
         return next((found for look_up in arrival_of if (found := look_up(event))), "unknown")
 
     @admin.display(description="replies and reactions")
+    @once
     def responses(self, event: Event) -> SafeString:
         """Counts by kind of the events that reference this one, among the newest 1,000, with links."""
         return response_links(event.id, address_of(event, _decoded(event)["tags"]))
@@ -132,10 +153,12 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
         return isolated(one_line(str(_decoded(event)["content"]), EXCERPT_CHARACTERS), EXCERPT_CHARACTERS)
 
     @admin.display(description="content")
+    @once
     def content(self, event: Event) -> SafeString:
         return block(str(_decoded(event)["content"]))
 
     @admin.display(description="tags")
+    @once
     def tag_table(self, event: Event) -> str:
         tags: list[list[str]] = _decoded(event)["tags"]
         if not tags:
@@ -145,6 +168,7 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
         return format_html('<table class="relay-tags"><tbody>{}</tbody></table>{}', rows, more)
 
     @admin.display(description="JSON")
+    @once
     def pretty_json(self, event: Event) -> SafeString:
         pretty = with_visible_formatting(json.dumps(_decoded(event), indent=2, ensure_ascii=False))
         return format_html("{}{}", copy_button(event.json, "JSON"), block(pretty))
