@@ -7,16 +7,21 @@ the software wrote last, and one that was deleted stays away. Switching an entry
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from analytics.models import ScheduleDefault
 from analytics.registry import VIEWS
 from relay.storage.store import current_store
+
+FIRST_REFRESH_SECONDS = 30.0
+"""After the first roll-up, so that an operator does not look at empty lists for as long as an interval."""
 
 MICROSECONDS = {"days": 86_400e6, "hours": 3_600e6, "minutes": 60e6, "seconds": 1e6, "microseconds": 1.0}
 
@@ -30,18 +35,24 @@ class Job:
     every_seconds: float
     arguments: tuple[str, ...] = ()
     description: str = ""
+    first_seconds: float | None = None
+    """How long after the first start it runs; None: after its interval."""
 
 
 def jobs() -> Iterator[Job]:
     """Every job: those of the settings, and those of the operators' figures."""
     for name, (task, seconds, description) in settings.JOBS.items():
         yield Job(name, task, seconds, (), description)
-    yield Job("roll-up", "analytics.tasks.roll_up", 15.0, (), "Takes what happened into the operators' roll-up")
-    yield Job("note-minute", "analytics.tasks.note_minute", 20.0, (), "Writes the figures of this minute down")
-    yield Job("prune-analytics", "analytics.tasks.prune", 3_600.0, (), "Takes old rows out of the operators' tables")
+    yield Job("roll-up", "analytics.tasks.roll_up", 15.0, (), "Reads the log of changes into the roll-up tables")
+    yield Job(
+        "note-minute", "analytics.tasks.note_minute", 20.0, (), "Records the figures of this minute in the history"
+    )
+    yield Job("prune-analytics", "analytics.tasks.prune", 3_600.0, (), "Deletes old rows of roll-up, history and runs")
     for view in VIEWS:
-        refreshed = f"Refreshes the view {view.name}"
-        yield Job(view.job, "analytics.tasks.refresh", view.cadence_seconds, (view.name,), refreshed)
+        refreshed = f"Refreshes the materialized view {view.name}"
+        yield Job(
+            view.job, "analytics.tasks.refresh", view.cadence_seconds, (view.name,), refreshed, FIRST_REFRESH_SECONDS
+        )
 
 
 def job_named(name: str) -> Job:
@@ -93,6 +104,7 @@ def _install(job: Job, written: float | None, entry: PeriodicTask | None) -> boo
             interval=_interval(job.every_seconds),
             expire_seconds=max(1, int(job.every_seconds)),  # what waited for a worker longer has been overtaken
             description=job.description,
+            last_run_at=_as_if_run_at(job),
         )
     elif entry is None or written == job.every_seconds or _seconds(entry) != written:
         return False
@@ -102,6 +114,13 @@ def _install(job: Job, written: float | None, entry: PeriodicTask | None) -> boo
         entry.save()
     ScheduleDefault.objects.update_or_create(name=job.name, defaults={"every_seconds": job.every_seconds})
     return True
+
+
+def _as_if_run_at(job: Job) -> datetime | None:
+    """The time of a last run after which the first one is due `first_seconds` from now."""
+    if job.first_seconds is None:
+        return None
+    return timezone.now() - timedelta(seconds=job.every_seconds - job.first_seconds)
 
 
 def _interval(seconds: float) -> IntervalSchedule:

@@ -29,18 +29,19 @@ class Fault:
 
 faults: list[Fault] = []
 
-known: set[str] = set()
-"""The names of all variables that were asked for."""
+defaults: dict[str, object] = {}
+"""Every variable that the settings read, in their order, with its default (for the page of the settings)."""
 
 
 def text(name: str, default: str = "") -> str:
     """The variable's text; `default` when it is unset or empty."""
-    known.add(name)
+    defaults.setdefault(name, default)
     return os.environ.get(name, "").strip() or default
 
 
 def integer(name: str, default: int, *, low: int = 0, high: int = 2**63 - 1) -> int:
     """An integer from `low` to `high`."""
+    defaults.setdefault(name, default)
     raw = text(name)
     if not raw:
         return default
@@ -57,6 +58,7 @@ def integer(name: str, default: int, *, low: int = 0, high: int = 2**63 - 1) -> 
 
 def seconds(name: str, default: float, *, low: float = 0.0, high: float = 86_400.0) -> float:
     """A duration in seconds from `low` to `high`, fractions allowed."""
+    defaults.setdefault(name, default)
     raw = text(name)
     if not raw:
         return default
@@ -73,6 +75,7 @@ def seconds(name: str, default: float, *, low: float = 0.0, high: float = 86_400
 
 def flag(name: str, default: bool) -> bool:
     """True for 1, true, yes, on; False for 0, false, no, off."""
+    defaults.setdefault(name, default)
     raw = text(name).lower()
     if not raw:
         return default
@@ -86,17 +89,20 @@ def flag(name: str, default: bool) -> bool:
 
 def words(name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     """A list separated by commas; empty entries are dropped."""
+    defaults.setdefault(name, default)
     raw = text(name)
     return tuple(word.strip() for word in raw.split(",") if word.strip()) if raw else default
 
 
 def folder(name: str, default: Path) -> Path:
     """An absolute path; a relative one starts at the working directory."""
+    defaults.setdefault(name, default)
     return Path(text(name, str(default))).expanduser().absolute()
 
 
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     """One of `allowed`."""
+    defaults.setdefault(name, default)
     value = text(name, default)
     if value not in allowed:
         faults.append(Fault(name, f"must be one of {', '.join(allowed)}, not {value!r}"))
@@ -138,6 +144,7 @@ def uri(name: str) -> str:
 
 def cache_address(name: str, default: str) -> str:
     """The URL of the shared cache (relay.caching.redis_url): one server, Sentinel or Cluster."""
+    defaults.setdefault(name, default)
     from relay.caching.redis_url import parse
 
     value = text(name, default)
@@ -153,8 +160,8 @@ def cache_address(name: str, default: str) -> str:
 def misspelt(prefix: str = "RELAY_") -> Iterator[tuple[str, str]]:
     """Variables that begin with `prefix` and nothing reads: the name, and the known one that it resembles or ""."""
     for name in sorted(os.environ):
-        if name.startswith(prefix) and name not in known and name not in INTERNAL:
-            yield name, next(iter(get_close_matches(name, known, n=1, cutoff=RESEMBLANCE)), "")
+        if name.startswith(prefix) and name not in defaults and name not in INTERNAL:
+            yield name, next(iter(get_close_matches(name, defaults, n=1, cutoff=RESEMBLANCE)), "")
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -164,6 +171,7 @@ def host_and_port(host: str, port: int) -> str:
 
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
     """A URL with one of `schemes` and a host."""
+    defaults.setdefault(name, default)
     from urllib.parse import urlsplit
 
     value = text(name, default)

@@ -294,6 +294,8 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+ENVIRONMENT_DEFAULTS = env.defaults  # variable: default, of all above; the admin's page of the settings lists them
+
 UNFOLD = {
     "SITE_TITLE": "Relay",
     "SITE_HEADER": "Relay",
@@ -306,6 +308,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "analytics.dashboard.page.dashboard",
     "SIDEBAR": {"navigation": "analytics.admin.navigation.sections"},
     "SCRIPTS": [f"{STATIC_URL}analytics/keyboard.js"],
+    "STYLES": [f"{STATIC_URL}relay/admin.css"],
     "COLORS": {
         "primary": {  # the green of the front page
             "50": "#effaf6",

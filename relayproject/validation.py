@@ -63,7 +63,7 @@ def advice(settings: Any) -> Iterator[Problem]:
         )
     too_few = descriptors.shortage(settings, descriptors.hard_limit())
     if too_few:
-        yield Problem("relay.W003", too_few, "Raise the hard limit (LimitNOFILE, ulimit -Hn) or lower the setting.")
+        yield Problem("relay.W004", too_few, "Raise the hard limit (LimitNOFILE, ulimit -Hn) or lower the setting.")
 
 
 def _replicas(settings: Any) -> Iterator[Problem]:

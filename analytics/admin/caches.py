@@ -12,13 +12,15 @@ from django.urls import URLPattern, path, reverse
 
 from analytics.admin.cache_counts import coordination, count_tables
 from analytics.admin.cache_model import Cache
-from analytics.dashboard.charts import CHARTS, PERIODS
+from analytics.dashboard.charts import PERIODS, chart_named
 from analytics.dashboard.number_format import count, percent, size
 from analytics.dashboard.sources import current_snapshot
 from relay.admin.action_log import log_action
 from relay.admin.readonly import RecordAdmin
 from relay.caching.registry import CacheFigures, Layer
+from relay.conf import config
 from relay.services import caches
+from relay.services.cache_server import cache_server_now
 from relay.services.figures import ClusterSnapshot
 
 
@@ -54,9 +56,10 @@ def by_worker(snapshot: ClusterSnapshot) -> list[Line]:
 def _line(cache: CacheFigures, where: str) -> Line:
     asked = cache.hits + cache.misses
     evictions = ", ".join(f"{reason} {count(number)}" for reason, number in sorted(cache.evictions.items()) if number)
+    is_counted = cache.layer == Layer.L1  # other instances write to L2 as well, and its keys expire
     cells = (
-        count(cache.size),
-        size(cache.bytes),
+        count(cache.size if is_counted else None),
+        size(cache.bytes if is_counted else None),
         count(cache.hits),
         count(cache.misses),
         percent(100 * cache.hits / asked if asked else None),
@@ -92,10 +95,11 @@ class CacheAdmin(RecordAdmin[Cache]):
             "totals": totals(snapshot),
             "by_worker": by_worker(snapshot),
             "tables": count_tables(snapshot.total),
+            "server": _server_text(),
             "coordination": coordination(snapshot),
             "layers": caches.LAYERS,
             "may_clear": self.has_delete_permission(request),
-            "chart": next(chart for chart in CHARTS if chart.name == "hits"),
+            "chart": chart_named("hits"),
             "periods": PERIODS.values(),
         }
         return TemplateResponse(request, "admin/analytics/caches.html", self._context(request) | context)
@@ -128,6 +132,15 @@ class CacheAdmin(RecordAdmin[Cache]):
     def _context(self, request: HttpRequest) -> dict[str, Any]:
         """The context of every page of the admin."""
         return {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+
+
+def _server_text() -> str:
+    """Keys and memory of the server of L2 as a sentence; "" if it does not answer."""
+    server = cache_server_now(config().cache_url)
+    if server is None:
+        return ""
+    limit = f" of {size(server.limit_bytes)} (maxmemory)" if server.limit_bytes else ", no maxmemory set"
+    return f"{count(server.keys)} keys, {size(server.memory_bytes)}{limit}"
 
 
 def _result(layer: str | None, deleted: int) -> str:

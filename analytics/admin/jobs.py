@@ -61,6 +61,8 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
     list_display = ("name", "enabled", "schedule", "outcome", "started", "took", "failure")
     list_filter = ("enabled",)
     search_fields = ("name", "task")
+    search_help_text = "Name or task"
+    empty_help = "The first start installs the scheduled jobs."
     ordering = ("name",)
     list_per_page = 100
     list_fullwidth = True
@@ -72,9 +74,6 @@ class JobAdmin(ModelAdmin[PeriodicTask]):
         ("Sending", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
     )
     readonly_fields = ("last_run_at",)
-
-    class Media:
-        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[PeriodicTask, PeriodicTask]":
         """Django: with the last run's columns as `run_outcome`, `run_started_at`, ..."""

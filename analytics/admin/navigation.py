@@ -50,6 +50,7 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
             Entry("analytics.cache", "cache", "caches", "memory"),
             Entry("django_celery_beat.periodictask", "job", "jobs", "schedule"),
             Entry("analytics.jobrun", "job run", "job runs", "checklist"),
+            Entry("analytics.setting", "setting", "settings", "settings"),
         ),
     ),
     (
@@ -64,8 +65,8 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     ),
 )
 
-APP_NAMES = {"axes": "Access", "auth": "Access", "admin": "Access", "django_celery_beat": "Operation"}
-"""App label -> its name in breadcrumbs, the section of the side bar."""
+APP_NAMES = {"axes": "Access", "auth": "Access", "admin": "Access", "django_celery_beat": "Operation", "relay": "Store"}
+"""App label -> its name, that of a section of the side bar."""
 
 
 def name_models() -> None:
@@ -76,6 +77,14 @@ def name_models() -> None:
             options.verbose_name, options.verbose_name_plural = entry.singular, entry.plural
     for label, name in APP_NAMES.items():
         apps.get_app_config(label).verbose_name = name
+
+
+def section_of(url_name: str | None) -> str:
+    """The title of the section that a page of the admin belongs to, by the name of its URL; "" for none."""
+    for title, entries in SECTIONS:
+        if any((url_name or "").startswith(f"{entry.model.replace('.', '_')}_") for entry in entries):
+            return title
+    return ""
 
 
 def sections(request: HttpRequest) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from analytics.admin.view_admin import NamedChangeList, ViewAdmin
 from analytics.dashboard.summary import contents
 from analytics.models import PopularEvent
 from analytics.popularity import DAY_SECONDS
-from relay.admin.formatting import author_link, format_time, isolated, kind_name, one_line, search_link, short, text
+from relay.admin.formatting import author_link, format_time, isolated, kind_name, one_line, short
 
 EXCERPT_CHARACTERS = 160
 DAYS = {"1": "the last day", "3": "the last 3 days", "7": "the last 7 days"}
@@ -72,6 +72,10 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
     """By number of people. Contents are untrusted text."""
 
     view_name = "popular_events"
+    empty_help = (
+        "Notes of the last seven days that more than ten people other than the author reacted to, reposted, "
+        "replied to or zapped."
+    )
     list_display = (
         "rank",
         "note",
@@ -101,9 +105,7 @@ class PopularEventAdmin(ViewAdmin[PopularEvent]):
 
     @admin.display(description="author")
     def author(self, row: Any) -> SafeString:
-        if row.name:
-            return search_link(f"author:{row.pubkey}", text(row.name, 40))
-        return author_link(row.pubkey)
+        return author_link(row.pubkey, row.name)
 
     @admin.display(description="created (UTC)", ordering="created_at")
     def created(self, row: PopularEvent) -> str:

@@ -33,9 +33,17 @@ class JobFilter(admin.SimpleListFilter):
 class JobRunAdmin(ReadOnlyAdmin[JobRun]):
     """Newest first, read-only."""
 
-    list_display = ("started_at", "job", "outcome", "took", "counted", "failure", "instance")
+    list_display = ("started", "job", "outcome", "took", "counted", "failure", "instance")
     list_display_links = None
+    list_per_page = 25
+    empty_help = (
+        "Each run of a job is listed here with its outcome. The first one follows within a minute of the start."
+    )
     list_filter = (JobFilter, "outcome")
+
+    @admin.display(description="started (UTC)", ordering="started_at")
+    def started(self, run: JobRun) -> str:
+        return f"{run.started_at:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="duration", ordering="duration_seconds")
     def took(self, run: JobRun) -> str:

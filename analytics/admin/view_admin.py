@@ -3,7 +3,6 @@
 from typing import Any, TypeVar
 
 from django.contrib import messages
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -11,17 +10,19 @@ from django.urls import URLPattern, path, reverse
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
+from analytics.dashboard.number_format import duration, latency
 from analytics.models import JobRun
 from analytics.registry import View, view_named
 from analytics.schedule import send
 from relay.admin.action_log import log_action
+from relay.admin.paging import RecordChangeList
 from relay.admin.readonly import ReadOnlyAdmin
 from relay.admin.responses import author_names
 
 M = TypeVar("M", bound=Model)
 
 
-class NamedChangeList(ChangeList):
+class NamedChangeList(RecordChangeList):
     """Adds `row.name`, the display name in the author's profile or "", with one query for the page."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -36,6 +37,7 @@ class ViewAdmin(ReadOnlyAdmin[M]):
     """A list of the materialized view `view_name` (analytics.registry)."""
 
     view_name: str
+    list_per_page = 25
     list_display_links = None
     list_before_template = "admin/analytics/refreshed.html"
 
@@ -53,9 +55,12 @@ class ViewAdmin(ReadOnlyAdmin[M]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Django: with the last refresh and the job in the context."""
+        run = JobRun.objects.filter(job=self._view.job).exclude(outcome=JobRun.Outcome.SKIPPED).first()
+        entry = PeriodicTask.objects.filter(name=self._view.job).select_related("interval").first()
         refreshed = {
-            "run": JobRun.objects.filter(job=self._view.job).exclude(outcome=JobRun.Outcome.SKIPPED).first(),
-            "entry": PeriodicTask.objects.filter(name=self._view.job).select_related("interval", "crontab").first(),
+            "run": run,
+            "took": latency(run.duration_seconds) if run and run.duration_seconds is not None else "",
+            "schedule": _schedule_text(entry, run),
             "url": reverse(f"admin:refresh_{self.view_name}") if self.has_refresh_permission(request) else "",
         }
         return super().changelist_view(request, {**(extra_context or {}), "refreshed": refreshed})
@@ -78,3 +83,17 @@ class ViewAdmin(ReadOnlyAdmin[M]):
     @property
     def _view(self) -> View:
         return view_named(self.view_name)
+
+
+def _schedule_text(entry: PeriodicTask | None, run: JobRun | None) -> str:
+    """When the view is refreshed, and when next, as sentences; "" without an entry in the schedule."""
+    if entry is None:
+        return ""
+    if not entry.enabled:
+        return "Its job is disabled."
+    if entry.interval is None:
+        return f"Refreshed {entry.scheduler}."
+    every = entry.interval.schedule.run_every
+    if run is None:
+        return f"The first refresh follows within {duration(every.total_seconds())} of the first start."
+    return f"Refreshed every {duration(every.total_seconds())}; next at {run.started_at + every:%H:%M} UTC."

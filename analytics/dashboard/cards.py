@@ -29,19 +29,24 @@ CARDS: Sequence[Card] = (
     Card("hit_rate", "Cache hit rate", "hit_rate_by_layer", "Last minute, all layers"),
     Card("pool", "Database connections", "pool_waiting", "In use, of the open ones"),
     Card("lag", "Replication lag", "lag_changes", "Age of the oldest change that the slowest worker has not applied"),
-    Card("events", "Events stored", "store"),
+    Card("events", "Events stored", "store", "Exact, counted from the log of changes"),
     Card("position", "Log position", "position_note", "Number of the newest change"),
-    Card("queue", "Jobs queued", "queue_note"),
-    Card("workers", "Workers", "load"),
+    Card("queue", "Jobs queued", "queue_note", "Length of the queue in the Celery broker"),
+    Card("workers", "Workers", "load", "Relay processes that reported in the last five seconds"),
 )
 
 
-def card_texts(snapshot: ClusterSnapshot, waiting_jobs: int | None, newest: Minute | None) -> dict[str, str]:
-    """Figures and notes by name; without workers theirs are missing. `newest`: the last minute of the history."""
+def card_texts(
+    snapshot: ClusterSnapshot, waiting_jobs: int | None, newest: Minute | None, events: int | None
+) -> dict[str, str]:
+    """Figures and notes by name; without workers theirs are missing.
+
+    `newest`: the last minute of the history; `events`: stored now, None if not known.
+    """
     total = snapshot.total if snapshot.workers else None
     return {
         **(_worker_texts(total) if total else {}),
-        **_store(total, newest),
+        **_store(events, newest),
         "queue": count(waiting_jobs),
         "queue_note": "broker unreachable" if waiting_jobs is None else "in Celery's queue",
         "workers": count(len(snapshot.workers) if snapshot.whole else None),
@@ -89,9 +94,8 @@ def _hit_rates(total: WorkerFigures) -> dict[str, str]:
     }
 
 
-def _store(total: WorkerFigures | None, newest: Minute | None) -> dict[str, str]:
-    """The event count of the last minute of the history, plus the changes since."""
-    if newest is None or newest.events is None:
-        return {"events": count(None), "store": "available after one minute"}
-    since = total.position - newest.position if total and newest.position is not None else 0
-    return {"events": count(newest.events + max(0, since)), "store": size(newest.store_bytes)}
+def _store(events: int | None, newest: Minute | None) -> dict[str, str]:
+    size_note = (
+        f"{size(newest.store_bytes)} on disk" if newest and newest.store_bytes else "size known after one minute"
+    )
+    return {"events": count(events), "store": size_note}

@@ -1,6 +1,6 @@
 """The live part of the dashboard: formats the workers' figures for cards and tables.
 
-Rule: pure; the caller reads the snapshot, the job queue and the newest minute; an unknown value is None.
+Rule: pure; the caller reads the snapshot and the other figures (`Read`); an unknown value is None.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from analytics.dashboard.cards import card_texts
 from analytics.dashboard.number_format import count, duration, percent, rate, size
 from analytics.models import Minute
+from relay.caching.registry import Layer
+from relay.services.cache_server import CacheServer
 from relay.services.figures import ClusterSnapshot
 from relay.services.worker_figures import PoolFigures, WorkerFigures
 
@@ -53,10 +55,26 @@ class Live:
         return " ".join(self.faults) or "Healthy"
 
 
-def live(snapshot: ClusterSnapshot, waiting_jobs: int | None, newest: Minute | None, now: float) -> Live:
-    """Figures and tables at `now` (Unix seconds). `newest`: the last minute of the history."""
-    figures = card_texts(snapshot, waiting_jobs, newest)
-    tables = {"workers": [_worker(worker, now) for worker in snapshot.workers], "layers": _layers(snapshot.total)}
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the dashboard reads besides the snapshot: the length of the job queue, the last minute of the history, the
+    number of stored events, and the server of L2. None: not known.
+    """
+
+    waiting_jobs: int | None = None
+    newest: Minute | None = None
+    events: int | None = None
+    cache_server: CacheServer | None = None
+
+
+def live(snapshot: ClusterSnapshot, read: Read, now: float) -> Live:
+    """Figures and tables at `now` (Unix seconds)."""
+    waiting_jobs = read.waiting_jobs
+    figures = card_texts(snapshot, waiting_jobs, read.newest, read.events)
+    tables = {
+        "workers": [_worker(worker, now) for worker in snapshot.workers],
+        "layers": _layers(snapshot.total, read.cache_server),
+    }
     return Live(figures, tables, list(_faults(snapshot, waiting_jobs)))
 
 
@@ -93,11 +111,16 @@ def _problem(worker: WorkerFigures) -> str:
     return "replication lag" if worker.lag_seconds > LAG_SECONDS else ""
 
 
-def _layers(total: WorkerFigures) -> list[Row]:
+def _layers(total: WorkerFigures, server: CacheServer | None) -> list[Row]:
+    """L1: entries and bytes of all workers; L2: keys and memory of its whole server."""
     rows = []
     for name in sorted({cache.layer for cache in total.caches} | set(total.layers)):
         caches = [cache for cache in total.caches if cache.layer == name]
         recent = total.layers.get(name)
+        entries: int | None = sum(cache.size for cache in caches)
+        memory: int | None = sum(cache.bytes for cache in caches)
+        if name == Layer.L2:
+            entries, memory = (server.keys, server.memory_bytes) if server else (None, None)
         rows.append(
             Row(
                 key=name,
@@ -105,8 +128,8 @@ def _layers(total: WorkerFigures) -> list[Row]:
                     name,
                     percent(recent.percent if recent else None),
                     rate(recent.lookups_per_second if recent else None),
-                    count(sum(cache.size for cache in caches)),
-                    size(sum(cache.bytes for cache in caches)),
+                    count(entries),
+                    size(memory),
                 ],
             )
         )

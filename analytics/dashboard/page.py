@@ -16,7 +16,6 @@ from analytics.dashboard.live import BAD, Live, Row, live
 from analytics.dashboard.number_format import count, duration, latency
 from analytics.dashboard.sources import LastRun
 from analytics.dashboard.summary import popular, top_kinds
-from analytics.history import jobs_waiting
 from analytics.models import JobRun
 
 PERMISSION = "analytics.view_minute"
@@ -54,7 +53,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def live_now() -> Live:
     """The live figures and tables, with the last run of each job."""
-    now = live(sources.current_snapshot(), jobs_waiting(), charts.newest(), time.time())
+    now = live(sources.current_snapshot(), sources.read(), time.time())
     now.tables["jobs"] = job_rows(sources.last_runs(), timezone.now())
     return now
 

@@ -1,13 +1,18 @@
-"""Where the dashboard's figures come from: the workers' figures in the shared cache, and the log of job runs."""
+"""Where the dashboard's figures come from: the workers, the shared cache's server, the job queue, the database."""
 
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django_celery_beat.models import PeriodicTask
 
+from analytics.dashboard.charts import newest
+from analytics.dashboard.live import Read
+from analytics.history import jobs_waiting
 from analytics.models import JobRun
 from relay.conf import config
 from relay.services import runtime
+from relay.services.cache_server import cache_server_now
 from relay.services.figures import ClusterSnapshot, read_figures_now, snapshot
 
 
@@ -19,6 +24,19 @@ def current_snapshot() -> ClusterSnapshot:
         return found
     own = snapshot([relay.status.mine()])
     return ClusterSnapshot(own.workers, own.total, whole=False)
+
+
+def read() -> Read:
+    """What the dashboard shows besides the snapshot."""
+    return Read(jobs_waiting(), newest(), event_count(), cache_server_now(config().cache_url))
+
+
+def event_count() -> int | None:
+    """The number of stored events (sql/event_count.sql); None if it is not known."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT analytics_event_count()")
+        events = cursor.fetchone()[0]
+    return None if events is None else int(events)
 
 
 @dataclass(frozen=True, slots=True)

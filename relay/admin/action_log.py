@@ -31,6 +31,7 @@ class ActionLogAdmin(ReadOnlyAdmin[LogEntry]):
     list_filter = ("action_flag", "user")
     search_fields = ("object_repr", "user__username")
     search_help_text = "User name or object"
+    empty_help = "What operators change, delete, run or clear in the admin is listed here."
     fields = ("action_time", "user", "action", "subject", "details")
     readonly_fields = fields
 

@@ -23,6 +23,7 @@ class ChangeAdmin(StoreAdmin[Change]):
     list_display_links = None
     search_fields = ("seq",)
     search_help_text = "Log position: shows the changes up to it"
+    empty_help = "Each added or removed event is a change, numbered in the order of commits."
     sortable_by = ()
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:

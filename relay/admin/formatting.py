@@ -1,4 +1,7 @@
-"""HTML formatting of events. Rule: untrusted text is escaped, bidi-isolated (<bdi>) and truncated."""
+"""HTML formatting of events.
+
+Rule: untrusted text is escaped, bidi-isolated (<bdi>) and truncated, and its control characters are shown.
+"""
 
 import json
 import unicodedata
@@ -10,6 +13,9 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from relay.protocol import nip19
+
+LONGEST_NAME = 40
+"""Characters of a profile's name in a list."""
 
 KIND_NAMES = {
     0: "Profile",
@@ -30,11 +36,25 @@ KIND_NAMES = {
     30078: "App data",
 }
 
-_VISIBLE_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
+_JOINERS = "\u200c\u200d"
+"""Zero-width (non-)joiner: Persian and emoji need them, and they change no order."""
+
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: "\u2421"}
+
+_INVISIBLE = {
+    code: f"⟨U+{code:04X}⟩"
+    for code in (*range(0x80, 0x3000), *range(0xFE00, 0x10000), *range(0xE0000, 0xE0080))
+    if unicodedata.category(chr(code)) in ("Cc", "Cf", "Zl", "Zp") and chr(code) not in _JOINERS
+}
+"""Bidi controls, zero-width and other format characters, line separators."""
+
+_VISIBLE_CONTROLS = _PICTURES | _INVISIBLE
 
 
 def text(value: str, longest: int) -> str:
-    """At most `longest` characters; control characters as control pictures (␀), lone surrogates as `?`."""
+    """At most `longest` characters. Control characters as control pictures (␀), bidi controls and other invisible
+    ones as their code (⟨U+202E⟩), lone surrogates as `?`.
+    """
     shown = value[:longest].translate(_VISIBLE_CONTROLS).encode("utf-8", "replace").decode()
     return f"{shown}…" if len(value) > longest else shown
 
@@ -79,15 +99,35 @@ def search_link(term: str, label: str) -> SafeString:
     return format_html('<a class="relay-link" href="{}"><bdi>{}</bdi></a>', url, label)
 
 
-def author_link(pubkey: str) -> SafeString:
-    """A link to the events of an author, labelled with the abbreviated key."""
-    return format_html('<span class="relay-hex">{}</span>', search_link(f"author:{pubkey}", short(pubkey)))
+def author_link(pubkey: str, name: str = "") -> SafeString:
+    """A link to the events of an author: the `name` claimed in the profile, if any, and the abbreviated npub."""
+    npub = nip19.encode("npub", bytes.fromhex(pubkey))
+    shown = format_html('<span class="relay-hex" title="{}">{}…{}</span>', npub, npub[:10], npub[-4:])
+    claimed = format_html("{} ", isolated(name, LONGEST_NAME)) if name else ""
+    url = f"{reverse('admin:relay_event_changelist')}?{urlencode({'q': f'author:{pubkey}'})}"
+    return format_html('<a class="relay-link relay-author" href="{}">{}{}</a>', url, claimed, shown)
 
 
-def hex_and_name(key: str, form: str, *, only_name: bool = False) -> SafeString:
-    """An id or key in hex and in NIP-19 form (`form`: note or npub)."""
-    name = format_html('<span class="relay-hex">{}</span>', nip19.encode(form, bytes.fromhex(key)))
-    return name if only_name else format_html('<span class="relay-hex">{}</span><br>{}', key, name)
+def copyable(value: str, what: str, shown: str | SafeString = "") -> SafeString:
+    """A text in monospace with a button that copies it. `what`: its name for screen readers; `shown`: another form."""
+    return format_html(
+        '<span class="relay-copyable"><span class="relay-hex">{}</span>{}</span>',
+        shown or value,
+        copy_button(value, what),
+    )
+
+
+def copy_button(value: str, what: str) -> SafeString:
+    """A button that copies `value` (copy.js)."""
+    return format_html(
+        '<button type="button" class="relay-copy" data-copy="{}" aria-label="Copy {}">Copy</button>', value, what
+    )
+
+
+def key_forms(key: str, form: str) -> SafeString:
+    """An id or key in hex and in NIP-19 form (`form`: note or npub), each with a copy button."""
+    name = nip19.encode(form, bytes.fromhex(key))
+    return format_html("{}{}", copyable(key, f"{form} in hex"), copyable(name, form))
 
 
 def with_visible_formatting(json_text: str) -> str:

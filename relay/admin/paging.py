@@ -54,6 +54,15 @@ class NewestPaginator(_Paginator):
         return Page(rows[: self.per_page], number, self)
 
 
+class RecordChangeList(ChangeList):
+    """A list whose heading has no "Show all" link: its number of rows is at the end of the page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Django: read the rows."""
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
 class NewestChangeList(ChangeList):
     """A list in the order of its index, or in reverse."""
 

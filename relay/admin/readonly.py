@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from relay.admin.base import ModelAdmin
 from relay.admin.formatting import format_time, kind_name
-from relay.admin.paging import NewestChangeList, NewestPaginator
+from relay.admin.paging import NewestChangeList, NewestPaginator, RecordChangeList
 from relay.models import Event, Tag
 
 M = TypeVar("M", bound=Model)
@@ -20,11 +20,14 @@ class RecordAdmin(ModelAdmin[M]):
     """Records written by the software: no adding or changing; deleting takes Django's permission."""
 
     list_per_page = 50
+    list_max_show_all = 0
     list_fullwidth = True
     show_full_result_count = False
+    empty_help = ""  # what an empty list will show, and when
 
-    class Media:
-        css = {"all": ["relay/admin.css"]}  # noqa: RUF012
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Django: the list's class."""
+        return RecordChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Django: never."""

@@ -36,6 +36,7 @@ class FailedSignInAdmin(_SignIns):
     """Recent failures by address. Deleting an address's rows ends its lock-out."""
 
     list_display = ("attempt_time", "address", "name", "failures_since_start", "is_locked_out", "browser")
+    empty_help = "Wrong passwords are listed here by address. Deleting an address's rows ends its lock-out."
     fields = ("attempt_time", "address", "name", "failures_since_start", "is_locked_out", "browser", "path_info")
     readonly_fields = fields
 
@@ -49,5 +50,6 @@ class SignInAdmin(_SignIns, ReadOnlyAdmin[Any]):
     """Sign-ins of the last 90 days."""
 
     list_display = ("attempt_time", "name", "address", "logout_time", "browser")
+    empty_help = "Sign-ins of operators are listed here for 90 days."
     fields = ("attempt_time", "name", "address", "logout_time", "browser")
     readonly_fields = fields

@@ -22,6 +22,7 @@ class TagAdmin(EventColumns, StoreAdmin[Tag]):
     list_display_links = None
     search_fields = ("key",)
     search_help_text = "Letter and value: t:bitcoin"
+    empty_help = "The index of single-letter tags has a row for each such tag of a stored event."
     sortable_by = ()
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:

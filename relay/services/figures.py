@@ -79,7 +79,7 @@ def read_figures_now(cache_url: str, store: str = "") -> ClusterSnapshot:
         return EMPTY
     try:
         store = store or current_store().name
-        client = _client(cache_url)
+        client = client_of(cache_url)
         names = client.smembers(workers_key(store))
         return _read(client.mget([key(store, name.decode()) for name in names]) if names else [])
     except (*CACHE_ERRORS, DatabaseError):
@@ -96,5 +96,6 @@ def async_client(url: str) -> Any:
 
 
 @cache
-def _client(url: str) -> Any:
+def client_of(url: str) -> Any:
+    """A kept client for threads with TIMEOUT_SECONDS."""
     return redis_clients.client(url, TIMEOUT_SECONDS)

@@ -32,7 +32,7 @@ from relay.services.profiles import ProfileReader
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
-from relay.storage.estimates import events_known
+from relay.storage.event_count import event_count
 from relay.storage.primary import PAGE_CHANGES, LogPruned, Primary
 from relay.storage.reads import Reads
 from relay.storage.store import Store
@@ -129,7 +129,7 @@ class Relay:
             conf.cache_url,
             conf.instance,
             lambda: measure(self),
-            lambda: events_known(self.reads),
+            lambda: event_count(self.reads),
             self.store,
             self.tasks,
         )

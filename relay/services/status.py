@@ -28,14 +28,14 @@ log = logging.getLogger("relay.status")
 
 PUBLISH_SECONDS = 1.0
 CACHED_SECONDS = 0.5
-ESTIMATE_SECONDS = 60.0
+COUNT_SECONDS = 5.0
 
 listeners: list[Callable[[WorkerFigures], None]] = []
 """Called once a second in each worker with its figures; they must return at once."""
 
 
 class RelayFigures(Struct, frozen=True):
-    """The figures of all workers. `events` is an estimate, None before the first."""
+    """The figures of all workers. `events`: stored, at most five seconds ago; None if not known."""
 
     connections: int
     subscriptions: int
@@ -67,8 +67,8 @@ def summed(
 class Status:
     """The figures of one process, and through the cache those of all.
 
-    `own` gives what this process counts now; rates are added here. `estimate` asks the database for the number of
-    events (raises Failed). With an empty `cache_url` nothing is exchanged.
+    `own` gives what this process counts now; rates are added here. `count` asks the database for the number of
+    events, None if it is not known (raises Failed). With an empty `cache_url` nothing is exchanged.
     """
 
     def __init__(  # noqa: PLR0917
@@ -76,14 +76,14 @@ class Status:
         cache_url: str,
         instance: str,
         own: Callable[[], WorkerFigures],
-        estimate: Callable[[], Awaitable[int]],
+        count: Callable[[], Awaitable[int | None]],
         store: Callable[[], Store],
         tasks: BackgroundTasks | None = None,
     ) -> None:
         self.failures = 0
         self._complained = False
         self._own = own
-        self._estimate = estimate
+        self._count = count
         self._name = f"{instance}:{os.getpid()}:{secrets.token_hex(3)}"
         self._cache = async_client(cache_url) if cache_url else None
         self._sampler = Sampler()
@@ -94,7 +94,7 @@ class Status:
         self._reading: asyncio.Task[RelayFigures] | None = None
         self._read: RelayFigures | None = None
         self._read_at = 0.0
-        self._events: tuple[int, int] | None = None  # how many, and the position then
+        self._events: int | None = None
         self._events_at = float("-inf")
 
     def start(self) -> None:
@@ -159,7 +159,7 @@ class Status:
     async def _gather(self) -> RelayFigures:
         mine = self.mine()
         others = await self._others()
-        events = await self._known_events(mine.position)
+        events = await self._stored_events()
         self._read = summed([mine, *(others or ())], time.time(), events, whole=others is not None)
         self._read_at = time.monotonic()
         return self._read
@@ -193,16 +193,13 @@ class Status:
             self.failures += 1
             return None
 
-    async def _known_events(self, position: int) -> int | None:
-        """The database's estimate, read once a minute, plus the changes since."""
-        if time.monotonic() - self._events_at > ESTIMATE_SECONDS:
+    async def _stored_events(self) -> int | None:
+        """Their number, read every COUNT_SECONDS; the last one while the database does not answer."""
+        if time.monotonic() - self._events_at > COUNT_SECONDS:
             self._events_at = time.monotonic()
             with contextlib.suppress(Failed):
-                self._events = (await self._estimate(), position)
-        if self._events is None:
-            return None
-        events, then = self._events
-        return events + max(0, position - then)
+                self._events = await self._count()
+        return self._events
 
 
 __all__ = ["Rate", "RelayFigures", "Status", "WorkerFigures", "listeners", "summed"]

@@ -1,5 +1,6 @@
 """The admin in a browser, as an operator meets it: everything works, nothing is broken, nobody's note runs."""
 
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AUTHOR = 9
 HOSTILE = "<script>document.title='taken'</script><b>seen</b> by the operator \u202egnp.exe"
+HANDHELD: ViewportSize = {"width": 390, "height": 844}
 LIVE_MS = 3_000
 """A figure changes within this time of the event that changes it."""
 
@@ -150,7 +152,7 @@ async def test_an_event_is_found_by_what_people_paste(operator: Tab, published: 
 
 async def test_a_note_that_is_a_script_is_text_and_its_tags_lead_on(operator: Tab, published: dict[str, Any]) -> None:
     await operator.open(f"/admin/relay/event/{published['id']}/change/")
-    await expect(operator.page.locator(".relay-block").first).to_have_text(HOSTILE)
+    await expect(operator.page.locator(".relay-block").first).to_have_text(HOSTILE.replace("\u202e", "⟨U+202E⟩"))
     assert "taken" not in await operator.page.title()
 
     await operator.page.get_by_role("link", name="seen", exact=True).click()
@@ -227,6 +229,127 @@ async def test_no_page_violates_the_policy(operator: Tab, published: dict[str, A
         await operator.open(path)
         assert await operator.page.locator("script:not([src]):not([type])").count() == 0, path
         assert operator.faults == [], path
+
+
+EVERY_PAGE = (
+    "/admin/",
+    "/admin/relay/event/",
+    "/admin/relay/event/?q=kind:30023",
+    "/admin/relay/tag/",
+    "/admin/relay/change/",
+    "/admin/analytics/popularevent/",
+    "/admin/analytics/trendinghashtag/",
+    "/admin/analytics/activeauthor/",
+    "/admin/analytics/reportedtarget/",
+    "/admin/analytics/storegrowth/",
+    "/admin/analytics/cache/",
+    "/admin/analytics/cache/clear/",
+    "/admin/django_celery_beat/periodictask/",
+    "/admin/django_celery_beat/periodictask/1/change/",
+    "/admin/analytics/jobrun/",
+    "/admin/analytics/setting/",
+    "/admin/auth/user/",
+    "/admin/auth/user/1/change/",
+    "/admin/auth/group/",
+    "/admin/auth/group/1/change/",
+    "/admin/axes/accesslog/",
+    "/admin/axes/accessattempt/",
+    "/admin/admin/logentry/",
+)
+
+LABELS = """() => [...document.querySelectorAll(".result-list :is(td, th)")].map(
+    (cell) => getComputedStyle(cell, "::before").content + cell.textContent)"""
+
+UNNAMED = """() => [...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a[href]")]
+    .filter((e) => e.checkVisibility() && !e.closest(".selector") && !(
+        e.labels?.length || e.getAttribute("aria-label") || e.getAttribute("aria-labelledby") || e.title || e.value
+        || e.textContent.trim() || e.querySelector("img[alt]:not([alt=''])")))
+    .map((e) => e.outerHTML.slice(0, 150))"""
+"""Controls without a name for a screen reader; Django's own script labels those of its selectors."""
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, HANDHELD], ids=["desktop", "phone"])
+async def test_every_page_fits_and_labels_its_cells_and_controls(
+    operator: Tab, published: dict[str, Any], viewport: ViewportSize
+) -> None:
+    page = operator.page
+    await page.set_viewport_size(viewport)
+    for path in (*EVERY_PAGE, f"/admin/relay/event/{published['id']}/change/"):
+        await operator.open(path)
+        assert await operator.width() == viewport["width"], path
+        assert [text for text in await page.evaluate(LABELS) if "select record" in text.lower()] == [], path
+        assert await page.evaluate(UNNAMED) == [], path
+    assert operator.faults == []
+
+
+async def test_a_page_of_job_runs_is_short_on_a_phone(operator: Tab) -> None:
+    await operator.page.set_viewport_size(HANDHELD)
+    await operator.open("/admin/analytics/jobrun/")
+
+    assert await operator.page.evaluate("document.documentElement.scrollHeight") < 5_000
+
+
+AXES = """() => [...document.querySelectorAll("canvas[data-chart]")].map((canvas) => {
+    const { scales } = Chart.getChart(canvas);
+    return [canvas.dataset.chart, canvas.dataset.unit, Object.keys(scales).sort().join(), ["x", "y"].map((axis) =>
+        scales[axis].ticks.map((tick) => tick.label).filter(Boolean))];
+})"""
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, HANDHELD], ids=["desktop", "phone"])
+async def test_a_chart_has_one_axis_in_one_unit_and_no_label_twice(operator: Tab, viewport: ViewportSize) -> None:
+    page = operator.page
+    await page.set_viewport_size(viewport)
+    await operator.open("/admin/")
+    for period in ("Hour", "Day", "Month"):
+        await page.get_by_role("button", name=period).click()
+        await drawn(page.locator("canvas[data-chart]").last)
+        charts = await page.evaluate(AXES)
+        assert len(charts) == 12
+        for name, unit, axes, (times, values) in charts:
+            assert (bool(unit), axes) == (True, "x,y"), name
+            assert len(set(times)) == len(times) <= 6, (name, period, times)
+            assert len(set(values)) == len(values), (name, period, values)
+    assert operator.faults == []
+
+
+@pytest.mark.parametrize("width", [390, 620, 800, 1024, 1280, 1680])
+async def test_the_last_row_of_cards_is_full(operator: Tab, width: int) -> None:
+    await operator.page.set_viewport_size({"width": width, "height": 860})
+    await operator.open("/admin/")
+
+    tops = await operator.page.evaluate(
+        "[...document.querySelectorAll('.dash-card')].map((card) => card.getBoundingClientRect().top)"
+    )
+    rows = [tops.count(top) for top in sorted(set(tops))]
+    assert len(set(rows)) == 1, rows
+
+
+async def test_an_id_is_copied(operator: Tab, published: dict[str, Any]) -> None:
+    await operator.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await operator.open(f"/admin/relay/event/{published['id']}/change/")
+    await operator.page.get_by_role("button", name="Copy note in hex").click()
+
+    await expect(operator.page.locator(f'[data-copy="{published["id"]}"]')).to_have_text("Copied")
+    assert await operator.page.evaluate("navigator.clipboard.readText()") == published["id"]
+    await operator.page.get_by_role("button", name="Copy JSON").click()
+    await expect(operator.page.locator(".relay-copy", has_text="Copied").last).to_be_visible()
+    copied = await operator.page.evaluate("navigator.clipboard.readText()")
+    assert json.loads(copied) == published
+    assert operator.faults == []
+
+
+async def test_the_public_page_counts_what_is_stored(operator: Tab, relay: RelayProcess) -> None:
+    await publish(
+        relay, *[sign_event(secret(8), kind=0, content=str(n), created_at=1_700_000_000 + n) for n in range(5)]
+    )
+    await operator.open("/admin/")
+    shown = operator.page.locator('[data-figure="events"]')
+    await expect(shown).to_have_text(re.compile("[0-9]"))
+    in_admin = await shown.inner_text()
+    await operator.open("/")
+
+    await expect(operator.page.locator('[data-figure="events"]')).to_have_text(in_admin)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def page(client: Client, path: str, **asked: str) -> str:
 
 def contents(html: str) -> list[str]:
     """What the list shows as content, from the top."""
-    return re.findall(r'class="relay-text">(.*?)</bdi>', html)
+    return re.findall(r'class="field-excerpt[^>]*><bdi class="relay-text">(.*?)</bdi>', html)
 
 
 def node_types(plan: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
@@ -272,12 +272,56 @@ def test_an_author_has_its_names(operator: Client) -> None:
     assert NPUB in html
 
 
+def test_a_list_names_authors_by_profile_and_npub(operator: Client) -> None:
+    html = page(operator, LIST, q=AUTHORS[3])
+
+    assert '<bdi class="relay-text">&lt;i&gt;Ann?</bdi>' in html
+    assert f"{NPUB[:10]}…{NPUB[-4:]}" in html
+
+
+def test_an_event_page_copies_id_key_and_json(operator: Client) -> None:
+    html = page(operator, f"{LIST}{event_at(3)['id']}/change/")
+
+    for copied in (event_at(3)["id"], NPUB, AUTHORS[3]):
+        assert f'data-copy="{copied}"' in html
+    assert 'aria-label="Copy JSON"' in html
+
+
+def test_an_arrival_that_no_history_knows_is_unknown(operator: Client) -> None:
+    assert re.search(r"Arrived \(UTC\).*?unknown", page(operator, f"{LIST}{event_at(3)['id']}/change/"), re.DOTALL)
+
+
+def test_the_heading_keeps_the_case_of_an_id(operator: Client) -> None:
+    number = next(number for number in range(EVENTS) if event_at(number)["id"][0] in "abcdef")
+    html = page(operator, f"{LIST}{event_at(number)['id']}/change/")
+
+    assert event_at(number)["id"] in html[html.index("<h1") : html.index("</h1>")]
+
+
+def test_the_syntax_of_a_search_stands_below_its_field(operator: Client) -> None:
+    html = page(operator, LIST)
+
+    assert 'aria-describedby="searchbar-help"' in html
+    assert "until:2026-02-01" in html[html.index('id="searchbar-help"') :]
+
+
+def test_every_cell_of_a_list_has_the_label_of_its_column(operator: Client) -> None:
+    assert re.findall(r'data-label="([^"]*)"', page(operator, LIST))[:4] == [
+        "created (UTC)",
+        "kind",
+        "author",
+        "content",
+    ]
+
+
 def test_an_event_page_shows_hostile_text_as_text(operator: Client) -> None:
     html = page(operator, f"{LIST}{event_at(EVENTS - 1)['id']}/change/")
 
     assert "<script>alert(1)" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;␀" in html
     assert "\\u202eturned \\u200bwide" in html
+    assert "⟨U+202E⟩turned ⟨U+200B⟩wide" in html
+    assert "\u202e" not in re.sub('data-copy="[^"]*"', "", html)
     assert 'href="/admin/relay/event/?q=t%3A%22common%22"' in html
     assert f"author%3A{AUTHORS[(EVENTS - 1) % 20]}" in html
     assert '<input type="submit" value="Save"' not in html

@@ -5,25 +5,29 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 import redis
+from django.apps import apps
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
-from analytics import schedule
+from analytics import operator_groups, schedule
 from analytics.admin.navigation import SECTIONS, Entry
 from analytics.history import QUEUE
 from analytics.models import JobRun, Minute
+from analytics.operator_groups import GROUPS
 from relay import conf
 from relay.caching.registry import CacheFigures
+from relay.services.cache_server import cache_server_now
 from relay.services.figures import key, workers_key
 from relay.services.worker_figures import LayerRate, WorkerFigures
 from relay.storage.store import current_store
@@ -34,6 +38,13 @@ NOBODY_LISTENS = "redis://127.0.0.1:1"
 FIGURES = "/admin/dashboard/figures/"
 HISTORY = "/admin/dashboard/history/"
 CACHES = "/admin/analytics/cache/"
+SETTINGS = "/admin/analytics/setting/"
+RECORDS = [
+    entry
+    for _, entries in SECTIONS
+    for entry in entries
+    if entry.model not in ("analytics.cache", "analytics.setting", "auth.user", "auth.group")
+]
 JOBS = "/admin/django_celery_beat/periodictask/"
 
 
@@ -318,3 +329,78 @@ def test_an_empty_list_offers_nothing_that_cannot_be_created(operator: Client) -
 
     assert "No job runs yet" in html
     assert "Add job run" not in html
+    assert "The first one follows within a minute of the start." in html
+
+
+@pytest.mark.parametrize("entry", RECORDS, ids=lambda entry: entry.model)
+def test_an_empty_list_says_what_it_will_show(entry: Entry) -> None:
+    assert admin.site._registry[apps.get_model(entry.model)].empty_help.endswith(".")  # type: ignore[attr-defined]
+
+
+def test_a_view_that_was_never_refreshed_says_when_it_will_be(operator: Client) -> None:
+    schedule.install()
+
+    assert "The first refresh follows within 5 min" in page(operator, "/admin/analytics/popularevent/")
+
+
+def test_a_view_names_its_next_refresh(operator: Client) -> None:
+    schedule.install()
+    JobRun.objects.create(
+        job="refresh-popular_events", instance="a", started_at=datetime(2026, 1, 31, 9, 58, tzinfo=UTC), outcome="done"
+    )
+
+    assert "Refreshed every 5 min; next at 10:03 UTC." in page(operator, "/admin/analytics/popularevent/")
+
+
+def test_the_settings_are_shown_to_those_who_may_see_them(operator: Client, client: Client) -> None:
+    html = page(operator, SETTINGS)
+
+    assert "RELAY_MAX_SUBSCRIPTIONS" in html
+    assert "https://github.com/relay-platform/relay/blob/main/docs/settings.md#limits-that-nip-11-publishes" in html
+    client.force_login(User.objects.create(username="viewer", is_staff=True))
+    assert client.get(SETTINGS).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "group, seen, refused",
+    [
+        ("Viewer", ["/admin/relay/event/", CACHES, FIGURES], [SETTINGS, "/admin/auth/user/", f"{CACHES}clear/"]),
+        ("Moderator", ["/admin/relay/event/", "/admin/admin/logentry/"], [SETTINGS, "/admin/auth/user/"]),
+        ("Administrator", [SETTINGS, "/admin/auth/user/", f"{CACHES}clear/", "/admin/axes/accessattempt/"], []),
+    ],
+)
+def test_a_group_opens_its_pages_and_no_others(client: Client, group: str, seen: list[str], refused: list[str]) -> None:
+    operator_groups.install()
+    user = User.objects.create(username="member", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    client.force_login(user)
+
+    assert {client.get(path).status_code for path in seen} == {200}
+    assert [client.get(path).status_code for path in refused] == [403] * len(refused)
+
+
+def test_groups_are_made_once_and_keep_what_operators_added() -> None:
+    operator_groups.install()
+    viewer = Group.objects.get(name="Viewer")
+    viewer.permissions.add(Permission.objects.get(codename="view_setting"))
+    before = set(viewer.permissions.all())
+
+    operator_groups.install()
+
+    assert set(viewer.permissions.all()) == before
+    assert Group.objects.count() == len(GROUPS)
+
+
+@pytest.mark.parametrize("codes", GROUPS.values(), ids=GROUPS.keys())
+def test_every_permission_of_a_group_exists(codes: tuple[str, ...]) -> None:
+    assert len(operator_groups.permissions(codes)) == len(set(codes))
+
+
+def test_the_server_of_the_shared_cache_tells_keys_and_memory(cache: "redis.Redis") -> None:
+    cache.set("relay:test:counted", "1", ex=60)
+    found = cache_server_now(os.environ["REDIS_URL"])
+
+    assert found is not None
+    assert found.keys > 0
+    assert found.memory_bytes > 0
+    assert cache_server_now(NOBODY_LISTENS) is None

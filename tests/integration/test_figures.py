@@ -19,11 +19,11 @@ STORE = Store("0123456789abcdef", "fedcba9876543210", 3)
 
 
 def status(worker: str, connections: int, store: Store = STORE) -> Status:
-    async def estimate() -> int:
+    async def count() -> int:
         return 0
 
     own = replace(NOTHING, connections=connections, instance="test", worker=worker, counts={"queries": connections})
-    return Status(settings.CACHE_URL, "test", lambda: own, estimate, lambda: store)
+    return Status(settings.CACHE_URL, "test", lambda: own, count, lambda: store)
 
 
 @pytest.fixture
@@ -108,13 +108,13 @@ async def test_listeners_get_the_last_figures_at_the_end() -> None:
     received: list[int] = []
     counted = [1]
 
-    async def estimate() -> int:
+    async def count() -> int:
         return 0
 
     def own() -> WorkerFigures:
         return replace(NOTHING, connections=counted[0])
 
-    one = Status("", "test", own, estimate, lambda: STORE)
+    one = Status("", "test", own, count, lambda: STORE)
     listeners.append(lambda figures: received.append(figures.connections))
     one.start()
     try:

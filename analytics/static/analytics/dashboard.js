@@ -25,10 +25,11 @@ function made(tag, text = "") {
   return element;
 }
 
-function row(key, cells) {
+function row(key, cells, headers) {
   const line = made("tr");
   line.dataset.key = key;
   line.append(...cells.map((cell) => made("td", cell)));
+  headers.forEach((header, column) => (line.cells[column].dataset.label = header.textContent)); // shown on a phone
   return line;
 }
 
@@ -36,7 +37,7 @@ function row(key, cells) {
 function fill(table, rows) {
   const body = table.tBodies[0];
   const known = Array.from(body.rows, (line) => line.dataset.key);
-  if (known.join("\n") !== rows.map(({ key }) => key).join("\n")) body.replaceChildren(...rows.map(({ key, cells }) => row(key, cells)));
+  if (known.join("\n") !== rows.map(({ key }) => key).join("\n")) body.replaceChildren(...rows.map(({ key, cells }) => row(key, cells, Array.from(table.tHead.rows[0].cells))));
   rows.forEach(({ cells, level }, place) => {
     const line = body.rows[place];
     line.dataset.level = level;

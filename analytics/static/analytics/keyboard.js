@@ -1,4 +1,4 @@
-// Makes django-unfold's clickable elements usable by keyboard.
+// Makes django-unfold's clickable elements usable by keyboard, and names controls without a label.
 // Rule: links, buttons and fields are not changed.
 
 const CLICKABLE = "[x-on\\:click]:not(a[href], button, input, select, textarea, summary, [tabindex])";
@@ -16,6 +16,17 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!element.querySelector("a, button, input")) reachable(element);
   }
 });
+
+/** Dates and times have a label for both fields, or none; links of calendar and clock have a title inside. */
+function nameDateFields() {
+  for (const field of document.querySelectorAll(":is(.vDateField, .vTimeField):not([aria-label])")) {
+    const label = field.closest(".field-line, .form-row")?.querySelector("label")?.textContent.trim() ?? "";
+    field.setAttribute("aria-label", `${label} ${field.placeholder || (field.matches(".vDateField") ? "date" : "time")}`.trim());
+  }
+  for (const inside of document.querySelectorAll("a:not([aria-label]) > [title]")) inside.parentElement.setAttribute("aria-label", inside.title);
+}
+
+addEventListener("load", () => setTimeout(nameDateFields)); // after Django's own script, which adds the links at load
 
 document.addEventListener("keydown", (event) => {
   const isPress = event.key === "Enter" || event.key === " ";

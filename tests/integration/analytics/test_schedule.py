@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.db import connection
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from pytest_django import Settings
 
 from analytics import job_signals, schedule
 from analytics.models import JobRun, ScheduleDefault
 from analytics.registry import VIEWS
-from analytics.schedule import install, job_named, jobs
+from analytics.schedule import FIRST_REFRESH_SECONDS, install, job_named, jobs
 from relay.storage.store import current_store
 from relayproject.celery import app
 
@@ -43,6 +44,16 @@ def test_every_job_is_in_it_with_a_task_that_exists() -> None:
         assert found.expire_seconds
     assert {view.job for view in VIEWS} < set(PeriodicTask.objects.values_list("name", flat=True))
     assert json.loads(entry("refresh-popular_events").args) == ["popular_events"]
+
+
+def test_views_are_refreshed_soon_after_the_first_start() -> None:
+    install()
+    found = entry("refresh-popular_events")
+    assert found.last_run_at is not None
+    due = found.last_run_at + found.interval.schedule.run_every
+
+    assert abs((due - timezone.now()).total_seconds() - FIRST_REFRESH_SECONDS) < 10
+    assert entry("roll-up").last_run_at is None
 
 
 def test_a_second_start_changes_nothing() -> None:

@@ -1,8 +1,12 @@
 """How hostile text looks in the admin."""
 
 import json
+import re
 
-from relay.admin.formatting import format_time, isolated, kind_name, short, text, with_visible_formatting
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.admin.formatting import author_link, format_time, isolated, kind_name, short, text, with_visible_formatting
 
 
 def test_markup_is_escaped_and_isolated() -> None:
@@ -11,6 +15,30 @@ def test_markup_is_escaped_and_isolated() -> None:
 
 def test_control_characters_are_shown_as_their_pictures() -> None:
     assert text("a\x00b\x1b\x7f\n", 100) == "a␀b␛␡\n"
+
+
+def test_bidi_controls_and_invisible_characters_are_shown_as_their_code() -> None:
+    assert text("a\u202egnp.exe", 100) == "a⟨U+202E⟩gnp.exe"
+    assert text("\u2066\u200b\ufeff\u2028\x85\U000e0041", 100) == ("⟨U+2066⟩⟨U+200B⟩⟨U+FEFF⟩⟨U+2028⟩⟨U+0085⟩⟨U+E0041⟩")
+
+
+@given(st.text())
+def test_no_shown_text_holds_a_character_that_changes_the_order(value: str) -> None:
+    bidi = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)}
+
+    assert not bidi & set(text(value, 1_000))
+
+
+def test_what_joins_letters_and_emoji_is_kept() -> None:
+    assert text("\U0001f468\u200d\U0001f469 \u0645\u06cc\u200c", 100) == "\U0001f468\u200d\U0001f469 \u0645\u06cc\u200c"
+
+
+def test_an_author_has_the_claimed_name_and_the_ends_of_the_npub() -> None:
+    link = author_link("00" * 32, "<Ada>\u202e")
+
+    assert "&lt;Ada&gt;⟨U+202E⟩" in link
+    assert "npub1qqqqq…" in link
+    assert "00000000" not in re.sub('href="[^"]*"', "", link)
 
 
 def test_a_long_text_is_cut() -> None:

@@ -1,12 +1,16 @@
 """The dashboard's formatted figures and problems."""
 
+from typing import Any
+
 import pytest
 
 from analytics.dashboard import number_format
 from analytics.dashboard.cards import CARDS
-from analytics.dashboard.live import Live, live
+from analytics.dashboard.charts import CHARTS
+from analytics.dashboard.live import Live, Read, live
 from analytics.models import Minute
 from relay.caching.registry import CacheFigures
+from relay.services.cache_server import CacheServer
 from relay.services.figures import EMPTY, ClusterSnapshot, snapshot
 from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
 
@@ -29,8 +33,8 @@ def worker(number: int = 1, **fields: object) -> WorkerFigures:
     return WorkerFigures(**{**given, **fields})  # type: ignore[arg-type]
 
 
-def shown(*workers: WorkerFigures, waiting: int | None = 0, newest: Minute | None = None) -> Live:
-    return live(snapshot(workers), waiting, newest, NOW)
+def shown(*workers: WorkerFigures, waiting: int | None = 0, **read: Any) -> Live:
+    return live(snapshot(workers), Read(waiting, **read), NOW)
 
 
 def test_figures_are_those_of_all_workers() -> None:
@@ -72,11 +76,27 @@ def test_layers_have_a_line_each() -> None:
     assert row.cells == ["L1", "50.0 %", "2.0", "7", "3 KB"]
 
 
-def test_the_event_count_is_that_of_the_last_minute_plus_later_changes() -> None:
-    newest = Minute(events=5_000, position=990, store_bytes=3_000_000)
+def test_the_event_count_is_exact_or_unknown() -> None:
+    assert shown(worker(), events=5_011).figures["events"] == "5,011"
+    assert shown(worker(), newest=Minute(events=5_000, position=990)).figures["events"] == "–"
 
-    assert shown(worker(), newest=newest).figures["events"] == "5,011"
-    assert shown(newest=newest).figures["events"] == "5,000"
+
+def test_the_shared_layer_shows_keys_and_memory_of_its_server() -> None:
+    caches = [CacheFigures("results", "L2", 0, 0, 1, 1, 0, {})]
+    known = shown(worker(caches=caches), cache_server=CacheServer(1_200, 3_000_000, 0)).tables["layers"]
+    unknown = shown(worker(caches=caches)).tables["layers"]
+
+    assert known[0].cells == ["L2", "–", "–", "1,200", "3.0 MB"]
+    assert unknown[0].cells == ["L2", "–", "–", "–", "–"]
+
+
+def test_every_chart_has_one_unit_and_rows_of_two_are_full() -> None:
+    assert all(chart.unit for chart in CHARTS)
+    assert len(CHARTS) % 2 == 0
+
+
+def test_cards_fill_rows_of_two_three_four_and_six() -> None:
+    assert [len(CARDS) % columns for columns in (2, 3, 4, 6)] == [0, 0, 0, 0]
 
 
 def test_a_worker_has_a_line_with_its_version_and_uptime() -> None:
@@ -124,11 +144,11 @@ def test_without_problems_the_state_is_healthy() -> None:
 
 def test_an_unreachable_cache_is_reported() -> None:
     alone = snapshot([worker()])
-    found = live(ClusterSnapshot(alone.workers, alone.total, whole=False), None, None, NOW)
+    found = live(ClusterSnapshot(alone.workers, alone.total, whole=False), Read(), NOW)
 
     assert found.faults == ["The shared cache does not answer: these are the figures of one worker."]
     assert (found.figures["workers"], found.figures["connections"]) == ("–", "10")
-    assert live(EMPTY, None, None, NOW).as_json()["level"] == "bad"
+    assert live(EMPTY, Read(), NOW).as_json()["level"] == "bad"
 
 
 def test_missing_workers_are_reported() -> None:
