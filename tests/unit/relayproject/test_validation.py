@@ -71,4 +71,4 @@ def test_a_public_machine_is_advised(is_behind_tls: bool, proxies: tuple[str, ..
 def test_more_connections_than_open_files_are_advised_against() -> None:
     settings = SimpleNamespace(BEHIND_TLS=True, RELAY_TRUSTED_PROXIES=("10.0.0.1",), RELAY_MAX_CONNECTIONS=2**30)
 
-    assert [found.id for found in advice(settings)] == ["relay.W003"]
+    assert [found.id for found in advice(settings)] == ["relay.W004"]
