@@ -3,6 +3,7 @@
 import ipaddress
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 
 from relay.conf import Config
 from relay.metrics import counters
@@ -20,6 +21,7 @@ class Connections:
         self._unready = unready
         self._sessions: set[Session] = set()
         self._by_ip: Counter[str] = Counter()
+        self._numbers = count(1)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -41,10 +43,21 @@ class Connections:
             return True  # a Unix socket has no address: its client is the operator's proxy
         return any(address in network for network in self._config.ip_limit_exempt)
 
+    def _owner(self, ip: str) -> str:
+        """Who is charged for the queries of a connection: the IPv4 address, or the IPv6 /64 network, which one
+        subscriber has. Behind an exempt address stand many clients: each of its connections is an owner.
+        """
+        if self._exempt(ip):
+            return f"{ip} {next(self._numbers)}"
+        address = ipaddress.ip_address(ip)
+        if isinstance(address, ipaddress.IPv4Address) or address.ipv4_mapped is not None:
+            return ip
+        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+
     def begin(self, wire: Wire, ip: str) -> Session:
         """Begin a session; it must be ended with `end`."""
         counters.connections_opened += 1
-        session = Session(self._services, wire, ip)
+        session = Session(self._services, wire, ip, self._owner(ip))
         self._sessions.add(session)
         self._by_ip[ip] += 1
         return session

@@ -142,14 +142,14 @@ class Answers:
             raise self._memory.fault
         return self._memory.known
 
-    async def fetch(self, filters: object, audience: object) -> Answer:
+    async def fetch(self, filters: object, audience: object, owner: str) -> Answer:
         return await self._memory.fetch(filters)
 
 
 class Client:
     def __init__(self, memory: Memory) -> None:
         self.wire = Wire()
-        self.session = Session(memory.services, self.wire, "127.0.0.1")
+        self.session = Session(memory.services, self.wire, "127.0.0.1", "127.0.0.1")
 
     def say(self, *message: object) -> None:
         self.session.receive(orjson.dumps(message))
