@@ -432,6 +432,24 @@ async def test_so_many_queries_of_a_connection_run_side_by_side(client: Client, 
     assert memory.most_running == CONCURRENT_QUERIES
 
 
+async def test_01_s04_queries_that_are_replaced_again_and_again_leave_their_queue_at_once(
+    client: Client, memory: Memory
+) -> None:
+    memory.gate = asyncio.Event()
+    for number in range(1_000):
+        client.say("REQ", str(number % 10), FILTER)
+        if number % 100 == 99:
+            await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert memory.running == CONCURRENT_QUERIES
+    assert len(memory.background._running) == 10
+    memory.gate.set()
+    for name in range(10):
+        await client.eose(str(name))
+    assert not memory.background._running
+
+
 # -- Large answers, and clients that do not read -----------------------------------------------------------------------
 
 
