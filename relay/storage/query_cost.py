@@ -50,6 +50,9 @@ ONE_ROW = Cost(1.0, True)
 
 def query_cost(filters: Sequence[Filter]) -> Cost:
     """The cost of one statement that answers all of `filters`."""
+    if len(filters) == 1:
+        cost = _of_one(filters[0])
+        return cost if WALK_MS < cost.ms <= MOST_MS else Cost(min(cost.ms + WALK_MS, MOST_MS), cost.is_certain)
     ms, is_certain = WALK_MS, True
     for flt in filters:
         cost = _of_one(flt)
