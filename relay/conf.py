@@ -29,6 +29,10 @@ class Config:
     write_batch: int
     write_queue: int
     read_connections: int
+    slow_connections: int  # of those for expensive queries
+    query_queue: int  # queries that wait for the database, in each lane
+    query_queue_per_owner: int
+    query_queue_bytes: int  # of their parameters
     ring_bytes: int
     window_bytes: int  # 0: no window
     cache_layers: str  # "none", "l1", "l1+l2"
@@ -56,6 +60,10 @@ def config() -> Config:
         write_batch=settings.RELAY_WRITE_BATCH,
         write_queue=settings.RELAY_WRITE_QUEUE,
         read_connections=settings.RELAY_READ_CONNECTIONS,
+        slow_connections=settings.RELAY_SLOW_QUERY_CONNECTIONS,
+        query_queue=settings.RELAY_QUERY_QUEUE,
+        query_queue_per_owner=settings.RELAY_QUERY_QUEUE_PER_OWNER,
+        query_queue_bytes=settings.RELAY_QUERY_QUEUE_BYTES,
         ring_bytes=settings.RELAY_RING_BYTES,
         window_bytes=settings.RELAY_WINDOW_BYTES,
         cache_layers=settings.RELAY_CACHE_LAYERS,

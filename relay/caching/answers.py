@@ -20,6 +20,7 @@ from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import may_be_private
+from relay.storage.fair_queue import INTERNAL
 from relay.storage.filter_sql import needs_query
 from relay.storage.reads import Part, Reads, merged
 from relay.storage.store import Store
@@ -58,16 +59,19 @@ class Answers:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
         return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
 
-    async def fetch(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Answer:
-        """The answer to a REQ and its position, at or after everything acknowledged before the call. Raises Failed."""
+    async def fetch(self, filters: Sequence[Filter], audience: Audience = NOBODY, owner: str = INTERNAL) -> Answer:
+        """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call.
+
+        Raises RelayError (`Reads.query`).
+        """
         asking = [flt for flt in filters if needs_query(flt, audience)]
         if audience and may_be_private(asking, audience):
-            position, parts = await self._reads.parts(asking, audience)
+            position, parts = await self._reads.parts(asking, audience, owner=owner)
             return Answer(position, merged([part.texts for part in parts]))
         if len(asking) == 1:
-            return await self._fetch(asking[0])
+            return await self._fetch(asking[0], owner)
         ring = self._ring()
-        position, parts = await self._reads.parts(asking)
+        position, parts = await self._reads.parts(asking, owner=owner)
         for flt, part in zip(asking, parts, strict=True):
             self._keep(flt, position, part, ring)
         return Answer(position, merged([part.texts for part in parts]))
@@ -76,15 +80,15 @@ class Answers:
         pages, key = self.copies.cache_of(flt)
         pages.keep(Page(key, position, part.texts, part.complete), ring)
 
-    async def _fetch(self, flt: Filter) -> Answer:
-        fetching = _Fetch(self, flt)
+    async def _fetch(self, flt: Filter, owner: str) -> Answer:
+        fetching = _Fetch(self, flt, owner)
         answer = await self.flights.join(flt, fetching.run, self._reads.seconds)
         if fetching.from_database:
             return answer
         # A page of L2, or a fetch that another query started, may be older than what was acknowledged before this call.
-        return await self._now(flt, "l2" if fetching.led else "l1", answer if answer.source == "none" else None)
+        return await self._now(flt, owner, "l2" if fetching.led else "l1", answer if answer.source == "none" else None)
 
-    async def _now(self, flt: Filter, source: str, fetched: Answer | None = None) -> Answer:
+    async def _now(self, flt: Filter, owner: str, source: str, fetched: Answer | None = None) -> Answer:
         """The answer as of now: from memory, at the position that the barrier names, or else from the database.
 
         `fetched` is what PostgreSQL has just answered another query; it is returned if it is new enough, however large.
@@ -96,11 +100,11 @@ class Answers:
             texts = self.copies.known((flt,))
             if texts is not None:
                 return Answer(self._ring().position, texts, source)
-        return await self._from_database(flt)
+        return await self._from_database(flt, owner)
 
-    async def _from_database(self, flt: Filter) -> Answer:
+    async def _from_database(self, flt: Filter, owner: str) -> Answer:
         ring = self._ring()
-        position, (part,) = await self._reads.parts([flt])
+        position, (part,) = await self._reads.parts([flt], owner=owner)
         self._keep(flt, position, part, ring)
         return Answer(position, part.texts)
 
@@ -118,14 +122,15 @@ class Answers:
 class _Fetch:
     """One fetch of one filter, shared by all queries of this process that ask for it meanwhile."""
 
-    __slots__ = ("_answers", "_flt", "from_database", "led")
+    __slots__ = ("_answers", "_flt", "_owner", "from_database", "led")
 
-    def __init__(self, answers: Answers, flt: Filter) -> None:
+    def __init__(self, answers: Answers, flt: Filter, owner: str) -> None:
         self.led = False
         self.from_database = False
         """True if PostgreSQL answered, in a fetch started by the holder of this object."""
         self._answers = answers
         self._flt = flt
+        self._owner = owner
 
     async def run(self) -> Answer:
         self.led = True
@@ -133,6 +138,6 @@ class _Fetch:
         pages, key = answers.copies.cache_of(flt)
         if await pages.load([key]):
             return Answer(0, (), "l2")  # it is in L1 now
-        answer = await answers._from_database(flt)
+        answer = await answers._from_database(flt, self._owner)
         self.from_database = True
         return answer

@@ -133,7 +133,7 @@ class Ingest:
             replaced = address(event)
             entry = Entry(stored, replaced[2] if replaced else None, source.origin)
             pending = _Pending(stored, then)
-            self._writer.submit(entry, partial(self._settled, pending))
+            self._writer.submit(entry, partial(self._settled, pending), source.owner)
             self._pending[event.id] = pending
         except RelayError as error:
             return _counted(Outcome.of(error))

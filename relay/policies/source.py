@@ -19,7 +19,7 @@ class Source(Struct, frozen=True, gc=False):
 
     `address`: of the client, "" if there is none. `origin`: the number of the peer region that first stored the event,
     0 for this one. `proved`: keys that the client has logged in with, in hex. `trusted`: signatures are not verified;
-    ids always are.
+    ids always are. `owner`: in whose turn its events are written.
     """
 
     kind: SourceKind
@@ -27,3 +27,4 @@ class Source(Struct, frozen=True, gc=False):
     origin: int = 0
     proved: frozenset[str] = frozenset()
     trusted: bool = False
+    owner: str = ""

@@ -59,6 +59,13 @@ def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
     return bool(audience.keys) and any(flt.kinds is None or not flt.kinds.isdisjoint(PRIVATE_KINDS) for flt in filters)
 
 
+def names_private(flt: Filter) -> bool:
+    """True if the filter names a kind that not everybody may read, so that a query may look through events that it does
+    not send.
+    """
+    return flt.kinds is not None and not flt.kinds.isdisjoint(NEVER_COPIED_KINDS)
+
+
 def can_match(flt: Filter, audience: Audience = NOBODY) -> bool:
     """False if no event that `audience` may read can match: empty lists, or kinds that it may not read."""
     if flt.matches_nothing:

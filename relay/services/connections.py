@@ -1,13 +1,14 @@
 """The client connections of a process: which are admitted, and the session of each."""
 
 from collections.abc import Callable
+from itertools import count
 
 from relay.conf import Config
 from relay.metrics import counters
 from relay.protocol.errors import Failed
 from relay.services.session.session import Services, Session
 from relay.subscriptions.outbox import Wire
-from relay.transport.admission import Admission
+from relay.transport.admission import Admission, is_in, network_of
 
 
 class Connections:
@@ -19,6 +20,7 @@ class Connections:
         self._unready = unready
         self._sessions: set[Session] = set()
         self._admission = Admission(conf.max_connections, conf.max_connections_per_ip, conf.ip_limit_exempt)
+        self._numbers = count(1)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -41,10 +43,19 @@ class Connections:
         """An admitted client has gone, or its handshake has failed."""
         self._admission.leave(network)
 
+    def _owner(self, ip: str) -> str:
+        """Who is charged for the queries of a connection: its network (relay.transport.admission.network_of). Behind an
+        exempt address stand many clients: each of its connections is an owner.
+        """
+        network = network_of(ip)
+        if ip and not is_in(network, self._admission.exempt):
+            return network
+        return f"{network} {next(self._numbers)}"
+
     def begin(self, wire: Wire, ip: str) -> Session:
         """Begin the session of an admitted client; it must be ended with `end`."""
         counters.connections_opened += 1
-        session = Session(self._services, wire, ip)
+        session = Session(self._services, wire, ip, self._owner(ip))
         self._sessions.add(session)
         return session
 

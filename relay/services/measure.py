@@ -5,6 +5,7 @@ Rule: reading them costs microseconds and changes nothing.
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from relay.services.profiles import ProfileReader
 from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
 from relay.storage.reads import Reads
+from relay.storage.server import Server
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
@@ -81,6 +83,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "rss": resident_bytes(),
             "ring": ring.bytes,
             "write_queue": relay.writer.queued_bytes,
+            "query_queue": relay.reads.waiting_bytes,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),
@@ -101,11 +104,18 @@ def measure(relay: Measured) -> WorkerFigures:
 
 def _pools(relay: Measured) -> dict[str, PoolFigures]:
     reads, writer = relay.reads, relay.writer
-    busy = reads.busy
     return {
-        "read": PoolFigures(busy, reads.connected - busy, reads.waiting),
+        "read": _pool(reads.quick),
+        "slow": _pool(reads.slow),
         "write": PoolFigures(int(writer.busy), int(writer.connected and not writer.busy), 0),
     }
+
+
+def _pool(servers: Sequence[Server]) -> PoolFigures:
+    busy = sum(server.busy for server in servers)
+    return PoolFigures(
+        busy, sum(server.connected for server in servers) - busy, sum(server.waiting for server in servers)
+    )
 
 
 def _counts(relay: Measured) -> Counts:
@@ -131,6 +141,9 @@ def _counts(relay: Measured) -> Counts:
         "write_failures": relay.writer.failures,
         "read_queries": relay.reads.queries,
         "read_failures": relay.reads.failures,
+        "read_asked_again": relay.reads.asked_again,
+        "read_cancelled": relay.reads.cancelled,
+        "read_refused": relay.reads.refused,
         "status_failures": relay.status.failures,
     }
 

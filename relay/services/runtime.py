@@ -33,6 +33,7 @@ from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
 from relay.storage.event_count import event_count
+from relay.storage.fair_queue import Bounds
 from relay.storage.primary import PAGE_CHANGES, LogPruned, Primary
 from relay.storage.reads import Reads
 from relay.storage.store import Store
@@ -64,7 +65,13 @@ class Relay:
         self.ready = False
         self._restarting = False
         self.primary = Primary(conf.query_seconds, self.tasks)
-        self.reads = Reads.of_primary(conf.read_connections, conf.query_seconds, self.tasks)
+        self.reads = Reads.of_primary(
+            conf.read_connections,
+            conf.query_seconds,
+            self.tasks,
+            slow_connections=conf.slow_connections,
+            bounds=Bounds.of(conf.query_queue, conf.query_queue_bytes, conf.query_queue_per_owner),
+        )
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.hub = Hub(self.intake)
         self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)

@@ -6,6 +6,7 @@ is a transaction of its own, so an error affects no other query.
 """
 
 import asyncio
+import contextlib
 import select
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -166,6 +167,13 @@ class Channel:
         get = last.get_value
         columns = range(last.nfields)
         future.set_result([tuple([get(row, column) for column in columns]) for row in range(last.ntuples)])
+
+    async def cancel(self, seconds: float) -> None:
+        """Ask the server to end whatever runs, for at most `seconds`; when this returns, the request has arrived or has
+        failed. No error: the time-out of the statement ends it otherwise.
+        """
+        with contextlib.suppress(errors.Error, OSError):
+            await self._connection.cancel_safe(timeout=seconds)
 
     def close(self, reason: str) -> None:
         """Close the connection; waiting requests get Broken."""

@@ -20,7 +20,7 @@ MAX_WALKS = 24
 RECENT_ROWS = 5_000
 """The newest events searched for a list of many authors before each author is walked."""
 
-_SPECIFIC = frozenset("aeiqAEI")
+SPECIFIC_TAGS = frozenset("aeiqAEI")
 """Tags that identify one thing, so few events share a value; values of others may be on any number of events."""
 
 _ORDER = "ORDER BY e.created_at DESC, e.id"
@@ -87,7 +87,7 @@ class _Builder:
         authors, kinds = flt.authors, flt.kinds
         pairs = len(authors or "*") * len(kinds or "*")
         if flt.tags and not (
-            authors is not None and pairs <= MAX_WALKS and _SPECIFIC.isdisjoint(x for x, _ in flt.tags)
+            authors is not None and pairs <= MAX_WALKS and SPECIFIC_TAGS.isdisjoint(x for x, _ in flt.tags)
         ):
             return self._tag_walks(flt)
         if authors is None and kinds is None:
@@ -188,7 +188,7 @@ class _Builder:
 
     def _tag_walks(self, flt: Filter) -> str:
         """Walk the tag with the fewest values newest first; other tags are checked for each event."""
-        tags = sorted(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
+        tags = walked_first(flt.tags)
         keys = self._bind(bytea_array([tag_key(key) for key in tags[0][1]]), "bytea[]")
         where = [
             "e.id = t.event_id",
@@ -207,6 +207,11 @@ class _Builder:
         walk = rows.format(key="w.key")
         distinct = "SELECT DISTINCT ON (e.created_at, e.id) e.*"
         return f"{distinct} FROM unnest({keys}) AS w (key) CROSS JOIN LATERAL ({walk}) AS e"
+
+
+def walked_first(tags: Iterable[tuple[str, frozenset[str]]]) -> list[tuple[str, frozenset[str]]]:
+    """The tags of a filter with the one that is walked first: that with the fewest values."""
+    return sorted(tags, key=lambda tag: (len(tag[1]), tag[0]))
 
 
 def _integers(values: Iterable[int]) -> str:

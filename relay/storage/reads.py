@@ -16,7 +16,10 @@ from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
+from relay.storage.fair_queue import INTERNAL, Bounds
 from relay.storage.filter_sql import needs_query, query_statement, rows_wanted
+from relay.storage.lanes import QUICK_SECONDS, Lanes
+from relay.storage.query_cost import ONE_ROW, Cost, query_cost
 from relay.storage.server import Server
 
 FROM_START = 0
@@ -40,18 +43,35 @@ class Part(Struct, frozen=True, gc=False):
 class Reads:
     """Queries `servers` in order of preference: the next one if one fails, or is behind the requested position."""
 
-    def __init__(self, servers: Sequence[Server]) -> None:
+    def __init__(self, servers: Sequence[Lanes]) -> None:
         self.queries = 0
         self._servers = list(servers)
 
     @classmethod
-    def of_primary(cls, connections: int, query_seconds: float, tasks: BackgroundTasks | None = None) -> "Reads":
-        """Queries to the primary only, over `connections` connections."""
+    def of_primary(
+        cls,
+        connections: int,
+        query_seconds: float,
+        tasks: BackgroundTasks | None = None,
+        *,
+        slow_connections: int = 1,
+        bounds: Bounds | None = None,
+    ) -> "Reads":
+        """Queries to the primary only, over `connections` connections, expensive ones over `slow_connections`."""
 
-        async def opened() -> Connection:
-            return await connect(application="relay read", statement_seconds=query_seconds, **INDEX_WALKS_ONLY)
+        async def opened(seconds: float) -> Connection:
+            return await connect(application="relay read", statement_seconds=seconds, **INDEX_WALKS_ONLY)
 
-        return cls([Server(opened, connections, query_seconds, tasks or BackgroundTasks())])
+        lanes = Lanes(
+            lambda: opened(min(query_seconds, QUICK_SECONDS)),
+            lambda: opened(query_seconds),
+            query_seconds,
+            tasks or BackgroundTasks(),
+            connections=connections,
+            slow_connections=slow_connections,
+            bounds=bounds,
+        )
+        return cls([lanes])
 
     def open(self) -> None:
         """Begin to connect to all servers; needs a running loop."""
@@ -78,31 +98,68 @@ class Reads:
         return sum(server.failures for server in self._servers)
 
     @property
-    def connected(self) -> int:
-        """Connections that can be used now."""
-        return sum(server.connected for server in self._servers)
+    def quick(self) -> list[Server]:
+        """The quick lane of each server."""
+        return [server.quick for server in self._servers]
 
     @property
-    def busy(self) -> int:
-        """Connections with a query under way."""
-        return sum(server.busy for server in self._servers)
+    def slow(self) -> list[Server]:
+        """The lane of expensive queries of each server."""
+        return [server.slow for server in self._servers]
+
+    @property
+    def asked_again(self) -> int:
+        """Queries that took too long for the quick lane."""
+        return sum(server.asked_again for server in self._servers)
+
+    @property
+    def connected(self) -> int:
+        """Connections for quick queries that can be used now."""
+        return sum(server.connected for server in self.quick)
 
     @property
     def waiting(self) -> int:
         """Queries waiting for a connection."""
-        return sum(server.waiting for server in self._servers)
+        return sum(server.waiting for server in (*self.quick, *self.slow))
 
-    async def query(self, filters: Sequence[Filter], audience: Audience = NOBODY, least: int = FROM_START) -> Result:
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of their parameters."""
+        return sum(server.waiting_bytes for server in (*self.quick, *self.slow))
+
+    @property
+    def refused(self) -> int:
+        """Queries refused because too many waited."""
+        return sum(server.refused for server in (*self.quick, *self.slow))
+
+    @property
+    def cancelled(self) -> int:
+        """Expensive queries ended at PostgreSQL: nobody waited for them any more, or their turn was over."""
+        return sum(server.cancelled for server in self.slow)
+
+    async def query(
+        self,
+        filters: Sequence[Filter],
+        audience: Audience = NOBODY,
+        least: int = FROM_START,
+        owner: str = INTERNAL,
+    ) -> Result:
         """The stored events that match any of `filters` and that `audience` may read, at a position of at least
-        `least`.
+        `least`. `owner` is who asks, in whose turn and on whose account the query runs.
 
-        Raises Failed "query timed out" (01-S11), and Failed if no server can answer.
+        Raises Failed "query timed out" (01-S11), and Failed if no server can answer, RateLimited if too many queries
+        of `owner` wait.
         """
-        position, parts = await self.parts([flt for flt in filters if needs_query(flt, audience)], audience, least)
+        asking = [flt for flt in filters if needs_query(flt, audience)]
+        position, parts = await self.parts(asking, audience, least, owner)
         return Result(position, parts[0].texts if len(parts) == 1 else merged([part.texts for part in parts]))
 
     async def parts(
-        self, filters: Sequence[Filter], audience: Audience = NOBODY, least: int = FROM_START
+        self,
+        filters: Sequence[Filter],
+        audience: Audience = NOBODY,
+        least: int = FROM_START,
+        owner: str = INTERNAL,
     ) -> tuple[int, list[Part]]:
         """The position, and the stored events at it for each of `filters`, for all of which `needs_query` must be True.
 
@@ -110,14 +167,19 @@ class Reads:
         """
         self.queries += 1
         asked = query_statement(filters, int(time.time()), audience)
-        position, (found,) = await self.fetch(asked.text, asked.parameters, least)
+        position, (found,) = await self.fetch(asked.text, asked.parameters, least, owner, query_cost(filters))
         return position, [
             _NOTHING if texts is None else _part(texts.split(b"\n"), flt)
             for texts, flt in zip(found[1:], filters, strict=True)
         ]
 
     async def fetch(
-        self, text: str, parameters: Sequence[Parameter] = (), least: int = FROM_START
+        self,
+        text: str,
+        parameters: Sequence[Parameter] = (),
+        least: int = FROM_START,
+        owner: str = INTERNAL,
+        cost: Cost = ONE_ROW,
     ) -> tuple[int, list[Row]]:
         """Run a statement whose rows begin with the position; returns that position and the rows, in binary format.
 
@@ -126,7 +188,7 @@ class Reads:
         failure = Failed("the database cannot answer now, try again")
         for server in self._servers:
             try:
-                rows = await server.fetch(text, parameters)
+                rows = await server.fetch(text, parameters, owner, cost)
             except Failed as error:
                 failure = error
                 continue

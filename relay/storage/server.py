@@ -1,4 +1,4 @@
-"""Pipelined connections to one PostgreSQL server, kept open, behind one bounded queue.
+"""Pipelined connections to one PostgreSQL server, kept open, behind one fair and bounded queue.
 
 Rule: a statement is a transaction of its own, and no caller waits for it longer than `seconds`.
 """
@@ -12,20 +12,22 @@ from functools import partial
 import psycopg
 
 from relay.background import BackgroundTasks, Task, cancel
-from relay.protocol.errors import Failed
+from relay.protocol.errors import Failed, RelayError
 from relay.storage.channel import Broken, Channel, Parameter, Request, Row
 from relay.storage.database import Connection
+from relay.storage.fair_queue import INTERNAL, Bounds, FairQueue
 
 log = logging.getLogger("relay.storage")
 
 PIPELINE = 4
 """Statements under way on one connection, which runs them in turn: a deeper pipeline only hides the queue."""
 
-MAX_WAITING = 10_000
-"""Statements waiting for a place in a pipeline; more are refused."""
-
 HUNG_SECONDS = 2.0
 """A statement still running so long after PostgreSQL's own time-out hangs: its connection is closed."""
+
+CANCEL_AFTER_SECONDS = 0.1
+"""A statement that is alone on its connection is cancelled at PostgreSQL if it runs so long after its caller has left:
+a cancel request costs a connection, about 3 ms."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -34,22 +36,75 @@ Rows = asyncio.Future[list[Row]]
 Connect = Callable[[], Awaitable[Connection]]
 
 
+class Statement:
+    """A statement on its way: `owner` is charged `cost` milliseconds when it is sent, and the rest of what it took
+    afterwards. `ended` gets the milliseconds that it ran.
+    """
+
+    __slots__ = ("cost", "ended", "owner", "parameters", "text")
+
+    def __init__(
+        self,
+        text: bytes,
+        parameters: Sequence[Parameter],
+        owner: str = INTERNAL,
+        cost: float = 1.0,
+        ended: Callable[[float], None] | None = None,
+    ) -> None:
+        self.text = text
+        self.parameters = parameters
+        self.owner = owner
+        self.cost = cost
+        self.ended = ended
+
+
+Waiting = tuple[Statement, Rows]
+
+
+class _Link:
+    """A connection in use: what is under way on it in order, and since when the first one runs."""
+
+    __slots__ = ("channel", "cost", "is_cancelling", "requests", "since")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.cost = 0.0
+        self.requests: deque[tuple[Statement, Request]] = deque()
+        self.since = 0.0
+        self.is_cancelling = False
+
+
 class Server:
     """`connect` makes one connection; `seconds` is the time-out of a statement, including its time in the queue."""
 
     def __init__(
-        self, connect: Connect, connections: int, seconds: float, tasks: BackgroundTasks, name: str = "primary"
+        self,
+        connect: Connect,
+        connections: int,
+        seconds: float,
+        tasks: BackgroundTasks,
+        name: str = "primary",
+        *,
+        depth: int = PIPELINE,
+        bounds: Bounds | None = None,
+        turn_seconds: float = 0.0,
     ) -> None:
+        """`depth`: statements under way on one connection. With 1, a statement whose caller has left is cancelled at
+        PostgreSQL, and so is one that has run for `turn_seconds` while another owner waits (0: none is).
+        """
         self.name = name
         self.seconds = seconds
         self.failures = 0
+        self.cancelled = 0
         self._connect = connect
         self._count = connections
         self._tasks = tasks
-        self._channels: list[Channel] = []
+        self._depth = depth
+        self._turn_seconds = turn_seconds
+        self._links: list[_Link] = []
         self._connected = asyncio.Event()
         self._keepers: list[Task] = []
-        self._queue: deque[tuple[bytes, Sequence[Parameter], Rows]] = deque()
+        self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), max(1, (connections * depth + 1) // 2))
 
     def open(self) -> None:
         """Begin to connect, and reconnect when needed; returns at once. Needs a running loop."""
@@ -73,27 +128,50 @@ class Server:
     @property
     def connected(self) -> int:
         """Connections that can be used now."""
-        return len(self._channels)
+        return len(self._links)
 
     @property
     def busy(self) -> int:
         """Connections with a statement under way."""
-        return sum(1 for channel in self._channels if len(channel))
+        return sum(1 for link in self._links if len(link.channel))
 
     @property
     def waiting(self) -> int:
         """Statements waiting for a place in a pipeline."""
         return len(self._queue)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of parameters of waiting statements."""
+        return self._queue.bytes
+
+    @property
+    def refused(self) -> int:
+        """Statements refused because too many waited."""
+        return self._queue.refused
+
     async def fetch(self, text: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
-        """Run one statement with numbered parameters; returns rows in binary format.
+        """Run one statement of the relay's own with numbered parameters; returns rows in binary format.
 
         Raises Failed "query timed out" (01-S11), and Failed if the server cannot answer.
         """
         try:
-            async with asyncio.timeout(self.seconds):
-                return await self._submit(text.encode(), parameters)
-        except (psycopg.errors.QueryCanceled, TimeoutError) as error:
+            return await self.run(Statement(text.encode(), parameters), self.seconds)
+        except psycopg.errors.QueryCanceled as error:
+            raise Failed("query timed out") from error
+
+    async def run(self, statement: Statement, seconds: float) -> list[Row]:
+        """Run a statement in its owner's turn, for at most `seconds` with its time in the queue.
+
+        Raises QueryCanceled if PostgreSQL ended it, RateLimited if too many of its owner wait, otherwise like `fetch`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._submit(statement)
+        except psycopg.errors.QueryCanceled:
+            self.failures += 1
+            raise
+        except TimeoutError as error:
             self.failures += 1
             raise Failed("query timed out") from error
         except (psycopg.Error, Broken) as error:
@@ -104,7 +182,7 @@ class Server:
 
     def ask(self, text: str, parameters: Sequence[Parameter], then: Callable[[list[Row] | None], None]) -> None:
         """Like `fetch` without a task: `then` gets the rows in a later turn, None if the server did not answer."""
-        future = self._submit(text.encode(), parameters)
+        future = self._submit(Statement(text.encode(), parameters))
         timer = asyncio.get_running_loop().call_later(self.seconds, future.cancel)
 
         def settled(done: Rows) -> None:
@@ -117,39 +195,124 @@ class Server:
 
         future.add_done_callback(settled)
 
-    def _submit(self, text: bytes, parameters: Sequence[Parameter]) -> Rows:
-        """Send on the connection with the shortest pipeline, or queue."""
-        channel = min(self._channels, key=len, default=None)
-        if channel is not None and len(channel) < PIPELINE:
-            return self._send(channel, text, parameters)
+    # -- Places --------------------------------------------------------------------------------------------------------
+
+    def _submit(self, statement: Statement) -> Rows:
+        """Send on the connection with the least to do, or queue."""
+        link = self._free()
+        if link is not None and self._queue.begin(statement.owner, statement.cost):
+            return self._send(link, statement)
         future: Rows = asyncio.get_running_loop().create_future()
-        if channel is None or len(self._queue) >= MAX_WAITING:
-            future.set_exception(Broken("no connection to the database" if channel is None else "too many queries"))
-        else:
-            self._queue.append((text, parameters, future))
+        if not self._links:
+            future.set_exception(Broken("no connection to the database"))
+            return future
+        size = sum(len(each) for each in statement.parameters if isinstance(each, bytes | str))
+        try:
+            ticket = self._queue.add(statement.owner, statement.cost, size, (statement, future))
+        except RelayError as error:
+            future.set_exception(error)
+            return future
+        future.add_done_callback(lambda done: self._queue.remove(ticket) if done.cancelled() else None)
+        if link is not None:
+            self._fill(link)
         return future
 
-    def _send(self, channel: Channel, text: bytes, parameters: Sequence[Parameter]) -> Rows:
-        request = channel.send(text, parameters)
-        request.future.add_done_callback(lambda future: self._sent(channel, request, future))
+    def _free(self) -> _Link | None:
+        """A connection with room, the one that is free the soonest; None if all are full.
+
+        What runs on it is taken to run as long again as it has run.
+        """
+        best, least = None, 0.0
+        now = asyncio.get_running_loop().time()
+        for link in self._links:
+            if not link.requests and not link.is_cancelling:
+                return link
+            if len(link.requests) < self._depth and not link.is_cancelling:
+                left = link.cost + (now - link.since) * 1_000
+                if best is None or left < least:
+                    best, least = link, left
+        return best
+
+    def _send(self, link: _Link, statement: Statement) -> Rows:
+        request = link.channel.send(statement.text, statement.parameters)
+        if not link.requests:
+            link.since = asyncio.get_running_loop().time()
+        link.requests.append((statement, request))
+        link.cost += statement.cost
+        request.future.add_done_callback(lambda future: self._sent(link, request, future))
+        if self._turn_seconds:
+            self._limit_turn(link, statement, request)
         return request.future
 
-    def _sent(self, channel: Channel, request: Request, future: Rows) -> None:
-        if future.cancelled() and channel.holds(request):
+    def _sent(self, link: _Link, request: Request, future: Rows) -> None:
+        if future.cancelled() and link.channel.holds(request):
             # The caller was cancelled; PostgreSQL's own time-out must end the statement soon, or the connection hangs.
-            asyncio.get_running_loop().call_later(self.seconds + HUNG_SECONDS, self._give_up, channel, request)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.seconds + HUNG_SECONDS, self._give_up, link.channel, request)
+            if self._depth == 1:
+                loop.call_later(CANCEL_AFTER_SECONDS, self._cancel, link, request)
 
-    def _drain(self, channel: Channel) -> None:
-        """The channel has answered: send statements that wait."""
-        while self._queue and len(channel) < PIPELINE and not channel.closed.done():
-            text, parameters, waiting = self._queue.popleft()
-            if not waiting.done():
-                _hand_over(self._send(channel, text, parameters), waiting)
+    def _answered(self, link: _Link) -> None:
+        """The connection has answered its first statement: charge it, and send what waits."""
+        if not link.requests:  # it has ended meanwhile
+            return
+        statement, _ = link.requests.popleft()
+        now = asyncio.get_running_loop().time()
+        took = (now - link.since) * 1_000
+        link.since = now
+        link.cost = link.cost - statement.cost if link.requests else 0.0
+        self._queue.end(statement.owner, took - statement.cost)
+        if statement.ended is not None:
+            statement.ended(took)
+        self._fill(link)
+
+    def _fill(self, link: _Link) -> None:
+        """Send statements that wait, as far as there is room on the connection."""
+        while len(link.requests) < self._depth and not link.is_cancelling and not link.channel.closed.done():
+            taken = self._queue.take()
+            if taken is None:
+                return
+            statement, waiting = taken
+            if waiting.done():
+                self._queue.end(statement.owner, -statement.cost)
+                continue
+            _hand_over(self._send(link, statement), waiting)
+
+    # -- Statements that take too long ---------------------------------------------------------------------------------
+
+    def _limit_turn(self, link: _Link, statement: Statement, request: Request) -> None:
+        """End the statement after its turn, as soon as another owner waits."""
+
+        def over() -> None:
+            if link.channel.holds(request):
+                if self._queue.others_wait(statement.owner):
+                    self._cancel(link, request)
+                else:
+                    loop.call_later(CANCEL_AFTER_SECONDS, over)
+
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._turn_seconds, over)
+
+    def _cancel(self, link: _Link, request: Request) -> None:
+        """Ask PostgreSQL to end the statement that runs, which is this one: it is alone on its connection."""
+        if link.channel.holds(request) and not link.is_cancelling:
+            self.cancelled += 1
+            link.is_cancelling = True  # nothing is sent meanwhile: the request ends whatever it finds
+            self._tasks.job(self._cancel_now(link), "cancel a statement")
+
+    async def _cancel_now(self, link: _Link) -> None:
+        try:
+            await link.channel.cancel(self.seconds)
+        finally:
+            link.is_cancelling = False
+            self._fill(link)
 
     @staticmethod
     def _give_up(channel: Channel, request: Request) -> None:
         if channel.holds(request):
             channel.close("the database hangs")
+
+    # -- Connections ---------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         """Keep one connection open: connect again whenever it breaks."""
@@ -162,22 +325,32 @@ class Server:
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
                 continue
             pause = FIRST_PAUSE_SECONDS
-            channel.on_answer = partial(self._drain, channel)
-            self._channels.append(channel)
+            link = _Link(channel)
+            channel.on_answer = partial(self._answered, link)
+            self._links.append(link)
             self._connected.set()
+            self._fill(link)
             try:
                 reason = await asyncio.shield(channel.closed)
                 log.warning("a connection to %s ended: %s", self.name, reason)
             finally:
-                self._channels.remove(channel)
+                self._links.remove(link)
                 channel.close("the relay is stopping")
-                if not self._channels:
-                    self._connected.clear()
-                    self._refuse_waiting("the database is gone")
+                self._lose(link)
+
+    def _lose(self, link: _Link) -> None:
+        """Give the places of an ended connection back."""
+        while link.requests:
+            statement, _ = link.requests.popleft()
+            self._queue.end(statement.owner, 0.0)
+        if not self._links:
+            self._connected.clear()
+            self._refuse_waiting("the database is gone")
+        for other in self._links:
+            self._fill(other)
 
     def _refuse_waiting(self, why: str) -> None:
-        while self._queue:
-            _, _, waiting = self._queue.popleft()
+        for _, waiting in self._queue.clear():
             if not waiting.done():
                 waiting.set_exception(Broken(why))
 

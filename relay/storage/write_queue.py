@@ -30,48 +30,89 @@ Waiter = Callable[[Entry, WriteOutcome], None]
 Queued = tuple[Entry, Waiter]
 
 
+class _Owner:
+    """What waits of one owner."""
+
+    __slots__ = ("bytes", "name", "queued")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.queued: deque[Queued] = deque()
+        self.bytes = 0
+
+
 class WriteQueue:
     """Events that wait to be written. `bytes` is their JSON text."""
 
     def __init__(self, batch_events: int, queue_events: int) -> None:
         """`batch_events`: at most so many in a batch. `queue_events`: at most so many wait."""
         self.bytes = 0
+        self._len = 0
         self._batch_events = batch_events
         self._queue_events = queue_events
-        self._queued: deque[Queued] = deque()
+        self._owners: dict[str, _Owner] = {}
+        self._turns: deque[_Owner] = deque()
+        """Owners of whom events wait, in the order of their turns."""
         self._short_first = False
 
     def __len__(self) -> int:
-        return len(self._queued)
+        return self._len
 
-    def add(self, entry: Entry, waiter: Waiter) -> None:
-        """Append an event. Raises Failed if the queue is full."""
-        if len(self._queued) >= self._queue_events or self.bytes >= MAX_QUEUE_BYTES:
+    def add(self, entry: Entry, waiter: Waiter, owner: str = "") -> None:
+        """Append an event of `owner`. Raises Failed if the queue is full.
+
+        An owner of whom less than an equal share waits finds room in a full queue, up to twice the bounds in all.
+        """
+        mine = self._owners.get(owner)
+        if self._len >= self._queue_events or self.bytes >= MAX_QUEUE_BYTES:
+            self._check_share(mine)
+        if mine is None:
+            mine = self._owners[owner] = _Owner(owner)
+            self._turns.append(mine)
+        size = len(entry.event.json)
+        self.bytes += size
+        mine.bytes += size
+        self._len += 1
+        mine.queued.append((entry, waiter))
+
+    def _check_share(self, mine: _Owner | None) -> None:
+        events, size = (len(mine.queued), mine.bytes) if mine is not None else (0, 0)
+        owners = len(self._owners) + (mine is None)
+        if (
+            self._len >= 2 * self._queue_events
+            or self.bytes >= 2 * MAX_QUEUE_BYTES
+            or events * owners >= self._queue_events
+            or size * owners >= MAX_QUEUE_BYTES
+        ):
             raise Failed("the relay is too busy to store events now, try again")
-        self.bytes += len(entry.event.json)
-        self._queued.append((entry, waiter))
 
     def clear(self) -> list[Queued]:
         """Take all that wait."""
-        rest = list(self._queued)
-        self._queued.clear()
-        self.bytes = 0
+        rest = [item for owner in self._turns for item in owner.queued]
+        self._owners.clear()
+        self._turns.clear()
+        self.bytes = self._len = 0
         return rest
 
     def take(self) -> list[Queued]:
-        """The next batch, in order of arrival.
+        """The next batch: an event of each owner in turn, those of one owner in order of arrival.
 
         A second version of an address and a second copy of an id wait for the next batch, and so do long events behind
-        others, and events of another origin. None of them is overtaken by an event of its address or id.
+        others, and events of another origin. None of them is overtaken by an event of its owner with its address or id.
         """
         taken: list[Queued] = []
-        later: list[Queued] = []
+        later: list[tuple[_Owner, Queued]] = []
         ids: set[str] = set()
         addresses: set[tuple[str, int, str]] = set()
-        queue = self._queued
+        turns, limit = self._turns, self._batch_events
         size = tags = 0
-        while queue and size < MAX_BATCH_BYTES and len(taken) < self._batch_events and len(later) < self._batch_events:
-            item = queue.popleft()
+        while turns and size < MAX_BATCH_BYTES and len(taken) < limit and len(later) < limit:
+            owner = turns[0]
+            if not owner.queued:
+                turns.popleft()
+                continue
+            turns.rotate(-1)
+            item = owner.queued.popleft()
             entry = item[0]
             event = entry.event
             is_long = len(event.tag_keys) > LONG_TAGS
@@ -83,7 +124,7 @@ class WriteQueue:
                 or (is_long and (taken or self._short_first))
                 or (taken and tags + len(event.tag_keys) > MAX_BATCH_TAGS)
             ):
-                later.append(item)
+                later.append((owner, item))
                 ids.add(event.id)  # what comes after it with this id or address must not overtake it
                 if address is not None:
                     addresses.add(address)
@@ -92,14 +133,28 @@ class WriteQueue:
                 addresses.add(address)
             ids.add(event.id)
             taken.append(item)
-            size += len(event.json)
+            length = len(event.json)
+            size += length
+            owner.bytes -= length
             tags += len(event.tag_keys)
             if is_long:
                 break
         if not taken and later:  # only long ones
-            taken.append(later.pop(0))
-            size = len(taken[0][0].event.json)
+            owner, item = later.pop(0)
+            taken.append(item)
+            size = len(item[0].event.json)
+            owner.bytes -= size
         self._short_first = bool(taken) and len(taken[0][0].event.tag_keys) > LONG_TAGS
-        queue.extendleft(reversed(later))
+        self._put_back(later)
         self.bytes -= size
+        self._len -= len(taken)
         return taken
+
+    def _put_back(self, later: list[tuple[_Owner, Queued]]) -> None:
+        """Return what was passed over to the head of its owner's events; forget owners without any."""
+        for owner, item in reversed(later):
+            owner.queued.appendleft(item)
+        for name in [name for name, owner in self._owners.items() if not owner.queued]:
+            del self._owners[name]
+        owners = dict.fromkeys([*[owner for owner, _ in later], *self._turns])
+        self._turns = deque([owner for owner in owners if owner.queued])

@@ -104,9 +104,11 @@ class Writer:
             waiter(entry, WriteOutcome.FAILED)
         self.disconnect()
 
-    def submit(self, entry: Entry, waiter: Waiter) -> None:
-        """Queue an event; `waiter` is called with its outcome. Raises Failed if the queue is full."""
-        self._queue.add(entry, waiter)
+    def submit(self, entry: Entry, waiter: Waiter, owner: str = "") -> None:
+        """Queue an event, in the turn of `owner`; `waiter` is called with its outcome. Raises Failed if the queue is
+        full.
+        """
+        self._queue.add(entry, waiter, owner)
         if not self._wake.is_set():
             self._idle.clear()
             self._wake.set()

@@ -116,7 +116,7 @@ class Writer:
                 escaped = text.replace("\\", "\\\\")
                 events.append(f"\\\\x{event_id}\t\\\\x{pubkey}\t{created_at}\t{kind}\t\\N\t{{{listing}}}\t{escaped}\n")
                 tags += [f"\\\\x{key}\t{created_at}\t\\\\x{event_id}\t{kind}\n" for key in keys]
-                changes.append(f"{number + 1}\t+\t\\\\x{event_id}\n")
+                changes.append(f"{number + 1}\t{created_at}\t+\t\\\\x{event_id}\n")
                 if kind == 0:
                     heads.append(f"\\\\x{pubkey}\t0\t\\\\x00\t{created_at}\t\\\\x{event_id}\n")
                 else:
@@ -165,7 +165,7 @@ INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('relay
 COPIES = [
     "COPY relay_event (id, pubkey, created_at, kind, expires_at, tag_keys, json) FROM STDIN",
     "COPY relay_tag (key, created_at, event_id, kind) FROM STDIN",
-    "COPY relay_change (seq, op, event_id) FROM STDIN",
+    "COPY relay_change (seq, created_at, op, event_id) FROM STDIN",
     "COPY relay_head (pubkey, kind, d, created_at, event_id) FROM STDIN",
 ]
 

@@ -162,10 +162,10 @@ class Query:
         services, filters = self._session.services, self._subscription.filters
         audience = self._session.audience
         if services.answers is None:
-            result = await services.reads.query(filters, audience)
+            result = await services.reads.query(filters, audience, owner=self._session.owner)
             self._texts, self._position, self._source = result.events, result.position, "none"
         else:
-            answer = await services.answers.fetch(filters, audience)
+            answer = await services.answers.fetch(filters, audience, self._session.owner)
             self._texts, self._position, self._source = answer.texts, answer.position, answer.source
 
     async def _room(self) -> None:

@@ -65,13 +65,15 @@ class Open(Protocol):
 class Session:
     """The state of one connection; the verbs work on it.
 
-    `source` is the client as a source of events; a login replaces it.
+    `source` is the client as a source of events; a login replaces it. `owner` is in whose turn its events
+    and queries have the database (`relay.services.connections`).
     """
 
-    def __init__(self, services: Services, wire: Wire, address: str) -> None:
+    def __init__(self, services: Services, wire: Wire, address: str, owner: str) -> None:
         config = services.config
         self.services = services
-        self.source = Source(SourceKind.CLIENT, address)
+        self.owner = owner
+        self.source = Source(SourceKind.CLIENT, address, owner=owner)
         self.reader = Reader()
         self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)

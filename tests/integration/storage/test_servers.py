@@ -12,9 +12,11 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.channel import Parameter, Row
 from relay.storage.database import Connection
+from relay.storage.fair_queue import INTERNAL
+from relay.storage.lanes import Lanes
 from relay.storage.primary import Primary
+from relay.storage.query_cost import ONE_ROW, Cost
 from relay.storage.reads import Reads
-from relay.storage.server import Server
 from tests.events import unsigned_event
 from tests.integration.storage.scribe import Scribe, wait_until_answering
 
@@ -40,15 +42,22 @@ async def test_the_heartbeat_is_not_late_behind_ten_thousand_queries(reads: Read
     assert sorted(late)[10] < 0.05
 
 
-class Scripted(Server):
+class Scripted(Lanes):
     """A server with answers of the test's."""
 
     def __init__(self, position: int | None) -> None:
-        super().__init__(_nowhere, 0, 1.0, BackgroundTasks(), "scripted")
+        super().__init__(_nowhere, _nowhere, 1.0, BackgroundTasks(), connections=0, slow_connections=0)
         self.position = position
         self.asked = 0
 
-    async def fetch(self, text: str, parameters: Sequence[Parameter] = ()) -> list[Row]:
+    async def fetch(
+        self,
+        text: str,
+        parameters: Sequence[Parameter] = (),
+        owner: str = INTERNAL,
+        cost: Cost = ONE_ROW,
+        seconds: float | None = None,
+    ) -> list[Row]:
         self.asked += 1
         if self.position is None:
             raise Failed("away")

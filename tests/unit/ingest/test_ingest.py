@@ -53,7 +53,7 @@ class Parts:
         parts: Any = self
         self.ingest = Ingest(LIMITS, lambda: self.ring, parts, parts, parts, is_current=lambda position: current)
 
-    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None]) -> None:
+    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None], owner: str) -> None:
         if self.full:
             raise Failed("the relay is too busy to store events now, try again")
         self.queue.append((entry, waiter))
@@ -328,8 +328,8 @@ async def test_an_answer_after_the_asker_was_cancelled_is_dropped(parts: Parts) 
 class LastFirst(Parts):
     """A writer that answers, in each turn of the loop, what has waited shortest."""
 
-    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None]) -> None:
-        super().submit(entry, waiter)
+    def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None], owner: str) -> None:
+        super().submit(entry, waiter, owner)
         asyncio.get_running_loop().call_soon(self._answer)
 
     def _answer(self) -> None:

@@ -142,14 +142,14 @@ class Answers:
             raise self._memory.fault
         return self._memory.known
 
-    async def fetch(self, filters: object, audience: object) -> Answer:
+    async def fetch(self, filters: object, audience: object, owner: str) -> Answer:
         return await self._memory.fetch(filters)
 
 
 class Client:
     def __init__(self, memory: Memory) -> None:
         self.wire = Wire()
-        self.session = Session(memory.services, self.wire, "127.0.0.1")
+        self.session = Session(memory.services, self.wire, "127.0.0.1", "127.0.0.1")
 
     def say(self, *message: object) -> None:
         self.session.receive(orjson.dumps(message))
@@ -430,6 +430,24 @@ async def test_so_many_queries_of_a_connection_run_side_by_side(client: Client, 
     for name in range(3 * CONCURRENT_QUERIES):
         await client.eose(str(name))
     assert memory.most_running == CONCURRENT_QUERIES
+
+
+async def test_01_s04_queries_that_are_replaced_again_and_again_leave_their_queue_at_once(
+    client: Client, memory: Memory
+) -> None:
+    memory.gate = asyncio.Event()
+    for number in range(1_000):
+        client.say("REQ", str(number % 10), FILTER)
+        if number % 100 == 99:
+            await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert memory.running == CONCURRENT_QUERIES
+    assert len(memory.background._running) == 10
+    memory.gate.set()
+    for name in range(10):
+        await client.eose(str(name))
+    assert not memory.background._running
 
 
 # -- Large answers, and clients that do not read -----------------------------------------------------------------------

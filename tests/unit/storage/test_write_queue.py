@@ -112,3 +112,68 @@ def test_a_full_queue_refuses_and_says_so(fill: str, monkeypatch: pytest.MonkeyP
     assert len(queue.clear()) == 2
     queue.add(an_entry(2, None, is_long=False), ignore)
     assert (len(queue), queue.bytes) == (1, 2)
+
+
+OWNED = st.lists(st.tuples(ENTRIES.map(lambda entries: entries[:1]), st.sampled_from("abc")), max_size=25).map(
+    lambda pairs: [(entry, owner) for entries, owner in pairs for entry in entries]
+)
+
+
+@given(OWNED, st.integers(1, 6))
+def test_each_owners_events_leave_once_in_the_order_of_its_ids_and_addresses(
+    owned: list[tuple[Entry, str]], batch_events: int
+) -> None:
+    queue = WriteQueue(batch_events, len(owned))
+    for entry, owner in owned:
+        queue.add(entry, ignore, owner)
+    left = []
+    while queue:
+        batch = [entry for entry, _ in queue.take()]
+        assert 0 < len(batch) <= batch_events
+        assert len({entry.event.id for entry in batch}) == len(batch)
+        left += batch
+    assert (queue.bytes, len(queue)) == (0, 0)
+    assert Counter(map(id, left)) == Counter(id(entry) for entry, _ in owned)
+    for name in {owner for _, owner in owned}:
+        mine = [entry for entry, owner in owned if owner == name]
+        for same in {entry.event.id for entry in mine} | {entry.d for entry in mine if entry.d is not None}:
+            arrived = [id(entry) for entry in mine if same in (entry.event.id, entry.d)]
+            members = set(arrived)
+            assert [id(entry) for entry in left if id(entry) in members] == arrived
+
+
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 8))
+def test_an_owners_event_waits_for_one_of_each_other_owner(flood: int, others: int, batch_events: int) -> None:
+    queue = WriteQueue(batch_events, 1_000)
+    for number in range(flood):
+        for owner in range(others):
+            queue.add(an_entry(100 * number + owner, None, is_long=False), ignore, f"flood {owner}")
+    mine = an_entry(99_999, None, is_long=False)
+    queue.add(mine, ignore, "mine")
+
+    left: list[Entry] = []
+    while mine not in left:
+        left += [entry for entry, _ in queue.take()]
+    assert left.index(mine) == min(flood, 1) * others
+
+
+def test_a_full_queue_has_room_for_who_has_less_than_a_share_of_it() -> None:
+    queue = WriteQueue(10, 10)
+    for number in range(10):
+        queue.add(an_entry(number, None, is_long=False), ignore, "flood")
+    with pytest.raises(Failed, match="too busy"):
+        queue.add(an_entry(10, None, is_long=False), ignore, "flood")
+    for number in range(5):
+        queue.add(an_entry(20 + number, None, is_long=False), ignore, "other")
+    with pytest.raises(Failed, match="too busy"):
+        queue.add(an_entry(30, None, is_long=False), ignore, "other")
+
+
+def test_a_full_queue_is_never_more_than_twice_full() -> None:
+    queue = WriteQueue(10, 10)
+    for number in range(40):
+        try:
+            queue.add(an_entry(number, None, is_long=False), ignore, f"{number}")
+        except Failed:
+            break
+    assert len(queue) <= 20

@@ -1,0 +1,97 @@
+"""What a query will cost PostgreSQL, estimated from its filters alone.
+
+Rule: pure, and never low for what is certain. A query is *certain* if the indexes that `relay.storage.filter_sql` walks
+fulfil all of its conditions, so that it looks at no more rows than it returns: its cost has a bound. Every other one
+may look through any number of events that it does not return, whatever its cost here says.
+
+Figures are rounded milliseconds of a backend with its pages in memory; they only have to put queries in order.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from relay.protocol.filters import Filter
+from relay.protocol.visibility import names_private
+from relay.storage.filter_sql import MAX_WALKS, RECENT_ROWS, SPECIFIC_TAGS, walked_first
+
+WALK_MS = 0.05
+ROW_MS = 0.002
+LOOKED_UP_MS = 0.02
+
+QUICK_MS = 50.0
+"""A query above this is expensive."""
+
+UNKNOWN_MS = 5.0
+"""One condition that no index fulfils, in lists that are mostly short or where most events fulfil it."""
+
+UNBOUNDED_MS = 200.0
+"""Conditions of which nothing says how many events are looked through for each that is found."""
+
+MOST_MS = 1_000.0
+"""No estimate is above this."""
+
+
+class Cost(Struct, frozen=True, gc=False):
+    """`ms`: milliseconds of a backend. `is_certain`: it cannot be much more."""
+
+    ms: float
+    is_certain: bool
+
+    @property
+    def is_quick(self) -> bool:
+        """True if it may be sent where others wait for it to end."""
+        return self.ms <= QUICK_MS
+
+
+ONE_ROW = Cost(1.0, True)
+"""A statement of the relay's own that reads few rows."""
+
+
+def query_cost(filters: Sequence[Filter]) -> Cost:
+    """The cost of one statement that answers all of `filters`."""
+    if len(filters) == 1:
+        cost = _of_one(filters[0])
+        return cost if WALK_MS < cost.ms <= MOST_MS else Cost(min(cost.ms + WALK_MS, MOST_MS), cost.is_certain)
+    ms, is_certain = WALK_MS, True
+    for flt in filters:
+        cost = _of_one(flt)
+        ms += cost.ms
+        is_certain = is_certain and cost.is_certain
+    return Cost(min(ms, MOST_MS), is_certain)
+
+
+def _of_one(flt: Filter) -> Cost:
+    rows = flt.limit * ROW_MS
+    if flt.ids is not None:
+        return Cost(len(flt.ids) * LOOKED_UP_MS + _tags_ms(flt), True)
+    pairs = len(flt.authors or "*") * len(flt.kinds or "*")
+    if flt.tags:
+        return _of_tags(flt, pairs, rows)
+    walked = pairs * WALK_MS + min(pairs, MAX_WALKS) * rows
+    if flt.authors is None and pairs > MAX_WALKS:
+        return Cost(UNBOUNDED_MS, False)  # all events are looked through for these kinds
+    if names_private(flt):
+        # a walk along events that may not be read: all of the kind, or all of the author's
+        return Cost(walked + (UNBOUNDED_MS if flt.authors is None else UNKNOWN_MS), False)
+    if pairs > MAX_WALKS:
+        return Cost(RECENT_ROWS * 0.001 + walked / 4, pairs * rows <= QUICK_MS)
+    return Cost(walked, True)
+
+
+def _tags_ms(flt: Filter) -> float:
+    return sum(len(values) for _, values in flt.tags) * WALK_MS
+
+
+def _of_tags(flt: Filter, pairs: int, rows: float) -> Cost:
+    """The tag with the fewest values is walked, or a few authors; the rest is checked for each row."""
+    if flt.authors is not None and pairs <= MAX_WALKS and SPECIFIC_TAGS.isdisjoint(name for name, _ in flt.tags):
+        return Cost(UNKNOWN_MS + pairs * (WALK_MS + rows), False)
+    name, values = walked_first(flt.tags)[0]
+    walked = len(values) * (WALK_MS + min(rows, 0.1)) + rows
+    others = len(flt.tags) - 1 + (flt.authors is not None) + (flt.kinds is not None)
+    if not others:
+        return Cost(walked, len(values) * rows <= QUICK_MS)
+    if name in SPECIFIC_TAGS or (others == 1 and flt.kinds is not None):
+        return Cost(walked + UNKNOWN_MS, False)
+    return Cost(walked + UNBOUNDED_MS, False)

@@ -1,0 +1,161 @@
+"""Expensive queries do not delay quick ones, no owner delays another, and what nobody waits for is ended."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+
+import pytest
+
+from relay.protocol.errors import Failed, RateLimited
+from relay.storage import lanes
+from relay.storage.channel import Row
+from relay.storage.fair_queue import Bounds
+from relay.storage.query_cost import QUICK_MS, Cost
+from relay.storage.reads import Reads
+from tests.integration.storage.scribe import Tables, wait_until_answering
+
+pytestmark = pytest.mark.django_db
+
+QUICK = Cost(1.0, True)
+UNCERTAIN = Cost(5.0, False)
+EXPENSIVE = Cost(QUICK_MS + 1, False)
+ANSWER = "SELECT 0::bigint"
+LONG = "SELECT 0::bigint, pg_sleep(30)"
+RUNNING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'relay read' AND query = %s AND state = 'active'"
+)
+PATIENCE = 10.0
+"""Seconds after which a test gives up; a third of what an expensive statement would take."""
+
+
+@pytest.fixture
+async def reads(tables: Tables) -> AsyncIterator[Reads]:
+    made = Reads.of_primary(2, 60.0, bounds=Bounds(owner_statements=20))
+    made.open()
+    await wait_until_answering(made)
+    await made.until_connected(PATIENCE)
+    yield made
+    await made.close()
+    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay read'")
+
+
+def ask(reads: Reads, text: str, owner: str, cost: Cost) -> "asyncio.Task[tuple[int, list[Row]]]":
+    return asyncio.ensure_future(reads.fetch(text, (), 0, owner, cost))
+
+
+async def leave(asked: "list[asyncio.Task[tuple[int, list[Row]]]]") -> None:
+    for question in asked:
+        question.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def until_running(tables: Tables, text: str, number: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while tables.rows(RUNNING, text) != [(number,)]:
+            await asyncio.sleep(0.02)
+
+
+async def test_quick_queries_are_answered_while_expensive_ones_fill_their_lane(reads: Reads, tables: Tables) -> None:
+    flood = [ask(reads, LONG, "flood", EXPENSIVE) for _ in range(15)]
+    await until_running(tables, LONG, 1)
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(50):
+            await ask(reads, ANSWER, "other", QUICK)
+            await ask(reads, ANSWER, "flood", QUICK)
+    await leave(flood)
+
+
+async def test_an_expensive_query_of_another_owner_has_its_turn_before_the_flood_has_ended(
+    reads: Reads, tables: Tables
+) -> None:
+    flood = [ask(reads, LONG, "flood", EXPENSIVE) for _ in range(15)]
+    await until_running(tables, LONG, 1)
+    async with asyncio.timeout(PATIENCE):
+        await ask(reads, ANSWER, "other", EXPENSIVE)
+    assert sum(question.done() for question in flood) <= 2
+    await leave(flood)
+
+
+async def test_a_query_that_only_looks_quick_delays_others_for_a_moment_and_is_then_expensive(
+    reads: Reads, tables: Tables
+) -> None:
+    flood = [ask(reads, LONG, "flood", UNCERTAIN) for _ in range(10)]
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(20):
+            await ask(reads, ANSWER, "other", QUICK)
+        while reads.asked_again < 2:
+            await asyncio.sleep(0.02)
+    asked_again = reads.asked_again
+    await leave(flood)
+    last = ask(reads, LONG, "flood", UNCERTAIN)
+    await until_running(tables, LONG, 1)
+    assert reads.asked_again == asked_again, "it went to the other lane at once"
+    await leave([last])
+
+
+async def test_a_query_too_long_for_the_quick_lane_is_answered_all_the_same(reads: Reads) -> None:
+    seconds = 2 * lanes.QUICK_SECONDS
+    failures = reads.failures
+    position, rows = await ask(reads, f"SELECT 7::bigint, pg_sleep({seconds})", "slow", UNCERTAIN)
+    assert (position, len(rows)) == (7, 1)
+    assert reads.asked_again == 1
+    assert reads.failures == failures
+
+
+async def test_an_expensive_query_whose_caller_has_left_ends_at_the_server(reads: Reads, tables: Tables) -> None:
+    leaving = ask(reads, LONG, "one", EXPENSIVE)
+    await until_running(tables, LONG, 1)
+    leaving.cancel()
+    await until_running(tables, LONG, 0)
+    async with asyncio.timeout(PATIENCE):
+        await ask(reads, ANSWER, "one", EXPENSIVE)
+    assert reads.cancelled == 1
+
+
+async def test_ending_one_query_never_ends_the_next_one(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is left while PostgreSQL is about to answer it, so that the request to end it comes late."""
+    monkeypatch.setattr("relay.storage.server.CANCEL_AFTER_SECONDS", 0.0)
+    for turn in range(60):
+        leaving = ask(reads, "SELECT 0::bigint, pg_sleep(0.003)", "one", EXPENSIVE)
+        await asyncio.sleep(0.001 + 0.00005 * turn)
+        leaving.cancel()
+        position, _ = await ask(reads, "SELECT 5::bigint, pg_sleep(0.002)", "two", EXPENSIVE)
+        assert position == 5
+        with suppress(asyncio.CancelledError):
+            await leaving
+
+
+async def test_queries_that_were_left_do_not_wait(reads: Reads, tables: Tables) -> None:
+    first = ask(reads, LONG, "one", EXPENSIVE)
+    await until_running(tables, LONG, 1)
+    waiting = [ask(reads, LONG, "one", EXPENSIVE) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert reads.waiting == 20
+    await leave(waiting)
+    assert (reads.waiting, reads.waiting_bytes) == (0, 0)
+    await leave([first])
+
+
+async def test_an_owner_may_have_so_many_waiting_and_another_one_as_many(reads: Reads, tables: Tables) -> None:
+    begin = partial(ask, reads, LONG, cost=EXPENSIVE)
+    asked = [begin(owner="one") for _ in range(21)]
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimited, match="too many of your queries wait"):
+        await begin(owner="one")
+    another = begin(owner="two")
+    await asyncio.sleep(0)
+    assert not another.done()
+    assert reads.refused == 1
+    await leave([*asked, another])
+
+
+async def test_01_s11_an_expensive_query_beyond_its_time_is_refused(tables: Tables) -> None:
+    reads = Reads.of_primary(1, 0.3)
+    reads.open()
+    try:
+        await reads.until_connected(PATIENCE)
+        with pytest.raises(Failed, match="query timed out"):
+            await ask(reads, LONG, "one", EXPENSIVE)
+    finally:
+        await reads.close()
