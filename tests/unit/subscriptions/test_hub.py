@@ -24,8 +24,8 @@ class Process:
 
     def __init__(self, ring_bytes: int = PLENTY) -> None:
         self.intake = Intake(Ring(0, ring_bytes))
-        self.hub = Hub(self.intake)
         self.turns = Turns()
+        self.hub = Hub(self.intake, later=self.turns.later)
 
     def apply(self, *changes: Change) -> None:
         self.hub.deliver(self.intake.offer(Batch.of(changes)))
