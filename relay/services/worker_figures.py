@@ -94,11 +94,15 @@ class WorkerFigures(Struct, frozen=True):
         http_refused (by relay.transport.counters.HTTP_REFUSALS).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
+    histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
+        (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` and `write`. layers: by "L1", "L2", ... of the last minute.
-    memory: by type: rss, ring, write_queue, filters, undelivered (changes that wait for delivery), caches.
+    memory: by type: rss, ring, write_queue, filters, undelivered (changes that wait for delivery),
+        caches.
 
-    In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds, loop_lag_seconds, busiest_percent and `at` are
+    In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds,
+    loop_lag_seconds, busiest_percent and `at` are
     the highest, started_at the lowest; `ready` and `..._up` hold if they do for all workers, single_instance if it does
     for one; instance, worker, version and pid are those that all have in common, else empty.
     """

@@ -243,9 +243,11 @@ class Hub:
             self._schedule()
 
     def deliver(self, changes: Sequence[Change]) -> None:
-        """Send newly applied changes, in order, to the subscriptions that they match; the rest later if that is long."""
+        """Send newly applied changes, in order, to the subscriptions that they match; what takes long goes on later."""
         if changes:
-            self._begin(self._pieces([(change.seq, change.event) for change in changes if type(change) is Added]), changes)
+            self._begin(
+                self._pieces([(change.seq, change.event) for change in changes if type(change) is Added]), changes
+            )
 
     def deliver_ephemeral(self, event: StoredEvent) -> None:
         """Send an event that is not in the log (01-K04); held subscriptions do not get it.

@@ -182,7 +182,8 @@ class FilterIndex(Generic[T]):
     def _crowd(self, field: str, values: Values) -> int:
         """How many filters stand under one of the values, about, in units of CROWDED."""
         table, most = self._tables[field], 0
-        for value in islice(values, SMALL):
+        some: Iterator[Value] = islice(values, SMALL)
+        for value in some:
             hit = table.get(value)
             if hit is not None:
                 size = hit.size if type(hit) is Posting else sum(each.size for each in islice(hit, SMALL)) + len(hit)  # type: ignore[arg-type]

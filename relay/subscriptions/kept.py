@@ -94,7 +94,7 @@ class Kept:
             process._count([process._large.get(each.values) or _Large(each.values, each.bytes) for each in new])
         self._add(small, len(filters))
         self._count(found)
-        return [_shared(flt, self._large) for flt in filters]
+        return tuple([_shared(flt, self._large) for flt in filters])
 
     def give(self, filters: Sequence[Filter]) -> None:
         """Filters that were taken are no longer kept."""

@@ -8,8 +8,9 @@ from relay.services.session.session import Session
 
 
 def req(session: Session, message: ReqMessage) -> None:
-    """Send stored events, EOSE and new events (01-S03); CLOSED if there are too many subscriptions (01-S07), or if their
-    filters take too much memory.
+    """Send stored events, EOSE and new events (01-S03).
+
+    CLOSED if there are too many subscriptions (01-S07), or if their filters take too much memory.
     """
     counters.reqs += 1
     query = Query(session, message)
