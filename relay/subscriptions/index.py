@@ -186,7 +186,8 @@ class FilterIndex(Generic[T]):
         for value in some:
             hit = table.get(value)
             if hit is not None:
-                size = hit.size if type(hit) is Posting else sum(each.size for each in islice(hit, SMALL)) + len(hit)  # type: ignore[arg-type]
+                first = [hit] if type(hit) is Posting else list(islice(hit, SMALL))  # type: ignore[arg-type]
+                size = sum([each.size for each in first]) + (len(hit) if type(hit) is dict else 0)
                 most = max(most, size)
         return most // CROWDED
 

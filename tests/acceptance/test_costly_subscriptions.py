@@ -42,7 +42,8 @@ async def hostile(stack: AsyncExitStack, relay: RelayProcess) -> ClientConnectio
 
 async def ended(socket: ClientConnection, subscriptions: int) -> list[str]:
     """The texts of CLOSED, once each of so many REQs has had its EOSE or CLOSED."""
-    texts, missing = [], subscriptions
+    texts: list[str] = []
+    missing = subscriptions
     async with asyncio.timeout(60):
         while missing:
             message = json.loads(await socket.recv())
@@ -87,15 +88,14 @@ async def test_subscriptions_of_many_values_may_end_all_at_once(relay: RelayProc
     client = await stack.enter_async_context(Client(relay.ws_url))
     await client.request("live", author.events)
     async with connect(relay.ws_url, max_size=2**26, compression=None, max_queue=None) as socket:
-        for number in range(8):
+        for number in range(12):
             values = [f"{number}{value:x}" for value in range(40_000)]
             await socket.send(json.dumps(["REQ", f"s{number}", {"#t": values, "limit": 0}]))
-        texts = await ended(socket, 8)
+        texts = await ended(socket, 12)
         await publishes_and_reads(client, author)
 
     await publishes_and_reads(client, author)
-    assert texts
-    assert all(text.startswith(("rate-limited:", "error:")) for text in texts)
+    assert any(text.startswith("rate-limited:") for text in texts)
 
 
 async def test_a_client_whose_filters_take_too_much_is_refused_and_keeps_what_it_has(
