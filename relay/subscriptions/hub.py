@@ -40,6 +40,8 @@ SLICE_SECONDS = 0.005
 """The hub uses the loop for so long at a time, to within the price of one piece."""
 PIECE = 250
 """Filters that are compared, or frames that are put, between two looks at the clock: 0.1 ms."""
+CANDIDATES_WORK = 50
+"""What it costs to find up to `index.CANDIDATES` candidates, in filters that are compared."""
 PIECE_FILTERS = 50
 """Filters that enter the index between two looks at the clock: 0.5 ms."""
 SEAM_CHECKS = 20_000
@@ -332,7 +334,9 @@ class Hub:
                 continue
             text = event.json + b"]"
             for groups in index.candidates(event):
-                work += 1
+                if work > PIECE:
+                    work = 0
+                    yield
                 for group in groups:
                     filters = group.filters
                     if matches_any(filters, event):
@@ -352,6 +356,7 @@ class Hub:
                         work = delivered = 0
                         yield
                         now = int(time.time())
+                work += CANDIDATES_WORK
         self.deliveries += delivered
 
     def _put(

@@ -289,9 +289,10 @@ class FilterIndex(Generic[T]):
         for hit in self._hits(event):
             for posting in (hit,) if type(hit) is Posting else list(hit):  # type: ignore[arg-type]
                 visited += 1
-                if posting.only is not None:
+                only = posting.only
+                if only is not None:
                     shelves += 1
-                    found.append(posting.only)
+                    found.append(only)
                     continue
                 kinds = posting.kinds
                 if kind in kinds:
