@@ -94,8 +94,6 @@ class WorkerFigures(Struct, frozen=True):
         http_refused (by relay.transport.counters.HTTP_REFUSALS).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
-    histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
-        (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` and `write`. layers: by "L1", "L2", ... of the last minute.
     memory: by type: rss, ring, write_queue, filters, undelivered (changes that wait for delivery),
