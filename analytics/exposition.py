@@ -35,6 +35,15 @@ METRICS: tuple[Shown, ...] = (
     Counted("nostr_protocol_errors_total", "Connections that broke a rule of WebSocket.", of.count("protocol_errors")),
     Counted("nostr_connections_aborted_total", "Connections cut, by reason.", of.counts(of.ABORTED), ("reason",)),
     Counted("nostr_transport_yields_total", "Times that a busy client had to let others go first.", of.count("yields")),
+    Spread("nostr_event_loop_lag_seconds", "How late timers fire.", of.histogram("loop")),
+    Highest(
+        "nostr_event_loop_lag_max_seconds",
+        "How late a timer fired at most in the last seconds, of the worst worker.",
+        of.figure(lambda total: total.loop_lag_seconds),
+    ),
+    Counted("nostr_delivery_slices_total", "Turns in which a long delivery went on.", of.count("delivery_slices")),
+    Counted("nostr_filters_refused_total", "REQs that would take too much memory.", of.count("filters_refused")),
+    Counted("nostr_ephemerals_dropped_total", "Ephemeral events not delivered.", of.count("ephemerals_dropped")),
     Counted("nostr_outbox_closures_total", "Clients cut because they did not read.", of.count("outbox_closures")),
     Counted(
         "nostr_events_received_total", "Events that clients sent.", lambda figures: [((), of.events_received(figures))]
@@ -104,6 +113,7 @@ METRICS: tuple[Shown, ...] = (
     Counted("relay_bus_foreign_total", "Messages of another epoch or generation, dropped.", of.count("bus_foreign")),
     Counted("relay_bus_failures_total", "Exchanges with the bus that failed.", of.count("bus_failures")),
     Counted("relay_intake_dropped_total", "Batches dropped behind a hole.", of.count("intake_dropped")),
+    Counted("relay_intake_refused_total", "Batches left to the log.", of.count("intake_refused")),
     Counted("relay_task_failures_total", "Background tasks that failed.", of.count("task_failures")),
     Counted("relay_status_failures_total", "Figures that could not be shown.", of.count("status_failures")),
     Counted("relay_logging_repeated_total", "Log lines left out as repeated.", of.count("logging_repeated")),

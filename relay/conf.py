@@ -22,6 +22,8 @@ class Config:
     max_connections_per_ip: int
     ip_limit_exempt: tuple[Network, ...]
     max_outbox_bytes: int
+    max_filter_bytes: int  # of one connection
+    filter_bytes: int  # of the process
     max_pending_events: int
     query_seconds: float
     write_seconds: float
@@ -53,6 +55,8 @@ def config() -> Config:
         max_connections_per_ip=settings.RELAY_MAX_CONNECTIONS_PER_IP,
         ip_limit_exempt=tuple(ip_network(text, strict=False) for text in settings.RELAY_IP_LIMIT_EXEMPT),
         max_outbox_bytes=settings.RELAY_MAX_OUTBOX_BYTES,
+        max_filter_bytes=settings.RELAY_MAX_FILTER_BYTES,
+        filter_bytes=settings.RELAY_FILTER_BYTES,
         max_pending_events=settings.RELAY_MAX_PENDING_EVENTS,
         query_seconds=settings.RELAY_QUERY_SECONDS,
         write_seconds=settings.RELAY_WRITE_SECONDS,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LAG_BOUNDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 BATCH_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
 OPERATIONS = ("req",)
@@ -42,6 +43,8 @@ class Counters:
     log_reads: int = 0
     log_changes: int = 0
     outbox_closures: int = 0
+    delivery_slices: int = 0  # turns of the loop in which a delivery, or work on the index, went on
+    filters_refused: int = 0  # REQs whose filters took too much memory
     internal_errors: int = 0
 
     def refused(self, reply: bytes) -> None:
@@ -84,6 +87,9 @@ query_latency = {(operation, source): Histogram(SECONDS_BOUNDS) for operation in
 ok_latency = Histogram(SECONDS_BOUNDS)
 """From the arrival of an EVENT to its OK, for events that went to the database."""
 
+loop_lag = Histogram(LAG_BOUNDS)
+"""How late a timer of the event loop fires."""
+
 batch_events = Histogram(BATCH_BOUNDS)
 """Events of one transaction."""
 
@@ -97,6 +103,6 @@ def query_answered(operation: str, cache_hit: str, seconds: float) -> None:
 
 
 def histograms() -> dict[str, Histogram]:
-    """All histograms of this process by name: `query/<operation>/<cache_hit>`, `ok`, `batch`."""
+    """All histograms of this process by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`."""
     found = {f"query/{operation}/{source}": each for (operation, source), each in query_latency.items()}
-    return {**found, "ok": ok_latency, "batch": batch_events}
+    return {**found, "ok": ok_latency, "batch": batch_events, "loop": loop_lag}

@@ -102,6 +102,8 @@ RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # o
 RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker
 RELAY_IP_LIMIT_EXEMPT = env.words("RELAY_IP_LIMIT_EXEMPT", ("127.0.0.0/8", "::1/128"))
 RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-Forwarded-For is trusted
+RELAY_MAX_FILTER_BYTES = env.integer("RELAY_MAX_FILTER_BYTES", 67_108_864, low=1_048_576)  # of one connection
+RELAY_FILTER_BYTES = env.integer("RELAY_FILTER_BYTES", 1_073_741_824, low=67_108_864)  # of one worker
 RELAY_MAX_OUTBOX_BYTES = env.integer("RELAY_MAX_OUTBOX_BYTES", 8_388_608, low=65_536)  # of one connection
 RELAY_MAX_PENDING_EVENTS = env.integer("RELAY_MAX_PENDING_EVENTS", 1_000, low=1)  # of one connection
 RELAY_QUERY_SECONDS = env.seconds("RELAY_QUERY_SECONDS", 5.0, low=0.05)  # total budget of one query

@@ -53,6 +53,20 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
         return True
 
     @property
+    def conditions(self) -> tuple[object, ...]:
+        """What decides whether an event matches: filters with equal conditions match the same events."""
+        return self.ids, self.authors, self.kinds, self.since, self.until, self.tags
+
+    def sets(self) -> list[frozenset[str]]:
+        """The sets of texts in the filter: ids, authors and the values of each tag."""
+        found = [keys for _, keys in self.tags]
+        if self.authors is not None:
+            found.append(self.authors)
+        if self.ids is not None:
+            found.append(self.ids)
+        return found
+
+    @property
     def matches_nothing(self) -> bool:
         """True if no event can match: an empty list, or since after until (01-F03, 01-F08)."""
         ids, authors, kinds, since = self.ids, self.authors, self.kinds, self.since

@@ -52,6 +52,8 @@ class Follower:
         self.newest = intake.ring.position
         self.database_up = False
         self.cache_faults = 0
+        self.refused = 0
+        """Batches that were not applied because too many changes waited for their delivery."""
         self.store = Store("", "", 0)
         self._intake = intake
         self._hub = hub
@@ -62,6 +64,7 @@ class Follower:
         self._on_cache_fault = on_cache_fault
         self._on_lost = on_lost
         self._is_lost = False
+        self._is_behind = False  # batches were refused
         self._suspect_until = 0.0
         self._gap = asyncio.Event()
         self._started: list[Task] = []
@@ -97,6 +100,12 @@ class Follower:
     def apply(self, batch: Batch) -> None:
         """Take a batch, and pass on the changes that were applied."""
         self.newest = max(self.newest, batch.last)
+        if self._hub.is_full:
+            # As if the bus had lost it: it is read from the log when the hub has room.
+            self.refused += 1
+            self._is_behind = True
+            self._gap.set()
+            return
         changes = self._intake.offer(batch)
         if changes:
             self._hub.deliver(changes)
@@ -131,7 +140,8 @@ class Follower:
             while self._intake.has_gap and position != self._intake.ring.position:
                 position = self._intake.ring.position
                 await asyncio.sleep(GAP_SECONDS)
-            if self._intake.has_gap:
+            if self._intake.has_gap or self._is_behind:
+                self._is_behind = False
                 await self._catch_up()
 
     async def _heartbeats(self) -> None:
@@ -151,6 +161,8 @@ class Follower:
                 self._lose(f"the log ends at {now.position}, {applied} was applied")
                 continue
             before, self.newest = self.newest, max(self.newest, now.position)
+            if self._hub.is_full:
+                continue
             # Changes found at this heartbeat may still arrive on the bus; those of the previous one should have.
             if self._intake.ring.position < (before if trusted and self._trusted else now.position):
                 self._suspect()
@@ -160,6 +172,7 @@ class Follower:
         """Read the log until no known change is missing."""
         try:
             while self._intake.has_gap or self._intake.ring.position < self.newest:
+                await self._hub.room()
                 batch = await self._primary.changes_after(self._intake.ring.position)
                 counters.log_reads += 1
                 if batch is None:
@@ -169,6 +182,7 @@ class Follower:
                 ring = self._intake.ring
                 ring.complete_from = max(ring.complete_from, newest)
                 for part in steps(batch.changes, change_bytes):
+                    await self._hub.room()
                     self.apply(Batch.of(part))
                     await asyncio.sleep(0)
         except Failed as error:

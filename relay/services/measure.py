@@ -21,6 +21,7 @@ from relay.conf import Config
 from relay.freshness.barrier import Barrier
 from relay.services.connections import Connections
 from relay.services.follow import Follower
+from relay.services.loop_lag import LoopLag
 from relay.services.profiles import ProfileReader
 from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
@@ -41,6 +42,7 @@ class Measured(Protocol):
     started_at: float
     ready: bool
     connections: Connections
+    loop_lag: LoopLag
     tasks: BackgroundTasks
     reads: Reads
     intake: Intake
@@ -77,6 +79,7 @@ def measure(relay: Measured) -> WorkerFigures:
         database_up=relay.follower.database_up,
         shared_up=relay.shared is None or relay.shared.up,
         single_instance=relay.barrier.lease.taken,
+        loop_lag_seconds=round(relay.loop_lag.highest, 4),
         ring_changes=len(ring),
         write_queue=len(relay.writer),
         memory={
@@ -84,6 +87,8 @@ def measure(relay: Measured) -> WorkerFigures:
             "ring": ring.bytes,
             "write_queue": relay.writer.queued_bytes,
             "query_queue": relay.reads.waiting_bytes,
+            "filters": relay.hub.kept.bytes,
+            "undelivered": relay.hub.backlog_bytes,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),
@@ -137,6 +142,8 @@ def _counts(relay: Measured) -> Counts:
         "cache_faults": relay.follower.cache_faults,
         "task_failures": relay.tasks.failures,
         "intake_dropped": relay.intake.dropped,
+        "intake_refused": relay.follower.refused,
+        "ephemerals_dropped": relay.hub.ephemerals_dropped,
         "write_batches": relay.writer.batches,
         "write_failures": relay.writer.failures,
         "read_queries": relay.reads.queries,

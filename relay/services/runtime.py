@@ -27,6 +27,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.services.connections import Connections
 from relay.services.follow import Follower
+from relay.services.loop_lag import LoopLag
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
@@ -73,7 +74,7 @@ class Relay:
             bounds=Bounds.of(conf.query_queue, conf.query_queue_bytes, conf.query_queue_per_owner),
         )
         self.intake = Intake(Ring(0, conf.ring_bytes))
-        self.hub = Hub(self.intake)
+        self.hub = Hub(self.intake, conf.filter_bytes)
         self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
@@ -131,6 +132,7 @@ class Relay:
             self.barrier,
             self.tasks,
         )
+        self.loop_lag = LoopLag(self.tasks)
         self.connections = Connections(conf, services, self._unready)
         self.status = Status(
             conf.cache_url,
@@ -159,6 +161,7 @@ class Relay:
             self.clearing.start()
         self.bus.start()
         self.writer.start()
+        self.loop_lag.start()
         self.status.start()
         self.ready = True
 
@@ -166,6 +169,7 @@ class Relay:
         await self.primary.until_connected(START_SECONDS)
         now = await self.primary.heartbeat()
         self.intake.restart(await self._ring_to(now.position))
+        self.hub.drop_backlog()
         self.follower.start(now)
         self.writer.disconnect()
         self.barrier.begin_epoch()
@@ -198,6 +202,7 @@ class Relay:
         self.ready = False
         self.connections.close(STOPPING, SERVICE_RESTART)
         await self.status.stop()
+        await self.loop_lag.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
         await self.bus.stop()

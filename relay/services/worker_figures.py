@@ -81,10 +81,10 @@ class WorkerFigures(Struct, frozen=True):
 
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
-        intake_dropped, write_batches, write_failures (events), read_queries (queries that PostgreSQL was asked),
-        read_failures, read_asked_again (too long for the quick lane), read_cancelled (expensive, ended early),
-        read_refused (too many waited), connections_opened, status_failures, logging_repeated and logging_dropped
-        (lines); of the transport (relay.transport.counters) bytes_in,
+        intake_dropped, intake_refused, ephemerals_dropped, write_batches, write_failures (events), read_queries (queries
+        that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick lane), read_cancelled
+        (expensive, ended early), read_refused (too many waited), connections_opened, status_failures, logging_repeated
+        and logging_dropped (lines); of the transport (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
         aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
         primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
@@ -92,12 +92,15 @@ class WorkerFigures(Struct, frozen=True):
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
         http_refused (by relay.transport.counters.HTTP_REFUSALS).
-    histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
+    histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
+        (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` (quick queries), `slow` (expensive ones) and `write`. layers: by "L1", "L2", ... of the last minute.
-    memory: by type: rss, ring, write_queue, query_queue, caches.
+    memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery),
+        caches.
 
-    In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds, busiest_percent and `at` are
+    In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds,
+    loop_lag_seconds, busiest_percent and `at` are
     the highest, started_at the lowest; `ready` and `..._up` hold if they do for all workers, single_instance if it does
     for one; instance, worker, version and pid are those that all have in common, else empty.
     """
@@ -119,6 +122,7 @@ class WorkerFigures(Struct, frozen=True):
     busiest_percent: float = 0.0  # cpu_percent of the busiest worker
     lag: int = 0  # changes known to exist and not applied
     lag_seconds: float = 0.0  # age of the oldest of them
+    loop_lag_seconds: float = 0.0  # how late a timer of the event loop fired, the worst of the last seconds
     ready: bool = True
     bus_up: bool = True
     database_up: bool = True
@@ -176,7 +180,7 @@ _ADDED = (
     "ring_changes",
     "write_queue",
 )
-_HIGHEST = ("position", "lag", "lag_seconds", "busiest_percent", "at", "single_instance")
+_HIGHEST = ("position", "lag", "lag_seconds", "loop_lag_seconds", "busiest_percent", "at", "single_instance")
 _EVERYWHERE = ("ready", "bus_up", "database_up", "shared_up")
 
 

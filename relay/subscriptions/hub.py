@@ -2,40 +2,79 @@
 
 Rule: a subscription has a position and is sent the matching changes after it, each once, in order. This needs no set of
 seen ids and no timer: while a subscription is held, the ring keeps the changes that it will be sent.
+
+A delivery that takes longer than `SLICE_SECONDS` goes on in the next turns of the loop, and later changes wait behind
+it. That needs no other rule: a subscription released meanwhile is sent everything that this process has applied, and
+its position keeps it out of what is still being delivered.
 """
 
+import asyncio
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 from relay.changes.change import Added, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import OutOfReach
+from relay.changes.sizes import change_bytes
+from relay.metrics import counters
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import is_copied, visible
 from relay.subscriptions.index import FilterIndex
+from relay.subscriptions.kept import Kept
 from relay.subscriptions.outbox import Outbox
+
+log = logging.getLogger("relay.hub")
+
+Later = Callable[[Callable[[], None]], object]
+"""Calls a function in the next turn of the loop."""
 
 HELD = 2**63
 """The position of a subscription whose stored answer is not sent yet: no change lies after it."""
 
 
+SLICE_SECONDS = 0.005
+"""The hub uses the loop for so long at a time, to within the price of one piece."""
+PIECE = 250
+"""Filters that are compared, or frames that are put, between two looks at the clock: 0.1 ms."""
+CANDIDATES_WORK = 50
+"""What it costs to find up to `index.CANDIDATES` candidates, in filters that are compared."""
+PIECE_FILTERS = 50
+"""Filters that enter the index between two looks at the clock: 0.5 ms."""
+SEAM_CHECKS = 20_000
+"""Changes times filters that are compared when a subscription is released, 4 ms; more are read from the log."""
+UNINDEXED = 256
+"""Released subscriptions that may wait for the next change to enter the index."""
+BACKLOG_BYTES = 33_554_432
+"""Changes that wait for their delivery; above it the follower takes no more."""
+FREED_AT_ONCE = 200
+"""Values of a closed subscription that are freed with it; more, and its place in the index, later in pieces."""
+
+
 class Reader:
-    """The receiving client. `audience` grows when it proves a key."""
+    """The receiving client. `audience` grows when it proves a key; `kept` counts its filters."""
 
-    __slots__ = ("audience",)
+    __slots__ = ("audience", "kept")
 
-    def __init__(self, audience: Audience = NOBODY) -> None:
+    def __init__(self, audience: Audience = NOBODY, kept: Kept | None = None) -> None:
         self.audience = audience
+        self.kept = kept
+
+
+Conditions = tuple[tuple[object, ...], ...]
+"""What decides whether filters match: all but their limits."""
 
 
 class FilterGroup:
     """Live subscriptions with equal filters, matched once for each event."""
 
-    __slots__ = ("filters", "subscriptions")
+    __slots__ = ("conditions", "filters", "subscriptions")
 
-    def __init__(self, filters: tuple[Filter, ...]) -> None:
+    def __init__(self, conditions: "Conditions", filters: Sequence[Filter]) -> None:
+        self.conditions = conditions
         self.filters = filters
         self.subscriptions: dict[Subscription, None] = {}
 
@@ -77,26 +116,58 @@ class Hub:
     most clients that query once have closed it by then.
     """
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, max_filter_bytes: int = 2**62, later: Later | None = None) -> None:
+        """`max_filter_bytes` bounds the filters of all subscriptions. `later` is by default `call_soon` of the running
+        loop.
+        """
         self.intake = intake
+        self.kept = Kept(max_filter_bytes)
         self.deliveries = 0
         self.subscriptions = 0
+        self.ephemerals_dropped = 0
+        self.backlog_bytes = 0
+        self.slice_seconds = SLICE_SECONDS
+        self.seam_checks = SEAM_CHECKS
+        self._later = later or _call_soon
         self._index: FilterIndex[FilterGroup] = FilterIndex()
-        self._groups: dict[tuple[Filter, ...], FilterGroup] = {}
+        self._groups: dict[Conditions, FilterGroup] = {}
         self._released: dict[Subscription, None] = {}
+        self._backlog: deque[tuple[Iterator[None], int]] = deque()
+        self._closed: deque[FilterGroup] = deque()
+        self._is_scheduled = False
+        self._room: asyncio.Future[None] | None = None
 
     @property
     def position(self) -> int:
-        """The last change that this process has applied."""
+        """The last change that this process has applied; some changes up to it may not be delivered yet."""
         return self.intake.ring.position
 
+    @property
+    def is_full(self) -> bool:
+        """True while more than BACKLOG_BYTES of changes wait for their delivery."""
+        return self.backlog_bytes > BACKLOG_BYTES
+
+    async def room(self) -> None:
+        """Wait until the hub is not full."""
+        while self.is_full:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
     def open(self, subscription: Subscription) -> None:
-        """Add a subscription, held until `release`."""
+        """Add a subscription, held until `release`.
+
+        Raises RateLimited, with nothing changed, if its filters are more than its connection, or this process, keeps.
+        """
+        kept = subscription.reader.kept
+        if kept is not None:
+            subscription.filters = kept.take(subscription.filters)
         self.subscriptions += 1
 
     def close(self, subscription: Subscription) -> None:
         """Remove a subscription; to be called once for each that was opened."""
         subscription.closed = True
+        subscription.position = HELD
         self.subscriptions -= 1
         self._released.pop(subscription, None)
         group = subscription.group
@@ -104,20 +175,49 @@ class Hub:
             subscription.group = None
             del group.subscriptions[subscription]
             if not group.subscriptions:
-                self._index.remove(group, group.filters)
-                del self._groups[group.filters]
+                del self._groups[group.conditions]
+                self._closed.append(group)
+        filters = subscription.filters
+        if subscription.reader.kept is not None:
+            subscription.reader.kept.give(filters)
+        if sum([len(values) for flt in filters for values in flt.sets()]) > FREED_AT_ONCE:
+            self._closed.append(FilterGroup((), filters))
+            subscription.filters = ()
+        if self._closed:
+            self._schedule()
 
-    def _register(self) -> None:
+    def drop_backlog(self) -> None:
+        """Forget what is not delivered: the position was lost, and numbers may be used again."""
+        self._backlog.clear()
+        self._set_backlog(0)
+
+    def _register(self) -> Iterator[None]:
         """Index the subscriptions released since the last change."""
-        for subscription in self._released:
-            filters = tuple(subscription.filters)
-            group = self._groups.get(filters)
-            if group is None:
-                group = self._groups[filters] = FilterGroup(filters)
-                self._index.add(group, filters)
-            group.subscriptions[subscription] = None
-            subscription.group = group
-        self._released.clear()
+        index = self._index
+        while self._released or index.is_entering:
+            while index.is_entering:
+                index.enter_some()
+                yield
+            work = 0
+            while self._released and work < PIECE_FILTERS and not index.is_entering:
+                subscription = next(iter(self._released))
+                del self._released[subscription]
+                self._add(subscription)
+                work += 1 + len(subscription.filters)
+            if self._released:
+                yield
+
+    def _add(self, subscription: Subscription) -> None:
+        filters = [flt for flt in subscription.filters if not flt.matches_nothing]
+        if not filters:
+            return
+        conditions = tuple([flt.conditions for flt in filters])
+        group = self._groups.get(conditions)
+        if group is None:
+            group = self._groups[conditions] = FilterGroup(conditions, filters)
+            self._index.add(group, filters)
+        group.subscriptions[subscription] = None
+        subscription.group = group
 
     def may_receive(self, subscription: Subscription, event: StoredEvent) -> bool:
         """True if the event matches the subscription and is visible to its reader now (01-F19, X-1)."""
@@ -127,56 +227,153 @@ class Hub:
     def release(self, subscription: Subscription, position: int) -> None:
         """Send the changes after `position` and make the subscription live, in one step of the loop.
 
-        Raises OutOfReach, with nothing changed, if the ring does not reach back to `position`.
+        Raises OutOfReach, with nothing changed, if the ring does not reach back to `position`, or so far that the step
+        would take too long.
         """
+        missed = self.position - position
+        if missed > 1 and missed * len(subscription.filters) > self.seam_checks:
+            raise OutOfReach(f"{missed} changes are more than one step")
         for change in self.intake.ring.since(position):
             if type(change) is Added and self.may_receive(subscription, change.event):
                 self.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
+        if subscription.closed:
+            return
         subscription.position = max(position, self.position)
-        if not subscription.closed:
-            self._released[subscription] = None
+        self._released[subscription] = None
+        if len(self._released) > UNINDEXED:
+            self._schedule()
 
-    def deliver(self, changes: Iterable[Change]) -> None:
-        """Send newly applied changes, in order, to the subscriptions that they match."""
-        now = int(time.time())
-        if self._released:
-            self._register()
-        for change in changes:
-            if type(change) is Added:
-                self._deliver(change.event, change.seq, now)
+    def deliver(self, changes: Sequence[Change]) -> None:
+        """Send newly applied changes, in order, to the subscriptions that they match; what takes long goes on later."""
+        if changes:
+            self._begin(
+                self._pieces([(change.seq, change.event) for change in changes if type(change) is Added]), changes
+            )
 
     def deliver_ephemeral(self, event: StoredEvent) -> None:
-        """Send an event that is not in the log (01-K04); held subscriptions do not get it."""
-        if self._released:
-            self._register()
-        self._deliver(event, HELD - 1, int(time.time()))
+        """Send an event that is not in the log (01-K04); held subscriptions do not get it.
 
-    def _deliver(self, event: StoredEvent, seq: int, now: int) -> None:
-        if not is_copied(event.kind):
-            self._deliver_privately(event, seq, now)
+        Dropped and counted if the hub is full.
+        """
+        if self.is_full:
+            self.ephemerals_dropped += 1
             return
-        if not visible(event, NOBODY, now):
-            return
-        text = event.json + b"]"
-        delivered = 0
-        for group in self._index.candidates(event):
-            if matches_any(group.filters, event):
-                # A copy: a client that is cut off during the delivery removes its subscriptions at once.
-                for subscription in list(group.subscriptions):
-                    if seq > subscription.position:
-                        subscription.outbox.put(subscription.head + text)
-                        delivered += 1
+        self._begin(self._pieces([(HELD - 1, event)]), (Added(HELD - 1, event),))
+
+    def _begin(self, work: Iterator[None], changes: Sequence[Change]) -> None:
+        """Do the work now, or what does not fit in this turn later, in order."""
+        if not self._backlog:
+            stop = time.monotonic() + self.slice_seconds
+            for _ in work:
+                if time.monotonic() > stop:
+                    break
+            else:
+                return
+        size = sum(map(change_bytes, changes))
+        self._backlog.append((work, size))
+        self._set_backlog(self.backlog_bytes + size)
+        self._schedule()
+
+    def _set_backlog(self, size: int) -> None:
+        self.backlog_bytes = size
+        if self._room is not None and not self.is_full:
+            room, self._room = self._room, None
+            room.set_result(None)
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._later(self._run)
+
+    def _run(self) -> None:
+        """One slice of what waits: deliveries, then the index."""
+        self._is_scheduled = False
+        counters.delivery_slices += 1
+        stop = time.monotonic() + self.slice_seconds
+        while self._step():
+            if time.monotonic() > stop:
+                self._schedule()
+                return
+
+    def _step(self) -> bool:
+        """One piece of work; False if there is none."""
+        if self._backlog:
+            work, size = self._backlog[0]
+            try:
+                next(work)
+            except StopIteration:
+                self._backlog.popleft()
+                self._set_backlog(self.backlog_bytes - size)
+            except Exception:
+                counters.internal_errors += 1
+                log.exception("a batch of changes could not be delivered")
+                self._backlog.popleft()
+                self._set_backlog(self.backlog_bytes - size)
+            return True
+        index = self._index
+        if len(self._released) > UNINDEXED or index.is_entering:
+            next(self._register(), None)
+        elif index.is_removing:
+            index.remove_some()
+        elif self._closed:
+            index.remove(self._closed.popleft())
+        else:
+            return False
+        return True
+
+    def _pieces(self, events: Sequence[tuple[int, StoredEvent]]) -> Iterator[None]:
+        """Deliver events with their numbers; gives way after each PIECE of work."""
+        index, now = self._index, int(time.time())
+        work = delivered = 0
+        for seq, event in events:
+            if self._released or index.is_entering:
+                yield from self._register()
+            is_public = is_copied(event.kind)
+            if is_public and not visible(event, NOBODY, now):
+                continue
+            text = event.json + b"]"
+            for groups in index.candidates(event):
+                if work > PIECE:
+                    work = 0
+                    yield
+                for group in groups:
+                    filters = group.filters
+                    if matches_any(filters, event):
+                        # A copy: a client that is cut off during the delivery removes its subscriptions at once.
+                        receivers = list(group.subscriptions)
+                        if is_public and len(receivers) < PIECE:
+                            for subscription in receivers:
+                                if seq > subscription.position:
+                                    subscription.outbox.put(subscription.head + text)
+                                    delivered += 1
+                        else:
+                            yield from self._put(receivers, event, text, seq, is_public)
+                        work += len(receivers)
+                    work += len(filters)
+                    if work > PIECE:
+                        self.deliveries += delivered
+                        work = delivered = 0
+                        yield
+                        now = int(time.time())
+                work += CANDIDATES_WORK
         self.deliveries += delivered
 
-    def _deliver_privately(self, event: StoredEvent, seq: int, now: int) -> None:
-        """Like `_deliver`, checking the audience of each receiver."""
-        for group in self._index.candidates(event):
-            if matches_any(group.filters, event):
-                for subscription in list(group.subscriptions):
-                    if seq > subscription.position and visible(event, subscription.reader.audience, now):
-                        subscription.outbox.put(subscription.frame(event.json))
-                        self.deliveries += 1
+    def _put(
+        self, receivers: Sequence[Subscription], event: StoredEvent, text: bytes, seq: int, is_public: bool
+    ) -> Iterator[None]:
+        """Deliver a private event, or one for many; gives way after each PIECE of receivers."""
+        now = int(time.time())
+        for number, subscription in enumerate(receivers, 1):
+            if seq > subscription.position and (is_public or visible(event, subscription.reader.audience, now)):
+                subscription.outbox.put(subscription.head + text)
+                self.deliveries += 1
+            if not number % PIECE:
+                yield
+
+
+def _call_soon(then: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_soon(then)
 
 
 __all__ = ["HELD", "Hub", "OutOfReach", "Reader", "Subscription"]

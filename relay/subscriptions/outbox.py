@@ -6,6 +6,7 @@ never keeps more than the bound for it.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Protocol
 
 HIGH_WATER_BYTES = 65_536
@@ -34,8 +35,12 @@ class Wire(Protocol):
         """Close the connection at once, without waiting for the client to read."""
 
 
+FLUSH_SECONDS = 0.005
+"""Outboxes are flushed for so long in one turn of the loop, the others in the next ones."""
+
+
 class Flusher:
-    """Flushes all outboxes that were written to in a turn of the loop."""
+    """Flushes all outboxes that were written to in a turn of the loop. It keeps one entry for each connection."""
 
     def __init__(self) -> None:
         self._dirty: list[Outbox] = []
@@ -48,8 +53,15 @@ class Flusher:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
-        for outbox in dirty:
+        stop = monotonic() + FLUSH_SECONDS
+        for number, outbox in enumerate(dirty, 1):
             outbox.flush()
+            if not number % 16 and monotonic() > stop:
+                rest = dirty[number:]
+                if rest:
+                    self._dirty = rest + self._dirty
+                    asyncio.get_running_loop().call_soon(self._flush)
+                return
 
 
 class Outbox:

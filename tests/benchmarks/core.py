@@ -125,11 +125,13 @@ def index() -> Figure:
     tree: FilterIndex[int] = FilterIndex()
     for number, flt in enumerate(filters):
         tree.add(number, (flt,))
+    while tree.is_entering:
+        tree.enter_some()
     given = [StoredEvent.of(event) for event in parsed()]
 
     def ours() -> int:
         for event in given:
-            sum(filters[number].matches(event) for number in tree.candidates(event))
+            sum(filters[number].matches(event) for found in tree.candidates(event) for number in found)
         return len(given)
 
     def bare() -> int:

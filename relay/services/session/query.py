@@ -64,10 +64,13 @@ class Query:
         self._source = "l1"
 
     def open(self) -> None:
-        """Hold the subscription, and answer it once every event before it on the connection is answered (01-E22)."""
-        counters.queries += 1
+        """Hold the subscription, and answer it once every event before it on the connection is answered (01-E22).
+
+        Raises RateLimited, with nothing changed, if its filters take too much memory.
+        """
         session = self._session
         session.services.hub.open(self._subscription)
+        counters.queries += 1
         if not session.pending.when_answered(self._begin):
             self._timer = asyncio.get_running_loop().call_later(self._seconds_left(), self._late)
 

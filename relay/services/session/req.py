@@ -8,15 +8,20 @@ from relay.services.session.session import Session
 
 
 def req(session: Session, message: ReqMessage) -> None:
-    """Send stored events, EOSE and new events (01-S03); CLOSED if there are too many subscriptions (01-S07)."""
+    """Send stored events, EOSE and new events (01-S03).
+
+    CLOSED if there are too many subscriptions (01-S07), or if their filters take too much memory.
+    """
     counters.reqs += 1
     query = Query(session, message)
     try:
         replaced = session.subscriptions.open(message.subscription_id, query)
+        if replaced is not None:
+            replaced.stop()
+        query.open()
     except RelayError as error:
+        if session.subscriptions.holds(message.subscription_id, query):
+            session.subscriptions.close(message.subscription_id)
+            counters.filters_refused += 1
         counters.subscriptions_ended += 1
         session.outbox.put(closed(message.subscription_id, error.text))
-        return
-    if replaced is not None:
-        replaced.stop()
-    query.open()

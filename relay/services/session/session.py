@@ -25,6 +25,7 @@ from relay.services.session.pending import Pending
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.subscriptions.hub import Hub, Reader
+from relay.subscriptions.kept import Kept
 from relay.subscriptions.outbox import Flusher, Outbox, Wire
 
 log = logging.getLogger("relay.session")
@@ -74,7 +75,7 @@ class Session:
         self.services = services
         self.owner = owner
         self.source = Source(SourceKind.CLIENT, address, owner=owner)
-        self.reader = Reader()
+        self.reader = Reader(kept=Kept(config.max_filter_bytes, services.hub.kept))
         self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(wire, config.max_pending_events)

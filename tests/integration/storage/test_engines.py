@@ -95,9 +95,11 @@ def live_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str]
     index: FilterIndex[int] = FilterIndex()
     for number, flt in enumerate(parsed):
         index.add(number, [flt])
+    while index.is_entering:
+        index.enter_some()
     found = set()
     for event in [entry(event).event for event in stored]:
-        if any(parsed[owner].matches(event) for owner in index.candidates(event)) and visible(
+        if any(parsed[owner].matches(event) for owners in index.candidates(event) for owner in owners) and visible(
             event, Audience.of(keys), NOW
         ):
             found.add(event.id)

@@ -18,7 +18,7 @@ from relay.services import follow
 from relay.services.follow import Follower
 from relay.storage.primary import Heartbeat, Primary
 from relay.storage.store import Store
-from relay.subscriptions.hub import Hub, Subscription
+from relay.subscriptions.hub import BACKLOG_BYTES, Hub, Subscription
 from relay.subscriptions.outbox import Flusher, Outbox
 from tests.unit.changes.orders import additions
 
@@ -120,6 +120,24 @@ async def test_holes_that_close_by_themselves_cost_no_read_of_the_log(order: Ord
         while order.intake.ring.position < 16:
             await asyncio.sleep(0)
     assert not order.read.is_set()
+
+
+async def test_batches_that_come_while_deliveries_wait_are_read_from_the_log_later(
+    order: Order,
+) -> None:
+    order.hub.backlog_bytes = BACKLOG_BYTES + 1
+    order.come(1)
+    order.come(2)
+    assert (order.intake.ring.position, order.follower.lag, order.follower.refused) == (0, 2, 2)
+    order.log = Batch.of(order.changes[:2])
+    await asyncio.sleep(0)
+    assert not order.read.is_set()
+    order.hub.drop_backlog()
+    async with asyncio.timeout(5):
+        while order.intake.ring.position < 2:
+            if order.positions and not order.positions[-1].done():
+                order.positions[-1].set_result(2)
+            await asyncio.sleep(0)
 
 
 async def test_a_log_that_ends_before_what_was_applied_is_a_loss(order: Order) -> None:

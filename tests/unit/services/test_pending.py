@@ -1,6 +1,7 @@
 """The events of a connection that are not answered yet."""
 
 import random
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -139,3 +140,18 @@ def test_it_agrees_with_a_set_of_what_came_before(wire: Reading, seed: int) -> N
         assert called == [name for name, events in waiting.items() if not events]
         assert len(pending) == len(open_events)
         assert (wire.log[-1:] == ["pause"]) >= (len(open_events) >= LIMIT)
+
+
+def test_replaced_queries_behind_many_events_leave_nothing_behind(pending: Pending) -> None:
+    """Each query that waits costs one number, however many events are pending, and nothing once it is replaced."""
+    for _ in range(10_000):
+        pending.add()
+    tracemalloc.start()
+    try:
+        for number in range(1_000):
+            then = appending([], str(number))
+            pending.when_answered(then)
+            pending.forget(then)
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()

@@ -306,6 +306,33 @@ async def test_01_s07_one_subscription_too_many_is_refused(memory: Memory) -> No
 # -- REQ from memory ---------------------------------------------------------------------------------------------------
 
 
+async def test_filters_that_take_too_much_memory_are_refused_and_the_others_stay(
+    client: Client, memory: Memory
+) -> None:
+    client.say("REQ", "s", {"kinds": [1]})
+    await client.eose("s")
+    kept = memory.hub.kept
+    before = kept.bytes
+    kept.max_bytes = before + 100
+
+    client.say("REQ", "t", {"kinds": [2]})
+
+    assert (await client.closed("t")).startswith("rate-limited:")
+    assert (kept.bytes, memory.hub.subscriptions) == (before, 1)
+    kept.max_bytes = 1 << 40
+    client.say("REQ", "t", {"kinds": [2]})
+    await client.eose("t")
+
+
+async def test_replaced_and_ended_subscriptions_leave_nothing_behind(client: Client, memory: Memory) -> None:
+    for number in range(50):
+        client.say("REQ", "s", {"kinds": [number]})
+    await client.eose("s")
+    assert memory.hub.kept.filters == 1
+    client.session.end()
+    assert (memory.hub.kept.bytes, memory.hub.subscriptions) == (0, 0)
+
+
 async def test_an_answer_in_memory_is_sent_in_one_step_behind_one_barrier(client: Client, memory: Memory) -> None:
     memory.known = texts(3)
     client.say("REQ", "s", FILTER)

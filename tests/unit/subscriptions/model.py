@@ -91,8 +91,8 @@ class Process:
         self.log = log
         self.ring_bytes = ring_bytes
         self.intake = Intake(Ring(log.position, ring_bytes), max_waiting=3)
-        self.hub = Hub(self.intake)
         self.turns = Turns()
+        self.hub = Hub(self.intake, later=self.turns.later)
         self.under_way: list[Batch] = []
         self.began_at = log.position
         self.applied: list[Change] = []
@@ -102,6 +102,10 @@ class Process:
         changes = self.intake.offer(batch)
         self.applied += changes
         self.hub.deliver(changes)
+
+    def turn(self) -> bool:
+        """One turn of the loop; False if nothing is left to do."""
+        return self.turns.run()
 
     def read_log(self, limit: int) -> None:
         batch = self.log.after(self.hub.position, limit)
@@ -113,6 +117,7 @@ class Process:
         for client in list(self.clients):
             self.close(client)
         self.intake.restart(Ring(self.log.position, self.ring_bytes))
+        self.hub.drop_backlog()
         self.began_at = self.log.position
         self.applied = []
 

@@ -11,7 +11,7 @@ from relay.changes.sizes import change_bytes
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.subscriptions.hub import Hub, OutOfReach, Subscription
+from relay.subscriptions.hub import PIECE, Hub, OutOfReach, Subscription
 from relay.subscriptions.outbox import Outbox
 from tests.unit.changes.orders import additions, note
 from tests.unit.subscriptions.wires import RecordingWire, Turns
@@ -24,8 +24,8 @@ class Process:
 
     def __init__(self, ring_bytes: int = PLENTY) -> None:
         self.intake = Intake(Ring(0, ring_bytes))
-        self.hub = Hub(self.intake)
         self.turns = Turns()
+        self.hub = Hub(self.intake, later=self.turns.later)
 
     def apply(self, *changes: Change) -> None:
         self.hub.deliver(self.intake.offer(Batch.of(changes)))
@@ -142,3 +142,89 @@ def test_a_client_cut_off_during_a_delivery_does_not_affect_the_others() -> None
     process.apply(*changes)
     assert slow.wire.ends == ["cut"]
     assert [other.got for other in others] == [frames(*changes)] * 3
+
+
+class Busy(Process):
+    """A process with so many live subscriptions that no delivery fits in one turn of the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hub.slice_seconds = -1.0
+        self.crowd = [self.subscribe().release(0) for _ in range(3 * PIECE)]
+
+    def finish(self) -> None:
+        while self.turns.run():
+            pass
+
+
+def test_a_long_delivery_goes_on_in_later_turns_and_later_changes_wait_behind_it() -> None:
+    process, changes = Busy(), additions(3)
+    process.apply(*changes[:2])
+    process.apply(changes[2])
+    assert any(client.got != frames(*changes) for client in process.crowd)
+    process.finish()
+    assert all(client.got == frames(*changes) for client in process.crowd)
+    assert process.hub.backlog_bytes == 0
+
+
+def test_a_subscription_released_during_a_delivery_neither_misses_nor_doubles_a_change() -> None:
+    process, changes = Busy(), additions(4)
+    process.apply(*changes[:3])
+    process.turns.run()
+    client = process.subscribe().release(1)
+    process.apply(changes[3])
+    process.finish()
+    assert client.got == frames(*changes[1:])
+
+
+def test_a_subscription_closed_during_a_delivery_is_sent_no_more() -> None:
+    process, changes = Busy(), additions(1)
+    process.apply(*changes)
+    for client in process.crowd:
+        client.close()
+    before = [client.got for client in process.crowd]
+    process.finish()
+    assert [client.got for client in process.crowd] == before
+    assert len(process.hub._index) == 0
+
+
+def test_nothing_of_an_old_epoch_is_delivered_in_the_next() -> None:
+    process, changes = Busy(), additions(2)
+    process.apply(*changes)
+    process.hub.drop_backlog()
+    process.intake.restart(Ring(0, PLENTY))
+    client = process.subscribe().release(0)
+    process.finish()
+    assert (client.got, process.hub.backlog_bytes) == ([], 0)
+
+
+def test_an_ephemeral_event_is_dropped_and_counted_while_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.subscriptions.hub.BACKLOG_BYTES", 1)
+    process = Busy()
+    process.apply(*additions(1))
+    process.hub.deliver_ephemeral(note(2, kind=20_001))
+    assert (process.hub.is_full, process.hub.ephemerals_dropped) == (True, 1)
+    process.finish()
+    assert not process.hub.is_full
+
+
+def test_many_changes_at_the_seam_are_left_to_the_log() -> None:
+    process = Process()
+    process.hub.seam_checks = 3
+    client = process.subscribe()
+    process.apply(*additions(5))
+    with pytest.raises(OutOfReach):
+        client.release(1)
+    assert client.release(2).got == frames(*additions(5)[2:])
+
+
+def test_filters_that_differ_in_their_limits_alone_are_matched_once() -> None:
+    process = Process()
+    for limit in range(5):
+        flt = parse_filter({"kinds": [1], "limit": limit}, Limits())
+        subscription = Subscription(Outbox(RecordingWire(), process.turns, PLENTY, lambda: None), b"", (flt,))
+        process.hub.open(subscription)
+        process.hub.release(subscription, 0)
+    process.apply(*additions(1))
+    assert len(process.hub._groups) == 1
+    assert process.hub.deliveries == 5

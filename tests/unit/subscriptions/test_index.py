@@ -1,5 +1,6 @@
 """The inverted index: never too few candidates, and nothing left behind."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
-from relay.subscriptions.index import FilterIndex
+from relay.subscriptions.index import CROWDED, FilterIndex
 from tests import strategies
 from tests.oracle import naive_match
 from tests.unit.changes.orders import POOL, note, stored
@@ -27,7 +28,19 @@ def index(owners: Sequence[Sequence[Json]]) -> FilterIndex[int]:
     made: FilterIndex[int] = FilterIndex()
     for number, filters in enumerate(owners):
         made.add(number, parse(*filters))
+    settle(made)
     return made
+
+
+def settle(made: FilterIndex[int]) -> None:
+    while made.is_entering:
+        made.enter_some()
+    while made.is_removing:
+        made.remove_some()
+
+
+def candidates(made: FilterIndex[int], event: Json) -> list[int]:
+    return [owner for owners in made.candidates(stored(event)) for owner in owners]
 
 
 def owners() -> st.SearchStrategy[list[list[Json]]]:
@@ -39,10 +52,10 @@ def owners() -> st.SearchStrategy[list[list[Json]]]:
 def test_a_matching_owner_is_a_candidate_once(wanted: list[list[Json]], events: list[Json]) -> None:
     made = index(wanted)
     for event in events:
-        candidates = list(made.candidates(stored(event)))
+        found = candidates(made, event)
         matching = {n for n, filters in enumerate(wanted) if any(naive_match(flt, event) for flt in filters)}
-        assert matching <= set(candidates)
-        assert len(candidates) == len(set(candidates))
+        assert matching <= set(found)
+        assert len(found) == len(set(found))
 
 
 @settings(deadline=None)
@@ -51,9 +64,10 @@ def test_a_removed_owner_is_no_candidate_and_leaves_no_keys(wanted: list[list[Js
     made = index(wanted)
     remaining = set(range(len(wanted)))
     for number in data.draw(st.permutations(range(len(wanted)))):
-        made.remove(number, parse(*wanted[number]))
+        made.remove(number)
+        settle(made)
         remaining.discard(number)
-        assert all(set(made.candidates(stored(event))) <= remaining for event in POOL[:10])
+        assert all(set(candidates(made, event)) <= remaining for event in POOL[:10])
     assert len(made) == 0
 
 
@@ -68,21 +82,73 @@ def test_a_filter_is_indexed_only_under_its_most_selective_field() -> None:
 
 def test_one_owner_may_have_a_key_twice() -> None:
     made = index([[{"kinds": [1]}, {"kinds": [1, 2]}]])
-    found = list(made.candidates(note(1)))
-    made.remove(0, parse({"kinds": [1]}, {"kinds": [1, 2]}))
+    found = [owner for owners in made.candidates(note(1)) for owner in owners]
+    made.remove(0)
     assert (found, len(made)) == ([0], 0)
 
 
 def test_an_event_that_shares_no_value_meets_no_filter() -> None:
     made = index([[{"kinds": [7]}], [{"authors": ["0" * 64]}], [{"#t": ["x"]}], [{"ids": ["0" * 64]}]])
-    assert list(made.candidates(note(1))) == []
+    assert [owner for owners in made.candidates(note(1)) for owner in owners] == []
 
 
 def test_candidates_may_leave_while_they_are_visited() -> None:
     """A client that is cut off during a delivery takes its subscriptions out of the index at that moment."""
     made = index([[{"kinds": [1]}] for _ in range(3)])
     visited = []
-    for number in made.candidates(note(1)):
-        visited.append(number)
-        made.remove(number, parse({"kinds": [1]}))
+    for owners in made.candidates(note(1)):
+        for number in owners:
+            visited.append(number)
+            made.remove(number)
     assert visited == [0, 1, 2]
+
+
+@st.composite
+def timed(draw: st.DrawFn) -> Json:
+    """A filter with values that others have too; its times are seconds from now."""
+    moments = st.sampled_from([-100, -10, 0, 10, 2**40]) | st.integers(-5, 5)
+    shape: Json = draw(
+        st.sampled_from([{"kinds": [1]}, {"kinds": [1, 7]}, {}, {"authors": strategies.PUBKEYS[:1]}, {"#t": ["a"]}])
+    )
+    return shape | draw(st.fixed_dictionaries({}, optional={"since": moments, "until": moments}))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(timed(), min_size=1, max_size=3), min_size=1, max_size=12),
+    st.sets(st.integers(0, 11)),
+    st.integers(-15, 15),
+)
+def test_filters_sorted_by_time_are_never_missed(wanted: list[list[Json]], gone: set[int], offset: int) -> None:
+    now = int(time.time())
+    wanted = [
+        [flt | {end: now + flt[end] for end in ("since", "until") if end in flt} for flt in each] for each in wanted
+    ]
+    made = index(wanted)
+    for number in gone & set(range(len(wanted))):
+        made.remove(number)
+    for kind, tags in ((1, [["t", "a"]]), (7, [])):
+        event = note(1, kind=kind, created_at=now + offset, tags=tags)
+        found = [owner for owners in made.candidates(event) for owner in owners]
+        matching = {
+            n
+            for n, filters in enumerate(wanted)
+            if n not in gone and any(flt.matches(event) for flt in parse(*filters))
+        }
+        assert matching <= set(found)
+        assert len(found) == len(set(found))
+
+
+def test_filters_of_another_time_are_no_candidates() -> None:
+    now = int(time.time())
+    made = index([[{"kinds": [1], "since": now + 100 + n}, {"kinds": [1], "until": now - 100 - n}] for n in range(9)])
+    assert list(made.candidates(note(1, created_at=now))) == []
+
+
+def test_a_filter_avoids_a_value_under_which_many_stand() -> None:
+    popular = strategies.PUBKEYS[0]
+    made = index([[{"authors": [popular], "#p": [strategies.PUBKEYS[1]], "kinds": [n]}] for n in range(9)])
+    crowd = index([[{"#t": ["a"], "authors": [f"{n:064x}"]}] for n in range(1_000)])
+    event = note(1, tags=[["t", "a"]])
+    assert len(made) == 1
+    assert sum(map(len, crowd.candidates(event))) <= 2 * CROWDED

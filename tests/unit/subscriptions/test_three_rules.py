@@ -3,7 +3,9 @@
 Every live event arrives exactly once and in order; every overlaid answer is the oracle's.
 """
 
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -140,23 +142,61 @@ class ThreeRules(RuleBasedStateMachine):
 
     @invariant()
     def every_client_got_what_is_due_once_and_in_order(self) -> None:
+        """While a delivery goes on in later turns of the loop, the rest of what is due is still missing."""
         for process in self.processes:
             process.turns.end()
             for client in process.clients:
-                assert client.wire.frames == (process.due(client) if client.live else [])
+                due, got = process.due(client) if client.live else [], client.wire.frames
+                assert got == (due[: len(got)] if process.hub.backlog_bytes else due)
 
     def teardown(self) -> None:
         """One read of the log makes good whatever the bus lost."""
         for process in getattr(self, "processes", ()):
             process.read_log(10_000)
+            while process.turn():
+                pass
+            assert not process.hub.backlog_bytes
             assert process.hub.position == self.log.position
             assert not process.intake.has_gap
         if hasattr(self, "processes"):
             self.every_client_got_what_is_due_once_and_in_order()
 
 
+class ThreeRulesInPieces(ThreeRules):
+    """The same, with deliveries, and changes of the index, of which each turn of the loop does the smallest piece."""
+
+    @initialize()
+    def divide(self) -> None:
+        self.pieces = ExitStack()
+        for constant in ("hub.PIECE", "hub.UNINDEXED", "hub.FREED_AT_ONCE", "index.SMALL", "index.CANDIDATES"):
+            self.pieces.enter_context(patch(f"relay.subscriptions.{constant}", 0 if constant != "hub.PIECE" else 1))
+        self.pieces.enter_context(patch("relay.subscriptions.index.PIECE_VALUES", 1))
+
+    @initialize(rings=st.lists(st.integers(0, 9_000), min_size=2, max_size=3))
+    def begin(self, rings: list[int]) -> None:
+        super().begin(rings)
+        for process in self.processes:
+            process.hub.slice_seconds = -1.0
+            process.hub.seam_checks = 6
+            for _ in range(2):  # so that each delivery takes more than one turn
+                client = Client([{}], [parse_filter({}, LIMITS)], process.turns)
+                process.open(client)
+                process.release(client, process.hub.position, 1)
+
+    @rule(which=WHICH, turns=st.integers(1, 9))
+    def turn(self, which: int, turns: int) -> None:
+        for _ in range(turns):
+            self.process(which).turn()
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "pieces"):
+            self.pieces.close()
+
+
 TestThreeRules = ThreeRules.TestCase
-TestThreeRules.settings = settings(
+TestThreeRulesInPieces = ThreeRulesInPieces.TestCase
+TestThreeRules.settings = TestThreeRulesInPieces.settings = settings(
     max_examples=120,
     stateful_step_count=40,
     deadline=None,

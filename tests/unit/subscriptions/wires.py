@@ -1,6 +1,6 @@
 """A wire that records what it is asked to do, and a flusher whose turns the test decides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relay.subscriptions.outbox import Flusher, Outbox
 
@@ -41,10 +41,21 @@ class RecordingWire:
 
 
 class Turns(Flusher):
-    """Flushes when the test ends the turn of the loop."""
+    """Flushes, and calls what was left for later, when the test ends the turn of the loop."""
 
     def __init__(self) -> None:
         self.waiting: list[Outbox] = []
+        self.calls: list[Callable[[], None]] = []
+
+    def later(self, then: Callable[[], None]) -> None:
+        self.calls.append(then)
+
+    def run(self) -> bool:
+        """One turn of what was left for later; False if there was nothing."""
+        calls, self.calls = self.calls, []
+        for then in calls:
+            then()
+        return bool(calls)
 
     def add(self, outbox: Outbox) -> None:
         self.waiting.append(outbox)

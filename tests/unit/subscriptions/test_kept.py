@@ -1,0 +1,89 @@
+"""The memory of filters: bounded, shared, and given back in full."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.protocol.errors import RateLimited
+from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.limits import Limits
+from relay.subscriptions.kept import SHARED_VALUES, Kept
+from tests import strategies
+
+PLENTY = 1 << 40
+FEED = [f"{number:064x}" for number in range(7_700)]
+
+
+def parse(*filters: dict[str, Any]) -> tuple[Filter, ...]:
+    return tuple(parse_filter(wanted, Limits()) for wanted in filters)
+
+
+def wide(first: int, **more: Any) -> tuple[Filter, ...]:
+    return parse({"#t": [str(number) for number in range(first, first + SHARED_VALUES)], **more})
+
+
+def test_300_subscriptions_of_one_home_feed_stay_below_the_default_bound() -> None:
+    process = Kept(1_073_741_824)
+    connection = Kept(67_108_864, process)
+    for number in range(300):
+        connection.take(parse({"kinds": [1, 6], "authors": FEED, "since": number}))
+
+    assert connection.bytes == process.bytes < 4_000_000
+
+
+def test_a_req_of_58_000_tag_values_stays_below_the_default_bound() -> None:
+    connection = Kept(67_108_864, Kept(1_073_741_824))
+    connection.take(parse({"#t": [f"{number:x}" for number in range(58_000)]}))
+
+    assert connection.bytes < 16_000_000
+
+
+def test_equal_large_sets_are_one_object() -> None:
+    process = Kept(PLENTY)
+    first, second = Kept(PLENTY, process).take(wide(0)), Kept(PLENTY, process).take(wide(0, kinds=[1]))
+
+    assert first[0].tags[0][1] is second[0].tags[0][1]
+    assert second == wide(0, kinds=[1])
+
+
+def test_a_large_set_counts_for_each_connection_and_once_for_the_process() -> None:
+    process = Kept(PLENTY)
+    connections = [Kept(PLENTY, process) for _ in range(3)]
+    sizes = []
+    for connection in connections:
+        connection.take(wide(0))
+        sizes.append(process.bytes)
+
+    assert connections[0].bytes == connections[1].bytes == connections[2].bytes == sizes[0]
+    assert sizes[2] < 2 * sizes[0]
+
+
+@pytest.mark.parametrize("level", ["connection", "process"])
+@pytest.mark.parametrize("filters", [parse({"kinds": [1]}), wide(1_000)], ids=["small", "large"])
+def test_what_is_too_much_is_refused_and_nothing_changes(level: str, filters: tuple[Filter, ...]) -> None:
+    process = Kept(PLENTY)
+    connection = Kept(PLENTY, process)
+    connection.take(wide(0))
+    full = connection if level == "connection" else process
+    full.max_bytes = full.bytes + 100
+    before = connection.bytes, process.bytes
+
+    with pytest.raises(RateLimited):
+        connection.take(filters)
+
+    assert (connection.bytes, process.bytes) == before
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3), strategies.filter_lists([])), max_size=12), st.data())
+def test_what_was_taken_is_given_back_in_full(taken: list[Any], data: st.DataObject) -> None:
+    process = Kept(PLENTY)
+    connections = [Kept(PLENTY, process) for _ in range(2)]
+    kept = [(connections[n], connections[n].take((*parse(*small), *wide(large)))) for n, large, small in taken]
+    for place in data.draw(st.permutations(range(len(kept)))):
+        connection, filters = kept[place]
+        connection.give(filters)
+
+    assert [(each.bytes, each.filters) for each in (process, *connections)] == [(0, 0)] * 3
