@@ -87,7 +87,7 @@ RELAY_SOFTWARE = env.web_address("RELAY_SOFTWARE", "https://github.com/relay-pla
 # -- Limits that NIP-11 publishes ---------------------------------------------------------------------
 RELAY_MAX_MESSAGE_LENGTH = env.integer("RELAY_MAX_MESSAGE_LENGTH", 1_048_576, low=1_024, high=2**26)  # bytes
 RELAY_MAX_SUBSCRIPTIONS = env.integer("RELAY_MAX_SUBSCRIPTIONS", 300, low=1, high=100_000)
-RELAY_MAX_LIMIT = env.integer("RELAY_MAX_LIMIT", 500, low=1, high=10_000)
+RELAY_MAX_LIMIT = env.integer("RELAY_MAX_LIMIT", 1_000, low=1, high=10_000)
 RELAY_DEFAULT_LIMIT = env.integer("RELAY_DEFAULT_LIMIT", 500, low=1, high=10_000)
 RELAY_MAX_SUBID_LENGTH = env.integer("RELAY_MAX_SUBID_LENGTH", 64, low=1, high=64)  # code points
 RELAY_MAX_EVENT_TAGS = env.integer("RELAY_MAX_EVENT_TAGS", 10_000, low=0, high=100_000)

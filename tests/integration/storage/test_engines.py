@@ -25,7 +25,7 @@ from tests.strategies import HEX_VALUES, LETTERS, PUBKEYS, STORED_KINDS, VALUES
 
 pytestmark = pytest.mark.django_db
 
-MAX_LIMIT, DEFAULT_LIMIT = 6, 4
+MAX_LIMIT, DEFAULT_LIMIT = 8, 4
 LIMITS = Limits(max_limit=MAX_LIMIT, default_limit=DEFAULT_LIMIT)
 
 
