@@ -29,6 +29,7 @@ class Config:
     write_batch: int
     write_queue: int
     read_connections: int
+    answer_bytes: int  # of one worker
     ring_bytes: int
     window_bytes: int  # 0: no window
     cache_layers: str  # "none", "l1", "l1+l2"
@@ -56,6 +57,7 @@ def config() -> Config:
         write_batch=settings.RELAY_WRITE_BATCH,
         write_queue=settings.RELAY_WRITE_QUEUE,
         read_connections=settings.RELAY_READ_CONNECTIONS,
+        answer_bytes=settings.RELAY_ANSWER_BYTES,
         ring_bytes=settings.RELAY_RING_BYTES,
         window_bytes=settings.RELAY_WINDOW_BYTES,
         cache_layers=settings.RELAY_CACHE_LAYERS,

@@ -120,6 +120,7 @@ PROMETHEUS_MULTIPROC_DIR = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")  # cre
 RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # events of one transaction
 RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # queued events of one worker
 RELAY_READ_CONNECTIONS = env.integer("RELAY_READ_CONNECTIONS", 4, low=1, high=100)  # of one worker
+RELAY_ANSWER_BYTES = env.integer("RELAY_ANSWER_BYTES", 134_217_728, low=1_048_576)  # pieces of large answers
 RELAY_RING_BYTES = env.integer("RELAY_RING_BYTES", 67_108_864, low=1_048_576)
 RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # newest events in memory, of one worker
 RELAY_CACHE_LAYERS = env.choice("RELAY_CACHE_LAYERS", "l1+l2", ("none", "l1", "l1+l2"))

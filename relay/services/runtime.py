@@ -29,6 +29,7 @@ from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
+from relay.services.session.budget import PieceBudget
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
@@ -112,6 +113,7 @@ class Relay:
             self.bus,
             is_current=self._is_current,
         )
+        self.pieces = PieceBudget(conf.answer_bytes)
         services = Services(
             conf,
             HANDLERS,
@@ -123,6 +125,7 @@ class Relay:
             self.answers,
             self.barrier,
             self.tasks,
+            self.pieces,
         )
         self.connections = Connections(conf, services, self._unready)
         self.status = Status(

@@ -19,6 +19,7 @@ from relay.metrics import counters
 from relay.protocol import messages
 from relay.protocol.errors import Failed
 from relay.services.session import query
+from relay.services.session.budget import PieceBudget
 from relay.services.session.query import PIECE_BYTES
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
@@ -80,6 +81,7 @@ class Memory:
         intake = Intake(Ring(0, 1 << 26))
         self.intake, self.hub = intake, Hub(intake)
         self.background = BackgroundTasks()
+        self.pieces = PieceBudget(4 << 20)
         parts: Any = self
         answers: Any = Answers(self)
         self.services = Services(
@@ -93,6 +95,7 @@ class Memory:
             answers,
             parts,
             self.background,
+            self.pieces,
         )
 
     def join(self, then: Callable[[int | None], None]) -> None:
@@ -142,7 +145,7 @@ class Answers:
             raise self._memory.fault
         return self._memory.known
 
-    async def fetch(self, filters: object, audience: object) -> Answer:
+    async def fetch(self, filters: object, audience: object, seconds: float) -> Answer:
         return await self._memory.fetch(filters)
 
 
