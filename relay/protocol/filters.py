@@ -22,10 +22,9 @@ _MAX_UNSIGNED = 2**64 - 1
 class Filter(msgspec.Struct, frozen=True, gc=False):
     """Conditions that must all hold; None means no condition, an empty set matches nothing (01-F01, 01-F08).
 
-    `since` and `until` are Unix seconds, both inclusive. `limit` applies to stored events. It is `capped` if the relay's
-    default set it and `max_limit` has room for twice as much: then the whole boundary second is sent (01-F18). `tags`
-    holds (letter, {letter + value})
-    sorted by letter, as `StoredEvent.tag_keys` does.
+    `since` and `until` are Unix seconds, both inclusive. `limit` applies to stored events. It is `capped` if the
+    relay's default set it and `max_limit` has room for twice as much: then the whole boundary second is sent (01-F18).
+    `tags` holds (letter, {letter + value}) sorted by letter, as `StoredEvent.tag_keys` does.
     """
 
     ids: frozenset[str] | None

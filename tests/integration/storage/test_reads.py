@@ -30,7 +30,7 @@ def note(number: int, age: int = 0, **fields: Any) -> Json:
 
 
 async def found(reads: Reads, *wanted: Json) -> list[Json]:
-    return [msgspec.json.decode(text) for text in (await reads.query(parse(*wanted))).events]
+    return [msgspec.json.decode(text) for text in (await reads.query(parse(*wanted))).events]  # type: ignore[arg-type]
 
 
 async def test_an_empty_log_has_position_0(reads: Reads) -> None:
