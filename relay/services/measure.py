@@ -21,6 +21,7 @@ from relay.freshness.barrier import Barrier
 from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.profiles import ProfileReader
+from relay.services.session.budget import PieceBudget
 from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
 from relay.storage.reads import Reads
@@ -41,6 +42,7 @@ class Measured(Protocol):
     connections: Connections
     tasks: BackgroundTasks
     reads: Reads
+    pieces: PieceBudget
     intake: Intake
     hub: Hub
     bus: Bus
@@ -81,6 +83,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "rss": resident_bytes(),
             "ring": ring.bytes,
             "write_queue": relay.writer.queued_bytes,
+            "pieces": relay.pieces.held_bytes,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),
@@ -131,6 +134,10 @@ def _counts(relay: Measured) -> Counts:
         "write_failures": relay.writer.failures,
         "read_queries": relay.reads.queries,
         "read_failures": relay.reads.failures,
+        "read_pieces": relay.reads.pieces,
+        "read_second_attempts": relay.reads.second_attempts,
+        "read_refused": relay.reads.refused,
+        "piece_waits": relay.pieces.waits,
         "status_failures": relay.status.failures,
     }
 

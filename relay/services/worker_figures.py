@@ -82,7 +82,8 @@ class WorkerFigures(Struct, frozen=True):
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
         intake_dropped, write_batches, write_failures (events), read_queries (queries that PostgreSQL was asked),
-        read_failures, connections_opened, status_failures, logging_repeated and
+        read_failures, read_pieces (statements for texts of large answers), read_second_attempts, read_refused (queries
+        that would have to read too much), piece_waits, connections_opened, status_failures, logging_repeated and
         logging_dropped (lines); of the transport (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
         aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
@@ -94,7 +95,7 @@ class WorkerFigures(Struct, frozen=True):
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch` (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` and `write`. layers: by "L1", "L2", ... of the last minute.
-    memory: by type: rss, ring, write_queue, caches.
+    memory: by type: rss, ring, write_queue, pieces, caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds, busiest_percent and `at` are
     the highest, started_at the lowest; `ready` and `..._up` hold if they do for all workers, single_instance if it does

@@ -53,7 +53,7 @@ _LINES = f"E'\\n' {ORDER}"
 
 
 def query_statement(
-    filters: Sequence[Filter], now: int, audience: Audience = NOBODY, bounds: Bounds = BOUNDS
+    filters: Sequence[Filter], now: int, audience: Audience = NOBODY, bounds: Bounds = BOUNDS, *, second: bool = False
 ) -> Statement:
     """The statement that answers `filters` for `audience` at one position, in one row.
 
@@ -61,9 +61,10 @@ def query_statement(
     rows newest first as lines, null without a match. The first lines are JSON texts, as long as they fit into
     `bounds.text_bytes`, which all filters share; the others are keys ("<id> <created_at> <bytes>"), or MARK. One value
     costs the client a fraction of a row for each event, and JSON text holds no line feed. The size of a text is known
-    without reading it. `now` (Unix seconds) decides what has expired.
+    without reading it. `second`: walk other indexes, because MARK was in the first answer. `now` (Unix seconds) decides
+    what has expired.
     """
-    walks = Walks(now, audience, bounds)
+    walks = Walks(now, audience, bounds, second)
     most = max(bounds.text_bytes // max(1, len(filters)), min(LEAST_TEXT_BYTES, bounds.text_bytes))
     line = (
         f"CASE WHEN e.json IS NULL THEN '{MARK.decode()}' WHEN e.total <= {most} THEN e.json "

@@ -4,12 +4,13 @@ Rule: which walk is chosen changes the cost, never the answer. A walk whose rows
 so many entries of its index; if it needs more, it ends with a *mark*, a row that stands where the walk stopped: what
 sorts before the mark is known, the rest is not.
 
-Every source of rows has the columns created_at, id and `at`, which finds the text later and is null in a mark. Merges
-sort these narrow rows, never texts.
+Every source of rows has the columns created_at, id and `at`, which is or finds the text and is null in a mark. What
+must be sorted are narrow rows, never texts.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from relay.models import tag_key
@@ -48,6 +49,15 @@ class Bounds:
 
 BOUNDS = Bounds()
 
+
+class At(Enum):
+    """What finds the text of a row: the text itself, the place of its row, or, after an index alone, its id."""
+
+    TEXT = "e.json"
+    PLACE = "e.ctid"
+    ID = "e.id"
+
+
 _SPECIFIC = frozenset("aeiqAEI")
 """Tags that identify one thing, so few events share a value; values of others may be on any number of events."""
 
@@ -71,11 +81,12 @@ def rows_wanted(flt: Filter) -> int:
 class Walks:
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
-    def __init__(self, now: int, audience: Audience, bounds: Bounds) -> None:
+    def __init__(self, now: int, audience: Audience, bounds: Bounds, second: bool = False) -> None:
         self.parameters: list[Any] = []
         self._now = now
         self._audience = audience
         self._bounds = bounds
+        self._second = second  # the first attempt stopped at its bound: walk other indexes
         self._bound: dict[str, str] = {}
 
     def bind(self, value: Any, kind: str) -> str:
@@ -90,7 +101,10 @@ class Walks:
         direct = self._direct(flt)
         if direct is not None:
             return f"SELECT e.* FROM ({direct}) AS e {ORDER} LIMIT {wanted}"
-        rows, found = self._rows(flt)
+        rows, at = self._rows(flt)
+        if at is At.TEXT:
+            return f"SELECT e.created_at, e.id, e.at AS json FROM ({rows}) AS e {ORDER} LIMIT {wanted}"
+        found = "t.id = r.at" if at is At.ID else "t.ctid = r.at AND t.id = r.id"
         return (
             f"SELECT r.created_at, r.id, t.json FROM (SELECT e.* FROM ({rows}) AS e {ORDER} LIMIT {wanted}) AS r "
             f"LEFT JOIN LATERAL (SELECT t.json FROM relay_event AS t WHERE {found} OFFSET 0) AS t ON true"
@@ -112,25 +126,27 @@ class Walks:
             f"{ORDER} LIMIT {rows_wanted(flt)}"
         )
 
-    def _rows(self, flt: Filter) -> tuple[str, str]:  # noqa: PLR0911 - one step out for each way
-        """The rows of a filter without ids, and the condition that finds the text of a row `r` in relay_event `t`."""
-        by_place, by_id = "t.ctid = r.at AND t.id = r.id", "t.id = r.at"
+    def _rows(self, flt: Filter) -> tuple[str, At]:
+        """The rows of a filter without ids, and what their column `at` is."""
         named = flt.authors is not None or flt.kinds is not None
         pairs = self._pairs(flt)
         can_walk = named and pairs <= self._bounds.walks
-        if flt.tags:
-            if not can_walk:
-                return self._tag_walks(flt), by_place
-            if flt.authors is not None and _SPECIFIC.isdisjoint(letter for letter, _ in flt.tags):
-                return self._first_or_second(flt, self._walks(flt, "e.ctid"), self._tag_walks(flt)), by_place
-            if _SPECIFIC.isdisjoint(letter for letter, _ in flt.tags):
-                return self._first_or_second(flt, self._tag_walks(flt), self._walks(flt, "e.ctid")), by_place
-            return self._tag_walks(flt), by_place
+        if flt.tags and not (can_walk and self._walks_before_tags(flt)):
+            return self._tag_walks(flt)
         if can_walk:
-            return self._walks(flt, "e.ctid"), by_place
+            at = At.TEXT if pairs == 1 else At.PLACE
+            return self._walks(flt, at), at
+        if flt.authors is None and flt.kinds is None and not self._second:
+            return self._scan(flt, [], "", self._share(1, rows_wanted(flt)), At.TEXT), At.TEXT
         if flt.authors is None or pairs > self._bounds.most_walks:
-            return self._scan(flt, [], "", self._bounds.most_rows, "e.id"), by_id
-        return self._newest_of_many(flt), by_id
+            return self._scan(flt, [], "", self._bounds.most_rows, At.ID), At.ID
+        return self._newest_of_many(flt), At.ID
+
+    def _walks_before_tags(self, flt: Filter) -> bool:
+        """Walk authors and kinds, and look for the tags of each event? The second attempt walks the other index."""
+        if not _SPECIFIC.isdisjoint(letter for letter, _ in flt.tags):
+            return False
+        return (flt.authors is not None) is not self._second
 
     @staticmethod
     def _pairs(flt: Filter) -> int:
@@ -155,7 +171,7 @@ class Walks:
             driving.append(f"e.kind = {self._once('kind', next(iter(flt.kinds)), 'integer')}")
         return driving
 
-    def _walks(self, flt: Filter, at: str) -> str:
+    def _walks(self, flt: Filter, at: At) -> str:
         """An ordered walk for each author, each kind, or each pair of them; each row once."""
         pairs, skip = self._pairs(flt), "authors kinds"
         probes = 1 + sum(len(keys) for _, keys in flt.tags)
@@ -172,20 +188,20 @@ class Walks:
         walk = self._scan(flt, joins, skip, share, at)
         return f"SELECT e.* FROM {' CROSS JOIN '.join(sets)} CROSS JOIN LATERAL ({walk}) AS e"
 
-    def _scan(self, flt: Filter, driving: list[str], skip: str, bound: int, at: str) -> str:
+    def _scan(self, flt: Filter, driving: list[str], skip: str, bound: int, at: At) -> str:
         """One walk. It stops after `bound` entries with a mark, if it could read more than it returns."""
         wanted = rows_wanted(flt)
         walked = _all([*driving, *self._window(flt, "e")])
         conditions = self._conditions(flt, skip)
         if skip and not flt.tags and all_public(flt.kinds) and bound >= wanted:
             return (
-                f"SELECT e.created_at, e.id, {at} AS at FROM relay_event AS e "
+                f"SELECT e.created_at, e.id, {at.value} AS at FROM relay_event AS e "
                 f"WHERE {walked} AND {_all(conditions)} {ORDER} LIMIT {wanted}"
             )
         return (
             f"SELECT e.created_at, e.id, CASE WHEN e.n <= {bound} THEN e.at END AS at FROM ("
-            f"SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at, {at} AS at, row_number() OVER ({ORDER}) AS n "
-            f"FROM relay_event AS e WHERE {walked} {ORDER} LIMIT {bound + 1}) AS e "
+            f"SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at, {at.value} AS at, "
+            f"row_number() OVER ({ORDER}) AS n FROM relay_event AS e WHERE {walked} {ORDER} LIMIT {bound + 1}) AS e "
             f"WHERE ({_all(conditions)}) OR e.n > {bound} {ORDER} LIMIT {wanted}"
         )
 
@@ -207,20 +223,21 @@ class Walks:
         return (
             f"WITH recent AS MATERIALIZED ({recent}) SELECT r.* FROM recent AS r "
             f"WHERE (SELECT count(*) FROM recent) >= {wanted} "
-            f"UNION ALL SELECT m.* FROM ({self._walks(flt, 'e.id')}) AS m "
+            f"UNION ALL SELECT m.* FROM ({self._walks(flt, At.ID)}) AS m "
             f"WHERE (SELECT count(*) FROM recent) < {wanted}"
         )
 
     # -- Walks of relay_tag --------------------------------------------------------------------------------------------
 
-    def _tag_walks(self, flt: Filter) -> str:
+    def _tag_walks(self, flt: Filter) -> tuple[str, At]:
         """Walk one tag newest first; other tags are checked for each event.
 
         With several tags the one on the fewest events is walked: they are counted in the index, up to a bound.
         """
         tags = sorted(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
         if len(tags) == 1:
-            return self._tag_walk(flt, tags[0], [])
+            at = At.TEXT if len(tags[0][1]) == 1 else At.PLACE
+            return self._tag_walk(flt, tags[0], [], at), at
         compared = tags[:_COMPARED_TAGS]
         counts = [
             f"SELECT {number} AS n, (SELECT count(*) FROM (SELECT FROM relay_tag AS c WHERE c.key = ANY ("
@@ -231,33 +248,30 @@ class Walks:
             f"WITH rarest AS MATERIALIZED (SELECT c.n FROM ({' UNION ALL '.join(counts)}) AS c "
             "ORDER BY c.events, c.n LIMIT 1) "
         )
-        return rarest + " UNION ALL ".join(
-            f"SELECT m.* FROM ({self._tag_walk(flt, tag, [other for other in tags if other is not tag])}) AS m "
-            f"WHERE (SELECT n FROM rarest) = {number}"
-            for number, tag in enumerate(compared)
-        )
+        ways = [self._tag_walk(flt, tag, [other for other in tags if other is not tag], At.PLACE) for tag in compared]
+        chosen = [f"SELECT m.* FROM ({way}) AS m WHERE (SELECT n FROM rarest) = {n}" for n, way in enumerate(ways)]
+        return rarest + " UNION ALL ".join(chosen), At.PLACE
 
-    def _tag_walk(self, flt: Filter, tag: Tag, others: Sequence[Tag]) -> str:
-        keys, wanted = self._tag_keys(tag), rows_wanted(flt)
+    def _tag_walk(self, flt: Filter, tag: Tag, others: Sequence[Tag], at: At) -> str:
+        keys, wanted, kinds = self._tag_keys(tag), rows_wanted(flt), self._tag_kinds(flt)
         bound = self._share(len(tag[1]), wanted, 1 + sum(len(values) for _, values in others))
-        where = ["e.id = t.event_id", "NOT t.stop", *self._conditions(flt, "kinds tags"), *self._tag_conditions(others)]
-        walked = " AND ".join(["t.key = {key}", *self._window(flt, "t")])
-        order = "ORDER BY t.created_at DESC, t.event_id"
         # Entries of other kinds cost little, so more of them are passed over: a flood of gift wraps to a key must not
         # hide its mentions.
         most = max(bound, 1 << (self._bounds.most_rows // len(tag[1])).bit_length() - 1)
+        stop = f"(t.n > {most} OR t.events > {bound})"
+        walked = " AND ".join(["t.key = {key}", *self._window(flt, "t")])
+        order = "ORDER BY t.created_at DESC, t.event_id"
         entries = (
-            f"SELECT t.created_at, t.event_id, t.kind, row_number() OVER ({order}) AS n FROM relay_tag AS t "
-            f"WHERE {walked} {order} LIMIT {most + 1}"
+            "SELECT t.created_at, t.event_id, t.kind, row_number() OVER w AS n, "
+            f"count(*) FILTER (WHERE {kinds}) OVER w AS events FROM relay_tag AS t WHERE {walked} "
+            f"WINDOW w AS ({order} ROWS UNBOUNDED PRECEDING) {order} LIMIT {most + 1}"
         )
-        events = (
-            f"SELECT t.created_at, t.event_id, t.n > {most} OR row_number() OVER ({order}) > {bound} AS stop "
-            f"FROM ({entries}) AS t WHERE {self._tag_kinds(flt)} OR t.n > {most} {order} LIMIT {bound + 1}"
-        )
+        where = ["e.id = t.event_id", kinds, f"NOT {stop}"]
+        where += [*self._conditions(flt, "kinds tags"), *self._tag_conditions(others)]
         walk = (
-            f"SELECT t.created_at, t.event_id AS id, e.ctid AS at FROM ({events}) AS t LEFT JOIN LATERAL "
-            f"(SELECT e.ctid FROM relay_event AS e WHERE {_all(where)} OFFSET 0) AS e ON true "
-            f"WHERE e.ctid IS NOT NULL OR t.stop {order} LIMIT {wanted}"
+            f"SELECT t.created_at, t.event_id AS id, e.at FROM ({entries}) AS t LEFT JOIN LATERAL "
+            f"(SELECT {at.value} AS at FROM relay_event AS e WHERE {_all(where)} OFFSET 0) AS e ON true "
+            f"WHERE e.at IS NOT NULL OR {stop} {order} LIMIT {wanted}"
         )
         if len(tag[1]) == 1:
             return walk.format(key=f"(({keys})[1])")
@@ -273,15 +287,6 @@ class Walks:
         if flt.kinds is not None:
             return _listed("t.kind", self._kinds(flt), len(flt.kinds))
         return "true" if self._audience else COPIED.replace("e.kind", "t.kind")
-
-    @staticmethod
-    def _first_or_second(flt: Filter, first: str, second: str) -> str:
-        """The rows of `first`; if it stopped at its bound, those of `second`, which walks another index."""
-        stopped = "EXISTS (SELECT FROM first AS s WHERE s.at IS NULL)"
-        return (
-            f"WITH first AS MATERIALIZED (SELECT e.* FROM ({first}) AS e {ORDER} LIMIT {rows_wanted(flt)}) "
-            f"SELECT f.* FROM first AS f WHERE NOT {stopped} UNION ALL SELECT m.* FROM ({second}) AS m WHERE {stopped}"
-        )
 
     # -- Conditions ----------------------------------------------------------------------------------------------------
 

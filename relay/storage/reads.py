@@ -69,6 +69,10 @@ class Reads:
         self.queries = 0
         self.pieces = 0
         """Statements for texts that the first statement of their query left out."""
+        self.second_attempts = 0
+        """Queries whose first statement stopped at its bound on rows read."""
+        self.refused = 0
+        """Queries that would have to read too much."""
         self.bounds: Bounds = BOUNDS
         self._servers = list(servers)
 
@@ -149,7 +153,20 @@ class Reads:
         Raises Failed like `query`.
         """
         self.queries += 1
-        asked = query_statement(filters, int(time.time()), audience, self.bounds)
+        try:
+            return await self._parts(filters, audience, least, seconds, second=False)
+        except _Stopped:
+            self.second_attempts += 1
+        try:
+            return await self._parts(filters, audience, least, seconds, second=True)
+        except _Stopped:
+            self.refused += 1
+            raise Failed(TOO_MUCH) from None
+
+    async def _parts(
+        self, filters: Sequence[Filter], audience: Audience, least: int, seconds: float | None, *, second: bool
+    ) -> tuple[int, list[Part]]:
+        asked = query_statement(filters, int(time.time()), audience, self.bounds, second=second)
         position, (found,) = await self.fetch(asked.text, asked.parameters, least, seconds)
         return position, [
             _NOTHING if lines is None else _part(lines.split(b"\n"), flt)
@@ -234,18 +251,22 @@ def _newest_first(item: Item) -> tuple[int, bytes]:
 _NOTHING = Part((), True)
 
 
+class _Stopped(Exception):
+    """a walk stopped at its bound before the answer was complete"""
+
+
 def _part(lines: list[bytes], flt: Filter) -> Part:
     """Read the lines of `query_statement`, and cut them like `relay.changes.overlay.cut`: the relay's own default takes
     the whole boundary second (01-F18).
 
-    Raises Failed if a walk stopped before the answer was complete.
+    Raises _Stopped if a walk stopped before the answer was complete.
     """
     everything = len(lines) < rows_wanted(flt)
     if MARK in lines:
         everything = False
         del lines[lines.index(MARK) :]
         if len(lines) < flt.limit or (flt.capped and _created_at(lines[-1]) == _created_at(lines[flt.limit - 1])):
-            raise Failed(TOO_MUCH)
+            raise _Stopped
     if len(lines) > flt.limit:
         end = flt.limit
         boundary = _created_at(lines[end - 1])
