@@ -40,10 +40,6 @@ CLIENT_SECONDS = 600.0
 """A query ends if its client takes longer than this for all pieces."""
 
 
-LOG_CHANGES = 100
-"""Changes of one read of the log for a subscription: 50 MiB if all are of the largest events."""
-
-
 class Query:
     """What a session keeps for an open subscription."""
 
@@ -255,7 +251,7 @@ class Query:
         """Send the matching part of the log after the position, which is below the ring's floor."""
         services, subscription = self._session.services, self._subscription
         try:
-            batch = await services.primary.changes_after(self._position, LOG_CHANGES)
+            batch = await services.primary.changes_after(self._position)
         except LogPruned:
             raise Failed("the query took too long to be continued, ask again") from None
         if batch is None:
