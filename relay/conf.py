@@ -35,6 +35,7 @@ class Config:
     query_queue: int  # queries that wait for the database, in each lane
     query_queue_per_owner: int
     query_queue_bytes: int  # of their parameters
+    answer_bytes: int  # of one worker
     ring_bytes: int
     window_bytes: int  # 0: no window
     cache_layers: str  # "none", "l1", "l1+l2"
@@ -68,6 +69,7 @@ def config() -> Config:
         query_queue=settings.RELAY_QUERY_QUEUE,
         query_queue_per_owner=settings.RELAY_QUERY_QUEUE_PER_OWNER,
         query_queue_bytes=settings.RELAY_QUERY_QUEUE_BYTES,
+        answer_bytes=settings.RELAY_ANSWER_BYTES,
         ring_bytes=settings.RELAY_RING_BYTES,
         window_bytes=settings.RELAY_WINDOW_BYTES,
         cache_layers=settings.RELAY_CACHE_LAYERS,

@@ -87,7 +87,7 @@ RELAY_SOFTWARE = env.web_address("RELAY_SOFTWARE", "https://github.com/relay-pla
 # -- Limits that NIP-11 publishes ---------------------------------------------------------------------
 RELAY_MAX_MESSAGE_LENGTH = env.integer("RELAY_MAX_MESSAGE_LENGTH", 1_048_576, low=1_024, high=2**26)  # bytes
 RELAY_MAX_SUBSCRIPTIONS = env.integer("RELAY_MAX_SUBSCRIPTIONS", 300, low=1, high=100_000)
-RELAY_MAX_LIMIT = env.integer("RELAY_MAX_LIMIT", 500, low=1, high=10_000)
+RELAY_MAX_LIMIT = env.integer("RELAY_MAX_LIMIT", 1_000, low=1, high=10_000)
 RELAY_DEFAULT_LIMIT = env.integer("RELAY_DEFAULT_LIMIT", 500, low=1, high=10_000)
 RELAY_MAX_SUBID_LENGTH = env.integer("RELAY_MAX_SUBID_LENGTH", 64, low=1, high=64)  # code points
 RELAY_MAX_EVENT_TAGS = env.integer("RELAY_MAX_EVENT_TAGS", 10_000, low=0, high=100_000)
@@ -126,6 +126,7 @@ RELAY_SLOW_QUERY_CONNECTIONS = env.integer("RELAY_SLOW_QUERY_CONNECTIONS", 1, lo
 RELAY_QUERY_QUEUE = env.integer("RELAY_QUERY_QUEUE", 10_000, low=1)  # waiting queries of one worker, in each lane
 RELAY_QUERY_QUEUE_PER_OWNER = env.integer("RELAY_QUERY_QUEUE_PER_OWNER", 500, low=1)  # of one address
 RELAY_QUERY_QUEUE_BYTES = env.integer("RELAY_QUERY_QUEUE_BYTES", 67_108_864, low=1_048_576)  # of their parameters
+RELAY_ANSWER_BYTES = env.integer("RELAY_ANSWER_BYTES", 134_217_728, low=1_048_576)  # pieces of large answers
 RELAY_RING_BYTES = env.integer("RELAY_RING_BYTES", 67_108_864, low=1_048_576)
 RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # newest events in memory, of one worker
 RELAY_CACHE_LAYERS = env.choice("RELAY_CACHE_LAYERS", "l1+l2", ("none", "l1", "l1+l2"))

@@ -84,11 +84,13 @@ def _newest_first(event: Json) -> tuple[int, str]:
 
 
 def _cut(matching: list[Json], limit: int | None, max_limit: int, default_limit: int) -> list[Json]:
-    if limit is not None and limit <= max_limit:
-        return matching[:limit]  # the client's own limit is exact
-    cap = max_limit if limit is not None else min(default_limit, max_limit)
+    if limit is not None:
+        return matching[: min(limit, max_limit)]  # the client's own limit is exact
+    cap = min(default_limit, max_limit)
     chosen = matching[:cap]
-    # 01-F18: where the relay cuts, the rest of that second comes too, up to twice the cap.
+    if 2 * cap > max_limit:
+        return chosen
+    # 01-F18: where the relay's default cuts, the rest of that second comes too, up to twice the default.
     for event in matching[cap : 2 * cap]:
         if event["created_at"] == chosen[-1]["created_at"]:
             chosen.append(event)

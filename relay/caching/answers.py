@@ -5,6 +5,7 @@ reads L2 and PostgreSQL and returns a position. Rule: an answer is used only at 
 copy never changes an answer. A query whose answer may hold private events goes to PostgreSQL with its audience.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -18,19 +19,23 @@ from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import may_be_private
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.filter_sql import needs_query
-from relay.storage.reads import Part, Reads, merged
+from relay.storage.reads import Item, Part, Reads, merged
 from relay.storage.store import Store
 
 
 class Answer(Struct, frozen=True, gc=False):
-    """Texts newest first, the state after change `position`. `source`: "l1", "l2", or "none" for PostgreSQL."""
+    """Events newest first, the state after change `position`: texts, or keys of those that PostgreSQL has not sent yet.
+
+    `source`: "l1", "l2", or "none" for PostgreSQL.
+    """
 
     position: int
-    texts: Texts
+    items: Sequence[Item]
     source: str = "none"
 
 
@@ -59,24 +64,40 @@ class Answers:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
         return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
 
-    async def fetch(self, filters: Sequence[Filter], audience: Audience = NOBODY, owner: str = INTERNAL) -> Answer:
-        """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call.
+    async def fetch(
+        self,
+        filters: Sequence[Filter],
+        audience: Audience = NOBODY,
+        owner: str = INTERNAL,
+        seconds: float | None = None,
+    ) -> Answer:
+        """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call, within
+        `seconds`.
 
         Raises RelayError (`Reads.query`).
         """
+        try:
+            async with asyncio.timeout(self._reads.seconds if seconds is None else seconds):
+                return await self._fetch_all(filters, audience, owner)
+        except TimeoutError as error:
+            raise Failed("query timed out") from error
+
+    async def _fetch_all(self, filters: Sequence[Filter], audience: Audience, owner: str) -> Answer:
         asking = [flt for flt in filters if needs_query(flt, audience)]
         if audience and may_be_private(asking, audience):
             position, parts = await self._reads.parts(asking, audience, owner=owner)
-            return Answer(position, merged([part.texts for part in parts]))
+            return Answer(position, merged([part.items for part in parts]))
         if len(asking) == 1:
             return await self._fetch(asking[0], owner)
         ring = self._ring()
         position, parts = await self._reads.parts(asking, owner=owner)
         for flt, part in zip(asking, parts, strict=True):
             self._keep(flt, position, part, ring)
-        return Answer(position, merged([part.texts for part in parts]))
+        return Answer(position, merged([part.items for part in parts]))
 
     def _keep(self, flt: Filter, position: int, part: Part, ring: Ring) -> None:
+        if part.keys:
+            return  # larger than what is fetched at once, and than what a cache keeps
         pages, key = self.copies.cache_of(flt)
         pages.keep(Page(key, position, part.texts, part.complete), ring)
 
@@ -106,7 +127,7 @@ class Answers:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt], owner=owner)
         self._keep(flt, position, part, ring)
-        return Answer(position, part.texts)
+        return Answer(position, part.items)
 
     async def caught_up(self) -> bool:
         """True when this process has applied everything acknowledged before the call; False on time-out."""

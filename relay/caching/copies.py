@@ -19,7 +19,7 @@ from relay.protocol.audience import NOBODY
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import visible
-from relay.storage.reads import Reads, merged
+from relay.storage.reads import Reads, merged_texts
 from relay.storage.store import Store
 
 SWEEP_SECONDS = 5.0
@@ -96,7 +96,7 @@ class Copies:
             if texts is None:
                 return None
             found.append(texts)
-        return merged(found)
+        return merged_texts(found)
 
     def _known(self, flt: Filter, now: int) -> Texts | None:
         if flt.limit == 0:

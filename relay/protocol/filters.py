@@ -16,14 +16,15 @@ from relay.protocol.limits import Limits
 
 _TAG_NAMES = {f"#{letter}": letter for letter in ascii_letters}
 _HEX_LETTERS = frozenset("ep")
+_MAX_UNSIGNED = 2**64 - 1
 
 
 class Filter(msgspec.Struct, frozen=True, gc=False):
     """Conditions that must all hold; None means no condition, an empty set matches nothing (01-F01, 01-F08).
 
-    `since` and `until` are Unix seconds, both inclusive. `limit` applies to stored events; `capped` is True if the
-    relay's own cap set it, so that the whole boundary second is sent (01-F18). `tags` holds (letter, {letter + value})
-    sorted by letter, as `StoredEvent.tag_keys` does.
+    `since` and `until` are Unix seconds, both inclusive. `limit` applies to stored events. It is `capped` if the
+    relay's default set it and `max_limit` has room for twice as much: then the whole boundary second is sent (01-F18).
+    `tags` holds (letter, {letter + value}) sorted by letter, as `StoredEvent.tag_keys` does.
     """
 
     ids: frozenset[str] | None
@@ -107,9 +108,9 @@ def parse_filter(value: object, limits: Limits) -> Filter:
         else:
             raise Unsupported("filter contains unknown elements")
     limit = min(limits.default_limit if wanted is None else wanted, limits.max_limit)
-    return Filter(
-        ids, authors, kinds, since, until, limit, wanted is None or wanted > limit, tuple(sorted(tags, key=_letter))
-    )
+    # Never more than the client's limit, nor than NIP-11 publishes: there are clients that leave a relay for it.
+    capped = wanted is None and 2 * limit <= limits.max_limit
+    return Filter(ids, authors, kinds, since, until, limit, capped, tuple(sorted(tags, key=_letter)))
 
 
 def _letter(tag: tuple[str, frozenset[str]]) -> str:
@@ -146,10 +147,11 @@ def _kinds(given: Any) -> frozenset[int]:
 
 
 def _integer(name: str, given: Any) -> int:
-    # orjson decodes integers beyond 64 bits, fractions and 1e10 as floats: all are refused here (01-F09).
-    if type(given) is not int or not -MAX_INTEGER - 1 <= given <= MAX_INTEGER:
+    # orjson decodes integers beyond 64 bits, fractions and 1e10 as floats: all are refused here (01-F09). From 2**63 on
+    # they are clamped: nostr-sdk's Timestamp.max() is 2**64 - 1, and no event is newer than MAX_INTEGER.
+    if type(given) is not int or not -MAX_INTEGER - 1 <= given <= _MAX_UNSIGNED:
         raise Invalid(f"{name} must be an integer of 64 bits")
-    return given
+    return min(given, MAX_INTEGER)
 
 
 def _limit(given: Any) -> int:

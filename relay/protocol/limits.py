@@ -9,7 +9,7 @@ class Limits:
 
     max_message_length: int = 1_048_576  # bytes of one WebSocket message; the transport enforces it
     max_subscriptions: int = 300  # of one connection
-    max_limit: int = 500  # stored events for one filter
+    max_limit: int = 1_000  # stored events for one filter, never more
     default_limit: int = 500  # stored events for a filter without a limit
     max_subid_length: int = 64  # code points
     max_event_tags: int = 10_000

@@ -51,6 +51,11 @@ def is_copied(kind: int) -> bool:
     return kind not in NEVER_COPIED_KINDS
 
 
+def all_public(chosen: frozenset[int] | None) -> bool:
+    """True if the kinds of a filter are public, so that everybody may read what matches; False without kinds."""
+    return chosen is not None and chosen.isdisjoint(NEVER_COPIED_KINDS)
+
+
 def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
     """True if an event that is not public can belong to the answer of `filters` for `audience`.
 

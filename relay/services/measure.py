@@ -23,6 +23,7 @@ from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.loop_lag import LoopLag
 from relay.services.profiles import ProfileReader
+from relay.services.session.budget import PieceBudget
 from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
 from relay.storage.reads import Reads
@@ -45,6 +46,7 @@ class Measured(Protocol):
     loop_lag: LoopLag
     tasks: BackgroundTasks
     reads: Reads
+    pieces: PieceBudget
     intake: Intake
     hub: Hub
     bus: Bus
@@ -89,6 +91,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "query_queue": relay.reads.waiting_bytes,
             "filters": relay.hub.kept.bytes,
             "undelivered": relay.hub.backlog_bytes,
+            "pieces": relay.pieces.held_bytes,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),
@@ -151,6 +154,10 @@ def _counts(relay: Measured) -> Counts:
         "read_asked_again": relay.reads.asked_again,
         "read_cancelled": relay.reads.cancelled,
         "read_refused": relay.reads.refused,
+        "read_pieces": relay.reads.pieces,
+        "read_second_attempts": relay.reads.second_attempts,
+        "read_too_broad": relay.reads.too_broad,
+        "piece_waits": relay.pieces.waits,
         "status_failures": relay.status.failures,
     }
 

@@ -30,6 +30,7 @@ from relay.services.follow import Follower
 from relay.services.loop_lag import LoopLag
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
+from relay.services.session.budget import PieceBudget
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
@@ -120,6 +121,7 @@ class Relay:
             self.bus,
             is_current=self._is_current,
         )
+        self.pieces = PieceBudget(conf.answer_bytes)
         services = Services(
             conf,
             HANDLERS,
@@ -131,6 +133,7 @@ class Relay:
             self.answers,
             self.barrier,
             self.tasks,
+            self.pieces,
         )
         self.loop_lag = LoopLag(self.tasks)
         self.connections = Connections(conf, services, self._unready)

@@ -81,10 +81,12 @@ class WorkerFigures(Struct, frozen=True):
 
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
-        intake_dropped, intake_refused, ephemerals_dropped, write_batches, write_failures (events), read_queries (queries
-        that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick lane), read_cancelled
-        (expensive, ended early), read_refused (too many waited), connections_opened, status_failures, logging_repeated
-        and logging_dropped (lines); of the transport (relay.transport.counters) bytes_in,
+        intake_dropped, intake_refused, ephemerals_dropped, write_batches, write_failures (events), read_queries
+        (queries that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick lane),
+        read_cancelled (expensive, ended early), read_refused (too many waited), read_pieces (statements for texts of
+        large answers), read_second_attempts, read_too_broad (queries that would have to read too much), piece_waits,
+        connections_opened, status_failures, logging_repeated and logging_dropped (lines); of the transport
+        (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
         aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
         primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
@@ -96,7 +98,7 @@ class WorkerFigures(Struct, frozen=True):
         (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` (quick queries), `slow` (expensive ones) and `write`. layers: by "L1", "L2", ... of the last minute.
-    memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery),
+    memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery), pieces,
         caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds,

@@ -1,8 +1,8 @@
 """What a query will cost PostgreSQL, estimated from its filters alone.
 
-Rule: pure, and never low for what is certain. A query is *certain* if the indexes that `relay.storage.filter_sql` walks
-fulfil all of its conditions, so that it looks at no more rows than it returns: its cost has a bound. Every other one
-may look through any number of events that it does not return, whatever its cost here says.
+Rule: pure, and never low for what is certain. A query is *certain* if the indexes that `relay.storage.filter_walks`
+chooses fulfil all of its conditions, so that it looks at no more rows than it returns. Every other one may look through
+many events that it does not return, up to the bounds of the walks.
 
 Figures are rounded milliseconds of a backend with its pages in memory; they only have to put queries in order.
 """
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import names_private
-from relay.storage.filter_sql import MAX_WALKS, RECENT_ROWS, SPECIFIC_TAGS, walked_first
+from relay.storage.filter_walks import BOUNDS, SPECIFIC_TAGS
 
 WALK_MS = 0.05
 ROW_MS = 0.002
@@ -68,14 +68,14 @@ def _of_one(flt: Filter) -> Cost:
     pairs = len(flt.authors or "*") * len(flt.kinds or "*")
     if flt.tags:
         return _of_tags(flt, pairs, rows)
-    walked = pairs * WALK_MS + min(pairs, MAX_WALKS) * rows
-    if flt.authors is None and pairs > MAX_WALKS:
+    walked = pairs * WALK_MS + min(pairs, BOUNDS.walks) * rows
+    if flt.authors is None and pairs > BOUNDS.walks:
         return Cost(UNBOUNDED_MS, False)  # all events are looked through for these kinds
     if names_private(flt):
         # a walk along events that may not be read: all of the kind, or all of the author's
         return Cost(walked + (UNBOUNDED_MS if flt.authors is None else UNKNOWN_MS), False)
-    if pairs > MAX_WALKS:
-        return Cost(RECENT_ROWS * 0.001 + walked / 4, pairs * rows <= QUICK_MS)
+    if pairs > BOUNDS.walks:
+        return Cost(BOUNDS.recent_rows * 0.001 + walked / 4, pairs * rows <= QUICK_MS)
     return Cost(walked, True)
 
 
@@ -85,9 +85,9 @@ def _tags_ms(flt: Filter) -> float:
 
 def _of_tags(flt: Filter, pairs: int, rows: float) -> Cost:
     """The tag with the fewest values is walked, or a few authors; the rest is checked for each row."""
-    if flt.authors is not None and pairs <= MAX_WALKS and SPECIFIC_TAGS.isdisjoint(name for name, _ in flt.tags):
+    if flt.authors is not None and pairs <= BOUNDS.walks and SPECIFIC_TAGS.isdisjoint(name for name, _ in flt.tags):
         return Cost(UNKNOWN_MS + pairs * (WALK_MS + rows), False)
-    name, values = walked_first(flt.tags)[0]
+    name, values = min(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
     walked = len(values) * (WALK_MS + min(rows, 0.1)) + rows
     others = len(flt.tags) - 1 + (flt.authors is not None) + (flt.kinds is not None)
     if not others:

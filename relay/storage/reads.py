@@ -4,8 +4,9 @@ Rule: rows and position are read in one statement, so in one snapshot, and a sna
 else runs on these connections: coordination is `relay.storage.primary`.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -16,28 +17,53 @@ from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
-from relay.storage.fair_queue import INTERNAL, Bounds
-from relay.storage.filter_sql import needs_query, query_statement, rows_wanted
+from relay.storage.fair_queue import INTERNAL
+from relay.storage.fair_queue import Bounds as QueueBounds
+from relay.storage.filter_sql import (
+    BOUNDS,
+    MARK,
+    Bounds,
+    Key,
+    needs_query,
+    query_statement,
+    rows_wanted,
+    texts_statement,
+)
 from relay.storage.lanes import QUICK_SECONDS, Lanes
-from relay.storage.query_cost import ONE_ROW, Cost, query_cost
+from relay.storage.query_cost import LOOKED_UP_MS, ONE_ROW, Cost, query_cost
 from relay.storage.server import Server
 
 FROM_START = 0
 """The least position, which every server has."""
 
 
+Item = bytes | Key
+"""An event of an answer: its JSON text, or its key if the text is to be fetched by `Reads.texts`."""
+
+TOO_MUCH = "the filter matches too little of what must be read for it, narrow it"
+
+
 class Result(Struct, frozen=True, gc=False):
-    """Events newest first, ties by the lowest id, each once, as JSON texts; the state after change `position`."""
+    """Events newest first, ties by the lowest id, each once; the state after change `position`."""
 
     position: int
-    events: Sequence[bytes]
+    events: Sequence[Item]
 
 
 class Part(Struct, frozen=True, gc=False):
-    """The answer to one filter, newest first. `complete`: no stored match lies below the last text."""
+    """The answer to one filter, newest first: `texts`, then `keys` of the events whose texts were not fetched.
+
+    `complete`: no stored match lies below the last event.
+    """
 
     texts: Sequence[bytes]
     complete: bool
+    keys: Sequence[Key] = ()
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """All events of the answer."""
+        return [*self.texts, *self.keys] if self.keys else self.texts
 
 
 class Reads:
@@ -45,6 +71,13 @@ class Reads:
 
     def __init__(self, servers: Sequence[Lanes]) -> None:
         self.queries = 0
+        self.pieces = 0
+        """Statements for texts that the first statement of their query left out."""
+        self.second_attempts = 0
+        """Queries whose first statement stopped at its bound on rows read."""
+        self.too_broad = 0
+        """Queries that would have to read too much."""
+        self.bounds: Bounds = BOUNDS
         self._servers = list(servers)
 
     @classmethod
@@ -55,7 +88,7 @@ class Reads:
         tasks: BackgroundTasks | None = None,
         *,
         slow_connections: int = 1,
-        bounds: Bounds | None = None,
+        bounds: QueueBounds | None = None,
     ) -> "Reads":
         """Queries to the primary only, over `connections` connections, expensive ones over `slow_connections`."""
 
@@ -141,54 +174,99 @@ class Reads:
         self,
         filters: Sequence[Filter],
         audience: Audience = NOBODY,
+        *,
         least: int = FROM_START,
         owner: str = INTERNAL,
+        seconds: float | None = None,
     ) -> Result:
         """The stored events that match any of `filters` and that `audience` may read, at a position of at least
-        `least`. `owner` is who asks, in whose turn and on whose account the query runs.
+        `least`, within `seconds`. `owner` is who asks, in whose turn and on whose account the query runs.
 
-        Raises Failed "query timed out" (01-S11), and Failed if no server can answer, RateLimited if too many queries
-        of `owner` wait.
+        Raises Failed "query timed out" (01-S11), Failed if no server can answer, RateLimited if too many queries of
+        `owner` wait, and Failed if a filter would have to read too much.
         """
         asking = [flt for flt in filters if needs_query(flt, audience)]
-        position, parts = await self.parts(asking, audience, least, owner)
-        return Result(position, parts[0].texts if len(parts) == 1 else merged([part.texts for part in parts]))
+        position, parts = await self.parts(asking, audience, least=least, owner=owner, seconds=seconds)
+        return Result(position, merged([part.items for part in parts]))
 
     async def parts(
         self,
         filters: Sequence[Filter],
         audience: Audience = NOBODY,
+        *,
         least: int = FROM_START,
         owner: str = INTERNAL,
+        seconds: float | None = None,
     ) -> tuple[int, list[Part]]:
         """The position, and the stored events at it for each of `filters`, for all of which `needs_query` must be True.
 
         Raises Failed like `query`.
         """
         self.queries += 1
-        asked = query_statement(filters, int(time.time()), audience)
-        position, (found,) = await self.fetch(asked.text, asked.parameters, least, owner, query_cost(filters))
-        return position, [
-            _NOTHING if texts is None else _part(texts.split(b"\n"), flt)
-            for texts, flt in zip(found[1:], filters, strict=True)
-        ]
+        cost, now = query_cost(filters), int(time.time())
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + (self.seconds if seconds is None else seconds)
+        for second in (False, True):
+            asked = query_statement(filters, now, audience, self.bounds, second=second)
+            position, (found,) = await self.fetch(
+                asked.text, asked.parameters, least=least, owner=owner, cost=cost, seconds=ends - loop.time()
+            )
+            try:
+                return position, [
+                    _NOTHING if lines is None else _part(lines.split(b"\n"), flt)
+                    for lines, flt in zip(found[1:], filters, strict=True)
+                ]
+            except _Stopped:
+                self.second_attempts += not second
+        self.too_broad += 1
+        raise Failed(TOO_MUCH)
+
+    async def texts(
+        self,
+        keys: Sequence[Key],
+        audience: Audience = NOBODY,
+        *,
+        least: int = FROM_START,
+        owner: str = INTERNAL,
+        seconds: float | None = None,
+    ) -> dict[bytes, bytes]:
+        """The texts of `keys` by id, without those that were removed or expired since; the caller bounds their sizes.
+
+        Raises Failed like `query`.
+        """
+        self.pieces += 1
+        asked = texts_statement([key.id for key in keys], int(time.time()), audience)
+        _, ((_, lines),) = await self.fetch(
+            asked.text,
+            asked.parameters,
+            least=least,
+            owner=owner,
+            cost=Cost(len(keys) * LOOKED_UP_MS, True),
+            seconds=seconds,
+        )
+        return {} if lines is None else {id_of(text): text for text in lines.split(b"\n")}
 
     async def fetch(
         self,
         text: str,
         parameters: Sequence[Parameter] = (),
+        *,
         least: int = FROM_START,
         owner: str = INTERNAL,
         cost: Cost = ONE_ROW,
+        seconds: float | None = None,
     ) -> tuple[int, list[Row]]:
         """Run a statement whose rows begin with the position; returns that position and the rows, in binary format.
 
-        A server that fails, or whose position is below `least`, is skipped. Raises Failed like `query`.
+        A server that fails, or whose position is below `least`, is skipped; all of them together have `seconds`, by
+        default what one has. Raises Failed like `query`.
         """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + (self.seconds if seconds is None else seconds)
         failure = Failed("the database cannot answer now, try again")
         for server in self._servers:
             try:
-                rows = await server.fetch(text, parameters, owner, cost)
+                rows = await server.fetch(text, parameters, owner, cost, ends - loop.time())
             except Failed as error:
                 failure = error
                 continue
@@ -198,22 +276,72 @@ class Reads:
         raise failure
 
 
-def merged(pages: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
-    """The union of pages, newest first, each event once (01-F14)."""
+def merged(pages: Sequence[Sequence[Item]]) -> Sequence[Item]:
+    """The union of pages, newest first, each event once (01-F14); its text rather than its key."""
+    if len(pages) == 1:
+        return pages[0]
+    found: dict[bytes, Item] = {}
+    for page in pages:
+        for item in page:
+            if type(item) is Key:
+                found.setdefault(item.id, item)
+            else:
+                found[id_of(item)] = item  # type: ignore[arg-type]
+    return sorted(found.values(), key=_newest_first)
+
+
+def merged_texts(pages: Iterable[Sequence[bytes]]) -> Sequence[bytes]:
+    """Like `merged`, of texts alone."""
     texts = {id_of(text): text for page in pages for text in page}
     return sorted(texts.values(), key=lambda text: (-created_at_of(text), id_of(text)))
+
+
+def key_of(text: bytes) -> Key:
+    """The key of a text, so that the text itself need not be kept."""
+    return Key(id_of(text), created_at_of(text), len(text))
+
+
+def _newest_first(item: Item) -> tuple[int, bytes]:
+    if type(item) is Key:
+        return -item.created_at, item.id
+    return -created_at_of(item), id_of(item)  # type: ignore[arg-type]
 
 
 _NOTHING = Part((), True)
 
 
-def _part(texts: list[bytes], flt: Filter) -> Part:
-    """Cut like `relay.changes.overlay.cut`: the relay's own cap takes the whole boundary second (01-F18)."""
-    everything = len(texts) < rows_wanted(flt)
-    if len(texts) <= flt.limit:
-        return Part(texts, everything)
-    end = flt.limit
-    boundary = created_at_of(texts[end - 1])
-    while end < len(texts) and created_at_of(texts[end]) == boundary:
-        end += 1
-    return Part(texts[:end], everything and end == len(texts))
+class _Stopped(Exception):
+    """a walk stopped at its bound before the answer was complete"""
+
+
+def _part(lines: list[bytes], flt: Filter) -> Part:
+    """Read the lines of `query_statement`, and cut them like `relay.changes.overlay.cut`: the relay's own default takes
+    the whole boundary second (01-F18).
+
+    Raises _Stopped if a walk stopped before the answer was complete.
+    """
+    everything = len(lines) < rows_wanted(flt)
+    if MARK in lines:
+        everything = False
+        del lines[lines.index(MARK) :]
+        if len(lines) < flt.limit or (flt.capped and _created_at(lines[-1]) == _created_at(lines[flt.limit - 1])):
+            raise _Stopped
+    if len(lines) > flt.limit:
+        end = flt.limit
+        boundary = _created_at(lines[end - 1])
+        while end < len(lines) and _created_at(lines[end]) == boundary:
+            end += 1
+        everything = everything and end == len(lines)
+        del lines[end:]
+    if lines[-1][:1] == _TEXT:
+        return Part(lines, everything)
+    first = next(number for number, line in enumerate(lines) if line[:1] != _TEXT)
+    return Part(lines[:first], everything, [Key.of(line) for line in lines[first:]])
+
+
+_TEXT = b"{"
+"""The first byte of a text; a key begins with a hex digit."""
+
+
+def _created_at(line: bytes) -> int:
+    return created_at_of(line) if line[:1] == _TEXT else int(line.split(b" ", 2)[1])

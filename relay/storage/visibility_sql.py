@@ -29,8 +29,8 @@ def readable(audience: Audience, bind: Bind) -> str:
     keys = bind(hex_array(audience.keys), "bytea[]")
     tag_keys = bind(bytea_array([tag_key(key) for key in audience.tag_keys]), "bytea[]")
     tagged = (
-        "EXISTS (SELECT FROM relay_tag AS v WHERE v.event_id = e.id AND v.created_at = e.created_at "
-        f"AND v.key = ANY ({tag_keys}))"
+        "(SELECT true FROM relay_tag AS v WHERE v.event_id = e.id AND v.created_at = e.created_at "
+        f"AND v.key = ANY ({tag_keys}) LIMIT 1) IS TRUE"
     )
     return (
         f"({COPIED} OR (e.kind NOT IN ({_numbers(UNREADABLE_KINDS)}) AND "

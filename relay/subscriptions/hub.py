@@ -45,7 +45,9 @@ CANDIDATES_WORK = 50
 PIECE_FILTERS = 50
 """Filters that enter the index between two looks at the clock: 0.5 ms."""
 SEAM_CHECKS = 20_000
-"""Changes times filters that are compared when a subscription is released, 4 ms; more are read from the log."""
+"""Changes times filters that are compared in one step when a subscription is released: 4 ms."""
+SEAM_BYTES = 1_048_576
+"""Texts sent in one such step."""
 UNINDEXED = 256
 """Released subscriptions that may wait for the next change to enter the index."""
 BACKLOG_BYTES = 33_554_432
@@ -224,25 +226,32 @@ class Hub:
         audience = subscription.reader.audience
         return matches_any(subscription.filters, event) and visible(event, audience, int(time.time()))
 
-    def release(self, subscription: Subscription, position: int) -> None:
-        """Send the changes after `position` and make the subscription live, in one step of the loop.
+    def release(self, subscription: Subscription, position: int, most: int = SEAM_BYTES) -> int:
+        """Send the changes after `position` and make the subscription live, in one step of the loop; returns the last
+        change that was sent.
 
-        Raises OutOfReach, with nothing changed, if the ring does not reach back to `position`, or so far that the step
-        would take too long.
+        If they are more than `most` bytes, or than one step may compare, the first of them are sent and the
+        subscription stays held: call again with the position returned. Raises OutOfReach, with nothing changed, if the
+        ring does not reach back to `position`.
         """
-        missed = self.position - position
-        if missed > 1 and missed * len(subscription.filters) > self.seam_checks:
-            raise OutOfReach(f"{missed} changes are more than one step")
-        for change in self.intake.ring.since(position):
+        size = 0
+        most_changes = max(1, self.seam_checks // (len(subscription.filters) or 1))
+        for count, change in enumerate(self.intake.ring.since(position)):
+            if size >= most or count == most_changes:
+                return position
             if type(change) is Added and self.may_receive(subscription, change.event):
                 self.deliveries += 1
+                size += len(change.event.json)
                 subscription.outbox.put(subscription.frame(change.event.json))
+            position = change.seq
+        position = max(position, self.position)
         if subscription.closed:
-            return
-        subscription.position = max(position, self.position)
+            return position
+        subscription.position = position
         self._released[subscription] = None
         if len(self._released) > UNINDEXED:
             self._schedule()
+        return position
 
     def deliver(self, changes: Sequence[Change]) -> None:
         """Send newly applied changes, in order, to the subscriptions that they match; what takes long goes on later."""

@@ -7,7 +7,7 @@ from tests.oracle import naive_query
 
 
 def answer(
-    events: list[dict[str, Any]], *filters: dict[str, Any], max_limit: int = 2, default_limit: int = 2
+    events: list[dict[str, Any]], *filters: dict[str, Any], max_limit: int = 4, default_limit: int = 2
 ) -> list[str]:
     return [found["content"] for found in naive_query(events, filters, NOW, max_limit, default_limit)]
 
@@ -38,11 +38,16 @@ def test_01_f18_the_clients_limit_cuts_a_second_in_two() -> None:
 
 def test_01_f18_the_relays_cap_sends_the_whole_second() -> None:
     events = [note("new", 0), *(note(text, 1) for text in "abc"), note("old", 2)]
-    assert sorted(answer(events, {"limit": 3})) == ["a", "b", "c", "new"]
+    assert sorted(answer(events, {})) == ["a", "b", "c", "new"]
 
 
 def test_01_f18_the_second_is_cut_at_twice_the_cap() -> None:
     assert len(answer([note(text) for text in "abcdefgh"], {})) == 4
+
+
+def test_01_f17_no_answer_is_larger_than_the_largest() -> None:
+    events = [note(text) for text in "abcdefgh"]
+    assert [len(answer(events, wanted, max_limit=3)) for wanted in ({}, {"limit": 9})] == [2, 3]
 
 
 def test_01_f16_limit_0_gives_nothing() -> None:

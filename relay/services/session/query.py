@@ -4,21 +4,29 @@ The subscription is registered, held, before anything is looked up. The stored a
 changes are sent from the ring, or the log, and then the subscription is live. No event is lost or sent twice.
 
 If memory has the answer and the barrier allows it, it is sent without a task; else a task fetches it. Either way
-`_step` sends it, in pieces, each when the client has read what was sent before.
+`_step` sends it, in pieces, each when the client has read what was sent before. Of a large answer the store returns the
+keys first; the texts of a piece are fetched when the client can take them.
+
+One deadline counts the relay's own time, from the arrival of the REQ to EOSE: for earlier EVENTs, the barrier, the
+queue, all statements. The time in which the client has to read is counted apart.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from relay.changes.change import Added
 from relay.metrics import counters, query_answered
 from relay.protocol.errors import Failed, RelayError
 from relay.protocol.messages import ReqMessage, closed, eose, event_head
 from relay.services.session.session import Session
+from relay.storage.filter_sql import Key
 from relay.storage.primary import LogPruned
-from relay.subscriptions.hub import OutOfReach, Subscription
+from relay.storage.reads import Item
+from relay.subscriptions.hub import HELD, OutOfReach, Subscription
+from relay.subscriptions.outbox import HIGH_WATER_BYTES
 
 log = logging.getLogger("relay.session")
 
@@ -28,14 +36,24 @@ PIECE_BYTES = 1_048_576
 SLOW_READER_SECONDS = 30.0
 """A query ends if its client does not take a piece within this time."""
 
+CLIENT_SECONDS = 600.0
+"""A query ends if its client takes longer than this for all pieces."""
+
 
 class Query:
     """What a session keeps for an open subscription."""
 
     __slots__ = (
         "_begun",
+        "_clock",
         "_eose",
+        "_held_bytes",
         "_is_allowed",
+        "_items",
+        "_keyed",
+        "_out_of_reach",
+        "_paused_seconds",
+        "_piece_bytes",
         "_position",
         "_session",
         "_since",
@@ -43,7 +61,6 @@ class Query:
         "_subscription",
         "_subscription_id",
         "_task",
-        "_texts",
         "_timer",
     )
 
@@ -59,9 +76,16 @@ class Query:
         self._is_allowed = False  # memory holds everything acknowledged before the REQ
         self._begun = False  # something was sent
         self._eose = False  # all stored events were sent
-        self._texts: Sequence[bytes] = ()
+        self._items: Sequence[Item] = ()
+        self._keyed = False  # some items are keys
         self._position = 0
         self._source = "l1"
+        self._out_of_reach = False  # the ring does not reach back to the position
+        self._paused_seconds = 0.0  # in which the client had to read
+        self._clock: asyncio.Timeout | None = None
+        self._held_bytes = 0  # of the process's budget
+        most = session.services.config.max_outbox_bytes // 4
+        self._piece_bytes = max(HIGH_WATER_BYTES, min(PIECE_BYTES, most))
 
     def open(self) -> None:
         """Hold the subscription, and answer it once every event before it on the connection is answered (01-E22).
@@ -71,7 +95,7 @@ class Query:
         session = self._session
         session.services.hub.open(self._subscription)
         counters.queries += 1
-        if not session.pending.when_answered(self._begin):
+        if not session.pending.when_answered(self._begin) or self._waits():
             self._timer = asyncio.get_running_loop().call_later(self._seconds_left(), self._late)
 
     def stop(self) -> None:
@@ -79,12 +103,18 @@ class Query:
         self._session.services.hub.close(self._subscription)
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
             self._session.pending.forget(self._begin)
         if self._task is not None:
             self._task.cancel()
 
+    def _waits(self) -> bool:
+        """True if neither a task nor the end of the query has come yet: callbacks of the barrier are waited for."""
+        return self._task is None and not self._eose and not self._subscription.closed
+
     def _seconds_left(self) -> float:
-        return self._session.services.config.query_seconds - (time.perf_counter() - self._since)
+        passed = time.perf_counter() - self._since - self._paused_seconds
+        return self._session.services.config.query_seconds - passed
 
     def _late(self) -> None:
         self._session.pending.forget(self._begin)
@@ -94,8 +124,6 @@ class Query:
 
     def _begin(self) -> None:
         try:
-            if self._timer is not None:
-                self._timer.cancel()
             if self._look():
                 self._session.services.barrier.join(self._allow)
             else:
@@ -111,7 +139,8 @@ class Query:
             texts = services.answers.known(self._subscription.filters, self._session.audience)
         if texts is None:
             return False
-        self._texts, self._position, self._source = texts, services.hub.position, "l1"
+        self._items, self._position, self._source = texts, services.hub.position, "l1"
+        self._keyed = False
         return True
 
     def _allow(self, number: int | None) -> None:
@@ -145,35 +174,87 @@ class Query:
     # -- From the store, or to a client that has to read first ---------------------------------------------------------
 
     def _start(self) -> None:
+        self._no_timer()
         if not self._begun:
-            self._texts = ()  # not kept while waiting for the turn
+            self._items = ()  # not kept while waiting for the turn
         self._task = self._session.services.background.for_client(self._run(), "query")
 
     async def _run(self) -> None:
         """Answer when it is this query's turn on its connection, within its time (01-S11). Cancelling is safe."""
         try:
-            async with asyncio.timeout(self._seconds_left()) as budget, self._session.queries:
+            async with asyncio.timeout(self._seconds_left()) as clock, self._session.queries:
+                self._clock = clock
                 if not self._begun and not (self._is_allowed and self._look()):
                     await self._fetch()
-                budget.reschedule(None)  # from here on the client takes the time
                 while not self._step():
-                    await (self._rest_of_log() if self._eose else self._room())
+                    await self._next()
+                if self._held_bytes:
+                    await self._room()
         except Exception as error:
-            self._fail(error)
+            if not self._is_live:
+                self._fail(error)
+        finally:
+            self._task = None
+            self._give_back()
 
     async def _fetch(self) -> None:
         services, filters = self._session.services, self._subscription.filters
-        audience = self._session.audience
+        audience, seconds = self._session.audience, self._seconds_left()
         if services.answers is None:
-            result = await services.reads.query(filters, audience, owner=self._session.owner)
-            self._texts, self._position, self._source = result.events, result.position, "none"
+            result = await services.reads.query(filters, audience, owner=self._session.owner, seconds=seconds)
+            self._items, self._position, self._source = result.events, result.position, "none"
         else:
-            answer = await services.answers.fetch(filters, audience, self._session.owner)
-            self._texts, self._position, self._source = answer.texts, answer.position, answer.source
+            answer = await services.answers.fetch(filters, audience, self._session.owner, seconds)
+            self._items, self._position, self._source = answer.items, answer.position, answer.source
+        self._keyed = Key in set(map(type, self._items))
+
+    async def _next(self) -> None:
+        """Wait for what `_step` needs to go on."""
+        if self._subscription.outbox.backlog_bytes > self._piece_bytes:
+            await self._room()
+        elif not self._eose:
+            await self._fetch_piece()
+        elif self._out_of_reach:
+            await self._rest_of_log()
+        else:
+            await asyncio.sleep(0)  # the ring has more: others have their turn first
 
     async def _room(self) -> None:
-        async with asyncio.timeout(SLOW_READER_SECONDS):
+        """Wait until the client has read what was sent. That does not count against the relay's own time."""
+        loop, clock = asyncio.get_running_loop(), self._clock
+        assert clock is not None
+        begin, end = loop.time(), clock.when()
+        clock.reschedule(None)
+        async with asyncio.timeout(min(SLOW_READER_SECONDS, CLIENT_SECONDS - self._paused_seconds)):
             await self._subscription.outbox.wait_for_room()
+        seconds = loop.time() - begin
+        self._paused_seconds += seconds
+        clock.reschedule(None if end is None else end + seconds)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._held_bytes:
+            size, self._held_bytes = self._held_bytes, 0
+            self._session.services.pieces.give(size)
+
+    async def _fetch_piece(self) -> None:
+        """Fetch the texts of the next piece, as many as the client can take now. Events that are gone are left out."""
+        services, items = self._session.services, self._items
+        end = _piece_end(items, self._piece_bytes)
+        keys = [item for item in items[:end] if type(item) is Key]
+        size = sum(key.size for key in keys)
+        self._give_back()
+        await services.pieces.take(size)
+        self._held_bytes = size
+        texts = await services.reads.texts(
+            keys,
+            self._session.audience,
+            least=self._position,
+            owner=self._session.owner,
+            seconds=self._seconds_left(),
+        )
+        piece = [texts.get(item.id) if type(item) is Key else item for item in items[:end]]
+        self._items = [*(text for text in piece if text is not None), *items[end:]]
 
     async def _rest_of_log(self) -> None:
         """Send the matching part of the log after the position, which is below the ring's floor."""
@@ -188,42 +269,66 @@ class Query:
             if type(change) is Added and services.hub.may_receive(subscription, change.event):
                 services.hub.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
+                if subscription.outbox.backlog_bytes > self._piece_bytes:
+                    await self._room()
         self._position = batch.last
-        await self._room()
 
     # -- The answer ----------------------------------------------------------------------------------------------------
 
     def _step(self) -> bool:
         """Send what there is room for; True once the subscription is live, or closed.
 
-        False: the client has to read first, or, after EOSE, the ring does not reach back to the answer's position.
+        False: the client has to read first, or a text has to be fetched, or, after EOSE, the log has to be read, or the
+        ring has more than is sent in one step.
         """
         subscription = self._subscription
         outbox, head = subscription.outbox, subscription.head
         while not self._eose:
             if subscription.closed:
                 return True
-            if outbox.backlog_bytes > PIECE_BYTES:
+            if outbox.backlog_bytes > self._piece_bytes:
                 return False
-            piece, self._texts = self._texts, ()
-            if sum(map(len, piece)) > PIECE_BYTES:
-                end = _piece_end(piece)
-                piece, self._texts = piece[:end], piece[end:]
+            piece: Sequence[Any] = self._items
+            if self._keyed or sum(map(len, piece)) > self._piece_bytes:
+                piece = _texts(piece, self._piece_bytes)
+                if not piece and self._items:
+                    return False
+            self._items = self._items[len(piece) :] if len(piece) < len(self._items) else ()
             counters.stored_sent += len(piece)
             frames = [head + text + b"]" for text in piece]
-            if not self._texts:
+            if not self._items:
                 frames.append(eose(self._subscription_id))
                 self._eose = True
             self._begun = True
             outbox.put_all(frames)
-        try:
-            self._session.services.hub.release(subscription, self._position)
-        except OutOfReach:
+        if not self._catch_up():
             return False
-        self._task = None
+        self._no_timer()
         counters.queries_answered += 1
         query_answered("req", self._source, time.perf_counter() - self._since)
         return True
+
+    def _catch_up(self) -> bool:
+        """Send what came after the answer, as much as the client can take; True once the subscription is live."""
+        subscription = self._subscription
+        if subscription.outbox.backlog_bytes > self._piece_bytes:
+            return False
+        try:
+            self._position = self._session.services.hub.release(subscription, self._position, self._piece_bytes)
+        except OutOfReach:
+            self._out_of_reach = True
+            return False
+        self._out_of_reach = False
+        return self._is_live
+
+    @property
+    def _is_live(self) -> bool:
+        return self._subscription.position != HELD
+
+    def _no_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _fail(self, error: Exception) -> None:
         """End the subscription with CLOSED."""
@@ -235,18 +340,28 @@ class Query:
             error = Failed("internal")
         counters.queries_failed += 1
         query_answered("req", "none", time.perf_counter() - self._since)
-        self._task = None
+        self._task = None  # the caller, which must not cancel itself
         session = self._session
         if session.subscriptions.holds(self._subscription_id, self):
             session.close_subscription(self._subscription_id)
             session.outbox.put(closed(self._subscription_id, error.text))
 
 
-def _piece_end(texts: Sequence[bytes]) -> int:
-    """The number of `texts` that make up PIECE_BYTES, including the one that reaches it."""
+def _texts(items: Sequence[Item], most: int) -> Sequence[bytes]:
+    """The texts before the first key, up to the one that reaches `most` bytes."""
     size = 0
-    for count, text in enumerate(texts, 1):
-        size += len(text)
-        if size >= PIECE_BYTES:
+    for count, item in enumerate(items):
+        if size >= most or type(item) is Key:
+            return items[:count]  # type: ignore[return-value]
+        size += len(item)  # type: ignore[arg-type]
+    return items  # type: ignore[return-value]
+
+
+def _piece_end(items: Sequence[Item], most: int) -> int:
+    """The number of events that make up `most` bytes; one at least, and none that goes beyond."""
+    size = 0
+    for count, item in enumerate(items):
+        size += item.size if type(item) is Key else len(item)  # type: ignore[arg-type]
+        if size > most and count:
             return count
-    return len(texts)
+    return len(items)

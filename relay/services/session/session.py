@@ -21,6 +21,7 @@ from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
 from relay.protocol.subscriptions import Subscriptions
+from relay.services.session.budget import PieceBudget
 from relay.services.session.pending import Pending
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
@@ -54,6 +55,7 @@ class Services:
     answers: Answers | None
     barrier: Barrier
     background: BackgroundTasks
+    pieces: PieceBudget
 
 
 class Open(Protocol):

@@ -153,7 +153,7 @@ async def test_nostr_tools_fetches_the_information_document(relay: RelayProcess,
     document = await nostr_tools.information(relay.ws_url)
 
     assert {1, 11} <= set(document["supported_nips"])
-    assert document["limitation"]["max_limit"] == 500
+    assert document["limitation"]["max_limit"] == 1_000
 
 
 def test_nostr_sdk_understands_the_information_document(relay: RelayProcess) -> None:
@@ -165,4 +165,4 @@ def test_nostr_sdk_understands_the_information_document(relay: RelayProcess) -> 
     assert {1, 11} <= set(document.supported_nips() or ())
     limitation = document.limitation()
     assert limitation is not None
-    assert limitation.max_limit == 500
+    assert limitation.max_limit == 1_000

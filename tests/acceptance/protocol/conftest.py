@@ -18,7 +18,7 @@ from tests.acceptance.relay_process import RelayProcess
 SMALL = {
     "RELAY_MAX_MESSAGE_LENGTH": "4096",
     "RELAY_MAX_SUBSCRIPTIONS": "3",
-    "RELAY_MAX_LIMIT": "6",
+    "RELAY_MAX_LIMIT": "8",
     "RELAY_DEFAULT_LIMIT": "4",
     "RELAY_MAX_SUBID_LENGTH": "20",
     "RELAY_MAX_EVENT_TAGS": "5",

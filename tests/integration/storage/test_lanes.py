@@ -41,7 +41,7 @@ async def reads(tables: Tables) -> AsyncIterator[Reads]:
 
 
 def ask(reads: Reads, text: str, owner: str, cost: Cost) -> "asyncio.Task[tuple[int, list[Row]]]":
-    return asyncio.ensure_future(reads.fetch(text, (), 0, owner, cost))
+    return asyncio.ensure_future(reads.fetch(text, owner=owner, cost=cost))
 
 
 async def leave(asked: "list[asyncio.Task[tuple[int, list[Row]]]]") -> None:

@@ -124,7 +124,8 @@ async def test_every_result_is_an_exact_prefix_of_the_order(
     async def read() -> None:
         while not writing.done():
             result = await reads.query(EVERYTHING)
-            seen.append((result.position, [msgspec.json.decode(text)["id"] for text in result.events]))
+            ids = [msgspec.json.decode(text)["id"] for text in result.events]  # type: ignore[arg-type]
+            seen.append((result.position, ids))
 
     await asyncio.gather(writing, read(), read(), read())
     log = tables.log()

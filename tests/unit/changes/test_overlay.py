@@ -16,7 +16,7 @@ from tests.events import NOW, unsigned_event
 from tests.oracle import naive_match, naive_query, naive_visible
 from tests.unit.changes.orders import History, Json, histories, note, stored
 
-MAX_LIMIT = 3
+MAX_LIMIT = 4
 DEFAULT_LIMIT = 2
 LIMITS = Limits(max_limit=MAX_LIMIT, default_limit=DEFAULT_LIMIT)
 

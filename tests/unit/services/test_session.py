@@ -19,9 +19,12 @@ from relay.metrics import counters
 from relay.protocol import messages
 from relay.protocol.errors import Failed
 from relay.services.session import query
+from relay.services.session.budget import PieceBudget
 from relay.services.session.query import PIECE_BYTES
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
+from relay.storage.filter_sql import Key
+from relay.storage.reads import Item
 from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher
 from tests.events import sign_event
@@ -65,7 +68,9 @@ class Memory:
 
     def __init__(self) -> None:
         self.known: Sequence[bytes] | None = None
-        self.stored: Sequence[bytes] = ()
+        self.stored: Sequence[Item] = ()
+        self.by_id: dict[bytes, bytes] = {}
+        self.held: list[int] = []
         self.fault: Exception | None = None
         self.number: int | None = 0
         self.waits: list[Callable[[int | None], None]] | None = None
@@ -80,6 +85,7 @@ class Memory:
         intake = Intake(Ring(0, 1 << 26))
         self.intake, self.hub = intake, Hub(intake)
         self.background = BackgroundTasks()
+        self.pieces = PieceBudget(4 << 20)
         parts: Any = self
         answers: Any = Answers(self)
         self.services = Services(
@@ -93,6 +99,7 @@ class Memory:
             answers,
             parts,
             self.background,
+            self.pieces,
         )
 
     def join(self, then: Callable[[int | None], None]) -> None:
@@ -118,6 +125,12 @@ class Memory:
             raise self.fault
         return Answer(self.hub.position, self.stored, "none")
 
+    async def texts(
+        self, keys: Sequence[Key], audience: object, *, least: int, owner: str, seconds: float
+    ) -> dict[bytes, bytes]:
+        self.held.append(self.pieces.held_bytes)
+        return {key.id: self.by_id[key.id] for key in keys if key.id in self.by_id}
+
     def submit(self, event: object, source: object, then: Callable[[Outcome], None]) -> Outcome | None:
         if self.outcome is None:
             self.published.append(then)
@@ -142,7 +155,7 @@ class Answers:
             raise self._memory.fault
         return self._memory.known
 
-    async def fetch(self, filters: object, audience: object, owner: str) -> Answer:
+    async def fetch(self, filters: object, audience: object, owner: str, seconds: float) -> Answer:
         return await self._memory.fetch(filters)
 
 
@@ -535,3 +548,76 @@ async def test_a_client_that_is_cut_off_in_the_middle_of_an_answer_ends_it(memor
         while memory.background.is_running("query"):
             await asyncio.sleep(0)
     assert memory.hub.subscriptions == 0
+
+
+# -- Answers whose texts come in pieces --------------------------------------------------------------------------------
+
+
+def keyed(memory: Memory, count: int, size: int) -> list[bytes]:
+    """Events whose texts the first statement left out; returns the texts."""
+    found = texts(count, size)
+    keys = [Key(b"%064x" % number, 0, len(text)) for number, text in enumerate(found)]
+    memory.by_id = {key.id: text for key, text in zip(keys, found, strict=True)}
+    memory.stored = keys
+    return found
+
+
+async def test_texts_that_were_left_out_are_fetched_in_pieces_and_in_order(client: Client, memory: Memory) -> None:
+    wanted = keyed(memory, 40, PIECE_BYTES // 4)
+    first = b'"first"'
+    memory.stored = [first, *memory.stored]
+    client.say("REQ", "s", FILTER)
+    await client.eose("s")
+    assert events_of(client.got) == [orjson.loads(text) for text in [first, *wanted]]
+    assert len(memory.held) >= 10
+    assert max(memory.held) <= PIECE_BYTES
+    assert memory.pieces.held_bytes == 0
+
+
+async def test_events_that_are_gone_when_their_piece_is_fetched_are_left_out(client: Client, memory: Memory) -> None:
+    wanted = keyed(memory, 12, PIECE_BYTES // 2)
+    for number in (0, 1, 2, 7, 11):
+        del memory.by_id[b"%064x" % number]
+    client.say("REQ", "s", FILTER)
+    await client.eose("s")
+    assert events_of(client.got) == [orjson.loads(wanted[number]) for number in (3, 4, 5, 6, 8, 9, 10)]
+
+
+async def test_01_s11_a_piece_that_finds_no_memory_in_time_ends_its_query(memory: Memory) -> None:
+    memory.services = replace(memory.services, config=replace(memory.services.config, query_seconds=0.05))
+    client = Client(memory)
+    keyed(memory, 2, 100)
+    await memory.pieces.take(4 << 20)
+    client.say("REQ", "s", FILTER)
+    assert await client.closed("s") == "error: query timed out"
+    memory.pieces.give(4 << 20)
+    assert memory.pieces.held_bytes == 0
+    client.session.end()
+
+
+async def test_01_s11_waiting_for_the_barrier_is_part_of_a_querys_time(memory: Memory) -> None:
+    memory.services = replace(memory.services, config=replace(memory.services.config, query_seconds=0.05))
+    client = Client(memory)
+    memory.known, memory.waits = texts(1), []
+    client.say("REQ", "s", FILTER)
+    assert await client.closed("s") == "error: query timed out"
+    memory.waits[0](0)
+    assert events_of(client.got) == []
+    client.session.end()
+
+
+async def test_the_seam_sends_a_step_at_a_time(client: Client, memory: Memory) -> None:
+    memory.services.hub.seam_checks = 2
+    memory.gate = asyncio.Event()
+    client.say("REQ", "s", FILTER)
+    fetched = Answer(0, (), "none")
+
+    async def late(filters: object, audience: object, owner: str, seconds: float) -> Answer:
+        return fetched
+
+    memory.services.answers.fetch = late  # type: ignore[method-assign, union-attr]
+    missed = [memory.apply() for _ in range(7)]
+    client.say("REQ", "t", FILTER)
+    await client.eose("t")
+    await client.until(lambda: len(events_of(client.got, "t")) == 7)
+    assert events_of(client.got, "t") == [orjson.loads(text) for text in missed]

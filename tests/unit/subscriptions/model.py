@@ -134,7 +134,7 @@ class Process:
         client.result_at = position = result_at
         while not client.live:
             try:
-                self.hub.release(client.subscription, position)
+                position = self.hub.release(client.subscription, position)
             except OutOfReach:
                 batch = self.log.after(position, limit)
                 assert batch is not None, "what the ring has forgotten is in the log"
