@@ -63,9 +63,9 @@ class Injection:
                 await self.pending.pop()[2]()
 
     def _hooked(self, fetch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def hooked(text: str, *arguments: Any) -> Any:
+        async def hooked(text: str, *arguments: Any, **named: Any) -> Any:
             await self._run("before", text)
-            rows = await fetch(text, *arguments)
+            rows = await fetch(text, *arguments, **named)
             await self._run("after", text)
             return rows
 
