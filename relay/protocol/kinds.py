@@ -8,6 +8,8 @@ from typing import Final
 METADATA: Final = 0
 CONTACTS: Final = 3
 ENCRYPTED_DIRECT_MESSAGE: Final = 4
+DELETION: Final = 5
+VANISH: Final = 62
 GIFT_WRAP: Final = 1059
 EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
