@@ -15,6 +15,9 @@ EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
 MAX_KIND: Final = 65535
 
+INDELIBLE_KINDS: Final = frozenset({DELETION, VANISH})
+"""Kinds that no deletion takes away (09-10, 09-14)."""
+
 
 def is_replaceable(kind: int) -> bool:
     """0, 3 and 10000..19999: the newest for (pubkey, kind) is kept. 41 is not one of them (01-K02)."""

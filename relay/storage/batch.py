@@ -6,26 +6,48 @@ from typing import Any
 from msgspec import Struct
 
 from relay.models import packed_value, tag_key
-from relay.protocol.event import StoredEvent
+from relay.protocol import kinds
+from relay.protocol.event import Event, StoredEvent, address
+from relay.protocol.removal import Place, Targets, asks_to_vanish_here, targets_of
 
-WRITE = (
-    b"SELECT first_seq, duplicates::text, outdated::text, replaced_by::text, replaced_ids, newest, "
-    b"hold_ms FROM relay_write($1::bytea, $2::bytea, $3::bigint[], "
-    b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
-    b"$12::integer[], $13::text[], $14::text, $15::integer)"
+_RESULT = (
+    b"SELECT first_seq, duplicates::text, outdated::text, refused::text, removed_by::text, removed_ids, newest, "
+    b"hold_ms FROM "
 )
+WRITE = (
+    _RESULT + b"relay_write($1::bytea, $2::bytea, $3::bigint[], "
+    b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
+    b"$12::integer[], $13::text[], $14::integer[], $15::bytea, $16::integer[], $17::integer[], $18::text[], "
+    b"$19::text, $20::integer)"
+)
+VANISH = _RESULT + b"relay_vanish_request($1::bytea, $2::bytea, $3::bigint, $4::bytea, $5::text, $6::integer)"
 
 
 class Entry(Struct, frozen=True, gc=False):
     """An event to be written.
 
     `d` is None unless its kind is replaceable or addressable ("" for a replaceable one). `origin`: 0 if it was
-    published here, otherwise the peer region that it comes from.
+    published here, otherwise the peer region that it comes from. `targets`: what a kind 5 names. `vanishes`: a request
+    to vanish that names this relay, which is carried out and not stored as an event.
     """
 
     event: StoredEvent
     d: str | None
     origin: int = 0
+    targets: Targets | None = None
+    vanishes: bool = False
+
+    @classmethod
+    def of(cls, event: Event, stored: StoredEvent, origin: int, own_places: frozenset[Place]) -> "Entry":
+        """The entry of an accepted event; `own_places` are those of this relay (`relay.protocol.removal`)."""
+        replaced = address(event)
+        return cls(
+            stored,
+            replaced[2] if replaced else None,
+            origin,
+            targets_of(event) if event.kind == kinds.DELETION else None,
+            event.kind == kinds.VANISH and asks_to_vanish_here(event, own_places),
+        )
 
 
 def _array(values: Sequence[Any]) -> str:
@@ -65,6 +87,31 @@ def columns(entries: Sequence[Entry], instance: str) -> list[Any]:
         _array(lengths),
         _array([number for number, _ in heads]),
         _array([d for _, d in heads]),
+        *target_columns([(number, entry.targets) for number, entry in enumerate(entries, 1) if entry.targets]),
         instance,
         entries[0].origin,
     ]
+
+
+def target_columns(named: Sequence[tuple[int, Targets]]) -> list[Any]:
+    """The five columns of what deletions name (storage/sql/deletion.sql), with the number of each deletion."""
+    if not named:
+        return ["{}", b"", "{}", "{}", "{}"]
+    places = [(number, kind, packed_value(d).hex()) for number, targets in named for kind, d in targets.addresses]
+    return [
+        _array([number for number, targets in named for _ in targets.ids]),
+        bytes.fromhex("".join([event_id for _, targets in named for event_id in targets.ids])),
+        _array([number for number, _, _ in places]),
+        _array([kind for _, kind, _ in places]),
+        _array([d for _, _, d in places]),
+    ]
+
+
+def statement(entries: Sequence[Entry], instance: str) -> tuple[bytes, list[Any]]:
+    """The statement that writes a batch, and its parameters."""
+    if not entries[0].vanishes:
+        return WRITE, columns(entries, instance)
+    (entry,) = entries  # relay.storage.write_queue
+    event = entry.event
+    ids = [bytes.fromhex(event.id), bytes.fromhex(event.pubkey)]
+    return VANISH, [*ids, event.created_at, event.json, instance, entry.origin]

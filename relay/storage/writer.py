@@ -14,7 +14,7 @@ import psycopg
 from relay import metrics
 from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
-from relay.storage.batch import WRITE, Entry, columns
+from relay.storage.batch import Entry, statement
 from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
 from relay.storage.store import CURRENT_STORE, Store, store_of
@@ -176,11 +176,11 @@ class Writer:
         return WriteResult([WriteOutcome.FAILED] * len(taken), None, None, 0)
 
     async def _write(self, entries: Sequence[Entry]) -> WriteResult:
-        parameters = columns(entries, self._instance)
+        text, parameters = statement(entries, self._instance)
         for attempt in range(RETRIES + 1):
             channel = await self._connected()
             try:
-                (row,) = await channel.send(WRITE, parameters).future
+                (row,) = await channel.send(text, parameters).future
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
                 if attempt == RETRIES:
                     raise
