@@ -55,6 +55,15 @@ class Served:
         self.tombstones: set[str] = set()  # of gift wraps that went with a recipient
         self.heads: dict[tuple[Any, ...], Json] = {}
 
+    def after(self, events: Iterable[Json]) -> "Served":
+        """What it becomes if these come as well."""
+        found = Served()
+        found.known, found.deletions, found.heads = dict(self.known), list(self.deletions), dict(self.heads)
+        found.vanished, found.tombstones = dict(self.vanished), set(self.tombstones)
+        for event in events:
+            found.take(event)
+        return found
+
     def ids(self) -> set[str]:
         return set(self.known)
 
