@@ -65,3 +65,12 @@ def parse_result(row: Row, entries: Sequence[Entry]) -> WriteResult:
             changes.append(Added(seq, entry.event))
             seq += 1
     return WriteResult(outcomes, Batch.of(changes), integer(newest), integer(hold_ms))
+
+
+def parse_removals(row: Row) -> Batch | None:
+    """The changes of DELETE_PART; None if there were none."""
+    first_seq, removed_ids = integer(row[0]), row[1] or b""
+    if not first_seq:
+        return None
+    gone = [removed_ids[at : at + 32].hex() for at in range(0, len(removed_ids), 32)]
+    return Batch.of([Removed(first_seq + number, event_id) for number, event_id in enumerate(gone)])

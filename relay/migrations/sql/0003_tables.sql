@@ -1,7 +1,8 @@
 -- What is gone for good: tombstones of deletions (NIP-09) and the times up to which keys have vanished (NIP-62). They are rows
 -- of their own, which outlive the events that made them. Functions are dropped before and made anew after (0003_*.py).
 
--- `deleter` has deleted the event, if it may: its author, or a recipient of a gift wrap. The event need not be known.
+-- `deleter` has deleted the event, if it may: its author, or a recipient of a gift wrap. The event need not be known. A key
+-- that has vanished stands here too, as an id with an empty deleter, so that a writer looks for both at once.
 CREATE TABLE relay_tombstone (
     event_id    bytea   NOT NULL,
     deleter     bytea   NOT NULL,

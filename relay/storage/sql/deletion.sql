@@ -79,11 +79,13 @@ BEGIN
     FROM relay_remove_events(removed) AS gone JOIN unnest(removed_by, removed) AS r (n, id) ON r.id = gone.id;
 END $$;
 
--- Carries out deletions that are stored already, those of a store of an earlier version. Returns how many events it removed.
+-- Carries out deletions that are stored already, those of a store of an earlier version, or a part of what one names that is
+-- about to be stored. Returns the number of the first change, 0 if there was none, and the ids of what it removed (32 bytes
+-- each), in the order of the log. It acknowledges nothing, so the lease does not matter.
 CREATE FUNCTION relay_carry_out_deletions(
     pubkeys bytea, created_ats bigint[],
-    target_events integer[], target_ids bytea, place_events integer[], place_kinds integer[], place_ds text[])
-    RETURNS integer
+    target_events integer[], target_ids bytea, place_events integer[], place_kinds integer[], place_ds text[],
+    OUT first_seq bigint, OUT removed_ids bytea)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     numbers integer[] := ARRAY(SELECT generate_series(1, cardinality(created_ats)));
@@ -97,10 +99,11 @@ BEGIN
     SELECT a.removed, a.removed_created_ats INTO gone, gone_created_ats
     FROM relay_apply_targets(
         noted, pubkeys, created_ats, target_events, target_ids, place_events, place_kinds, place_ds) AS a;
+    first_seq := 0;
     IF cardinality(gone) > 0 THEN
-        PERFORM relay_log_append(array_fill('-'::"char", ARRAY[cardinality(gone)]), gone, gone_created_ats, 0);
+        first_seq := relay_log_append(array_fill('-'::"char", ARRAY[cardinality(gone)]), gone, gone_created_ats, 0);
     END IF;
-    RETURN cardinality(gone);
+    removed_ids := (SELECT coalesce(string_agg(id, ''::bytea ORDER BY n), '') FROM unnest(gone) WITH ORDINALITY AS g (id, n));
 END $$;
 
 -- Which events of a batch may not be stored: `deleted` by somebody who may, or made by a key that has `vanished` (or gift wraps
