@@ -17,9 +17,12 @@ _RESULT = (
 WRITE = (
     _RESULT + b"relay_write($1::bytea, $2::bytea, $3::bigint[], "
     b"$4::integer[], $5::bigint[], $6::bytea, $7::integer[], $8::bytea, $9::integer[], $10::integer[], $11::integer[], "
-    b"$12::integer[], $13::text[], $14::integer[], $15::bytea, $16::integer[], $17::integer[], $18::text[], "
-    b"$19::text, $20::integer)"
+    b"$12::integer[], $13::text[], $14::text, $15::integer)"
 )
+WRITE_DELETIONS = (
+    WRITE.removesuffix(b")") + b", $16::integer[], $17::bytea, $18::integer[], $19::integer[], $20::text[])"
+)
+"""For a batch that holds a kind 5; other batches are spared the five parameters."""
 VANISH = _RESULT + b"relay_vanish_request($1::bytea, $2::bytea, $3::bigint, $4::bytea, $5::text, $6::integer)"
 
 
@@ -96,7 +99,6 @@ def columns(entries: Sequence[Entry], instance: str) -> list[Any]:
         _array(lengths),
         _array([number for number, _ in heads]),
         _array([d for _, d in heads]),
-        *target_columns([(number, entry.targets) for number, entry in enumerate(entries, 1) if entry.targets]),
         instance,
         entries[0].origin,
     ]
@@ -104,8 +106,6 @@ def columns(entries: Sequence[Entry], instance: str) -> list[Any]:
 
 def target_columns(named: Sequence[tuple[int, Targets]]) -> list[Any]:
     """The five columns of what deletions name (storage/sql/deletion.sql), with the number of each deletion."""
-    if not named:
-        return ["{}", b"", "{}", "{}", "{}"]
     places = [(number, kind, packed_value(d).hex()) for number, targets in named for kind, d in targets.addresses]
     return [
         _array([number for number, targets in named for _ in targets.ids]),
@@ -136,7 +136,9 @@ def part_columns(entry: Entry, part: Targets) -> list[Any]:
 def statement(entries: Sequence[Entry], instance: str) -> tuple[bytes, list[Any]]:
     """The statement that writes a batch, and its parameters."""
     if not entries[0].vanishes:
-        return WRITE, columns(entries, instance)
+        named = [(number, entry.targets) for number, entry in enumerate(entries, 1) if entry.targets is not None]
+        parameters = columns(entries, instance)
+        return (WRITE_DELETIONS, parameters + target_columns(named)) if named else (WRITE, parameters)
     (entry,) = entries  # relay.storage.write_queue
     event = entry.event
     ids = [bytes.fromhex(event.id), bytes.fromhex(event.pubkey)]

@@ -7,10 +7,10 @@
 --   keys              the tag keys, one after the other
 --   tag_events, tag_starts, tag_lengths   an entry a tag key: the event's number, where the key starts in `keys`, its length
 --   head_events, head_ds   an entry a replaceable event: its number, and its `d` in hex. No address twice in a batch.
---   target_events, target_ids, place_events, place_kinds, place_ds   what kinds 5 name (deletion.sql). No batch holds an event
---            of which the author, or an owner of a gift wrap, is the author of a kind 5 in it.
 --   me       the name of the instance that writes
 --   origin   0 for events that were published here, otherwise the peer region that they come from
+--   target_events, target_ids, place_events, place_kinds, place_ds   what kinds 5 name (deletion.sql). No batch holds an event
+--            of which the author, or an owner of a gift wrap, is the author of a kind 5 in it.
 -- Events come in the order in which they arrived, which becomes their order in the log. Their numbers count from 1.
 --
 -- The steps, each a function with a contract of its own or, where one event takes a shorter way, a section:
@@ -21,7 +21,7 @@
 --   5. relay_apply_targets   removes what the deletions of the batch name
 --   6. relay_log_append      numbers the changes in the order of the events, the '-' of an event before its '+'
 --
--- Returns one row:
+-- Returns one row, null for what there is none of:
 --   first_seq   the number of the first change, 0 if there was none
 --   duplicates  events that were known already
 --   outdated    versions that are older than the stored head (01-K06, 01-K07)
@@ -34,22 +34,22 @@ CREATE FUNCTION relay_write(
     ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], expires_ats bigint[],
     jsons bytea, json_ends integer[], keys bytea,
     tag_events integer[], tag_starts integer[], tag_lengths integer[],
-    head_events integer[], head_ds text[],
-    target_events integer[], target_ids bytea, place_events integer[], place_kinds integer[], place_ds text[],
-    me text, origin integer,
+    head_events integer[], head_ds text[], me text, origin integer,
+    target_events integer[] DEFAULT '{}', target_ids bytea DEFAULT '', place_events integer[] DEFAULT '{}',
+    place_kinds integer[] DEFAULT '{}', place_ds text[] DEFAULT '{}',
     OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[], OUT refused integer[],
     OUT removed_by integer[], OUT removed_ids bytea, OUT newest bigint, OUT hold_ms integer)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     total    integer := cardinality(created_ats);
     added    integer[];
-    -- Constants with their type: without it each costs a conversion from text.
-    noted    integer[] := '{}'::integer[]; -- deletions whose tombstones are written
-    deleted  integer[] := '{}'::integer[];
-    vanished integer[] := '{}'::integer[];
-    removed  bytea[] := '{}'::bytea[];
-    removed_created_ats bigint[] := '{}'::bigint[];
-    names    bytea[]; -- ids and authors
+    -- Null while there is nothing to say, as in the result: an empty array costs a microsecond.
+    noted    integer[]; -- deletions whose tombstones are written
+    deleted  integer[];
+    vanished integer[];
+    removed  bytea[];
+    removed_created_ats bigint[];
+    names    bytea[]; -- ids and authors, of several events
     is_suspect boolean;
     applied  record;
 BEGIN
@@ -78,24 +78,16 @@ BEGIN
         added := relay_insert_batch(
             ids, pubkeys, created_ats, kinds, expires_ats, jsons, json_ends, keys, tag_events, tag_starts, tag_lengths);
     END IF;
-    IF cardinality(added) = total THEN
-        duplicates := '{}';
-    ELSE
+    IF cardinality(added) < total THEN
         duplicates := ARRAY(SELECT n FROM generate_series(1, total) AS g (n) WHERE n <> ALL (added));
     END IF;
     IF cardinality(target_events) > 0 OR cardinality(place_events) > 0 THEN
         noted := relay_note_deletions(
             added, pubkeys, created_ats, target_events, target_ids, place_events, place_kinds, place_ds);
     END IF;
-    IF total = 1 THEN
-        names := ARRAY[ids, pubkeys];
-    ELSE
+    IF total > 1 THEN
         names := ARRAY(SELECT substr(ids || pubkeys, 32 * n - 31, 32) FROM generate_series(1, 2 * total) AS g (n));
     END IF;
-    outdated := '{}'::integer[];
-    refused := '{}'::integer[];
-    removed_by := '{}'::integer[];
-    removed_ids := '';
     first_seq := 0;
     newest := 0;
 
@@ -107,23 +99,31 @@ BEGIN
         newest := relay_position();
     END IF;
     -- One statement with the first look of step 3, because each costs 10 us to begin with.
-    SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
-           EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ANY (names))
-    INTO hold_ms, is_suspect FROM relay_lease;
+    IF total = 1 THEN
+        SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
+               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ids)
+               OR EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = pubkeys)
+        INTO hold_ms, is_suspect FROM relay_lease;
+    ELSE
+        SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
+               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ANY (names))
+        INTO hold_ms, is_suspect FROM relay_lease;
+    END IF;
     IF hold_ms IS NULL THEN
         hold_ms := relay_lease_respect(me);
     END IF;
 
-    -- 3. What may not be stored. In the common case nothing is found by one look-up in an index.
+    -- 3. What may not be stored. In the common case nothing is found by a look-up of id and author in one index.
     IF NOT is_suspect AND kinds && ARRAY[$RECIPIENTS_OWN] THEN
         is_suspect := EXISTS (SELECT FROM relay_vanish_pending);
     END IF;
     IF NOT is_suspect AND cardinality(head_events) > 0 THEN
-        is_suspect := EXISTS (SELECT FROM relay_address_tombstone AS t WHERE t.pubkey = ANY (names));
+        is_suspect := EXISTS (
+            SELECT FROM relay_address_tombstone AS t WHERE t.pubkey = ANY (coalesce(names, ARRAY[pubkeys])));
     END IF;
     IF is_suspect THEN
         SELECT r.deleted, r.vanished INTO deleted, vanished
-        FROM relay_refused(duplicates, ids, pubkeys, created_ats, kinds, keys, tag_events, tag_starts, tag_lengths,
+        FROM relay_refused(coalesce(duplicates, '{}'), ids, pubkeys, created_ats, kinds, keys, tag_events, tag_starts, tag_lengths,
                            head_events, head_ds) AS r;
         refused := deleted || vanished;
         IF noted && vanished THEN -- the author's request came in between: its tombstones must not stay
@@ -131,20 +131,23 @@ BEGIN
         END IF;
         added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (vanished));
         PERFORM relay_remove_events(ARRAY(
-            SELECT names[n] FROM unnest(refused) AS r (n) WHERE n <> ALL (duplicates)));
+            SELECT substr(ids, 32 * n - 31, 32) FROM unnest(refused) AS r (n) WHERE n <> ALL (coalesce(duplicates, '{}'))));
     END IF;
     IF cardinality(duplicates) = total THEN
         RETURN;
     END IF;
 
     -- 4. The new events against the stored ones. A deleted version takes the place of an older one all the same (09-17).
-    IF cardinality(head_events) > 0 THEN
+    IF is_suspect AND cardinality(head_events) = 0 THEN
+        added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (deleted));
+    ELSIF cardinality(head_events) > 0 THEN
         SELECT d.outdated, d.replaced_by, d.replaced, d.replaced_created_ats
         INTO outdated, removed_by, removed, removed_created_ats
-        FROM relay_decide_heads(added, deleted, ids, pubkeys, created_ats, kinds, head_events, head_ds) AS d;
-    END IF;
-    IF cardinality(outdated) + cardinality(deleted) > 0 THEN
-        added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (outdated) AND n <> ALL (deleted));
+        FROM relay_decide_heads(added, coalesce(deleted, '{}'), ids, pubkeys, created_ats, kinds, head_events, head_ds) AS d;
+        IF cardinality(outdated) > 0 OR cardinality(deleted) > 0 THEN
+            added := ARRAY(
+                SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (outdated) AND n <> ALL (coalesce(deleted, '{}')));
+        END IF;
     END IF;
 
     -- 5. What the deletions name.
@@ -157,14 +160,14 @@ BEGIN
     END IF;
 
     -- 6. Numbers and log.
-    IF cardinality(added) = 0 AND cardinality(removed) = 0 THEN
+    IF cardinality(added) = 0 AND coalesce(cardinality(removed), 0) = 0 THEN
         newest := relay_position();
         RETURN;
     END IF;
     IF is_suspect AND EXISTS (SELECT FROM relay_vanish_pending) THEN
         PERFORM relay_vanish_spare(added, ids, created_ats, kinds, keys, tag_events, tag_starts, tag_lengths);
     END IF;
-    IF cardinality(added) = 1 AND cardinality(removed) = 0 THEN
+    IF cardinality(added) = 1 AND coalesce(cardinality(removed), 0) = 0 THEN
         SELECT c.seq + 1 INTO first_seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1;
         first_seq := coalesce(first_seq, 1);
         newest := first_seq;
