@@ -15,6 +15,9 @@ from relay.protocol.visibility import owners
 TOUCHED_BYTES = 54
 """An entry by key: an event's id, author, kind or tag."""
 
+Text = bytes
+"""The JSON text of an event."""
+
 
 class OutOfReach(LookupError):
     """The ring does not reach back to that position: read the log, or query again."""
@@ -154,7 +157,7 @@ class Ring:
             vanish is not None and vanish.seq > added and event.created_at <= vanish.until for vanish in requests
         )
 
-    def vanished(self, text: bytes, position: int) -> bool:
+    def vanished(self, text: Text, position: int) -> bool:
         """True if a request after `position` hides the stored `text` of an event of a public kind, known before."""
         vanish = self._vanished.get(pubkey_of(text))
         return vanish is not None and vanish.seq > position and created_at_of(text) <= vanish.until

@@ -257,13 +257,15 @@ class Window:
         gone = {event.id for event in events}
         for event in events:
             del self._events[event.id]
-            self.bytes -= ENTRY_OVERHEAD_BYTES + len(event.json)
+            self._size -= _entry_bytes(event)
         kept = [event.id not in gone for event in self._all]
         self._all = list(compress(self._all, kept))
         self._all_authors = list(compress(self._all_authors, kept))
         remove_many(self._authors, {event.pubkey for event in events}, gone)
         remove_many(self._kinds, {event.kind for event in events}, gone)
-        remove_many(self._tags, {key for event in events for key in event.tag_keys}, gone)
+        self._long = [event for event in self._long if event.id not in gone]
+        short = [event for event in events if len(event.tag_keys) <= LONG_TAGS]
+        remove_many(self._tags, {key for event in short for key in event.tag_keys}, gone)
 
     def _shrink(self) -> None:
         """Evict the oldest events, some more than needed, so that it does not happen for each event."""

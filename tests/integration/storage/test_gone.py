@@ -1,20 +1,28 @@
 """Deletions and requests to vanish on the real database: the vectors, random events in any order and batches."""
 
+import asyncio
 import json
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from relay.changes.change import Removed, Vanished
+from relay.storage.database import conninfo
+from relay.storage.primary import Primary
+from relay.storage.upgrade import carry_out_stored
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.gone import Json, answers, served
-from tests.integration.storage.scribe import Scribe, Tables
+from tests.integration.storage.scribe import HERE, Scribe, Tables, entry
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "deletion.json").read_text())["deletion"]
 EVENTS: dict[str, Json] = VECTORS["events"]
@@ -119,3 +127,140 @@ async def test_09_17_every_order_of_arrival_ends_in_the_same_served_set(
     tables.clear()
     await scribe.write(*history)
     assert tables.ids() == first == served(history).ids()
+
+
+ME, OTHER = AUTHORS[0], AUTHORS[1]
+GONE, STORED = WriteOutcome.DELETED, WriteOutcome.STORED
+
+
+def note(number: int, **fields: Any) -> Json:
+    return unsigned_event(**{"pubkey": ME, "content": str(number), **fields})
+
+
+def deletion(*targets: Json, pubkey: str = ME, **fields: Any) -> Json:
+    return unsigned_event(pubkey=pubkey, kind=5, tags=[["e", event["id"]] for event in targets], **fields)
+
+
+def request(relay: str = "ALL_RELAYS", **fields: Any) -> Json:
+    return unsigned_event(**{"pubkey": ME, "kind": 62, "tags": [["relay", relay]], **fields})
+
+
+async def test_09_1_own_targets_are_gone_and_logged(scribe: Scribe, tables: Tables) -> None:
+    await one_by_one(scribe, [note(1), note(2), deletion(note(1))])
+    assert tables.ids() == {note(2)["id"], deletion(note(1))["id"]}
+    tables.assert_consistent()
+
+
+async def test_09_2_and_09_3_foreign_and_unknown_targets_are_ignored(scribe: Scribe, tables: Tables) -> None:
+    foreign = note(1, pubkey=OTHER)
+    await one_by_one(scribe, [note(1), foreign, deletion(foreign, note(1), note(9))])
+    assert foreign["id"] in tables.ids()
+    assert note(1)["id"] not in tables.ids()
+    assert await scribe.write(note(9)) == [GONE]
+
+
+async def test_09_3_a_mixed_deletion_takes_its_own(scribe: Scribe, tables: Tables) -> None:
+    foreign = note(1, pubkey=OTHER)
+    await one_by_one(scribe, [foreign, note(1), deletion(foreign, note(1))])
+    assert tables.ids() == {foreign["id"], deletion(foreign, note(1))["id"]}
+
+
+async def test_09_20_known_and_unknown_targets_are_answered_alike(scribe: Scribe) -> None:
+    await scribe.write(note(1))
+    assert await scribe.write(deletion(note(1)), deletion(note(2))) == [STORED, STORED]
+
+
+async def test_09_21_ten_thousand_targets_are_removed_in_parts_that_others_get_between(
+    scribe: Scribe, tables: Tables
+) -> None:
+    stored = [note(number) for number in range(2_500)]
+    await scribe.write(*stored)
+    unknown = [f"{number:064x}" for number in range(2_000)]
+    before = len(scribe.committed)
+    tags = [["e", event_id] for event_id in [*[event["id"] for event in stored], *unknown]]
+    assert await scribe.write(unsigned_event(pubkey=ME, kind=5, tags=tags)) == [STORED]
+    assert len(scribe.committed) - before >= 3
+    assert len(tables.ids()) == 1
+    tables.assert_consistent()
+
+
+async def test_09_19_a_tombstone_outlives_its_deletion(scribe: Scribe, tables: Tables) -> None:
+    await one_by_one(scribe, [note(1), deletion(note(1))])
+    tables.rows("DELETE FROM relay_event WHERE kind = 5 RETURNING id")
+    assert await scribe.write(note(1)) == [GONE]
+
+
+async def test_40_6_a_deletion_that_expired_stays_in_force(scribe: Scribe, tables: Tables) -> None:
+    tags = [["e", note(1)["id"]], ["expiration", str(NOW + 1)]]
+    await one_by_one(scribe, [note(1), unsigned_event(pubkey=ME, kind=5, tags=tags)])
+    assert tables.rows("SELECT relay_sweep_expired(%s::bigint, 10)", NOW + 2) == [(1,)]
+    assert await scribe.write(note(1)) == [GONE]
+    assert tables.ids() == set()
+
+
+async def test_62_7_the_removal_of_many_events_goes_on_where_it_was_killed(scribe: Scribe, tables: Tables) -> None:
+    await scribe.write(*[note(number) for number in range(450)], note(1, pubkey=OTHER))
+    assert await scribe.write(request()) == [STORED]
+    assert tables.ids() == {note(1, pubkey=OTHER)["id"]}  # at once, while nothing is removed
+    with psycopg.connect(conninfo()) as killed:
+        assert killed.execute("SELECT relay_vanish_step(NULL, 100)").fetchone() == (True,)
+        killed.rollback()
+    for _ in range(2):
+        tables.rows("SELECT relay_vanish_step(NULL, 100)")
+    assert tables.rows("SELECT removed, finished_at FROM relay_vanish") == [(200, None)]
+    assert await scribe.write(note(2, created_at=NOW + 1)) == [STORED]
+    tables.vanish(100)
+    assert tables.rows("SELECT removed, finished_at IS NULL FROM relay_vanish") == [(450, False)]
+    assert tables.rows("SELECT count(*) FROM relay_vanish_pending") == [(0,)]
+    assert tables.rows("SELECT count(*) FROM relay_event") == [(2,)]
+
+
+async def test_62_7_one_entry_of_the_log_is_read_by_all(scribe: Scribe, primary: Primary, tables: Tables) -> None:
+    await scribe.write(*[note(number) for number in range(120)])
+    await scribe.write(request())
+    batch = await primary.changes_after(119)
+    assert batch is not None
+    assert [type(change) for change in batch.changes] == [Removed, Vanished]
+    assert scribe.committed[-1].changes[-1] == batch.changes[-1] == Vanished(121, ME, NOW)
+    tables.vanish()
+    assert (await primary.changes_after(121)) is None
+
+
+async def test_62_2_wraps_go_with_a_recipient_and_back_dated_new_ones_stay(scribe: Scribe, tables: Tables) -> None:
+    def wrap(number: int) -> Json:
+        return unsigned_event(pubkey=OTHER, kind=1059, tags=[["p", ME]], content=str(number), created_at=NOW - 5)
+
+    await scribe.write(*[wrap(number) for number in range(150)])
+    await scribe.write(request())
+    assert await scribe.write(wrap(1), wrap(200)) == [GONE, STORED]
+    assert tables.ids() == {wrap(200)["id"]}
+    tables.vanish()
+    assert tables.ids() == {wrap(200)["id"]}
+    assert await scribe.write(wrap(1), wrap(200)) == [GONE, WriteOutcome.DUPLICATE]
+
+
+async def test_62_5_the_request_is_known_and_not_served(scribe: Scribe, tables: Tables) -> None:
+    await scribe.write(note(1))
+    assert await scribe.write(request()) == [STORED]
+    assert await scribe.write(request()) == [WriteOutcome.DUPLICATE]
+    assert await scribe.write(request(content="older", created_at=NOW - 1)) == [STORED]
+    assert tables.ids() == set()
+
+
+async def test_09_22_what_a_store_holds_already_is_carried_out(scribe: Scribe, tables: Tables) -> None:
+    held = [note(1), note(2), note(3, created_at=NOW + 5), deletion(note(1)), request(pubkey=OTHER)]
+    held += [note(4, pubkey=OTHER), request("wss://other.example")]
+    await scribe.write_entries([structs.replace(entry(event), targets=None, vanishes=False) for event in held])
+    assert len(tables.ids()) == len(held)
+    for _ in range(2):  # killed after the first, it begins again
+        await asyncio.to_thread(_carry_out)
+    kept = [note(2), note(3, created_at=NOW + 5), deletion(note(1)), request("wss://other.example")]
+    assert tables.ids() == {event["id"] for event in kept}
+    assert await scribe.write(note(1), note(5, pubkey=OTHER)) == [GONE, GONE]
+
+
+def _carry_out() -> None:
+    try:
+        carry_out_stored(HERE)
+    finally:
+        connection.close()
