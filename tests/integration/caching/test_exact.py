@@ -267,7 +267,7 @@ def layers_used(relays: list[Relay]) -> dict[str, int]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("sizes", SIZES)
-async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
+async def test_x_7_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
     start_relay: StartRelay, servers: tuple[Node, Node], bus: Cable, drawn: list[list[Json]],
     tables: Tables, sizes: str, seed: int,
 ) -> None:  # fmt: skip
@@ -286,7 +286,7 @@ async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_each_answer_is_the_oracles_with_the_bus_cut(
+async def test_x_7_each_answer_is_the_oracles_with_the_bus_cut(
     start_relay: StartRelay, servers: tuple[Node, Node], bus: Cable, drawn: list[list[Json]],
     tables: Tables, monkeypatch: pytest.MonkeyPatch, seed: int,
 ) -> None:  # fmt: skip

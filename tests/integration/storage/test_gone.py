@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from relay.changes.change import Removed, Vanished
+from relay.changes.change import Added, Removed, Vanished
 from relay.storage.database import conninfo
 from relay.storage.primary import Primary
 from relay.storage.upgrade import carry_out_stored
@@ -264,3 +264,118 @@ def _carry_out() -> None:
         carry_out_stored(HERE)
     finally:
         connection.close()
+
+
+async def ends(scribe: Scribe, tables: Tables, *names: str) -> None:
+    """The vectors of these names: answers, and what is served at the end."""
+    by_name = {sequence["name"]: sequence for sequence in SEQUENCES}
+    for name in names:
+        tables.clear()
+        outcomes = await one_by_one(scribe, [EVENTS[one] for one in by_name[name]["order"]])
+        assert [TEXTS[outcome] for outcome in outcomes] == by_name[name]["ok"], name
+        assert tables.ids() == {EVENTS[one]["id"] for one in by_name[name]["served"]}, name
+
+
+async def test_01_k09_no_older_version_comes_back(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "e: the newest version: the address is empty")
+
+
+async def test_09_4_an_address_is_deleted_up_to_the_time(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "a: up to its time", "a: of the same second")
+
+
+async def test_09_5_addresses_in_all_forms_are_deleted(scribe: Scribe, tables: Tables) -> None:
+    await ends(
+        scribe, tables, "a: d with colons", "a: no d tag is the empty d",
+        "a: plain replaceables, with and without the last colon",
+    )  # fmt: skip
+
+
+async def test_09_6_an_address_is_bound_to_kind_author_and_d(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "a: bound to kind, author and d", "a: of another author")
+    tables.clear()
+    kept = [EVENTS[name] for name in ("v1", "list", "note", "delbad")]
+    await one_by_one(scribe, kept)
+    assert tables.ids() == {event["id"] for event in kept}
+
+
+async def test_09_7_a_deletion_is_stored_and_sent_like_any_event(scribe: Scribe, tables: Tables) -> None:
+    await scribe.write(deletion())
+    (batch,) = scribe.committed
+    assert [change.event.id for change in batch.changes if isinstance(change, Added)] == [deletion()["id"]]
+
+
+async def test_09_8_a_deleted_event_is_blocked_before_and_after(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "e: the deletion comes first")
+    assert await scribe.write(EVENTS["note"], EVENTS["del"]) == [GONE, WriteOutcome.DUPLICATE]
+
+
+async def test_09_9_a_version_up_to_the_deletion_is_blocked(scribe: Scribe) -> None:
+    await scribe.write(EVENTS["dela"])
+    assert await one_by_one(scribe, [EVENTS["v1"], EVENTS["v150"], EVENTS["v2"]]) == [GONE, GONE, STORED]
+
+
+async def test_09_10_a_deletion_cannot_be_deleted(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "e: a deletion of a deletion has no effect", "e: the deletion of a deletion comes first")
+
+
+async def test_09_11_only_those_who_may_delete_block(scribe: Scribe, tables: Tables) -> None:
+    await ends(
+        scribe, tables, "e: a stranger's deletion first does not block", "wrap: by its recipient, before it comes"
+    )
+
+
+async def test_09_12_an_address_whose_newest_was_deleted_takes_newer_ones(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "e: the newest is deleted, a newer comes after")
+    assert await scribe.write(EVENTS["v1"]) == [WriteOutcome.OUTDATED]
+
+
+async def test_09_13_k_tags_mean_nothing(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "e: a wrong k does not stop it")
+    assert await scribe.write(EVENTS["delnone"]) == [STORED]
+
+
+async def test_09_14_a_request_to_vanish_cannot_be_deleted(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "vanish: cannot be deleted", "wrap: by its one-time key")
+
+
+async def test_09_15_an_older_deletion_deletes_a_newer_event(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "e: an older deletion deletes a newer event")
+
+
+async def test_09_16_a_log_that_is_read_later_adds_nothing_deleted(
+    scribe: Scribe, primary: Primary, tables: Tables
+) -> None:
+    await one_by_one(scribe, [note(1), deletion(note(1))])
+    batch = await primary.changes_after(0)
+    assert batch is not None
+    assert [type(change) for change in batch.changes] == [Removed, Removed, Added]
+
+
+async def test_59_5_a_wrap_is_deleted_by_a_recipient(scribe: Scribe, tables: Tables) -> None:
+    await ends(
+        scribe, tables, "wrap: by its recipient", "wrap: by somebody else",
+        "wrap: by one of two recipients, gone for both",
+    )  # fmt: skip
+
+
+async def test_62_1_all_of_the_key_goes_with_its_deletions(scribe: Scribe, tables: Tables) -> None:
+    await ends(
+        scribe, tables, "vanish: up to its time", "vanish: ALL_RELAYS", "vanish: ours among others",
+        "vanish: of somebody else", "vanish: takes deletions too, and what they deleted stays away",
+    )  # fmt: skip
+
+
+async def test_62_3_nothing_of_that_time_is_accepted_again(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "vanish: replaceables", "vanish: wraps for the key")
+
+
+async def test_62_4_a_request_to_other_relays_is_a_plain_event(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "vanish: from another relay", "vanish: all_relays in small letters is another relay")
+
+
+async def test_62_6_tombstones_of_the_key_stay(scribe: Scribe, tables: Tables) -> None:
+    await ends(scribe, tables, "vanish: a wrap that its recipient had deleted stays away")
+    later = note(1, created_at=NOW + 5)
+    tables.clear()
+    assert await one_by_one(scribe, [deletion(later), request(), later]) == [STORED, STORED, GONE]
