@@ -15,6 +15,7 @@ class VanishRequestAdmin(StoreAdmin[VanishRequest]):
     list_display = ("author", "up_to", "requested", "removed_so_far", "is_done")
     list_display_links = None
     search_fields = ("pubkey",)
+    empty_help = "Requests to vanish (NIP-62) that name this relay are listed here, with the progress of the removal."
     search_help_text = "Public key in hex"
     sortable_by = ()
 

@@ -145,13 +145,16 @@ class Ring:
     def event(self, event_id: str) -> StoredEvent | None:
         """An event in the ring that was not removed since; None for all others, stored or not."""
         event = self._events.get(event_id)
-        return None if event is None or (self._vanished and self._is_hidden(event)) else event
+        return None if event is None or (self._vanished and self._is_hidden(event, self._touched[event.id])) else event
 
-    def _is_hidden(self, event: StoredEvent) -> bool:
-        """True if a request to vanish that came after the event hides it. Such a request may be followed by gift wraps
-        of an earlier time, which stay.
+    def is_gone(self, event: StoredEvent, seq: int) -> bool:
+        """True if the event, added by the change `seq`, was removed since; False may be wrong below the floor."""
+        return self._removed.get(event.id, 0) > seq or (bool(self._vanished) and self._is_hidden(event, seq))
+
+    def _is_hidden(self, event: StoredEvent, added: int) -> bool:
+        """True if a request to vanish that came after the change `added` hides the event. Such a request may be
+        followed by gift wraps of an earlier time, which stay.
         """
-        added = self._touched[event.id]
         requests = [self._vanished.get(key) for key in owners(event)]
         return any(
             vanish is not None and vanish.seq > added and event.created_at <= vanish.until for vanish in requests

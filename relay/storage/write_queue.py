@@ -96,7 +96,7 @@ class WriteQueue:
         self.bytes = self._len = 0
         return rest
 
-    def take(self) -> list[Queued]:
+    def take(self) -> list[Queued]:  # noqa: PLR0915 - the hot path: one pass over what waits
         """The next batch: an event of each owner in turn, those of one owner in order of arrival.
 
         A second version of an address and a second copy of an id wait for the next batch, and so do long events behind
