@@ -237,18 +237,9 @@ class Hub:
         size = 0
         most_changes = max(1, self.seam_checks // (len(subscription.filters) or 1))
         ring = self.intake.ring
-        size = 0
-        most_changes = max(1, self.seam_checks // (len(subscription.filters) or 1))
-        ring = self.intake.ring
         for count, change in enumerate(ring.since(position)):
             if size >= most or count == most_changes:
                 return position
-            # What was removed since is not sent any more (09-16).
-            if (
-                type(change) is Added
-                and ring.event(change.event.id) is not None
-                and self.may_receive(subscription, change.event)
-            ):
             # What was removed since is not sent any more (09-16).
             if (
                 type(change) is Added
