@@ -42,7 +42,10 @@ _WRAPS_KEPT = (
 )
 """True unless a recipient of the gift wrap asked to vanish afterwards (62-2)."""
 
-COPIED = f"(e.kind NOT IN ({numbers(NEVER_COPIED_KINDS)}) AND {PRESENT})"
+PUBLIC = f"e.kind NOT IN ({numbers(NEVER_COPIED_KINDS)})"
+"""True for rows of public kinds."""
+
+COPIED = f"({PUBLIC} AND {PRESENT})"
 """True for rows of public kinds, which are the kinds that copies hold, unless their author has vanished."""
 
 STORED = f"({PRESENT} AND {_WRAPS_KEPT})"
