@@ -13,8 +13,12 @@ from analytics import engagement
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.statements import statement
 
+REMOVED_AT_ONCE = 10_000
+"""Events of keys that vanished, in one statement."""
+
 LogRow = tuple[Any, ...]
-"""A row of sql/read_log.sql: position, True if added, id, and the other columns of `Row`, None if no longer stored."""
+"""A row of sql/read_log.sql: position, op, id, its time, and the other columns of `Row`, None if no longer stored. For
+op 'v' the id is the key that vanished, the time up to when."""
 
 
 @dataclass(slots=True)
@@ -34,11 +38,13 @@ class Row:
 class Page:
     """The input of one transaction: stored events and removed ids.
 
+    `vanished`: keys, and up to which time (Unix seconds) their events go.
     `added`: number of additions in the log, including events that were removed again and are not among the rows.
     """
 
     rows: list[Row] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
+    vanished: list[tuple[bytes, int]] = field(default_factory=list)
     added: int = 0
 
     @property
@@ -50,6 +56,12 @@ class Page:
 def write(page: Page, now: int) -> None:
     """Remove, then add: an event that was removed and added again is stored. `now`: Unix seconds."""
     with connection.cursor() as sql:
+        if page.vanished:
+            keys, untils = zip(*page.vanished, strict=True)
+            sql.execute(statement("vanished"), {"keys": list(keys), "untils": list(untils)})
+            gone = [bytes(event_id) for (event_id,) in sql.fetchall()]
+            for start in range(0, len(gone), REMOVED_AT_ONCE):
+                sql.execute(statement("remove_recent"), {"ids": gone[start : start + REMOVED_AT_ONCE]})
         if page.removed:
             sql.execute(statement("remove_recent"), {"ids": page.removed})
         if not page.rows:

@@ -107,9 +107,11 @@ def _follow(cursor: Cursor, rows: Sequence[LogRow]) -> None:
 
 def _page_of(rows: Sequence[LogRow]) -> Page:
     page = Page()
-    for _, is_added, event_id, *event in rows:
-        if not is_added:
+    for _, op, event_id, created_at, *event in rows:
+        if op == "-":
             page.removed.append(bytes(event_id))
+        elif op == "v":
+            page.vanished.append((bytes(event_id), created_at))
         else:
             page.added += 1
             if event[0] is not None:  # None: removed since; the removal follows in the log

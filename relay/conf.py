@@ -8,6 +8,7 @@ from django.conf import settings
 
 from relay.protocol.info import RelayIdentity
 from relay.protocol.limits import Limits
+from relay.protocol.removal import Place, place_of
 
 Network = IPv4Network | IPv6Network
 
@@ -40,6 +41,7 @@ class Config:
     window_bytes: int  # 0: no window
     cache_layers: str  # "none", "l1", "l1+l2"
     url: str  # ws:// or wss://, as clients reach the relay
+    own_places: frozenset[Place]  # the addresses that requests to vanish name
     cache_url: str  # "": no cache
     instance: str  # name of this instance (one start of `serve`)
     worker: str  # number of this worker in its instance, "" without a supervisor
@@ -74,11 +76,18 @@ def config() -> Config:
         window_bytes=settings.RELAY_WINDOW_BYTES,
         cache_layers=settings.RELAY_CACHE_LAYERS,
         url=settings.RELAY_URL,
+        own_places=own_places(),
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,
         worker=settings.RELAY_WORKER,
         ack_table=int(settings.RELAY_ACK_TABLE) if settings.RELAY_ACK_TABLE else None,
     )
+
+
+def own_places() -> frozenset[Place]:
+    """The addresses of this relay: that of RELAY_URL and the further ones (62-1)."""
+    places = map(place_of, (settings.RELAY_URL, *settings.RELAY_OTHER_URLS))
+    return frozenset(place for place in places if place is not None)
 
 
 def limits() -> Limits:

@@ -157,3 +157,24 @@ class Change(ReadOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.seq} {self.op} {self.event_id}"
+
+
+class VanishRequest(ReadOnlyModel):
+    """The newest request to vanish of a key (NIP-62). `until` in Unix seconds; `removed` counts events so far;
+    `finished_at` is empty while some are left.
+    """
+
+    pubkey = HexField(primary_key=True)
+    until = models.BigIntegerField()
+    event_id = HexField()
+    requested_at = models.DateTimeField()
+    removed = models.BigIntegerField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "relay_vanish"
+        ordering: ClassVar[list[str]] = ["-requested_at"]
+
+    def __str__(self) -> str:
+        return self.pubkey

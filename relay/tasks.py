@@ -28,6 +28,12 @@ def collect_tags() -> int:
     return retention.collect_tags()
 
 
+@shared_task(name="relay.tasks.remove_vanished")  # type: ignore[untyped-decorator]
+def remove_vanished() -> int:
+    """Remove the events of keys that have vanished (62-7); returns the number of transactions."""
+    return retention.remove_vanished()
+
+
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]
 def prune_change_log() -> int:
     """Drop partitions of the log that are no longer needed; returns how many."""

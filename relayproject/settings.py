@@ -67,6 +67,7 @@ def _name_of(folder: Path) -> str:
 RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
 RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
 RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
+RELAY_OTHER_URLS = env.words("RELAY_OTHER_URLS")  # checked in validation.py
 RELAY_URL = env.web_address("RELAY_URL", "", ("ws", "wss")) or f"ws://{env.host_and_port(RELAY_HOST, RELAY_PORT)}"
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{_name_of(RELAY_DATA_DIR)}")
@@ -270,6 +271,7 @@ CELERY_RESULT_EXPIRES = None  # nothing is kept, so nothing is cleaned up
 JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them to the schedule
     "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Removes expired events"),
     "collect-tags": ("relay.tasks.collect_tags", 60.0, "Removes the tag index entries of removed events"),
+    "remove-vanished": ("relay.tasks.remove_vanished", 10.0, "Removes the events of keys that asked to vanish"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
+from relay.protocol.removal import place_of
 from relayproject import descriptors, env
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
@@ -100,6 +101,16 @@ def _keys(settings: Any) -> Iterator[Problem]:
             )
 
 
+def _addresses(settings: Any) -> Iterator[Problem]:
+    for url in settings.RELAY_OTHER_URLS:
+        if place_of(url) is None:
+            yield Problem(
+                "relay.E012",
+                f"RELAY_OTHER_URLS must list addresses of this relay, and {url!r} is none.",
+                "Write them like wss://relay.example.com.",
+            )
+
+
 def _networks(settings: Any) -> Iterator[Problem]:
     for name in ("RELAY_TRUSTED_PROXIES", "RELAY_IP_LIMIT_EXEMPT", "RELAY_METRICS_ALLOW"):
         for word in getattr(settings, name):
@@ -113,4 +124,4 @@ def _networks(settings: Any) -> Iterator[Problem]:
                 )
 
 
-RULES = (_replicas, _name, _limits, _keys, _networks)
+RULES = (_replicas, _name, _limits, _keys, _addresses, _networks)

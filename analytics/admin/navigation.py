@@ -32,6 +32,7 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
             Entry("relay.event", "event", "events", "forum"),
             Entry("relay.tag", "tag", "tags", "sell"),
             Entry("relay.change", "change", "changes", "format_list_numbered"),
+            Entry("relay.vanishrequest", "vanish request", "vanish requests", "visibility_off"),
         ),
     ),
     (

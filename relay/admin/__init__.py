@@ -3,6 +3,6 @@
 Rules: the relay's tables are read-only here; no page counts or scans a large table.
 """
 
-from relay.admin import accounts, action_log, changes, events, signins, tags
+from relay.admin import accounts, action_log, changes, events, signins, tags, vanish
 
-__all__ = ["accounts", "action_log", "changes", "events", "signins", "tags"]
+__all__ = ["accounts", "action_log", "changes", "events", "signins", "tags", "vanish"]

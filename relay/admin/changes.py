@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.safestring import SafeString
 
-from relay.admin.formatting import event_link
+from relay.admin.formatting import author_link, event_link
 from relay.admin.readonly import StoreAdmin
 from relay.models import Change
 
@@ -17,7 +17,7 @@ POSITION = re.compile(r"[0-9]{1,18}")
 
 @admin.register(Change)
 class ChangeAdmin(StoreAdmin[Change]):
-    """Added and removed events in commit order."""
+    """Added and removed events, and authors who vanished, in commit order."""
 
     list_display = ("position", "change", "of_event")
     list_display_links = None
@@ -39,6 +39,8 @@ class ChangeAdmin(StoreAdmin[Change]):
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """Redirect to the event of the change."""
         change = get_object_or_404(Change, seq=int(object_id) if POSITION.fullmatch(object_id) else -1)
+        if change.op == "v":
+            return redirect("admin:relay_vanishrequest_changelist")
         return redirect("admin:relay_event_change", change.event_id)
 
     @admin.display(description="log position")
@@ -47,8 +49,8 @@ class ChangeAdmin(StoreAdmin[Change]):
 
     @admin.display(description="change")
     def change(self, row: Change) -> str:
-        return {"+": "added", "-": "removed"}.get(row.op, row.op)
+        return {"+": "added", "-": "removed", "v": "author vanished"}.get(row.op, row.op)
 
     @admin.display(description="event")
     def of_event(self, row: Change) -> SafeString:
-        return event_link(row.event_id)
+        return author_link(row.event_id) if row.op == "v" else event_link(row.event_id)

@@ -86,6 +86,8 @@ class Page:
         position = self.position
         if self._keys is None or ring.touched(self._keys, position):
             return True
+        if ring.newest_vanish > position and any(ring.vanished(text, position) for text in self.texts):
+            return True
         if ring.newest_removal <= position:
             return False
         return any(ring.removed(id_of(text).decode("ascii"), position) for text in self.texts)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from relay.protocol.event import StoredEvent
+from relay.protocol.visibility import owners
 
 
 class Added(Struct, frozen=True, gc=False):
@@ -21,7 +22,21 @@ class Removed(Struct, frozen=True, gc=False):
     event_id: str
 
 
-Change = Added | Removed
+class Vanished(Struct, frozen=True, gc=False):
+    """From position `seq` on nothing is served that the author `pubkey` (64 hex digits) made up to `until` (Unix
+    seconds), nor gift wraps of that time for it (NIP-62). One entry of the log, however many events it hides.
+    """
+
+    seq: int
+    pubkey: str
+    until: int
+
+    def hides(self, event: StoredEvent) -> bool:
+        """True if the event is gone, provided that it was added before."""
+        return event.created_at <= self.until and self.pubkey in owners(event)
+
+
+Change = Added | Removed | Vanished
 
 
 class Batch(Struct, frozen=True, gc=False):

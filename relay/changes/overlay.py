@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from relay.changes.change import Added, Change
-from relay.changes.row import Row
+from relay.changes.change import Added, Change, Removed
+from relay.changes.row import Row, pubkey_of
 from relay.protocol.audience import NOBODY
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
@@ -63,19 +63,27 @@ def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
 def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Overlaid:
     """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
 
-    The last change of an id wins. If a limit cut the page, nothing is known below its last row: older additions are
+    The last change of an id wins; a request to vanish wins over all of its time, since its author can add nothing to
+    that any more. If a limit cut the page, nothing is known below its last row: older additions are
     dropped, and removals may leave it short. `now` (Unix seconds) decides what has expired (X-1).
     """
     last: dict[str, StoredEvent | None] = {}
+    vanished: dict[str, int] = {}
     for change in changes:
         if type(change) is Added:
             last[change.event.id] = change.event
+        elif type(change) is Removed:
+            last[change.event_id] = None
         else:
-            last[change.event_id] = None  # type: ignore[union-attr]
+            vanished[change.pubkey] = change.until  # type: ignore[union-attr]
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
+    if vanished:
+        rows = [row for row in rows if row.created_at > vanished.get(_author(row), -1)]
     bound = _known_down_to(page, flt)
     for event in last.values():
         if event is None or not visible(event, NOBODY, now) or not flt.matches(event):
+            continue
+        if vanished and event.created_at <= vanished.get(event.pubkey, -1):
             continue
         if bound is None or newest_first(event) <= bound:
             rows.append(event)
@@ -83,6 +91,10 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     kept = cut(rows, flt)
     short = not page.complete and (len(rows) < flt.limit or _second_was_cut(page, flt, kept))
     return Overlaid(kept, page.complete and len(kept) == len(rows), short)
+
+
+def _author(row: Found) -> str:
+    return pubkey_of(row.json) if type(row) is Row else row.pubkey  # type: ignore[union-attr]
 
 
 def _known_down_to(page: Page, flt: Filter) -> tuple[int, str] | None:

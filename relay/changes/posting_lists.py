@@ -89,6 +89,16 @@ def remove_from(lists: dict[K, PostingList], key: K, event: StoredEvent) -> None
         del lists[key]
 
 
+def remove_many(lists: dict[K, PostingList], keys: Iterable[K], gone: Collection[str]) -> None:
+    """Remove the events whose ids are in `gone` from the lists of `keys`, in one pass over each list."""
+    for key in keys:
+        left = [event for event in lists[key] if event.id not in gone]
+        if left:
+            lists[key] = left
+        else:
+            del lists[key]
+
+
 def remove_oldest(lists: dict[K, PostingList], numbers: Counter[K]) -> None:
     """Remove the `numbers[key]` oldest events of each list."""
     for key, number in numbers.items():

@@ -6,12 +6,17 @@ Rule: the ring holds every change of (floor, position] exactly once, and raises 
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from relay.changes.change import Added, Batch, Change
+from relay.changes.change import Added, Batch, Change, Removed, Vanished
+from relay.changes.row import created_at_of, pubkey_of
 from relay.changes.sizes import LONG_TAGS, change_bytes
 from relay.protocol.event import StoredEvent
+from relay.protocol.visibility import owners
 
 TOUCHED_BYTES = 54
 """An entry by key: an event's id, author, kind or tag."""
+
+Text = bytes
+"""The JSON text of an event."""
 
 
 class OutOfReach(LookupError):
@@ -31,13 +36,16 @@ class Ring:
         """No copy may be used before this position: the log does not hold events that were removed since, so the state
         below it, read from the log, may lack some. Set by the code that appends pages of the log."""
         self.newest_removal = 0
-        """The number of the last removal that was applied; 0 before the first."""
+        """The number of the last removal of an event that was applied; 0 before the first."""
+        self.newest_vanish = 0
+        """The number of the last request to vanish that was applied; 0 before the first."""
         self._changes: deque[Change] = deque()
         self._events: dict[str, StoredEvent] = {}
         self._touched: dict[str | int, int] = {}
         self._any_tag_touched = 0
         """The number of the last event with more than LONG_TAGS tags, which has no entries by tag."""
         self._removed: dict[str, int] = {}
+        self._vanished: dict[str, Vanished] = {}  # the last of each key, which has the latest time
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -68,10 +76,13 @@ class Ring:
                 else:
                     for key in event.tag_keys:
                         touched[key] = seq
-            else:
-                gone = change.event_id  # type: ignore[union-attr]
+            elif type(change) is Removed:
+                gone = change.event_id
                 self._events.pop(gone, None)
                 self._removed[gone] = self.newest_removal = change.seq
+            elif type(change) is Vanished:
+                self._vanished[change.pubkey] = change
+                self.newest_vanish = change.seq
         self.position = max(self.position, batch.last)
         while self.bytes > self._max_bytes:
             self._evict()
@@ -82,10 +93,15 @@ class Ring:
         self._size -= change_bytes(oldest)
         self.floor = oldest.seq
         self.evicted += 1
-        if type(oldest) is not Added:
-            if self._removed.get(oldest.event_id) == oldest.seq:  # type: ignore[union-attr]
-                del self._removed[oldest.event_id]  # type: ignore[union-attr]
+        if type(oldest) is Removed:
+            if self._removed.get(oldest.event_id) == oldest.seq:
+                del self._removed[oldest.event_id]
             return
+        if type(oldest) is Vanished:
+            if self._vanished.get(oldest.pubkey) is oldest:
+                del self._vanished[oldest.pubkey]
+            return
+        assert type(oldest) is Added
         event, seq, touched = oldest.event, oldest.seq, self._touched
         if self._events.get(event.id) is event:
             del self._events[event.id]
@@ -128,4 +144,23 @@ class Ring:
 
     def event(self, event_id: str) -> StoredEvent | None:
         """An event in the ring that was not removed since; None for all others, stored or not."""
-        return self._events.get(event_id)
+        event = self._events.get(event_id)
+        return None if event is None or (self._vanished and self._is_hidden(event, self._touched[event.id])) else event
+
+    def is_gone(self, event: StoredEvent, seq: int) -> bool:
+        """True if the event, added by the change `seq`, was removed since; False may be wrong below the floor."""
+        return self._removed.get(event.id, 0) > seq or (bool(self._vanished) and self._is_hidden(event, seq))
+
+    def _is_hidden(self, event: StoredEvent, added: int) -> bool:
+        """True if a request to vanish that came after the change `added` hides the event. Such a request may be
+        followed by gift wraps of an earlier time, which stay.
+        """
+        requests = [self._vanished.get(key) for key in owners(event)]
+        return any(
+            vanish is not None and vanish.seq > added and event.created_at <= vanish.until for vanish in requests
+        )
+
+    def vanished(self, text: Text, position: int) -> bool:
+        """True if a request after `position` hides the stored `text` of an event of a public kind, known before."""
+        vanish = self._vanished.get(pubkey_of(text))
+        return vanish is not None and vanish.seq > position and created_at_of(text) <= vanish.until

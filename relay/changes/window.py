@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec import structs
 
-from relay.changes.change import Added, Change
+from relay.changes.change import Added, Change, Removed, Vanished
 from relay.changes.overlay import cut, newest_first
 from relay.changes.posting_lists import (
+    FEW,
     MAX_GATHERED,
     TooMany,
     insert_all,
@@ -22,6 +23,7 @@ from relay.changes.posting_lists import (
     pieces,
     remove,
     remove_from,
+    remove_many,
     remove_oldest,
     spans,
     union,
@@ -116,10 +118,13 @@ class Window:
                 event = change.event
                 if self.complete or (self.floor is not None and newest_first(event) <= self.floor):
                     fresh[event.id] = event
-            else:
+            elif type(change) is Removed:
                 # It may be in both: `extend` may have added it before its addition came as a change.
-                fresh.pop(change.event_id, None)  # type: ignore[union-attr]
-                self._remove(change.event_id)  # type: ignore[union-attr]
+                fresh.pop(change.event_id, None)
+                self._remove(change.event_id)
+            elif type(change) is Vanished:
+                fresh = {event.id: event for event in fresh.values() if not change.hides(event)}
+                self._remove_all([event for event in self._authors.get(change.pubkey, ()) if change.hides(event)])
         self._insert(fresh.values())
         self.position = position
         if self.bytes > self._max_bytes:
@@ -242,6 +247,25 @@ class Window:
             return
         for key in event.tag_keys:
             remove_from(self._tags, key, event)
+
+    def _remove_all(self, events: Sequence[StoredEvent]) -> None:
+        """Remove events of the window; many in one pass over each list that holds some of them."""
+        if len(events) <= FEW:
+            for event in events:
+                self._remove(event.id)
+            return
+        gone = {event.id for event in events}
+        for event in events:
+            del self._events[event.id]
+            self._size -= _entry_bytes(event)
+        kept = [event.id not in gone for event in self._all]
+        self._all = list(compress(self._all, kept))
+        self._all_authors = list(compress(self._all_authors, kept))
+        remove_many(self._authors, {event.pubkey for event in events}, gone)
+        remove_many(self._kinds, {event.kind for event in events}, gone)
+        self._long = [event for event in self._long if event.id not in gone]
+        short = [event for event in events if len(event.tag_keys) <= LONG_TAGS]
+        remove_many(self._tags, {key for event in short for key in event.tag_keys}, gone)
 
     def _shrink(self) -> None:
         """Evict the oldest events, some more than needed, so that it does not happen for each event."""

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from relay.changes.ring import Ring
-from relay.ingest.outcome import DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
+from relay.ingest.outcome import DELETED, DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
 from relay.ingest.recent_ids import RecentIds
 from relay.metrics import counters
 from relay.policies.admission import AFTER_SIGNATURE, BEFORE_SIGNATURE, Context, check
 from relay.policies.source import Source, SourceKind
 from relay.protocol import kinds
 from relay.protocol.errors import Invalid, RelayError
-from relay.protocol.event import Event, StoredEvent, address
+from relay.protocol.event import Event, StoredEvent
 from relay.protocol.limits import Limits
+from relay.protocol.removal import Place
 from relay.protocol.shape import check_shape
 from relay.storage.batch import Entry
 from relay.storage.write_result import WriteOutcome
@@ -48,6 +49,7 @@ _OF_WRITER = {
     WriteOutcome.STORED: STORED,
     WriteOutcome.DUPLICATE: DUPLICATE,
     WriteOutcome.OUTDATED: OUTDATED,
+    WriteOutcome.DELETED: DELETED,
     WriteOutcome.FAILED: FAILED,
 }
 
@@ -64,8 +66,11 @@ class Ingest:
         bus: Bus,
         *,
         is_current: Callable[[int], bool],
+        own_places: frozenset[Place] = frozenset(),
     ) -> None:
-        """`is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
+        """`own_places`: the addresses of this relay, which requests to vanish name (62-1).
+
+        `is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
         know of `position`. Only then may an event in the ring be called a duplicate without asking the database:
         another process may have acknowledged its removal, or not yet know of the event. Returning False is always safe.
         """
@@ -78,6 +83,7 @@ class Ingest:
         self._recent = RecentIds()
         self._pending: dict[str, _Pending] = {}
         self._joined = 0
+        self._own_places = own_places
 
     async def one(self, event: Event, source: Source) -> Outcome:
         """Submit one event and wait. If cancelled, its outcome is unknown."""
@@ -130,8 +136,7 @@ class Ingest:
                 pending.waiting.append(then)
                 self._joined += 1
                 return None
-            replaced = address(event)
-            entry = Entry(stored, replaced[2] if replaced else None, source.origin)
+            entry = Entry.of(event, stored, source.origin, self._own_places)
             pending = _Pending(stored, then)
             self._writer.submit(entry, partial(self._settled, pending), source.owner)
             self._pending[event.id] = pending

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from relay.protocol.errors import Duplicate, Failed, RelayError
+from relay.protocol.errors import Blocked, Duplicate, Failed, RelayError
 
 
 class Status(Enum):
@@ -48,4 +48,5 @@ STORED: Final = Outcome(Status.STORED)
 EPHEMERAL: Final = Outcome(Status.EPHEMERAL)
 DUPLICATE: Final = Outcome(Status.DUPLICATE, Duplicate("already have this event").text)
 OUTDATED: Final = Outcome(Status.OUTDATED, Duplicate("have newer event").text)
+DELETED: Final = Outcome(Status.REFUSED, Blocked("deleted by author").text)
 FAILED: Final = Outcome.of(Failed("the event could not be stored, try again"))

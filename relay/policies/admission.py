@@ -10,6 +10,7 @@ from relay.protocol import kinds
 from relay.protocol.errors import Blocked, Invalid, RelayError, Restricted
 from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
+from relay.protocol.removal import relays_of
 
 
 class Context(Struct, frozen=True, gc=False):
@@ -28,6 +29,8 @@ def created_at_in_window(context: Context, event: Event) -> RelayError | None:
     ahead = event.created_at - context.now
     if ahead > context.limits.created_at_upper_limit:
         return Invalid(f"created_at is more than {context.limits.created_at_upper_limit} seconds in the future")
+    if event.kind == kinds.VANISH:  # 62-4: a right of everybody, which no policy of the operator takes away
+        return None
     if context.limits.created_at_lower_limit and -ahead > context.limits.created_at_lower_limit:
         return Invalid(f"created_at is more than {context.limits.created_at_lower_limit} seconds in the past")
     return None
@@ -46,6 +49,13 @@ def not_expired(context: Context, event: Event) -> RelayError | None:
     expires_at = expiration(event.tags)
     if expires_at is not None and expires_at <= context.now:
         return Invalid("event expired")
+    return None
+
+
+def names_relays(_context: Context, event: Event) -> RelayError | None:
+    """62-4: a request to vanish has at least one `relay` tag."""
+    if event.kind == kinds.VANISH and not relays_of(event.tags):
+        return Invalid("a request to vanish must have a relay tag")
     return None
 
 
@@ -81,6 +91,7 @@ BEFORE_SIGNATURE: Sequence[Policy] = (
     not_a_login,
     not_protected,
     not_expired,
+    names_relays,
 )
 """Cheap policies, in order, checked before the signature."""
 

@@ -8,10 +8,15 @@ from typing import Final
 METADATA: Final = 0
 CONTACTS: Final = 3
 ENCRYPTED_DIRECT_MESSAGE: Final = 4
+DELETION: Final = 5
+VANISH: Final = 62
 GIFT_WRAP: Final = 1059
 EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
 MAX_KIND: Final = 65535
+
+INDELIBLE_KINDS: Final = frozenset({DELETION, VANISH})
+"""Kinds that no deletion takes away (09-10, 09-14)."""
 
 
 def is_replaceable(kind: int) -> bool:

@@ -21,6 +21,9 @@ RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP, kinds.EPHEM
 UNREADABLE_KINDS: Final[frozenset[int]] = frozenset({kinds.AUTH})
 """Never sent: logins (42-4)."""
 
+RECIPIENTS_OWN_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP})
+"""Kinds that the keys of `p` tags may delete like the author, and that go when one of these vanishes (59-5, 62-2)."""
+
 PRIVATE_KINDS: Final[frozenset[int]] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
 """Kinds that only some keys may read."""
 
@@ -44,6 +47,13 @@ def _may_read(event: StoredEvent, audience: Audience) -> bool:
     if event.kind in AUTHOR_AND_RECIPIENT_KINDS and event.pubkey in audience.keys:
         return True
     return not audience.tag_keys.isdisjoint(event.tag_keys)
+
+
+def owners(event: StoredEvent) -> list[str]:
+    """The keys that may delete the event, and with which it goes when one vanishes: its author's first."""
+    if event.kind in RECIPIENTS_OWN_KINDS:
+        return [event.pubkey, *(key[1:] for key in event.tag_keys if key[0] == "p")]
+    return [event.pubkey]
 
 
 def is_copied(kind: int) -> bool:

@@ -120,6 +120,7 @@ class Relay:
             self.hub,
             self.bus,
             is_current=self._is_current,
+            own_places=conf.own_places,
         )
         self.pieces = PieceBudget(conf.answer_bytes)
         services = Services(

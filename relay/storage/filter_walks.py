@@ -17,7 +17,7 @@ from relay.models import tag_key
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
-from relay.storage.visibility_sql import COPIED, bytea_array, hex_array, readable, unexpired
+from relay.storage.visibility_sql import PRESENT, PUBLIC, bytea_array, hex_array, readable, unexpired
 
 ORDER = "ORDER BY e.created_at DESC, e.id"
 
@@ -286,7 +286,7 @@ class Walks:
         """The condition on the kind of an entry of relay_tag, so that events that cannot match are not looked at."""
         if flt.kinds is not None:
             return _listed("t.kind", self._kinds(flt), len(flt.kinds))
-        return "true" if self._audience else COPIED.replace("e.kind", "t.kind")
+        return "true" if self._audience else PUBLIC.replace("e.kind", "t.kind")
 
     # -- Conditions ----------------------------------------------------------------------------------------------------
 
@@ -319,8 +319,7 @@ class Walks:
     def _conditions(self, flt: Filter, skip: str) -> list[str]:
         """Every condition on the row but those in `skip`, which the walked index fulfils, and the visibility."""
         out = [unexpired(self._now, lambda value, kind: self._once("now", value, kind))]
-        if not all_public(flt.kinds):
-            out.insert(0, readable(self._audience, self.bind))
+        out.insert(0, PRESENT if all_public(flt.kinds) else readable(self._audience, self.bind))
         if flt.authors is not None and "authors" not in skip:
             if len(flt.authors) > _LISTED:
                 out.append(f"(e.pubkey IN ({self._authors(flt)})) IS TRUE")

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from relay.background import BackgroundTasks, Turn
-from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.change import Added, Batch, Change, Removed, Vanished
 from relay.protocol.event import StoredEvent
 from relay.storage.channel import Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.filter_sql import POSITION
 from relay.storage.server import Server
 from relay.storage.store import Store, store_of
+from relay.storage.visibility_sql import STORED
 
 CONNECTIONS = 2
 """One is enough for the short statements; the other reads pages of the log meanwhile."""
@@ -36,11 +37,11 @@ _LOOK = (
 the row.
 """
 _LOG = (
-    "SELECT l.seq, l.op = '+', l.event_id, l.json FROM ("
-    "SELECT c.seq, c.op, c.event_id, e.json, "
+    "SELECT l.seq, l.op::text, l.event_id, l.json, l.created_at FROM ("
+    "SELECT c.seq, c.op, c.event_id, c.created_at, e.json, "
     "sum(octet_length(e.json)) OVER (ORDER BY c.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before "
-    "FROM (SELECT seq, op, event_id FROM relay_change WHERE seq > $1::bigint ORDER BY seq LIMIT $2::integer) AS c "
-    "LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+'"
+    "FROM (SELECT * FROM relay_change WHERE seq > $1::bigint ORDER BY seq LIMIT $2::integer) AS c "
+    f"LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' AND {STORED}"
     ") AS l WHERE coalesce(l.before, 0) < $3::bigint ORDER BY l.seq"
 )
 """octet_length() does not read a text that is stored out of line, so what lies beyond the page costs little."""
@@ -130,8 +131,8 @@ class Primary:
     async def changes_after(self, position: int, limit: int = PAGE_CHANGES) -> Batch | None:
         """The next changes after `position`, or None if there is none: at most `limit`, and about PAGE_BYTES.
 
-        An event that was removed since is read as a removal in place of its addition; its own removal follows. Raises
-        LogPruned if the next change is gone.
+        An event that was removed since is read as a removal in place of its addition; its own removal, or the request
+        to vanish that hides it, follows. Raises LogPruned if the next change is gone.
         """
         rows = await self._server.fetch(_LOG, (position, limit, PAGE_BYTES))
         if not rows:
@@ -159,7 +160,9 @@ def _looked(row: Row) -> Look:
 
 
 def _change(seq: int, row: Row) -> Change:
-    _, added, event_id, text = row
-    if added == b"\x01" and text is not None:
+    _, op, event_id, text, created_at = row
+    if op == b"+" and text is not None:
         return Added(seq, StoredEvent.from_json(text))
+    if op == b"v":
+        return Vanished(seq, (event_id or b"").hex(), integer(created_at))
     return Removed(seq, (event_id or b"").hex())

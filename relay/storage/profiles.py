@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from relay.changes.row import pubkey_of
 from relay.storage.filter_sql import POSITION
 from relay.storage.reads import Reads
-from relay.storage.visibility_sql import hex_array
+from relay.storage.visibility_sql import COPIED, hex_array
 
 _TEXT = f"""
 SELECT {POSITION}, (
     SELECT string_agg(p.json, E'\\n') FROM (
         SELECT DISTINCT ON (e.pubkey) e.json FROM relay_event AS e
-        WHERE e.pubkey = ANY ($1::bytea[]) AND e.kind = 0 AND (e.expires_at IS NULL OR e.expires_at > $2::bigint)
+        WHERE e.pubkey = ANY ($1::bytea[]) AND e.kind = 0 AND {COPIED}
+          AND (e.expires_at IS NULL OR e.expires_at > $2::bigint)
         ORDER BY e.pubkey, e.created_at DESC, e.id
     ) AS p
 )

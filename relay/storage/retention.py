@@ -1,6 +1,8 @@
-"""What is deleted: expired events, tag rows of removed events, and the oldest part of the log.
+"""What is removed: expired events, events of keys that have vanished, tag rows of removed events, and the oldest
+part of the log.
 
-Runs in jobs, on Django's connection. Every removal of an event is a change in the log.
+Runs in jobs, on Django's connection. Every removal of an event is a change in the log; a request to vanish is one for
+all its events.
 """
 
 import time
@@ -49,6 +51,30 @@ def collect_tags(seconds: float = COLLECT_SECONDS) -> int:
         if not removed:
             break
     return total
+
+
+VANISH_EVENTS = 500
+"""Events looked at by one transaction of the removal for a key that has vanished, in some 10 ms; no order lock."""
+
+VANISH_SECONDS = 50.0
+"""Of one run."""
+
+
+def remove_vanished(seconds: float = VANISH_SECONDS) -> int:
+    """Remove the events of keys that have vanished until none is left, or for `seconds`; returns the transactions.
+
+    May be killed at any moment and run several times at once: each transaction notes how far it came.
+    """
+    deadline = time.monotonic() + seconds
+    done = 0
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT relay_vanish_step(NULL, %s)", [VANISH_EVENTS])
+            (has_worked,) = cursor.fetchone()
+        if not has_worked:
+            break
+        done += 1
+    return done
 
 
 def prune_change_log(keep_changes: int) -> list[str]:

@@ -7,11 +7,17 @@ Rule: the file of a released migration is not changed. A migration that changes 
 
 from pathlib import Path
 
+from relay.protocol.kinds import INDELIBLE_KINDS
+from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
 from relay.storage.statements import Statements
+from relay.storage.visibility_sql import numbers
 
-FUNCTIONS = ("order", "lease", "store", "removal", "write")
+FUNCTIONS = ("order", "lease", "store", "removal", "deletion", "vanish", "write")
 _tables = Statements(Path(__file__).parent.parent / "migrations" / "sql")
-_statement = Statements(Path(__file__).parent / "sql")
+_statement = Statements(
+    Path(__file__).parent / "sql",
+    lambda: {"RECIPIENTS_OWN": numbers(RECIPIENTS_OWN_KINDS), "INDELIBLE": numbers(INDELIBLE_KINDS)},
+)
 
 
 def functions() -> str:
@@ -27,3 +33,8 @@ def migration_0001() -> str:
 def migration_0002() -> str:
     """Identity of the store, lease, time and origin in the log, removal of tag rows; all functions."""
     return _tables("drop_functions") + _tables("0002_tables") + functions() + _tables("0002_rows")
+
+
+def migration_0003() -> str:
+    """Tombstones, requests to vanish; all functions."""
+    return _tables("drop_functions") + _tables("0003_tables") + functions()

@@ -8,18 +8,48 @@ from typing import Any
 
 from relay.models import tag_key
 from relay.protocol.audience import Audience
-from relay.protocol.visibility import AUTHOR_AND_RECIPIENT_KINDS, NEVER_COPIED_KINDS, UNREADABLE_KINDS
+from relay.protocol.visibility import (
+    AUTHOR_AND_RECIPIENT_KINDS,
+    NEVER_COPIED_KINDS,
+    RECIPIENTS_OWN_KINDS,
+    UNREADABLE_KINDS,
+)
 
 Bind = Callable[[Any, str], str]
 """Adds a parameter of a type to the statement; returns its placeholder."""
 
 
-def _numbers(kinds: Iterable[int]) -> str:
+def numbers(kinds: Iterable[int]) -> str:
+    """The kinds as a list for IN."""
     return ",".join(map(str, sorted(kinds)))
 
 
-COPIED = f"e.kind NOT IN ({_numbers(NEVER_COPIED_KINDS)})"
-"""True for rows of public kinds, which are the kinds that copies hold."""
+_VANISHING = "(SELECT EXISTS (SELECT FROM relay_vanish_pending))"
+"""Asked once for a statement: true while rows of some key are still to be removed (NIP-62)."""
+
+PRESENT = (
+    f"(NOT {_VANISHING} OR NOT EXISTS (SELECT FROM relay_vanish_pending AS h "
+    "WHERE h.pubkey = e.pubkey AND h.until >= e.created_at))"
+)
+"""True unless the author asked to vanish afterwards. Written so that it stays a filter of the walk and costs nothing
+while no removal is under way."""
+
+_WRAPS_KEPT = (
+    f"(NOT {_VANISHING} OR e.kind NOT IN ({numbers(RECIPIENTS_OWN_KINDS)}) OR NOT EXISTS ("
+    "SELECT FROM relay_vanish_pending AS h JOIN relay_tag AS w "
+    "ON w.key = h.tag_key AND w.event_id = e.id AND w.created_at = e.created_at WHERE h.until >= e.created_at "
+    "AND NOT EXISTS (SELECT FROM relay_vanish_spared AS s WHERE s.event_id = e.id AND s.seq = h.seq)))"
+)
+"""True unless a recipient of the gift wrap asked to vanish afterwards (62-2)."""
+
+PUBLIC = f"e.kind NOT IN ({numbers(NEVER_COPIED_KINDS)})"
+"""True for rows of public kinds."""
+
+COPIED = f"({PUBLIC} AND {PRESENT})"
+"""True for rows of public kinds, which are the kinds that copies hold, unless their author has vanished."""
+
+STORED = f"({PRESENT} AND {_WRAPS_KEPT})"
+"""True for rows of any kind that a request to vanish does not hide."""
 
 
 def readable(audience: Audience, bind: Bind) -> str:
@@ -33,8 +63,8 @@ def readable(audience: Audience, bind: Bind) -> str:
         f"AND v.key = ANY ({tag_keys}) LIMIT 1) IS TRUE"
     )
     return (
-        f"({COPIED} OR (e.kind NOT IN ({_numbers(UNREADABLE_KINDS)}) AND "
-        f"((e.kind IN ({_numbers(AUTHOR_AND_RECIPIENT_KINDS)}) AND e.pubkey = ANY ({keys})) OR {tagged})))"
+        f"({COPIED} OR ({STORED} AND e.kind NOT IN ({numbers(UNREADABLE_KINDS)}) AND "
+        f"((e.kind IN ({numbers(AUTHOR_AND_RECIPIENT_KINDS)}) AND e.pubkey = ANY ({keys})) OR {tagged})))"
     )
 
 

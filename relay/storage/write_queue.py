@@ -1,12 +1,14 @@
 """The queue of the writer: bounded in events and bytes, and the rule by which the next batch is taken from it.
 
-Rule: no batch needs a decision about two events of one address or id, and a short event waits for one long one at most.
+Rule: no batch needs a decision about two events of one address or id, or about a deletion and an event that it may
+delete; a request to vanish is a batch of its own; and a short event waits for one long one at most.
 """
 
 from collections import deque
 from collections.abc import Callable
 
 from relay.protocol.errors import Failed
+from relay.protocol.visibility import RECIPIENTS_OWN_KINDS, owners
 from relay.storage.batch import Entry
 from relay.storage.write_result import WriteOutcome
 
@@ -94,17 +96,20 @@ class WriteQueue:
         self.bytes = self._len = 0
         return rest
 
-    def take(self) -> list[Queued]:
+    def take(self) -> list[Queued]:  # noqa: PLR0915 - the hot path: one pass over what waits
         """The next batch: an event of each owner in turn, those of one owner in order of arrival.
 
         A second version of an address and a second copy of an id wait for the next batch, and so do long events behind
-        others, and events of another origin. None of them is overtaken by an event of its owner with its address or id.
+        others, events of another origin, and what may concern a deletion: its author's other events. None of them is
+        overtaken by an event of its owner with its address or id, or by what it may concern.
         """
         taken: list[Queued] = []
         later: list[tuple[_Owner, Queued]] = []
         ids: set[str] = set()
         addresses: set[tuple[str, int, str]] = set()
         turns, limit = self._turns, self._batch_events
+        deleters: set[str] = set()  # authors of deletions and requests to vanish, taken or put off
+        others: set[str] = set()  # whose all other events are, and authors of requests to vanish
         size = tags = 0
         while turns and size < MAX_BATCH_BYTES and len(taken) < limit and len(later) < limit:
             owner = turns[0]
@@ -117,8 +122,21 @@ class WriteQueue:
             event = entry.event
             is_long = len(event.tag_keys) > LONG_TAGS
             address = None if entry.d is None else (event.pubkey, event.kind, entry.d)
+            removes = entry.targets is not None or entry.vanishes
+            if removes:
+                concerns = event.pubkey in others or (entry.vanishes and event.pubkey in deleters)
+                deleters.add(event.pubkey)
+                if entry.vanishes:
+                    others.add(event.pubkey)
+            else:
+                concerns = bool(deleters) and not deleters.isdisjoint(owners(event))
+                others.add(event.pubkey)
+                if event.kind in RECIPIENTS_OWN_KINDS:
+                    others.update(owners(event))
             if (
                 event.id in ids
+                or concerns
+                or (entry.vanishes and taken)
                 or address in addresses
                 or (taken and entry.origin != taken[0][0].origin)
                 or (is_long and (taken or self._short_first))
@@ -137,7 +155,7 @@ class WriteQueue:
             size += length
             owner.bytes -= length
             tags += len(event.tag_keys)
-            if is_long:
+            if is_long or entry.vanishes:
                 break
         if not taken and later:  # only long ones
             owner, item = later.pop(0)
@@ -156,5 +174,5 @@ class WriteQueue:
             owner.queued.appendleft(item)
         for name in [name for name, owner in self._owners.items() if not owner.queued]:
             del self._owners[name]
-        owners = dict.fromkeys([*[owner for owner, _ in later], *self._turns])
-        self._turns = deque([owner for owner in owners if owner.queued])
+        turns = dict.fromkeys([*[owner for owner, _ in later], *self._turns])
+        self._turns = deque([owner for owner in turns if owner.queued])

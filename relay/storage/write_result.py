@@ -1,6 +1,6 @@
 """The result of a written batch: an outcome for each event, and the changes.
 
-Rule: changes are numbered as in the database: in the order of the entries, '-' before its '+'.
+Rule: changes are numbered as in the database: in the order of the entries, what an event takes away before itself.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.change import Added, Batch, Change, Removed, Vanished
 from relay.storage.batch import Entry
 from relay.storage.channel import Row, integer, integers
 
@@ -19,6 +19,7 @@ class WriteOutcome(Enum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     OUTDATED = "outdated"
+    DELETED = "deleted"
     FAILED = "failed"
 
 
@@ -37,23 +38,39 @@ class WriteResult(Struct, frozen=True, gc=False):
 
 def parse_result(row: Row, entries: Sequence[Entry]) -> WriteResult:
     """The result of WRITE for these entries."""
-    first_seq, duplicates, outdated, replaced_by, replaced_ids, newest, hold_ms = row
+    first_seq, duplicates, outdated, refused, removed_by, removed_ids, newest, hold_ms = row
     outcomes = [WriteOutcome.STORED] * len(entries)
     for number in integers(duplicates):
         outcomes[number - 1] = WriteOutcome.DUPLICATE
     for number in integers(outdated):
         outcomes[number - 1] = WriteOutcome.OUTDATED
+    for number in integers(refused):
+        outcomes[number - 1] = WriteOutcome.DELETED
     seq = integer(first_seq)
     if not seq:
         return WriteResult(outcomes, None, integer(newest), integer(hold_ms))
-    replaced = {number: (replaced_ids or b"")[32 * i : 32 * i + 32] for i, number in enumerate(integers(replaced_by))}
     changes: list[Change] = []
+    if entries[0].vanishes:
+        event = entries[0].event
+        changes.append(Vanished(seq, event.pubkey, event.created_at))
+        return WriteResult(outcomes, Batch.of(changes), integer(newest), integer(hold_ms))
+    removed: dict[int, list[str]] = {}
+    for at, number in enumerate(integers(removed_by)):
+        removed.setdefault(number, []).append((removed_ids or b"")[32 * at : 32 * at + 32].hex())
     for number, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True), 1):
-        if outcome is not WriteOutcome.STORED:
-            continue
-        if number in replaced:
-            changes.append(Removed(seq, replaced[number].hex()))
+        for event_id in removed.get(number, ()):
+            changes.append(Removed(seq, event_id))
             seq += 1
-        changes.append(Added(seq, entry.event))
-        seq += 1
+        if outcome is WriteOutcome.STORED:
+            changes.append(Added(seq, entry.event))
+            seq += 1
     return WriteResult(outcomes, Batch.of(changes), integer(newest), integer(hold_ms))
+
+
+def parse_removals(row: Row) -> Batch | None:
+    """The changes of DELETE_PART; None if there were none."""
+    first_seq, removed_ids = integer(row[0]), row[1] or b""
+    if not first_seq:
+        return None
+    gone = [removed_ids[at : at + 32].hex() for at in range(0, len(removed_ids), 32)]
+    return Batch.of([Removed(first_seq + number, event_id) for number, event_id in enumerate(gone)])

@@ -14,12 +14,13 @@ import psycopg
 from relay import metrics
 from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
-from relay.storage.batch import WRITE, Entry, columns
+from relay.protocol.removal import Targets
+from relay.storage.batch import DELETE_PART, Entry, divided, part_columns, statement
 from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
 from relay.storage.store import CURRENT_STORE, Store, store_of
 from relay.storage.write_queue import Queued, Waiter, WriteQueue
-from relay.storage.write_result import WriteOutcome, WriteResult, parse_result
+from relay.storage.write_result import WriteOutcome, WriteResult, parse_removals, parse_result
 
 log = logging.getLogger("relay.writer")
 
@@ -176,11 +177,16 @@ class Writer:
         return WriteResult([WriteOutcome.FAILED] * len(taken), None, None, 0)
 
     async def _write(self, entries: Sequence[Entry]) -> WriteResult:
-        parameters = columns(entries, self._instance)
+        if len(entries) == 1:
+            parts, entry = divided(entries[0])
+            for part in parts:
+                await self._delete(entry, part)
+            entries = [entry]
+        text, parameters = statement(entries, self._instance)
         for attempt in range(RETRIES + 1):
             channel = await self._connected()
             try:
-                (row,) = await channel.send(WRITE, parameters).future
+                (row,) = await channel.send(text, parameters).future
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
                 if attempt == RETRIES:
                     raise
@@ -193,6 +199,14 @@ class Writer:
             metrics.batch_events.observe(len(entries))
             return parse_result(row, entries)
         raise AssertionError("unreachable")
+
+    async def _delete(self, entry: Entry, part: Targets) -> None:
+        """Carry out a part of a deletion ahead of it: as if its author had sent it in several."""
+        channel = await self._connected()
+        (row,) = await channel.send(DELETE_PART, part_columns(entry, part)).future
+        batch = parse_removals(row)
+        if batch is not None:
+            self._on_commit(batch)
 
     async def _connected(self) -> Channel:
         if self._channel is None or self._channel.closed.done():

@@ -18,7 +18,7 @@ import msgspec
 from channels.layers import get_channel_layer
 
 from relay.background import BackgroundTasks, Task, cancel
-from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.change import Added, Batch, Change, Removed, Vanished
 from relay.protocol.event import StoredEvent
 from relay.storage.store import Store
 
@@ -48,10 +48,17 @@ _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
 
 
 def pack(batch: Batch) -> bytes:
-    """Encode a batch: the first number and, for each change, an event's text or the 32 bytes of a removed id."""
-    return _encode(
-        (batch.first, [c.event.json if type(c) is Added else bytes.fromhex(c.event_id) for c in batch.changes])  # type: ignore[union-attr]
-    )
+    """Encode a batch: the first number and, for each change, an event's text, the 32 bytes of a removed id, or the key
+    of who vanished and the time, 40 bytes.
+    """
+    return _encode((batch.first, [c.event.json if type(c) is Added else _packed(c) for c in batch.changes]))
+
+
+def _packed(change: Change) -> bytes:
+    if type(change) is Removed:
+        return bytes.fromhex(change.event_id)
+    assert type(change) is Vanished
+    return bytes.fromhex(change.pubkey) + change.until.to_bytes(8)
 
 
 def unpack(raw: bytes) -> Batch:
@@ -61,8 +68,12 @@ def unpack(raw: bytes) -> Batch:
 
 
 def _change(seq: int, entry: bytes) -> Change:
-    # An event's text begins with a brace and is longer than an id.
-    return Removed(seq, entry.hex()) if len(entry) == 32 else Added(seq, StoredEvent.from_json(entry))
+    # An event's text is longer than the others.
+    if len(entry) == 32:
+        return Removed(seq, entry.hex())
+    if len(entry) == 40:
+        return Vanished(seq, entry[:32].hex(), int.from_bytes(entry[32:]))
+    return Added(seq, StoredEvent.from_json(entry))
 
 
 class Bus:

@@ -236,10 +236,16 @@ class Hub:
         """
         size = 0
         most_changes = max(1, self.seam_checks // (len(subscription.filters) or 1))
-        for count, change in enumerate(self.intake.ring.since(position)):
+        ring = self.intake.ring
+        for count, change in enumerate(ring.since(position)):
             if size >= most or count == most_changes:
                 return position
-            if type(change) is Added and self.may_receive(subscription, change.event):
+            # What was removed since is not sent any more (09-16).
+            if (
+                type(change) is Added
+                and not ring.is_gone(change.event, change.seq)
+                and self.may_receive(subscription, change.event)
+            ):
                 self.deliveries += 1
                 size += len(change.event.json)
                 subscription.outbox.put(subscription.frame(change.event.json))

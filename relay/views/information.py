@@ -22,8 +22,10 @@ def _always(_conf: Config) -> bool:
 
 FEATURES: tuple[tuple[int, Callable[[Config], bool]], ...] = (
     (1, _always),
+    (9, _always),
     (11, _always),
     (40, _always),
+    (62, _always),
 )
 """Each supported NIP and whether the settings enable it (11-7)."""
 

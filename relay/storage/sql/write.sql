@@ -9,19 +9,25 @@
 --   head_events, head_ds   an entry a replaceable event: its number, and its `d` in hex. No address twice in a batch.
 --   me       the name of the instance that writes
 --   origin   0 for events that were published here, otherwise the peer region that they come from
+--   target_events, target_ids, place_events, place_kinds, place_ds   what kinds 5 name (deletion.sql). No batch holds an event
+--            of which the author, or an owner of a gift wrap, is the author of a kind 5 in it.
 -- Events come in the order in which they arrived, which becomes their order in the log. Their numbers count from 1.
 --
 -- The steps, each a function with a contract of its own or, where one event takes a shorter way, a section:
---   1. relay_insert_batch    inserts rows: the costly part, before the lock
+--   1. relay_insert_batch    inserts rows: the costly part, before the lock; relay_note_deletions the tombstones
 --   2. relay_order_lock, relay_lease_respect   from here to the commit no other transaction writes
---   3. relay_decide_heads    compares the new events with the stored ones; bounded by the batch, never by what is removed
---   4. relay_log_append      numbers the changes in the order of the events, a replacement's '-' before its '+'
+--   3. relay_refused         finds what has been deleted, and who has vanished
+--   4. relay_decide_heads    compares the new events with the stored ones; bounded by the batch, never by what is removed
+--   5. relay_apply_targets   removes what the deletions of the batch name
+--   6. relay_log_append      numbers the changes in the order of the events, the '-' of an event before its '+'
 --
--- Returns one row:
+-- Returns one row, null for what there is none of:
 --   first_seq   the number of the first change, 0 if there was none
 --   duplicates  events that were known already
 --   outdated    versions that are older than the stored head (01-K06, 01-K07)
---   replaced_by, replaced_ids   events that replaced one, and the ids (32 bytes each) of what they replaced
+--   refused     events that may not be stored any more: deleted, or their author has vanished (09-8, 62-3)
+--   removed_by, removed_ids   an entry an event that was removed: the number of the event that replaced or deleted it, and its
+--               id (32 bytes each); in the order of the log
 --   newest      a position that includes everything found or written here, duplicates too
 --   hold_ms     for how long the acknowledgements have to be held (lease.sql)
 CREATE FUNCTION relay_write(
@@ -29,14 +35,23 @@ CREATE FUNCTION relay_write(
     jsons bytea, json_ends integer[], keys bytea,
     tag_events integer[], tag_starts integer[], tag_lengths integer[],
     head_events integer[], head_ds text[], me text, origin integer,
-    OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[],
-    OUT replaced_by integer[], OUT replaced_ids bytea, OUT newest bigint, OUT hold_ms integer)
+    target_events integer[] DEFAULT '{}', target_ids bytea DEFAULT '', place_events integer[] DEFAULT '{}',
+    place_kinds integer[] DEFAULT '{}', place_ds text[] DEFAULT '{}',
+    OUT first_seq bigint, OUT duplicates integer[], OUT outdated integer[], OUT refused integer[],
+    OUT removed_by integer[], OUT removed_ids bytea, OUT newest bigint, OUT hold_ms integer)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     total    integer := cardinality(created_ats);
     added    integer[];
-    replaced bytea[] := '{}';
-    replaced_created_ats bigint[];
+    -- Null while there is nothing to say, as in the result: an empty array costs a microsecond.
+    noted    integer[]; -- deletions whose tombstones are written
+    deleted  integer[];
+    vanished integer[];
+    removed  bytea[];
+    removed_created_ats bigint[];
+    names    bytea[]; -- ids and authors, of several events
+    is_suspect boolean;
+    applied  record;
 BEGIN
     -- 1. The costly part, before the lock.
     IF total = 1 THEN
@@ -63,14 +78,16 @@ BEGIN
         added := relay_insert_batch(
             ids, pubkeys, created_ats, kinds, expires_ats, jsons, json_ends, keys, tag_events, tag_starts, tag_lengths);
     END IF;
-    IF cardinality(added) = total THEN
-        duplicates := '{}';
-    ELSE
+    IF cardinality(added) < total THEN
         duplicates := ARRAY(SELECT n FROM generate_series(1, total) AS g (n) WHERE n <> ALL (added));
     END IF;
-    outdated := '{}';
-    replaced_by := '{}';
-    replaced_ids := '';
+    IF cardinality(target_events) > 0 OR cardinality(place_events) > 0 THEN
+        noted := relay_note_deletions(
+            added, pubkeys, created_ats, target_events, target_ids, place_events, place_kinds, place_ds);
+    END IF;
+    IF total > 1 THEN
+        names := ARRAY(SELECT substr(ids || pubkeys, 32 * n - 31, 32) FROM generate_series(1, 2 * total) AS g (n));
+    END IF;
     first_seq := 0;
     newest := 0;
 
@@ -81,31 +98,76 @@ BEGIN
     ELSE
         newest := relay_position();
     END IF;
-    SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END
-    INTO hold_ms FROM relay_lease;
+    -- One statement with the first look of step 3, because each costs 10 us to begin with.
+    IF total = 1 THEN
+        SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
+               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ids)
+               OR EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = pubkeys)
+        INTO hold_ms, is_suspect FROM relay_lease;
+    ELSE
+        SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
+               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ANY (names))
+        INTO hold_ms, is_suspect FROM relay_lease;
+    END IF;
     IF hold_ms IS NULL THEN
         hold_ms := relay_lease_respect(me);
     END IF;
-    IF cardinality(added) = 0 THEN
+
+    -- 3. What may not be stored. In the common case nothing is found by a look-up of id and author in one index.
+    IF NOT is_suspect AND kinds && ARRAY[$RECIPIENTS_OWN] THEN
+        is_suspect := EXISTS (SELECT FROM relay_vanish_pending);
+    END IF;
+    IF NOT is_suspect AND cardinality(head_events) > 0 THEN
+        is_suspect := EXISTS (
+            SELECT FROM relay_address_tombstone AS t WHERE t.pubkey = ANY (coalesce(names, ARRAY[pubkeys])));
+    END IF;
+    IF is_suspect THEN
+        SELECT r.deleted, r.vanished INTO deleted, vanished
+        FROM relay_refused(coalesce(duplicates, '{}'), ids, pubkeys, created_ats, kinds, keys, tag_events, tag_starts, tag_lengths,
+                           head_events, head_ds) AS r;
+        refused := deleted || vanished;
+        IF noted && vanished THEN -- the author's request came in between: its tombstones must not stay
+            RAISE EXCEPTION 'the author of a deletion has vanished meanwhile' USING ERRCODE = 'serialization_failure';
+        END IF;
+        added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (vanished));
+        PERFORM relay_remove_events(ARRAY(
+            SELECT substr(ids, 32 * n - 31, 32) FROM unnest(refused) AS r (n) WHERE n <> ALL (coalesce(duplicates, '{}'))));
+    END IF;
+    IF cardinality(duplicates) = total THEN
         RETURN;
     END IF;
 
-    -- 3. The new events against the stored ones.
-    IF cardinality(head_events) > 0 THEN
+    -- 4. The new events against the stored ones. A deleted version takes the place of an older one all the same (09-17).
+    IF is_suspect AND cardinality(head_events) = 0 THEN
+        added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (deleted));
+    ELSIF cardinality(head_events) > 0 THEN
         SELECT d.outdated, d.replaced_by, d.replaced, d.replaced_created_ats
-        INTO outdated, replaced_by, replaced, replaced_created_ats
-        FROM relay_decide_heads(added, ids, pubkeys, created_ats, kinds, head_events, head_ds) AS d;
-        IF cardinality(outdated) > 0 THEN
-            added := ARRAY(SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (outdated));
-            IF cardinality(added) = 0 THEN
-                newest := relay_position();
-                RETURN;
-            END IF;
+        INTO outdated, removed_by, removed, removed_created_ats
+        FROM relay_decide_heads(added, coalesce(deleted, '{}'), ids, pubkeys, created_ats, kinds, head_events, head_ds) AS d;
+        IF cardinality(outdated) > 0 OR cardinality(deleted) > 0 THEN
+            added := ARRAY(
+                SELECT n FROM unnest(added) AS a (n) WHERE n <> ALL (outdated) AND n <> ALL (coalesce(deleted, '{}')));
         END IF;
     END IF;
 
-    -- 4. Numbers and log.
-    IF cardinality(added) = 1 AND cardinality(replaced) = 0 THEN
+    -- 5. What the deletions name.
+    IF cardinality(noted) > 0 THEN
+        SELECT * INTO applied FROM relay_apply_targets(
+            noted, pubkeys, created_ats, target_events, target_ids, place_events, place_kinds, place_ds) AS a;
+        removed_by := removed_by || applied.removed_by;
+        removed := removed || applied.removed;
+        removed_created_ats := removed_created_ats || applied.removed_created_ats;
+    END IF;
+
+    -- 6. Numbers and log.
+    IF cardinality(added) = 0 AND coalesce(cardinality(removed), 0) = 0 THEN
+        newest := relay_position();
+        RETURN;
+    END IF;
+    IF is_suspect AND EXISTS (SELECT FROM relay_vanish_pending) THEN
+        PERFORM relay_vanish_spare(added, ids, created_ats, kinds, keys, tag_events, tag_starts, tag_lengths);
+    END IF;
+    IF cardinality(added) = 1 AND coalesce(cardinality(removed), 0) = 0 THEN
         SELECT c.seq + 1 INTO first_seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1;
         first_seq := coalesce(first_seq, 1);
         newest := first_seq;
@@ -117,15 +179,15 @@ BEGIN
         RETURN;
     END IF;
     SELECT relay_log_append(
-               array_agg(c.op ORDER BY n, c.op DESC), array_agg(c.id ORDER BY n, c.op DESC),
-               array_agg(c.created_at ORDER BY n, c.op DESC), origin),
-           coalesce(string_agg(c.id, '' ORDER BY n) FILTER (WHERE c.op = '-'), ''), count(*)
-    INTO first_seq, replaced_ids, newest
-    FROM (
+               array_agg(c.op), array_agg(c.id), array_agg(c.created_at), origin),
+           coalesce(array_agg(c.n) FILTER (WHERE c.op = '-'), '{}'),
+           coalesce(string_agg(c.id, '') FILTER (WHERE c.op = '-'), ''), count(*)
+    INTO first_seq, removed_by, removed_ids, newest
+    FROM (SELECT * FROM (
         SELECT n, '+'::"char" AS op, substr(ids, 32 * n - 31, 32) AS id, created_ats[n] AS created_at FROM unnest(added) AS a (n)
         UNION ALL
-        SELECT n, '-'::"char", id, created_at FROM unnest(replaced_by, replaced, replaced_created_ats) AS r (n, id, created_at)
-    ) AS c;
+        SELECT n, '-'::"char", id, created_at FROM unnest(removed_by, removed, removed_created_ats) AS r (n, id, created_at)
+    ) AS c ORDER BY n, op DESC, id) AS c;
     newest := first_seq + newest - 1;
 END $$;
 
@@ -171,12 +233,12 @@ BEGIN
     RETURN added;
 END $$;
 
--- Step 3, under the lock: which of the added versions is the newest of its address. Raises the heads, removes the rows of the
--- versions that lost and of those that were replaced.
---   outdated   the numbers of those that lost
+-- Step 4, under the lock: which of the added versions is the newest of its address. Raises the heads, removes the rows of the
+-- versions that lost and of those that were replaced. Versions that are `deleted` have no row any more.
+--   outdated   the numbers of those that lost and are not deleted
 --   replaced_by, replaced, replaced_created_ats   events that replaced one, in order, with id and time of what they replaced
 CREATE FUNCTION relay_decide_heads(
-    added integer[], ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[],
+    added integer[], deleted integer[], ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[],
     head_events integer[], head_ds text[],
     OUT outdated integer[], OUT replaced_by integer[], OUT replaced bytea[], OUT replaced_created_ats bigint[])
 LANGUAGE plpgsql VOLATILE AS $$
@@ -200,7 +262,7 @@ BEGIN
         SELECT pubkey, kind, d, created_at, id FROM met WHERE wins
         ON CONFLICT (pubkey, kind, d) DO UPDATE SET created_at = excluded.created_at, event_id = excluded.event_id
     )
-    SELECT coalesce(array_agg(n) FILTER (WHERE NOT wins), '{}'),
+    SELECT coalesce(array_agg(n) FILTER (WHERE NOT wins AND n <> ALL (deleted)), '{}'),
            coalesce(array_agg(n ORDER BY n) FILTER (WHERE wins AND old_id IS NOT NULL), '{}'),
            coalesce(array_agg(old_id ORDER BY n) FILTER (WHERE wins AND old_id IS NOT NULL), '{}')
     INTO outdated, replaced_by, replaced FROM met;

@@ -15,12 +15,14 @@ from relay.protocol.limits import Limits
 from relay.services.runtime import Relay
 from relay.storage import retention
 from tests.integration.order.clients import Client
+from tests.integration.storage.gone import Served
 from tests.oracle import naive_query
 
 Json = dict[str, Any]
 
 MAX_LIMIT = 8
 DEFAULT_LIMIT = 4
+REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author")
 _requests = itertools.count()
 
 
@@ -29,41 +31,23 @@ def limits() -> Limits:
     return replace(config().limits, max_limit=MAX_LIMIT, default_limit=DEFAULT_LIMIT)
 
 
-def address(event: Json) -> tuple[Any, ...] | None:
-    """What only one event may stand at (01-K02, 01-K03)."""
-    kind = event["kind"]
-    if kind in {0, 3} or 10_000 <= kind < 20_000:
-        return event["pubkey"], kind
-    if 30_000 <= kind < 40_000:
-        values = [tag[1] if len(tag) > 1 else "" for tag in event["tags"] if tag[:1] == ["d"]]
-        return event["pubkey"], kind, values[0] if values else ""
-    return None
-
-
-def stored(events: Iterable[Json]) -> list[Json]:
-    """What is left of all events that were taken, in whatever order they came."""
-    kept: dict[Any, Json] = {}
-    for event in events:
-        key = address(event) or event["id"]
-        known = kept.get(key)
-        if known is None or (-event["created_at"], event["id"]) < (-known["created_at"], known["id"]):
-            kept[key] = event
-    return list(kept.values())
-
-
-def expected(events: Iterable[Json], filters: Sequence[Json], now: int, keys: Collection[str] = ()) -> list[str]:
-    return [event["id"] for event in naive_query(stored(events), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)]
+def expected(
+    state: Served, events: Iterable[Json], filters: Sequence[Json], now: int, keys: Collection[str] = ()
+) -> list[str]:
+    """The answer if these events come as well, in whatever order (09-17)."""
+    held = state.after(events).known.values()
+    return [event["id"] for event in naive_query(held, filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)]
 
 
 async def publish(relay: Relay, events: Sequence[Json]) -> None:
-    """Publish on one connection and wait for each OK; what is outdated or expired may be refused as such."""
+    """Publish on one connection and wait for each OK; what is outdated, expired or deleted may be refused as such."""
     client = Client(relay)
     try:
         for event in events:
             client.say("EVENT", event)
         await client.until(lambda: len(client.messages) >= len(events), 20)
         for _, _, accepted, text in client.messages:
-            assert accepted or text.startswith(("duplicate: have newer", "invalid: event expired")), client.messages
+            assert accepted or text.startswith(REFUSALS), client.messages
     finally:
         client.leave()
 
@@ -83,17 +67,17 @@ async def ask(relay: Relay, filters: Sequence[Json], keys: Collection[str] = ())
 
 
 class Model:
-    """The relays, and all events that they have acknowledged."""
+    """The relays, and what is left of all events that they have acknowledged."""
 
     def __init__(self, relays: Sequence[Relay]) -> None:
         self.relays = relays
-        self.taken: list[Json] = []
+        self.state = Served()
         self.trace: list[str] = []
 
     async def publish(self, place: int, events: Sequence[Json]) -> None:
         self.trace.append(f"publish on {place}: {' '.join(_name(event) for event in events)}")
         await publish(self.relays[place], events)
-        self.taken += events
+        self.state = self.state.after(events)
 
     async def check(self, filters: Sequence[Json], keys: Collection[str] = ()) -> None:
         """Both relays must answer a client that has proved `keys` as the oracle does."""
@@ -108,14 +92,14 @@ class Model:
         await asyncio.sleep(0)
         await asyncio.gather(*[self._check(place, filters, events, keys) for place in (0, 1)])
         await publishing
-        self.taken += events
+        self.state = self.state.after(events)
 
     async def _check(
         self, place: int, filters: Sequence[Json], on_their_way: Sequence[Json], keys: Collection[str]
     ) -> None:
         found, seconds = await ask(self.relays[place], filters, keys)
         possible = [
-            expected([*self.taken, *some], filters, now, keys)
+            expected(self.state, some, filters, now, keys)
             for count in range(len(on_their_way) + 1)
             for some in itertools.combinations(on_their_way, count)
             for now in seconds
@@ -136,7 +120,7 @@ class Model:
         )
 
     async def sweep(self) -> None:
-        """What the job does: expired events leave the database."""
+        """What the jobs do: events that expired, or whose author vanished, leave the database."""
         self.trace.append("sweep")
         await asyncio.to_thread(_sweep)
 
@@ -150,6 +134,7 @@ class Model:
 def _sweep() -> None:
     try:
         retention.sweep_expired(int(time.time()))
+        retention.remove_vanished()
     finally:
         connection.close()
 

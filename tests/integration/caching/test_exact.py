@@ -20,7 +20,7 @@ from relay.freshness.ack_table import make
 from relay.services import follow
 from relay.services.runtime import Relay
 from tests import strategies
-from tests.events import NOW, sign_event
+from tests.events import NOW, pubkey_of, sign_event
 from tests.integration.caching.cable import Cable
 from tests.integration.caching.model import MAX_LIMIT, Model, limits
 from tests.integration.caching.valkeys import Node, folder, free_ports, nodes, until
@@ -111,6 +111,8 @@ class Chance(random.Random):
         """Few seconds, kinds, authors and threads; now and then one that expires soon, or one that is known."""
         if self.known and self.random() < 0.05:
             return self.choice(self.known)
+        if self.known and self.random() < 0.12:
+            return self.deletion()
         kind = self.choice(KINDS)
         tags = [["e", self.choice(THREADS)]] if self.random() < 0.4 else []
         if self.random() < 0.4:
@@ -125,6 +127,23 @@ class Chance(random.Random):
         )  # fmt: skip
         self.known.append(event)
         return event
+
+    def deletion(self) -> Json:
+        """A kind 5 against something that is known, by its author or anybody, or against an address."""
+        target = self.choice(self.known)
+        authors = [key for key in strategies.AUTHORS if pubkey_of(key) == target["pubkey"] or self.random() < 0.1]
+        author = self.choice(authors or strategies.AUTHORS)
+        tags = [["e", target["id"]]]
+        if self.random() < 0.3:
+            tags.append(["a", f"{self.choice(['0', '10002', '30023'])}:{pubkey_of(author)}:"])
+        event = sign_event(author, kind=5, tags=tags, created_at=NOW, content=str(self.random()))
+        self.known.append(event)
+        return event
+
+    def vanish(self) -> Json:
+        tags = [["relay", "ALL_RELAYS"]]
+        created_at = NOW - self.choice([1, 2, 3, 8])
+        return sign_event(self.choice(strategies.AUTHORS), kind=62, tags=tags, created_at=created_at)
 
     def events(self, most: int) -> list[Json]:
         unique = {event["id"]: event for event in [self.event() for _ in range(self.randint(1, most))]}
@@ -215,7 +234,7 @@ async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int
 
 async def step(model: Model, chance: Chance, harm: Harm) -> None:
     match chance.choices(
-        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait"], [12, 4, 5, 14, 7, 2, 2, 2]
+        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish"], [12, 4, 5, 14, 7, 2, 2, 2, 1]
     )[0]:
         case "publish":
             await model.publish(chance.randrange(2), [chance.event()])
@@ -227,6 +246,8 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
             model.trace.append(harm.anything())
         case "clear":
             model.clear(chance.randrange(2))
+        case "vanish":
+            await model.publish(chance.randrange(2), [chance.vanish()])
         case "sweep":
             await model.sweep()
         case "wait":
@@ -246,7 +267,7 @@ def layers_used(relays: list[Relay]) -> dict[str, int]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("sizes", SIZES)
-async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
+async def test_x_7_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
     start_relay: StartRelay, servers: tuple[Node, Node], bus: Cable, drawn: list[list[Json]],
     tables: Tables, sizes: str, seed: int,
 ) -> None:  # fmt: skip
@@ -265,7 +286,7 @@ async def test_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_each_answer_is_the_oracles_with_the_bus_cut(
+async def test_x_7_each_answer_is_the_oracles_with_the_bus_cut(
     start_relay: StartRelay, servers: tuple[Node, Node], bus: Cable, drawn: list[list[Json]],
     tables: Tables, monkeypatch: pytest.MonkeyPatch, seed: int,
 ) -> None:  # fmt: skip

@@ -9,22 +9,24 @@ import psycopg
 
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
-from relay.protocol.event import Event, StoredEvent, address
+from relay.protocol.event import Event, StoredEvent
+from relay.protocol.removal import place_of
 from relay.storage.batch import Entry
 from relay.storage.database import conninfo
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.storage.schema import migration_0001, migration_0002
+from relay.storage.schema import migration_0001, migration_0002, migration_0003
+from relay.storage.visibility_sql import STORED
 from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
 
 Json = dict[str, Any]
+HERE = frozenset(place for place in [place_of("wss://relay.example.com")] if place)
 
 
 def entry(event: Json) -> Entry:
     parsed = msgspec.convert(event, Event)
-    place = address(parsed)
-    return Entry(StoredEvent.of(parsed), place[2] if place else None)
+    return Entry.of(parsed, StoredEvent.of(parsed), 0, HERE)
 
 
 class Scribe:
@@ -65,7 +67,8 @@ class Tables:
     def clear(self) -> None:
         self.connection.execute(
             "DELETE FROM relay_event; DELETE FROM relay_tag; DELETE FROM relay_head; DELETE FROM relay_change; "
-            "DELETE FROM relay_tag_garbage"
+            "DELETE FROM relay_tag_garbage; DELETE FROM relay_tombstone; DELETE FROM relay_address_tombstone; "
+            "DELETE FROM relay_vanish; DELETE FROM relay_vanish_pending; DELETE FROM relay_vanish_spared"
         )
 
     def forget_instances(self) -> None:
@@ -75,8 +78,15 @@ class Tables:
         )
 
     def ids(self) -> set[str]:
-        """The ids of all stored events."""
-        return {event_id.hex() for (event_id,) in self.rows("SELECT id FROM relay_event")}
+        """The ids of all stored events that no request to vanish hides."""
+        return {event_id.hex() for (event_id,) in self.rows(f"SELECT e.id FROM relay_event AS e WHERE {STORED}")}
+
+    def vanish(self, most: int = 100) -> int:
+        """What the job does: transactions until nothing is left to remove; returns how many."""
+        count = 0
+        while self.rows("SELECT relay_vanish_step(NULL, %s::integer)", most)[0][0]:
+            count += 1
+        return count
 
     def log(self) -> list[tuple[int, str, str]]:
         """The whole log: number, '+' or '-', id."""
@@ -117,6 +127,7 @@ def make_store(connection: "psycopg.Connection[Any]") -> None:
     """What the migrations do to an empty database."""
     connection.execute(migration_0001().encode())
     connection.execute(migration_0002().encode())
+    connection.execute(migration_0003().encode())
 
 
 def replay(log: Sequence[tuple[int, str, str]]) -> set[str]:

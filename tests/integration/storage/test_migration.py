@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from relay.storage.batch import WRITE, columns
-from relay.storage.schema import migration_0001, migration_0002
+from relay.storage.schema import migration_0001, migration_0002, migration_0003
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import entry
 from tests.integration.storage.servers import Connection, machines
@@ -46,6 +46,7 @@ def old() -> Iterator[Connection]:
                 "(5000000, '-', sha256('gone')), (5000001, '+', sha256('2'))"
             )
             connection.execute(migration_0002().encode())
+            connection.execute(migration_0003().encode())
             yield connection
 
 

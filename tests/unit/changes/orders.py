@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.change import Added, Batch, Change, Removed, Vanished
 from relay.protocol.event import Event, StoredEvent
 from tests import strategies
 from tests.events import NOW, unsigned_event
@@ -47,38 +47,64 @@ def slices(changes: Sequence[Change]) -> st.SearchStrategy[Batch]:
 class History:
     """An order of changes over a pool of events, and what it leaves stored."""
 
-    def __init__(self, pool: Sequence[Json], steps: Sequence[int]) -> None:
-        """Step n adds the pool's event n, or removes it if it is there; -n removes it even if it is not."""
+    def __init__(self, pool: Sequence[Json], steps: Sequence[int | tuple[str, int]]) -> None:
+        """Step n adds the pool's event n, or removes it if it is there; -n removes it even if it is not. With a key and
+        a time the key vanishes: nothing of it is added any more, and it vanishes again only at a later time.
+        """
         self.pool = {event["id"]: event for event in pool}
         self.changes: list[Change] = []
-        present: set[str] = set()
-        for seq, step in enumerate(steps, 1):
+        vanished: dict[str, int] = {}
+        for step in steps:
+            seq = len(self.changes) + 1
+            if isinstance(step, tuple):
+                key, until = step
+                if until > vanished.get(key, -1):
+                    vanished[key] = until
+                    self.changes.append(Vanished(seq, key, until))
+                continue
             event = pool[abs(step) % len(pool)]
-            if step < 0 or event["id"] in present:
-                present.discard(event["id"])
+            is_refused = event["created_at"] <= vanished.get(event["pubkey"], -1)
+            if step < 0 or is_refused or event["id"] in state_after(self.changes):
                 self.changes.append(Removed(seq, event["id"]))
             else:
-                present.add(event["id"])
                 self.changes.append(Added(seq, stored(event)))
 
     def __repr__(self) -> str:
-        names = [f"+{c.event.id[:4]}" if isinstance(c, Added) else f"-{c.event_id[:4]}" for c in self.changes]
-        return f"History({' '.join(names)})"
+        return f"History({' '.join(map(_name, self.changes))})"
 
     def state(self, position: int) -> list[Json]:
         """What is stored after the change `position`."""
         return [self.pool[event_id] for event_id in state_after(self.changes[:position])]
 
 
+def _name(change: Change) -> str:
+    match change:
+        case Added():
+            return f"+{change.event.id[:4]}"
+        case Removed():
+            return f"-{change.event_id[:4]}"
+        case Vanished():
+            return f"v{change.pubkey[:4]}<={change.until}"
+
+
 def state_after(changes: Iterable[Change]) -> list[str]:
     """The ids that are stored after `changes`, by the plainest of rules."""
-    present: dict[str, None] = {}
+    present: dict[str, StoredEvent] = {}
     for change in changes:
-        if isinstance(change, Added):
-            present[change.event.id] = None
-        else:
-            present.pop(change.event_id, None)
+        match change:
+            case Added():
+                present[change.event.id] = change.event
+            case Removed():
+                present.pop(change.event_id, None)
+            case Vanished():
+                present = {i: event for i, event in present.items() if not _goes_with(change, event)}
     return list(present)
+
+
+def _goes_with(change: Vanished, event: StoredEvent) -> bool:
+    if event.created_at > change.until:
+        return False
+    return event.pubkey == change.pubkey or (event.kind == 1_059 and "p" + change.pubkey in event.tag_keys)
 
 
 def _pool() -> list[Json]:
@@ -107,5 +133,7 @@ def histories(*, max_events: int = 14, max_changes: int = 30) -> st.SearchStrate
         st.integers(0, len(POOL) - max_events),
         st.integers(1, max_events),
     )
-    steps = st.lists(st.integers(-max_events // 4, max_events), max_size=max_changes)
+    vanish = st.tuples(st.sampled_from(strategies.PUBKEYS), st.integers(NOW - 3, NOW))
+    step = st.integers(-max_events // 4, max_events)
+    steps = st.lists(st.one_of(step, step, step, step, step, step, vanish), max_size=max_changes)
     return st.builds(History, pools, steps)

@@ -15,6 +15,7 @@ GOOD: dict[str, Any] = {
     "RELAY_MAX_LIMIT": 5,
     "RELAY_PUBKEY": "a" * 64,
     "RELAY_SELF": "",
+    "RELAY_OTHER_URLS": ("wss://old.example.com",),
     "RELAY_TRUSTED_PROXIES": ("10.0.0.0/8", "::1"),
     "RELAY_IP_LIMIT_EXEMPT": (),
     "RELAY_METRICS_ALLOW": ("127.0.0.1",),
@@ -43,6 +44,7 @@ def test_good_settings_have_no_problem() -> None:
         ({"RELAY_PUBKEY": "npub1"}, "relay.E005"),
         ({"RELAY_SELF": "A" * 64}, "relay.E005"),
         ({"RELAY_TRUSTED_PROXIES": ("proxy",)}, "relay.E006"),
+        ({"RELAY_OTHER_URLS": ("https://relay.example.com",)}, "relay.E012"),
         ({"RELAY_METRICS_ALLOW": ("everyone",)}, "relay.E006"),
     ],
 )
