@@ -110,8 +110,14 @@ class Tables:
     def assert_consistent(self) -> None:
         """The log is gapless and leads to exactly the rows; tags and heads belong to stored events.
 
-        Tag rows of events that are gone are all noted, to be removed.
+        Tag rows of events that are gone are all noted, to be removed. All of it is one snapshot: a write that failed
+        for its client may still be committed.
         """
+        with self.connection.transaction():
+            self.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self._assert_consistent()
+
+    def _assert_consistent(self) -> None:
         log = self.log()
         assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
         assert replay(log) == self.ids()
