@@ -8,7 +8,7 @@ from django.conf import settings
 
 from relay.protocol.info import RelayIdentity
 from relay.protocol.limits import Limits
-from relay.protocol.rates import RateSettings
+from relay.protocol.rates import RateSettings, parse_rates_of_kinds
 from relay.protocol.removal import Place, place_of
 
 Network = IPv4Network | IPv6Network
@@ -101,7 +101,7 @@ def rates() -> RateSettings:
         messages=settings.RELAY_RATE_MESSAGES,
         bytes=settings.RELAY_RATE_BYTES,
         events=settings.RELAY_RATE_EVENTS,
-        kinds=settings.RELAY_RATE_KINDS,
+        kinds=parse_rates_of_kinds(settings.RELAY_RATE_KINDS),
         questions=settings.RELAY_RATE_QUESTIONS,
         sign_ins=settings.RELAY_RATE_SIGN_INS,
         author=settings.RELAY_RATE_AUTHOR,

@@ -110,15 +110,17 @@ def rate(name: str, default: str) -> "Rate":
         return parse_rate(default)
 
 
-def rates_of_kinds(name: str) -> "dict[int, Rate]":
-    """Rate limits of kinds of events, such as `1984=1:60,7=20:400`; none by default."""
+def rates_of_kinds(name: str) -> tuple[str, ...]:
+    """Rate limits of kinds of events, such as `1984=1:60,7=20:400`, as parse_rates_of_kinds takes them."""
     from relay.protocol.rates import parse_rates_of_kinds
 
+    found = words(name)
     try:
-        return parse_rates_of_kinds(words(name))
+        parse_rates_of_kinds(found)
     except ValueError:
         faults.append(Fault(name, f"must list rates of kinds such as 1984=1:60,7=20:400, not {text(name)!r}"))
-        return {}
+        return ()
+    return found
 
 
 def folder(name: str, default: Path) -> Path:

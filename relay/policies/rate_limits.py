@@ -110,7 +110,9 @@ class Bucket:
 
 
 class Excess:
-    """How far above its limits a client goes: refusals, each weighed by the time its limit takes to gain as much."""
+    """How far above its limits a client goes: refusals, each weighed by the time its limit takes to gain as much, a
+    second at most.
+    """
 
     __slots__ = ("_seconds", "_since")
 
@@ -122,5 +124,5 @@ class Excess:
         """Count one refusal; True once they make up FAR_ABOVE times a limit within FAR_ABOVE_SECONDS."""
         if now - self._since > FAR_ABOVE_SECONDS:
             self._seconds, self._since = 0.0, now
-        self._seconds += 1 / rate.per_second
+        self._seconds += 1 / max(rate.per_second, 1.0)
         return self._seconds >= FAR_ABOVE * FAR_ABOVE_SECONDS

@@ -1,6 +1,6 @@
 """Rates as operators set them: tokens a second, and tokens at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -25,6 +25,9 @@ class Rate(Struct, frozen=True, gc=False):
     def __bool__(self) -> bool:
         return self.burst > 0
 
+    def __str__(self) -> str:
+        return f"{self.per_second:.10g}:{self.burst}" if self else "0"
+
 
 OFF = Rate(0.0, 0)
 
@@ -40,7 +43,7 @@ def parse_rate(text: str) -> Rate:
     return rate
 
 
-def parse_rates_of_kinds(words: tuple[str, ...]) -> dict[int, Rate]:
+def parse_rates_of_kinds(words: Iterable[str]) -> dict[int, Rate]:
     """The rates of `<kind>=<a second>:<at once>` for each kind. Raises ValueError."""
     rates = {}
     for word in words:

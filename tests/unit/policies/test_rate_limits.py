@@ -236,6 +236,9 @@ def test_a_rate_is_tokens_a_second_and_at_once() -> None:
     assert parse_rate(" 0.5:20 ") == Rate(0.5, 20)
     assert parse_rate("0") == OFF
     assert not OFF
+    assert [str(rate) for rate in (Rate(100.0, 5_000), Rate(0.5, 20), Rate(1048576.0, 1), OFF)] == [
+        *("100:5000", "0.5:20", "1048576:1", "0"),
+    ]
     assert parse_rates_of_kinds(("7=20:400", "1984=1:60")) == {7: Rate(20.0, 400), 1984: Rate(1.0, 60)}
 
 
