@@ -28,10 +28,11 @@ class Bucket:
     """What one worker holds of a shared bucket.
 
     left: tokens that it may spend; below 0 for bytes that came before reading stopped.
+    low: below it more are asked for.
     unpaid: tokens, spent or not, that the shared bucket was not charged for.
     """
 
-    __slots__ = ("_low", "_more", "alone_since", "ask_at", "asking", "left", "limit", "name", "rate", "seen", "unpaid")
+    __slots__ = ("_more", "alone_since", "ask_at", "asking", "left", "limit", "low", "name", "rate", "seen", "unpaid")
 
     def __init__(self, limit: str, name: str, rate: Rate, more: Callable[["Bucket"], None]) -> None:
         """`more` asks the shared bucket without waiting; it is called while less than half a handful is left."""
@@ -43,13 +44,13 @@ class Bucket:
         self.ask_at = 0.0
         self.alone_since: float | None = None  # the cache did not answer then
         self.seen = self.left  # when the idle were looked for
-        self._low = (rate.handful + 1) // 2
+        self.low = (rate.handful + 1) // 2
         self._more = more
 
     def take(self, cost: int = 1) -> bool:
         """Spend; False, with nothing spent, if too little is left."""
         left = self.left - cost
-        if left >= self._low:
+        if left >= self.low:
             self.left = left
             return True
         if left < 0:
@@ -63,7 +64,7 @@ class Bucket:
     def charge(self, cost: int) -> bool:
         """Spend what has come already; False once nothing is left."""
         self.left = max(self.left - cost, -self.rate.burst)
-        if self.left < self._low:
+        if self.left < self.low:
             self._more(self)
         return self.left >= 0
 

@@ -38,6 +38,9 @@ SWEEP_STEP = 500
 """Buckets that are looked at in one step of the loop: 5 ms."""
 
 
+_WRAPS = frozenset({kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP})
+
+
 class NetworkBuckets:
     """The buckets of one client network, made when they are first needed. `sessions` use them now."""
 
@@ -94,6 +97,7 @@ class Rates:
         self._task: Task | None = None
         self._networks: dict[str, NetworkBuckets] = {}
         self._idle: OrderedDict[str, NetworkBuckets] = OrderedDict()
+        self._author_rate = self.settings.author
         self._authors: OrderedDict[str, Bucket] = OrderedDict()
 
     def start(self) -> None:
@@ -145,10 +149,10 @@ class Rates:
         The key of a gift wrap is used once (59-6): the sender is charged if it has logged in, else what its network
         sends to this recipient.
         """
-        if not source.limited or not self.settings.author:
+        if not source.limited or not self._author_rate.burst:
             return None
         name = event.pubkey
-        if event.kind in (kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP):
+        if event.kind in _WRAPS:
             name = min(source.proved, default="") or f"{source.owner}:{_recipient(event)}"
         if self._author(name).take():
             return None
@@ -160,7 +164,7 @@ class Rates:
         if bucket is not None:
             self._authors.move_to_end(name)
             return bucket
-        bucket = self._authors[name] = Bucket("author", name, self.settings.author, self.shared.more)
+        bucket = self._authors[name] = Bucket("author", name, self._author_rate, self.shared.more)
         if len(self._authors) > MAX_AUTHORS:
             self.shared.charge(self._authors.popitem(last=False)[1])
         return bucket

@@ -65,6 +65,7 @@ class Limited(Unlimited):
         "_disconnect",
         "_events",
         "_excess",
+        "_kinds",
         "_messages",
         "_networks",
         "_rates",
@@ -78,6 +79,7 @@ class Limited(Unlimited):
         self._messages = self._networks.of("messages")
         self._bytes = self._networks.of("bytes")
         self._events = self._networks.of("events")
+        self._kinds = rates.settings.kinds
         self._excess: Excess | None = None
         self._reading = reading
         self._timer: asyncio.TimerHandle | None = None
@@ -85,17 +87,33 @@ class Limited(Unlimited):
 
     def message(self, length: int) -> bool:
         """See Unlimited. Reading pauses once the bytes are spent."""
-        if self._bytes is not None and not self._bytes.charge(length) and self._timer is None:
-            counters.rate_limited["bytes"] += 1
-            self._reading.pause_reading()
-            self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._look, self._bytes)
-        return self._messages is None or self._messages.take() or self._refused(self._messages)
+        # What buckets do while they hold enough is done here: two calls less for each message, 0.2 us.
+        bucket = self._bytes
+        if bucket is not None:
+            left = bucket.left - length
+            if left >= bucket.low:
+                bucket.left = left
+            elif not bucket.charge(length) and self._timer is None:
+                self._pause(bucket)
+        bucket = self._messages
+        if bucket is None:
+            return True
+        if bucket.left > bucket.low:
+            bucket.left -= 1
+            return True
+        return bucket.take() or self._refused(bucket)
 
     def event(self, kind: int) -> bool:
         """See Unlimited."""
-        if self._events is not None and not self._events.take():
-            return self._refused(self._events)
-        of_kind = self._networks.of_kind(kind) if self._rates.settings.kinds else None
+        bucket = self._events
+        if bucket is not None:
+            if bucket.left > bucket.low:
+                bucket.left -= 1
+            elif not bucket.take():
+                return self._refused(bucket)
+        if kind not in self._kinds:
+            return True
+        of_kind = self._networks.of_kind(kind)
         return of_kind is None or of_kind.take() or self._refused(of_kind)
 
     def question(self, cost: int = 1) -> bool:
@@ -114,6 +132,11 @@ class Limited(Unlimited):
             self._timer.cancel()
         self._disconnect = None
         self._rates.leave(self._networks)
+
+    def _pause(self, bucket: Bucket) -> None:
+        counters.rate_limited["bytes"] += 1
+        self._reading.pause_reading()
+        self._timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._look, bucket)
 
     def _look(self, bucket: Bucket) -> None:
         """Read again if there are bytes left."""
