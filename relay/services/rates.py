@@ -38,9 +38,6 @@ SWEEP_STEP = 500
 """Buckets that are looked at in one step of the loop: 5 ms."""
 
 
-_WRAPS = frozenset({kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP})
-
-
 class NetworkBuckets:
     """The buckets of one client network, made when they are first needed. `sessions` use them now."""
 
@@ -152,7 +149,7 @@ class Rates:
         if not source.limited or not self._author_rate.burst:
             return None
         name = event.pubkey
-        if event.kind in _WRAPS:
+        if event.kind in kinds.ONE_TIME_KEYS:
             name = min(source.proved, default="") or f"{source.owner}:{_recipient(event)}"
         if self._author(name).take():
             return None

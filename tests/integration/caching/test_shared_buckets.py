@@ -15,7 +15,7 @@ from relay.caching.shared_buckets import SCRIPT, SharedBuckets
 from relay.policies.rate_limits import Bucket
 from relay.protocol.rates import Rate
 from relayproject.runtime.valkey import EmbeddedValkey
-from tests.integration.caching.valkeys import one_server, until
+from tests.integration.caching.valkeys import cluster, one_server, until
 from tests.unit.policies.levels import Levels
 
 STILL = 1e-6
@@ -133,3 +133,24 @@ async def test_a_server_that_was_killed_is_used_again_when_it_answers() -> None:
             assert bucket.alone_since is not None
             server.start()
             await until(lambda: bucket.take() and bucket.alone_since is None)
+
+
+async def test_buckets_are_spread_over_the_masters_of_a_cluster() -> None:
+    rate = Rate(STILL, 400)
+    with cluster() as servers:
+        shared = Shared(servers.url, 5.0)
+        await shared.start()
+        try:
+            await until(lambda: shared.up)
+            buckets = SharedBuckets(shared, lambda: "relay:rate:test:")
+            made = [Bucket("events", f"203.0.113.{number}", rate, buckets.more) for number in range(60)]
+            for bucket in made:
+                while bucket.left >= bucket.low:
+                    bucket.take()
+                bucket.take()
+            await until(lambda: not any(bucket.asking for bucket in made))
+            assert all(bucket.left > bucket.low for bucket in made)
+            assert buckets.failures == 0
+            assert all(node.run("DBSIZE") for node in servers.masters)
+        finally:
+            await shared.stop()

@@ -65,7 +65,7 @@ def parsed(event: dict[str, object]) -> Event:
     return message.event
 
 
-async def test_an_event_above_the_limit_is_refused_and_not_submitted(memory: Memory) -> None:
+async def test_answer_rate_limited_an_event_above_the_limit_is_refused_and_not_submitted(memory: Memory) -> None:
     memory.outcome = STORED
     client = LimitedClient(memory, events=Rate(0.001, 1))
     first, second = sign_event(content="1"), sign_event(content="2")
@@ -89,7 +89,7 @@ async def test_an_event_of_a_limited_kind_is_refused_and_one_of_another_is_not(m
     assert [message[2] for message in client.got] == [True, False, True, True]
 
 
-async def test_a_query_above_the_limit_is_closed_and_so_is_the_subscription_that_it_names(memory: Memory) -> None:
+async def test_answer_rate_limited_a_query_is_closed_and_so_is_the_subscription_that_it_names(memory: Memory) -> None:
     memory.known = ()
     client = LimitedClient(memory, questions=Rate(0.001, 1))
 
