@@ -91,7 +91,7 @@ class SharedBuckets:
             self._shared.send(self._key(bucket), (b"EVALSHA", SHA, *parts), lambda reply: None)
 
     def _key(self, bucket: Bucket) -> bytes:
-        return f"{self._prefix()}{bucket.limit}:{bucket.name}".encode()
+        return f"{self._prefix()}{bucket.limit}:{bucket.name}".encode(errors="replace")
 
     def _arguments(self, bucket: Bucket, charged: int, wanted: int) -> tuple[Part, ...]:
         rate = bucket.rate

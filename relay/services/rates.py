@@ -35,7 +35,10 @@ RATE_LIMITS = ("messages", "bytes", "events", "kinds", "questions", "sign_ins", 
 """What is counted by limit: refusals, of `bytes` pauses of reading, of `far_above` connections closed."""
 SWEEP_SECONDS = 15.0
 SWEEP_STEP = 500
-"""Buckets that are looked at in one step of the loop: 5 ms."""
+SWEEP_PAUSE_SECONDS = 0.02
+"""So many buckets are looked at in one step of the loop, 5 ms, and after a pause the next ones: each may be a question
+to the cache, which has a bound of 10,000 under way.
+"""
 
 
 class NetworkBuckets:
@@ -186,7 +189,7 @@ class Rates:
             if bucket.is_idle() and not bucket.is_fresh:
                 self.shared.settle(bucket)
             if number % SWEEP_STEP == SWEEP_STEP - 1:
-                await asyncio.sleep(0)
+                await asyncio.sleep(SWEEP_PAUSE_SECONDS)
         for name in [name for name, bucket in self._authors.items() if bucket.is_fresh and not bucket.asking]:
             del self._authors[name]
         for name in [name for name, each in self._idle.items() if all(b.is_fresh and not b.asking for b in each)]:
