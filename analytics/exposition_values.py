@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from analytics.exposition_kinds import Labels, Values
 from relay.protocol.errors import Prefix
+from relay.services.rates import RATE_LIMITS
 from relay.services.worker_figures import WorkerFigures
 from relay.transport.counters import HTTP_REFUSALS
 
@@ -78,6 +79,12 @@ def http_refused(figures: WorkerFigures) -> Values:
     """Connections and HTTP requests that were refused, by reason."""
     found = figures.by_label.get("http_refused", {})
     return [((reason,), found.get(reason, 0)) for reason in sorted({*HTTP_REFUSALS, *found})]
+
+
+def rate_limited(figures: WorkerFigures) -> Values:
+    """What was refused or paused, by limit."""
+    found = figures.by_label.get("rate_limited", {})
+    return [((limit,), found.get(limit, 0)) for limit in sorted({*RATE_LIMITS, *found})]
 
 
 def pool_states(figures: WorkerFigures) -> Values:

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from relay.protocol.info import RelayIdentity
 from relay.protocol.limits import Limits
+from relay.protocol.rates import RateSettings, parse_rates_of_kinds
 from relay.protocol.removal import Place, place_of
 
 Network = IPv4Network | IPv6Network
@@ -22,6 +23,7 @@ class Config:
     max_connections: int
     max_connections_per_ip: int
     ip_limit_exempt: tuple[Network, ...]
+    rates: RateSettings
     max_outbox_bytes: int
     max_filter_bytes: int  # of one connection
     filter_bytes: int  # of the process
@@ -44,6 +46,7 @@ class Config:
     own_places: frozenset[Place]  # the addresses that requests to vanish name
     cache_url: str  # "": no cache
     instance: str  # name of this instance (one start of `serve`)
+    workers: int  # of this instance
     worker: str  # number of this worker in its instance, "" without a supervisor
     ack_table: int | None  # file descriptor of the shared memory of the instance's workers
 
@@ -57,6 +60,7 @@ def config() -> Config:
         max_connections=settings.RELAY_MAX_CONNECTIONS,
         max_connections_per_ip=settings.RELAY_MAX_CONNECTIONS_PER_IP,
         ip_limit_exempt=tuple(ip_network(text, strict=False) for text in settings.RELAY_IP_LIMIT_EXEMPT),
+        rates=rates(),
         max_outbox_bytes=settings.RELAY_MAX_OUTBOX_BYTES,
         max_filter_bytes=settings.RELAY_MAX_FILTER_BYTES,
         filter_bytes=settings.RELAY_FILTER_BYTES,
@@ -79,6 +83,7 @@ def config() -> Config:
         own_places=own_places(),
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,
+        workers=settings.RELAY_WORKERS,
         worker=settings.RELAY_WORKER,
         ack_table=int(settings.RELAY_ACK_TABLE) if settings.RELAY_ACK_TABLE else None,
     )
@@ -88,6 +93,19 @@ def own_places() -> frozenset[Place]:
     """The addresses of this relay: that of RELAY_URL and the further ones (62-1)."""
     places = map(place_of, (settings.RELAY_URL, *settings.RELAY_OTHER_URLS))
     return frozenset(place for place in places if place is not None)
+
+
+def rates() -> RateSettings:
+    """The rate limits."""
+    return RateSettings(
+        messages=settings.RELAY_RATE_MESSAGES,
+        bytes=settings.RELAY_RATE_BYTES,
+        events=settings.RELAY_RATE_EVENTS,
+        kinds=parse_rates_of_kinds(settings.RELAY_RATE_KINDS),
+        questions=settings.RELAY_RATE_QUESTIONS,
+        sign_ins=settings.RELAY_RATE_SIGN_INS,
+        author=settings.RELAY_RATE_AUTHOR,
+    )
 
 
 def limits() -> Limits:

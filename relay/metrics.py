@@ -34,6 +34,7 @@ class Counters:
     events_ephemeral: int = 0
     events_duplicate: int = 0
     rejections: Counter[str] = field(default_factory=Counter)  # by prefix
+    rate_limited: Counter[str] = field(default_factory=Counter)  # by limit (relay.services.rates)
     refusals: Counter[str] = field(default_factory=Counter)  # messages not processed, by name of the answer
     queries: int = 0
     queries_answered: int = 0  # with EOSE

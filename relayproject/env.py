@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay.protocol.rates import Rate
 
 SECRET_CHARACTERS = 32
 SECRET_DIFFERENT = 5  # as Django's security.W009
@@ -92,6 +96,31 @@ def words(name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
     defaults.setdefault(name, default)
     raw = text(name)
     return tuple(word.strip() for word in raw.split(",") if word.strip()) if raw else default
+
+
+def rate(name: str, default: str) -> "Rate":
+    """A rate limit (relay.protocol.rates): `<a second>:<at once>`, or 0 for none."""
+    from relay.protocol.rates import parse_rate
+
+    raw = text(name, default)
+    try:
+        return parse_rate(raw)
+    except ValueError:
+        faults.append(Fault(name, f"must be a rate such as {default}, tokens a second and at once, or 0, not {raw!r}"))
+        return parse_rate(default)
+
+
+def rates_of_kinds(name: str) -> tuple[str, ...]:
+    """Rate limits of kinds of events, such as `1984=1:60,7=20:400`, as parse_rates_of_kinds takes them."""
+    from relay.protocol.rates import parse_rates_of_kinds
+
+    found = words(name)
+    try:
+        parse_rates_of_kinds(found)
+    except ValueError:
+        faults.append(Fault(name, f"must list rates of kinds such as 1984=1:60,7=20:400, not {text(name)!r}"))
+        return ()
+    return found
 
 
 def folder(name: str, default: Path) -> Path:

@@ -102,6 +102,14 @@ RELAY_EPHEMERAL_SECONDS = env.integer("RELAY_EPHEMERAL_SECONDS", 60, low=0)  # g
 RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # of one worker
 RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker
 RELAY_IP_LIMIT_EXEMPT = env.words("RELAY_IP_LIMIT_EXEMPT", ("127.0.0.0/8", "::1/128"))
+# Rates: tokens a second and at once, 0: no limit. By address, but RELAY_RATE_AUTHOR.
+RELAY_RATE_MESSAGES = env.rate("RELAY_RATE_MESSAGES", "500:10000")
+RELAY_RATE_BYTES = env.rate("RELAY_RATE_BYTES", "1048576:33554432")
+RELAY_RATE_EVENTS = env.rate("RELAY_RATE_EVENTS", "100:5000")
+RELAY_RATE_KINDS = env.rates_of_kinds("RELAY_RATE_KINDS")
+RELAY_RATE_QUESTIONS = env.rate("RELAY_RATE_QUESTIONS", "60:2000")  # REQ, COUNT
+RELAY_RATE_SIGN_INS = env.rate("RELAY_RATE_SIGN_INS", "5:300")  # AUTH
+RELAY_RATE_AUTHOR = env.rate("RELAY_RATE_AUTHOR", "50:5000")
 RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-Forwarded-For is trusted
 RELAY_MAX_FILTER_BYTES = env.integer("RELAY_MAX_FILTER_BYTES", 67_108_864, low=1_048_576)  # of one connection
 RELAY_FILTER_BYTES = env.integer("RELAY_FILTER_BYTES", 1_073_741_824, low=67_108_864)  # of one worker

@@ -67,12 +67,14 @@ class Ingest:
         *,
         is_current: Callable[[int], bool],
         own_places: frozenset[Place] = frozenset(),
+        refusal_of_author: Callable[[Source, Event], RelayError | None] = lambda source, event: None,
     ) -> None:
         """`own_places`: the addresses of this relay, which requests to vanish name (62-1).
 
         `is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
         know of `position`. Only then may an event in the ring be called a duplicate without asking the database:
         another process may have acknowledged its removal, or not yet know of the event. Returning False is always safe.
+        `refusal_of_author` charges the author of an event with a valid signature (relay.services.rates).
         """
         self._limits = limits
         self._ring = ring
@@ -80,6 +82,7 @@ class Ingest:
         self._hub = hub
         self._bus = bus
         self._is_current = is_current
+        self._refusal_of_author = refusal_of_author
         self._recent = RecentIds()
         self._pending: dict[str, _Pending] = {}
         self._joined = 0
@@ -177,6 +180,9 @@ class Ingest:
             raise Invalid("the id is not the hash of the event")
         if not source.trusted and not event.has_valid_signature():
             raise Invalid("the signature is not the author's")
+        objection = self._refusal_of_author(source, event)
+        if objection is not None:
+            raise objection
         check(AFTER_SIGNATURE, context, event)
         return StoredEvent.of(event)
 

@@ -13,6 +13,8 @@ VANISH: Final = 62
 GIFT_WRAP: Final = 1059
 EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
+ONE_TIME_KEYS: Final = frozenset({GIFT_WRAP, EPHEMERAL_GIFT_WRAP})
+"""Their key is made for one event and says nothing of who sends it (59-6)."""
 MAX_KIND: Final = 65535
 
 INDELIBLE_KINDS: Final = frozenset({DELETION, VANISH})

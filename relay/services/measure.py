@@ -23,6 +23,7 @@ from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.loop_lag import LoopLag
 from relay.services.profiles import ProfileReader
+from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
 from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
@@ -54,6 +55,7 @@ class Measured(Protocol):
     barrier: Barrier
     answers: Answers | None
     profiles: ProfileReader
+    rates: Rates
     follower: Follower
     writer: Writer
     status: Status
@@ -90,6 +92,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "write_queue": relay.writer.queued_bytes,
             "query_queue": relay.reads.waiting_bytes,
             "filters": relay.hub.kept.bytes,
+            "rate_buckets": relay.rates.bytes,
             "undelivered": relay.hub.backlog_bytes,
             "pieces": relay.pieces.held_bytes,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
@@ -99,6 +102,7 @@ def measure(relay: Measured) -> WorkerFigures:
         counts=_counts(relay),
         by_label={
             "rejections": dict(metrics.counters.rejections),
+            "rate_limited": dict(metrics.counters.rate_limited),
             "refusals": dict(metrics.counters.refusals),
             "http_refused": dict(transport.http_refused),
             "closes": {str(code): number for code, number in transport.closes.items()},
@@ -158,6 +162,8 @@ def _counts(relay: Measured) -> Counts:
         "read_second_attempts": relay.reads.second_attempts,
         "read_too_broad": relay.reads.too_broad,
         "piece_waits": relay.pieces.waits,
+        "rate_handfuls": relay.rates.shared.handfuls,
+        "rate_failures": relay.rates.shared.failures,
         "status_failures": relay.status.failures,
     }
 

@@ -30,6 +30,7 @@ from relay.services.follow import Follower
 from relay.services.loop_lag import LoopLag
 from relay.services.measure import measure
 from relay.services.profiles import ProfileReader
+from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
@@ -113,6 +114,7 @@ class Relay:
             queue_events=conf.write_queue,
             write_seconds=conf.write_seconds,
         )
+        self.rates = Rates(conf.rates, conf.ip_limit_exempt, self.shared, self.store, conf.workers, self.tasks)
         self.ingest = Ingest(
             conf.limits,
             lambda: self.intake.ring,
@@ -121,6 +123,7 @@ class Relay:
             self.bus,
             is_current=self._is_current,
             own_places=conf.own_places,
+            refusal_of_author=self.rates.refusal_of_author,
         )
         self.pieces = PieceBudget(conf.answer_bytes)
         services = Services(
@@ -135,6 +138,7 @@ class Relay:
             self.barrier,
             self.tasks,
             self.pieces,
+            rates=self.rates,
         )
         self.loop_lag = LoopLag(self.tasks)
         self.connections = Connections(conf, services, self._unready)
@@ -166,6 +170,7 @@ class Relay:
         self.bus.start()
         self.writer.start()
         self.loop_lag.start()
+        self.rates.start()
         self.status.start()
         self.ready = True
 
@@ -207,6 +212,7 @@ class Relay:
         self.connections.close(STOPPING, SERVICE_RESTART)
         await self.status.stop()
         await self.loop_lag.stop()
+        await self.rates.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
         await self.bus.stop()

@@ -81,9 +81,10 @@ class WorkerFigures(Struct, frozen=True):
 
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: deliveries (live
         events handed to a connection), bus_sent, bus_received, bus_dropped, bus_failures, bus_reconnects,
-        intake_dropped, intake_refused, ephemerals_dropped, write_batches, write_failures (events), read_queries
-        (queries that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick lane),
-        read_cancelled (expensive, ended early), read_refused (too many waited), read_pieces (statements for texts of
+        intake_dropped, intake_refused, ephemerals_dropped, write_batches, write_failures (events), rate_handfuls,
+        rate_failures (relay.caching.shared_buckets), read_queries (queries that PostgreSQL was asked),
+        read_failures, read_asked_again (too long for the quick lane), read_cancelled (expensive, ended early),
+        read_refused (too many waited), read_pieces (statements for texts of
         large answers), read_second_attempts, read_too_broad (queries that would have to read too much), piece_waits,
         connections_opened, status_failures, logging_repeated and logging_dropped (lines); of the transport
         (relay.transport.counters) bytes_in,
@@ -93,13 +94,13 @@ class WorkerFigures(Struct, frozen=True):
         bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
-        http_refused (by relay.transport.counters.HTTP_REFUSALS).
+        http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
     recent: the same of the last minute.
     pools: `read` (quick queries), `slow` (expensive ones) and `write`. layers: by "L1", "L2", ... of the last minute.
     memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery), pieces,
-        caches.
+        rate_buckets, caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds,
     loop_lag_seconds, busiest_percent and `at` are

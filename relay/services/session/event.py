@@ -4,14 +4,20 @@ import time
 from functools import partial
 
 from relay.ingest.outcome import STORED, Outcome
-from relay.metrics import ok_latency
+from relay.metrics import counters, ok_latency
 from relay.protocol.messages import EventMessage, ok
+from relay.services.session.rates import TOO_MANY
 from relay.services.session.session import Session
 
 
 def event(session: Session, message: EventMessage) -> None:
     """Submit the event; its OK is sent at once, or when the database has it."""
     event_id = message.event.id
+    if not session.rates.event(message.event.kind):
+        counters.events_received += 1
+        counters.rejections["rate-limited"] += 1
+        session.outbox.put(ok(event_id, False, TOO_MANY))
+        return
     then = partial(_stored, session, event_id, session.pending.next, time.perf_counter())
     outcome = session.services.ingest.submit(message.event, session.source, then)
     if outcome is None:

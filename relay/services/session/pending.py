@@ -6,7 +6,7 @@ is answered, in the order of registration; that takes one number for each callba
 
 from collections.abc import Callable
 
-from relay.subscriptions.outbox import Wire
+from relay.services.session.reading import Readable
 
 Then = Callable[[], None]
 
@@ -16,7 +16,7 @@ class Pending:
 
     __slots__ = ("_all_before", "_answered", "_limit", "_paused", "_waiting", "_wire", "next")
 
-    def __init__(self, wire: Wire, limit: int) -> None:
+    def __init__(self, wire: Readable, limit: int) -> None:
         self._wire = wire
         self._limit = limit
         self._paused = False

@@ -7,7 +7,7 @@ open.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from relay.background import BackgroundTasks
@@ -21,8 +21,11 @@ from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed, Invalid
 from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
 from relay.protocol.subscriptions import Subscriptions
+from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
 from relay.services.session.pending import Pending
+from relay.services.session.rates import FAR_TOO_MANY, POLICY_VIOLATION, UNLIMITED, limits_of, refusal
+from relay.services.session.reading import Reading
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.subscriptions.hub import Hub, Reader
@@ -56,6 +59,7 @@ class Services:
     barrier: Barrier
     background: BackgroundTasks
     pieces: PieceBudget
+    rates: Rates = field(default_factory=Rates)
 
 
 class Open(Protocol):
@@ -76,11 +80,13 @@ class Session:
         config = services.config
         self.services = services
         self.owner = owner
-        self.source = Source(SourceKind.CLIENT, address, owner=owner)
+        reading = Reading(wire)
+        self.rates = limits_of(services.rates, address, reading, self._far_above_limits)
+        self.source = Source(SourceKind.CLIENT, address, owner=owner, limited=self.rates is not UNLIMITED)
         self.reader = Reader(kept=Kept(config.max_filter_bytes, services.hub.kept))
         self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
-        self.pending = Pending(wire, config.max_pending_events)
+        self.pending = Pending(reading, config.max_pending_events)
         self.queries = asyncio.Semaphore(CONCURRENT_QUERIES)
         self._wire = wire
         self._ended = False
@@ -95,6 +101,8 @@ class Session:
         if self._ended:
             return
         counters.messages += 1
+        if not self.rates.message(len(frame)) and self._refuse_unread(frame):
+            return
         try:
             message = parse_message(frame, self.services.config.limits)
             self.services.handlers[type(message)](self, message)
@@ -113,6 +121,7 @@ class Session:
         """Refuse a binary frame, which the protocol does not have (01-E21)."""
         if not self._ended:
             counters.messages += 1
+            self.rates.message(len(frame))
             counters.refusals["NOTICE"] += 1
             self.outbox.put(notice(Invalid("binary messages are not understood").text))
 
@@ -125,6 +134,27 @@ class Session:
             counters.rejections["invalid"] += 1
             self.outbox.put(ok(event_id, False, refusal.text))
             self.outbox.flush()
+
+    def _refuse_unread(self, frame: bytes | str) -> bool:
+        """Answer a message above the limit; False if it is to be handled all the same."""
+        refused = refusal(frame)
+        if refused is None:
+            return False
+        if refused.reply.startswith(b'["OK"'):
+            counters.events_received += 1
+            counters.rejections["rate-limited"] += 1
+        else:
+            counters.refused(refused.reply)
+        if refused.subscription_id is not None:
+            self.close_subscription(refused.subscription_id)
+        self.outbox.put(refused.reply)
+        return True
+
+    def _far_above_limits(self) -> None:
+        """Disconnect a client that has ignored the refusals for a minute."""
+        if not self._ended:
+            self.outbox.put(notice(FAR_TOO_MANY))
+            self.close(FAR_TOO_MANY, POLICY_VIOLATION)
 
     def close_subscription(self, subscription_id: str) -> None:
         """End a subscription without a message; no error if it is not open."""
@@ -140,6 +170,7 @@ class Session:
         if self._ended:
             return
         self._ended = True
+        self.rates.leave()
         for opened in self.subscriptions.clear():
             opened.stop()
 

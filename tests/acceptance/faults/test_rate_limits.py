@@ -1,0 +1,118 @@
+"""Rate limits of a whole relay: shared by its workers, by address, and with the shared cache away."""
+
+import asyncio
+import itertools
+from contextlib import AsyncExitStack
+from typing import Literal
+
+import pytest
+
+from tests.acceptance.author import Author
+from tests.acceptance.client import Client
+from tests.acceptance.conftest import StartRelay
+from tests.acceptance.faults.outages import OwnServers
+from tests.acceptance.relay_process import RelayProcess
+
+REFUSED = "rate-limited: too many messages, slow down"
+PROXY = {"RELAY_TRUSTED_PROXIES": "127.0.0.0/8", "RELAY_IP_LIMIT_EXEMPT": "192.0.2.0/24"}
+STILL = "0.001"
+"""Tokens a second: none while a test runs."""
+
+
+async def clients(stack: AsyncExitStack, relay: RelayProcess, address: str, number: int = 8) -> list[Client]:
+    """Connections of one address behind a proxy: with eight, both workers have some in 99 of 100 runs."""
+    headers = {"X-Forwarded-For": address, "X-Forwarded-Proto": "http"}
+    return [await stack.enter_async_context(Client(relay.ws_url, additional_headers=headers)) for _ in range(number)]
+
+
+async def accepted(connections: list[Client], number: int, author: Author | None = None) -> int:
+    """How many of so many events are accepted, sent over the connections in turn."""
+    author = author or Author()
+    found = 0
+    for text, client in zip(range(number), itertools.cycle(connections), strict=False):
+        answer = await client.publish(author.event(f"{text}"))
+        assert answer.accepted or answer.text.startswith("rate-limited: ")
+        found += answer.accepted
+    return found
+
+
+async def test_two_workers_share_the_limit_of_an_address_and_another_address_has_its_own(
+    start_relay: StartRelay,
+) -> None:
+    relay = start_relay({**PROXY, "RELAY_RATE_EVENTS": f"{STILL}:80"}, workers=2)
+    async with AsyncExitStack() as stack:
+        first = await accepted(await clients(stack, relay, "203.0.113.1"), 240)
+        again = await accepted(await clients(stack, relay, "::ffff:203.0.113.1"), 40)
+        other = await accepted(await clients(stack, relay, "203.0.113.2", 1), 60)
+
+    assert 80 <= first + again <= 80 + 2 * 2 * 20
+    assert again == 0
+    assert other == 60
+
+
+async def test_an_author_has_one_limit_from_all_addresses(start_relay: StartRelay) -> None:
+    relay = start_relay({**PROXY, "RELAY_RATE_AUTHOR": f"{STILL}:80"}, workers=2)
+    author, found = Author(), 0
+    async with AsyncExitStack() as stack:
+        for number in range(8):
+            found += await accepted(await clients(stack, relay, f"203.0.113.{number}", 1), 30, author)
+        (client,) = await clients(stack, relay, "203.0.113.99", 1)
+        forged = {**author.event("forged"), "sig": "0" * 128}
+        assert (await client.publish(forged)).text.startswith("invalid: ")
+        assert (await client.publish(Author().event("another"))).accepted
+
+    assert 80 <= found <= 80 + 2 * 2 * 20
+
+
+async def test_queries_above_the_limit_are_closed(start_relay: StartRelay) -> None:
+    relay = start_relay({**PROXY, "RELAY_RATE_QUESTIONS": f"{STILL}:8"})
+    async with AsyncExitStack() as stack:
+        (client,) = await clients(stack, relay, "203.0.113.1", 1)
+        answers = [(await client.request(f"s{number}", {"limit": 1})).closed for number in range(20)]
+
+    assert answers[:8] == [None] * 8
+    assert answers[-1] == REFUSED
+
+
+async def test_bytes_above_the_limit_wait_and_none_is_refused(start_relay: StartRelay) -> None:
+    relay = start_relay({**PROXY, "RELAY_RATE_BYTES": "200000:100000"})
+    author = Author()
+    async with AsyncExitStack() as stack:
+        (client,) = await clients(stack, relay, "203.0.113.1", 1)
+        events = [author.event(f"{number}".ljust(20_000)) for number in range(15)]
+        await client.publish_all(*events)
+
+
+async def test_a_client_far_above_a_limit_is_disconnected_and_its_neighbour_is_not(start_relay: StartRelay) -> None:
+    relay = start_relay({**PROXY, "RELAY_RATE_QUESTIONS": "1:8"})
+    async with AsyncExitStack() as stack:
+        client, neighbour = await clients(stack, relay, "203.0.113.1", 2)
+        for number in range(700):
+            await client.send("REQ", f"s{number}", {"limit": 1})
+
+        assert await client.closed() == 1008
+        assert any(
+            message == ["NOTICE", "rate-limited: far too many messages for a minute"] for message in client.unread
+        )
+        assert (await neighbour.publish(Author().event())).accepted
+
+
+@pytest.mark.parametrize("way", ["gone", "hangs"])
+async def test_without_the_shared_cache_each_worker_goes_on_with_its_share(
+    start_relay: StartRelay, servers: OwnServers, way: Literal["gone", "hangs"]
+) -> None:
+    relay = start_relay({**PROXY, **servers.settings, "RELAY_RATE_EVENTS": "40:80"}, workers=2)
+    async with AsyncExitStack() as stack:
+        connections = await clients(stack, relay, "203.0.113.1")
+        await accepted(connections, 200)
+        servers.take_away("valkey", way)
+        try:
+            async with asyncio.timeout(20):
+                for _ in range(4):
+                    while not await accepted(connections, 8):
+                        await asyncio.sleep(0.1)
+        finally:
+            servers.give_back("valkey", way)
+        async with asyncio.timeout(20):
+            while not await accepted(connections, 8):
+                await asyncio.sleep(0.1)
