@@ -19,7 +19,8 @@ class Source(Struct, frozen=True, gc=False):
 
     `address`: of the client, "" if there is none. `origin`: the number of the peer region that first stored the event,
     0 for this one. `proved`: keys that the client has logged in with, in hex. `trusted`: signatures are not verified;
-    ids always are. `owner`: in whose turn its events are written.
+    ids always are. `owner`: in whose turn its events are written. `verified`: the submitter has verified the ids, and
+    the signatures unless `trusted`, before.
     """
 
     kind: SourceKind
@@ -28,3 +29,4 @@ class Source(Struct, frozen=True, gc=False):
     proved: frozenset[str] = frozenset()
     trusted: bool = False
     owner: str = ""
+    verified: bool = False
