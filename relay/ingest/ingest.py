@@ -176,10 +176,11 @@ class Ingest:
         pending = self._pending.get(event.id)
         if pending is not None and pending.event.json == event.json:
             return pending.event
-        if not event.has_valid_id():
-            raise Invalid("the id is not the hash of the event")
-        if not source.trusted and not event.has_valid_signature():
-            raise Invalid("the signature is not the author's")
+        if not source.verified:
+            if not event.has_valid_id():
+                raise Invalid("the id is not the hash of the event")
+            if not source.trusted and not event.has_valid_signature():
+                raise Invalid("the signature is not the author's")
         objection = self._refusal_of_author(source, event)
         if objection is not None:
             raise objection

@@ -20,7 +20,7 @@ class Source(Struct, frozen=True, gc=False):
     `address`: of the client, "" if there is none. `origin`: the number of the peer region that first stored the event,
     0 for this one. `proved`: keys that the client has logged in with, in hex. `trusted`: signatures are not verified;
     ids always are. `owner`: in whose turn its events are written. `limited`: rate limits apply to it; `owner` is its
-    network then.
+    network then. `verified`: the submitter has verified the ids, and the signatures unless `trusted`, before.
     """
 
     kind: SourceKind
@@ -30,3 +30,4 @@ class Source(Struct, frozen=True, gc=False):
     trusted: bool = False
     owner: str = ""
     limited: bool = False
+    verified: bool = False

@@ -51,6 +51,9 @@ COPIED = f"({PUBLIC} AND {PRESENT})"
 STORED = f"({PRESENT} AND {_WRAPS_KEPT})"
 """True for rows of any kind that a request to vanish does not hide."""
 
+BACKED_UP = f"({STORED} AND e.kind NOT IN ({numbers(UNREADABLE_KINDS)}))"
+"""True for rows that an operator's backup holds, private kinds among them."""
+
 
 def readable(audience: Audience, bind: Bind) -> str:
     """The condition for rows of a kind that `audience` may read."""

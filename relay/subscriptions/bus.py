@@ -111,15 +111,16 @@ class Bus:
         self._tasks = tasks or BackgroundTasks()
         self._started: list[Task] = []
 
-    def start(self) -> None:
-        """Begin to send and to receive; needs a running loop."""
+    def start(self, *, receives: bool = True) -> None:
+        """Begin to send, and unless told otherwise to receive; needs a running loop."""
         self._heard = time.monotonic()
         self._group = f"relay.{self._store().identity}"
-        self._started = [
-            self._tasks.service(self._beat(), "bus heartbeat"),
-            self._tasks.service(self._send_all(), "bus sender"),
-            self._tasks.service(self._listen(), "bus receiver"),
-        ]
+        self._started = [self._tasks.service(self._send_all(), "bus sender")]
+        if receives:
+            self._started += [
+                self._tasks.service(self._beat(), "bus heartbeat"),
+                self._tasks.service(self._listen(), "bus receiver"),
+            ]
 
     async def stop(self) -> None:
         """Stop, and leave the group; waits a second at most."""
