@@ -40,6 +40,7 @@ _WRAPS_KEPT = (
 )
 """True unless a recipient of the gift wrap asked to vanish afterwards (62-2)."""
 
+
 def public() -> str:
     """The condition for rows of public kinds."""
     return f"e.kind NOT IN ({numbers(visibility.NEVER_COPIED_KINDS)})"
