@@ -62,7 +62,7 @@ def follow(ring: Ring, history: History, position: int) -> None:
 
 @given(st.data())
 @settings(max_examples=200)
-def test_a_page_brought_forward_is_the_oracles_answer(data: st.DataObject) -> None:
+def test_67_3_a_page_brought_forward_is_the_oracles_answer_and_knows_its_end(data: st.DataObject) -> None:
     history = data.draw(histories())
     end = len(history.changes)
     wanted = data.draw(filters(history))

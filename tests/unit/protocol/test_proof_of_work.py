@@ -28,7 +28,7 @@ def worked(bits: int, *nonce: str) -> Event:
     return Event(**(unsigned_event(tags=tags) | {"id": f"{1 << (255 - bits):064x}"}))
 
 
-def test_13_1_too_little_work_is_refused_with_both_numbers() -> None:
+def test_answer_pow_names_both_numbers() -> None:
     refused = lacks_work(worked(26), 30)
 
     assert refused is not None
