@@ -26,6 +26,7 @@ class NostrSdkClient:
 
     @classmethod
     async def connected(cls, url: str) -> Self:
+        nostr_sdk.uniffi_set_event_loop(asyncio.get_running_loop())  # to sign logins on
         client = cls(url)
         await client._client.add_relay(client._url)
         output = await client._client.try_connect(PATIENCE)

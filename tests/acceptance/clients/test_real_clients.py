@@ -137,7 +137,8 @@ async def test_who_has_logged_in_receives_the_gift_wraps_that_are_for_them(
 async def test_who_has_logged_in_publishes_protected_events(
     nostr_sdk: NostrSdkClient, nostr_tools: NostrToolsClient, sender_name: str
 ) -> None:
-    author: RealClient = {"nostr_sdk": nostr_sdk, "nostr_tools": nostr_tools}[sender_name]
+    clients: dict[str, RealClient] = {"nostr_sdk": nostr_sdk, "nostr_tools": nostr_tools}
+    author = clients[sender_name]
     await author.log_in()
 
     note = await author.publish(content="mine alone", tags=[["-"]])
