@@ -10,7 +10,7 @@ from typing import Any
 from relay.models import tag_key
 from relay.protocol import visibility
 from relay.protocol.audience import Audience
-from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
+from relay.protocol.visibility import RECIPIENTS_OWN_KINDS, UNREADABLE_KINDS
 
 Bind = Callable[[Any, str], str]
 """Adds a parameter of a type to the statement; returns its placeholder."""
