@@ -18,6 +18,7 @@ Names = Mapping[Labels, str]
 BYTES: Names = {("in",): "bytes_in", ("out",): "bytes_out"}
 BUS_MESSAGES: Names = {("in",): "bus_received", ("out",): "bus_sent"}
 ABORTED: Names = {(reason,): f"aborted_{reason}" for reason in ("slow_readers", "ping_timeout", "close_deadline")}
+LOGINS: Names = {("accepted",): "logins", ("refused",): "logins_failed"}
 FLIGHTS: Names = {(outcome,): f"flights_{outcome}" for outcome in ("fetched", "joined")}
 
 
@@ -36,6 +37,12 @@ def counts(names: Names) -> Callable[[WorkerFigures], Values]:
     return lambda figures: [(labels, figures.counts.get(name, 0)) for labels, name in names.items()]
 
 
+def authenticated(figures: WorkerFigures) -> Values:
+    """Open connections that have proved a key."""
+    of = figures.counts.get
+    return [((), of("authenticated_begun", 0) - of("authenticated_ended", 0))]
+
+
 def events_received(total: WorkerFigures) -> int:
     """EVENT messages whose event has an id: those that were looked at, and those whose shape is wrong."""
     return total.counts.get("events_received", 0) + refused(total, "OK")
@@ -49,13 +56,15 @@ def refused(total: WorkerFigures, answer: str) -> int:
 def messages(figures: WorkerFigures) -> Values:
     """By direction and type; each message counts once."""
     of = figures.counts.get
-    read = {"EVENT": events_received(figures), "REQ": of("reqs", 0), "CLOSE": of("closes", 0)}
+    logins = of("logins", 0) + of("logins_failed", 0)
+    read = {"EVENT": events_received(figures), "REQ": of("reqs", 0), "CLOSE": of("closes", 0), "AUTH": logins}
     for kind, number in read.items():
         yield ("in", kind), number
     yield ("in", "other"), max(0, of("messages", 0) - sum(read.values()))
     yield ("out", "EVENT"), of("deliveries", 0) + of("stored_sent", 0)
     answered = of("events_stored", 0) + of("events_duplicate", 0) + of("events_ephemeral", 0)
-    yield ("out", "OK"), answered + sum(number for _, number in rejections(figures))
+    yield ("out", "OK"), answered + logins + sum(number for _, number in rejections(figures))
+    yield ("out", "AUTH"), of("challenges", 0)
     yield ("out", "EOSE"), of("queries_answered", 0)
     ended = of("queries_failed", 0) + of("subscriptions_ended", 0)
     yield ("out", "CLOSED"), ended + refused(figures, "CLOSED")

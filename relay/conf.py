@@ -43,6 +43,7 @@ class Config:
     window_bytes: int  # 0: no window
     cache_layers: str  # "none", "l1", "l1+l2"
     url: str  # ws:// or wss://, as clients reach the relay
+    urls: tuple[str, ...]  # that and the further ones: a login may name any of them
     own_places: frozenset[Place]  # the addresses that requests to vanish name
     cache_url: str  # "": no cache
     instance: str  # name of this instance (one start of `serve`)
@@ -80,6 +81,7 @@ def config() -> Config:
         window_bytes=settings.RELAY_WINDOW_BYTES,
         cache_layers=settings.RELAY_CACHE_LAYERS,
         url=settings.RELAY_URL,
+        urls=(settings.RELAY_URL, *settings.RELAY_OTHER_URLS),
         own_places=own_places(),
         cache_url=settings.CACHE_URL,
         instance=settings.RELAY_INSTANCE,
@@ -121,6 +123,10 @@ def limits() -> Limits:
         created_at_lower_limit=settings.RELAY_CREATED_AT_LOWER_LIMIT,
         created_at_upper_limit=settings.RELAY_CREATED_AT_UPPER_LIMIT,
         max_filters=settings.RELAY_MAX_FILTERS,
+        min_pow_difficulty=settings.RELAY_MIN_POW_DIFFICULTY,
+        min_pow_by_kind=settings.RELAY_MIN_POW_BY_KIND,
+        auth_to_read=settings.RELAY_AUTH_TO_READ,
+        auth_to_write=None if settings.RELAY_AUTH_TO_WRITE is None else frozenset(settings.RELAY_AUTH_TO_WRITE),
         ephemeral_seconds=settings.RELAY_EPHEMERAL_SECONDS,
     )
 

@@ -47,6 +47,12 @@ class Counters:
     delivery_slices: int = 0  # turns of the loop in which a delivery, or work on the index, went on
     filters_refused: int = 0  # REQs whose filters took too much memory
     internal_errors: int = 0
+    logins: int = 0  # AUTH messages that proved a key
+    logins_failed: int = 0
+    challenges: int = 0  # AUTH messages sent
+    auth_required: int = 0  # answers that ask for a login
+    authenticated_begun: int = 0  # connections that proved a key
+    authenticated_ended: int = 0  # those of them that have ended
 
     def refused(self, reply: bytes) -> None:
         """Count a message that is answered only with this frame."""

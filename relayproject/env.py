@@ -123,6 +123,32 @@ def rates_of_kinds(name: str) -> tuple[str, ...]:
     return found
 
 
+def kinds(name: str) -> tuple[int, ...] | None:
+    """Event kinds, separated by commas; none when it is unset, None for `all`."""
+    raw = words(name)
+    if raw == ("all",):
+        return None
+    wrong = [word for word in raw if not _is_kind(word)]
+    if wrong:
+        faults.append(Fault(name, f"must be all, or event kinds such as 4,1059, not {', '.join(wrong)}"))
+        return ()
+    return tuple(map(int, raw))
+
+
+def bits_by_kind(name: str) -> tuple[tuple[int, int], ...]:
+    """Pairs such as 1059=20,7=0: a difficulty of 0 to 256 bits for an event kind."""
+    pairs = [word.partition("=") for word in words(name)]
+    wrong = [kind + equals + bits for kind, equals, bits in pairs if not (_is_kind(kind) and _is_kind(bits, 256))]
+    if wrong:
+        faults.append(Fault(name, f"must be pairs of a kind and bits, such as 1059=20, not {', '.join(wrong)}"))
+        return ()
+    return tuple((int(kind), int(bits)) for kind, _, bits in pairs)
+
+
+def _is_kind(word: str, most: int = 65_535) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 6 and int(word) <= most
+
+
 def folder(name: str, default: Path) -> Path:
     """An absolute path; a relative one starts at the working directory."""
     defaults.setdefault(name, default)

@@ -95,6 +95,11 @@ RELAY_MAX_EVENT_TAGS = env.integer("RELAY_MAX_EVENT_TAGS", 10_000, low=0, high=1
 RELAY_MAX_CONTENT_LENGTH = env.integer("RELAY_MAX_CONTENT_LENGTH", 131_072, low=0)  # code points
 RELAY_CREATED_AT_LOWER_LIMIT = env.integer("RELAY_CREATED_AT_LOWER_LIMIT", 0)  # seconds back; 0: no limit
 RELAY_CREATED_AT_UPPER_LIMIT = env.integer("RELAY_CREATED_AT_UPPER_LIMIT", 900)  # seconds ahead
+RELAY_MIN_POW_DIFFICULTY = env.integer("RELAY_MIN_POW_DIFFICULTY", 0, high=256)  # leading zero bits of an id
+RELAY_MIN_POW_BY_KIND = env.bits_by_kind("RELAY_MIN_POW_BY_KIND")
+RELAY_AUTH_TO_READ = env.flag("RELAY_AUTH_TO_READ", False)
+RELAY_AUTH_TO_WRITE = env.kinds("RELAY_AUTH_TO_WRITE")
+RELAY_PRIVATE_DRAFTS = env.flag("RELAY_PRIVATE_DRAFTS", False)
 
 # -- Limits that protect the relay and are not published ----------------------------------------------
 RELAY_MAX_FILTERS = env.integer("RELAY_MAX_FILTERS", 20, low=1, high=1_000)

@@ -3,14 +3,15 @@
 The SQL engine, the live index, the caches and `Filter.matches` are all compared with it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 Json = Mapping[str, Any]
 
 PRIVATE = (4, 1059, 21059)
-LOGIN = 22242
-NEVER_SERVED = (*PRIVATE, LOGIN)
+DRAFTS = (31234, 1234, 10013)
+LOGINS = (22242, 27235)
+NEVER_SERVED = (*PRIVATE, *LOGINS)
 """To those who have proved no key."""
 
 
@@ -37,19 +38,24 @@ def _fulfils(name: str, wanted: Any, event: Json) -> bool:
     return any(len(tag) > 1 and tag[0] == name[1] and tag[1] in wanted for tag in event["tags"])
 
 
-def naive_visible(event_json: Json, now: int, keys: Collection[str] = ()) -> bool:
+def naive_visible(event_json: Json, now: int, keys: Collection[str] = (), private_drafts: bool = False) -> bool:
     """True if the event may be sent at `now` to a client that has proved `keys`: not expired (40-2), its if private."""
     for tag in event_json["tags"]:
         if tag[:1] == ["expiration"]:
-            return naive_readable(event_json, keys) and int(tag[1]) > now
-    return naive_readable(event_json, keys)
+            return naive_readable(event_json, keys, private_drafts) and int(tag[1]) > now
+    return naive_readable(event_json, keys, private_drafts)
 
 
-def naive_readable(event_json: Json, keys: Collection[str]) -> bool:
-    """True for a public kind; kind 4 is for author and recipients, gift wraps for recipients, logins for nobody."""
+def naive_readable(event_json: Json, keys: Collection[str], private_drafts: bool = False) -> bool:
+    """True for a public kind; kind 4 is for author and recipients, gift wraps for recipients, logins for nobody.
+
+    Drafts are public, or, with `private_drafts`, for their author.
+    """
     kind = event_json["kind"]
-    if kind == LOGIN:
+    if kind in LOGINS:
         return False
+    if kind in DRAFTS and private_drafts:
+        return event_json["pubkey"] in keys
     if kind not in PRIVATE:
         return True
     recipients = {tag[1] for tag in event_json["tags"] if tag[:1] == ["p"] and len(tag) > 1}
@@ -64,12 +70,13 @@ def naive_query(
     max_limit: int,
     default_limit: int,
     keys: Collection[str] = (),
+    private_drafts: bool = False,
 ) -> list[Json]:
     """The stored events that answer a REQ, in order: newest first, ties by lowest id (01-F13, F14).
 
     `events` are those that are stored: what was replaced or deleted must be gone from them already.
     """
-    visible = {event["id"]: event for event in events if naive_visible(event, now, keys)}
+    visible = {event["id"]: event for event in events if naive_visible(event, now, keys, private_drafts)}
     stored = sorted(visible.values(), key=_newest_first)
     found = {}
     for wanted in filters:
@@ -77,6 +84,22 @@ def naive_query(
         for event in _cut(matching, wanted.get("limit"), max_limit, default_limit):
             found[event["id"]] = event
     return sorted(found.values(), key=_newest_first)
+
+
+def naive_end(
+    events: Iterable[Json],
+    filters: Sequence[Json],
+    now: int,
+    max_limit: int,
+    default_limit: int,
+    keys: Collection[str] = (),
+    private_drafts: bool = False,
+) -> str:
+    """`finish` if the answer of `naive_query` has every match that may be read, else `more` (NIP-67)."""
+    stored = list(events)
+    sent = {event["id"] for event in naive_query(stored, filters, now, max_limit, default_limit, keys, private_drafts)}
+    left = [event for event in stored if event["id"] not in sent and naive_visible(event, now, keys, private_drafts)]
+    return "more" if any(naive_match(wanted, event) for wanted in filters for event in left) else "finish"
 
 
 def _newest_first(event: Json) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from tests.events import NOW, pubkey_of, secret, sign_event, unsigned_event
 AUTHORS = [secret(number) for number in range(1, 5)]
 PUBKEYS = [pubkey_of(author) for author in AUTHORS]
 STORED_KINDS = [0, 1, 3, 5, 7, 1984, 10_002, 30_000, 30_023, 40_001, 65_535]
-KINDS = [*STORED_KINDS, 4, 1_059, 20_001, 22_242]
+KINDS = [*STORED_KINDS, 4, 1_059, 20_001, 22_242, 31_234, 1_234, 10_013]
 HEX_VALUES = [*PUBKEYS, "0" * 64, "f" * 64]
 VALUES = ["", "a", "A", "ab", "nostr", "\u0000", "a\u0000b", "%_\\", '"', "😀", "é\u2028", "30023:x:y", *HEX_VALUES[:2]]
 LETTERS = "epatdEPz"

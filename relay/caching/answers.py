@@ -8,10 +8,10 @@ copy never changes an answer. A query whose answer may hold private events goes 
 import asyncio
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from relay.background import BackgroundTasks
-from relay.caching.copies import Copies, Texts
+from relay.caching.copies import Copies, Known
 from relay.caching.page import Page
 from relay.caching.shared import Shared
 from relay.caching.single_flight import SingleFlight
@@ -21,10 +21,11 @@ from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
+from relay.protocol.messages import End
 from relay.protocol.visibility import may_be_private
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.filter_sql import needs_query
-from relay.storage.reads import Item, Part, Reads, merged
+from relay.storage.reads import Item, Part, Reads, end_for, end_of, merged
 from relay.storage.store import Store
 
 
@@ -37,6 +38,7 @@ class Answer(Struct, frozen=True, gc=False):
     position: int
     items: Sequence[Item]
     source: str = "none"
+    end: End = End.UNKNOWN
 
 
 class Answers:
@@ -60,7 +62,7 @@ class Answers:
         self._ring = ring
         self._barrier = barrier
 
-    def known(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Texts | None:
+    def known(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Known | None:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
         return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
 
@@ -78,28 +80,30 @@ class Answers:
         """
         try:
             async with asyncio.timeout(self._reads.seconds if seconds is None else seconds):
-                return await self._fetch_all(filters, audience, owner)
+                answer = await self._fetch_all(filters, audience, owner)
         except TimeoutError as error:
             raise Failed("query timed out") from error
+        end = end_for(filters, audience, answer.end)
+        return answer if end is answer.end else structs.replace(answer, end=end)
 
     async def _fetch_all(self, filters: Sequence[Filter], audience: Audience, owner: str) -> Answer:
         asking = [flt for flt in filters if needs_query(flt, audience)]
         if audience and may_be_private(asking, audience):
             position, parts = await self._reads.parts(asking, audience, owner=owner)
-            return Answer(position, merged([part.items for part in parts]))
+            return _united(position, parts)
         if len(asking) == 1:
             return await self._fetch(asking[0], owner)
         ring = self._ring()
         position, parts = await self._reads.parts(asking, owner=owner)
         for flt, part in zip(asking, parts, strict=True):
             self._keep(flt, position, part, ring)
-        return Answer(position, merged([part.items for part in parts]))
+        return _united(position, parts)
 
     def _keep(self, flt: Filter, position: int, part: Part, ring: Ring) -> None:
         if part.keys:
             return  # larger than what is fetched at once, and than what a cache keeps
         pages, key = self.copies.cache_of(flt)
-        pages.keep(Page(key, position, part.texts, part.complete), ring)
+        pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
 
     async def _fetch(self, flt: Filter, owner: str) -> Answer:
         fetching = _Fetch(self, flt, owner)
@@ -118,16 +122,16 @@ class Answers:
         if position is not None and fetched is not None and fetched.position >= position:
             return fetched
         if position is not None and await self.arrivals.reached(position):
-            texts = self.copies.known((flt,))
-            if texts is not None:
-                return Answer(self._ring().position, texts, source)
+            known = self.copies.known((flt,))
+            if known is not None:
+                return Answer(self._ring().position, known.texts, source, known.end)
         return await self._from_database(flt, owner)
 
     async def _from_database(self, flt: Filter, owner: str) -> Answer:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt], owner=owner)
         self._keep(flt, position, part, ring)
-        return Answer(position, part.items)
+        return _united(position, [part])
 
     async def caught_up(self) -> bool:
         """True when this process has applied everything acknowledged before the call; False on time-out."""
@@ -138,6 +142,11 @@ class Answers:
             and await self.arrivals.reached(max(position, ring.complete_from))
             and ring is self._ring()
         )
+
+
+def _united(position: int, parts: Sequence[Part]) -> Answer:
+    items = merged([part.items for part in parts])
+    return Answer(position, items, "none", end_of(parts, items))
 
 
 class _Fetch:

@@ -7,6 +7,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import Struct
+
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.page_cache import PROFILE_KINDS, PageCache, event_filter, profile_filter
 from relay.caching.process_window import ProcessWindow
@@ -14,17 +16,25 @@ from relay.caching.shared import Shared
 from relay.changes.change import Change, Removed
 from relay.changes.overlay import cut, newest_first
 from relay.changes.ring import Ring
+from relay.changes.row import id_of
 from relay.freshness.arrivals import Arrivals
 from relay.protocol.audience import NOBODY
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
+from relay.protocol.messages import End
 from relay.protocol.visibility import visible
 from relay.storage.reads import Reads, merged_texts
 from relay.storage.store import Store
 
 SWEEP_SECONDS = 5.0
 
-Texts = Sequence[bytes]
+
+class Known(Struct, frozen=True, gc=False):
+    """An answer in memory: texts newest first, and what is known of its end. `next`: the id of a match below it."""
+
+    texts: Sequence[bytes]
+    end: End
+    next: str | None = None
 
 
 class Copies:
@@ -82,7 +92,7 @@ class Copies:
             for pages in self._pages:
                 pages.sweep(now)
 
-    def known(self, filters: Sequence[Filter]) -> Texts | None:
+    def known(self, filters: Sequence[Filter]) -> Known | None:
         """The answer to an anonymous REQ as of the ring's position, None unless memory holds all of it."""
         ring = self._ring()
         if ring.position < ring.complete_from:
@@ -92,29 +102,30 @@ class Copies:
             return self._known(filters[0], now)
         found = []
         for flt in filters:
-            texts = self._known(flt, now)
-            if texts is None:
+            known = self._known(flt, now)
+            if known is None:
                 return None
-            found.append(texts)
-        return merged_texts(found)
+            found.append(known)
+        texts = merged_texts([known.texts for known in found])
+        return Known(texts, _end_of(found, texts))
 
-    def _known(self, flt: Filter, now: int) -> Texts | None:
+    def _known(self, flt: Filter, now: int) -> Known | None:
         if flt.limit == 0:
-            return ()
-        events = self.window.find(flt, now)
-        if events is not None:
-            return [event.json for event in events]
-        if flt.ids is not None and (texts := self._newest_by_id(flt, flt.ids, now)) is not None:
-            return texts
+            return _ASKED_NOTHING
+        window = self.window.find(flt, now)
+        if window is not None:
+            return Known([event.json for event in window.events], window.end, window.next)
+        if flt.ids is not None and (known := self._newest_by_id(flt, flt.ids, now)) is not None:
+            return known
         pages, key = self.cache_of(flt)
         page = pages.find(key, now)
         if page is None:
             pages.l1.misses += 1
             return None
         pages.l1.hits += 1
-        return page.texts
+        return Known(page.texts, page.end, page.next)
 
-    def _newest_by_id(self, flt: Filter, ids: Iterable[str], now: int) -> Texts | None:
+    def _newest_by_id(self, flt: Filter, ids: Iterable[str], now: int) -> Known | None:
         """The answer to a filter of ids, all of which are in the ring; it reaches further back than the window."""
         event_of = self._ring().event
         found: list[StoredEvent] = []
@@ -125,7 +136,11 @@ class Copies:
             if visible(event, NOBODY, now) and flt.matches(event):
                 found.append(event)
         found.sort(key=newest_first)
-        return [event.json for event in cut(found, flt)]
+        kept = cut(found, flt)
+        texts = [event.json for event in kept]
+        if len(kept) < len(found):
+            return Known(texts, End.MORE, found[len(kept)].id)
+        return Known(texts, End.FINISH)
 
     def cache_of(self, flt: Filter) -> tuple[PageCache, Filter]:
         """The cache that a filter with a limit above 0 belongs to, and the equivalent filter that is its key there."""
@@ -136,3 +151,19 @@ class Copies:
             if kinds == PROFILE_KINDS and ids is None and authors is not None and len(authors) == 1:
                 return self.profiles, profile_filter(next(iter(authors)))
         return self.results, flt
+
+
+_ASKED_NOTHING = Known((), End.UNKNOWN)
+"""Of `limit` 0: what is stored was not looked up."""
+
+
+def _end_of(found: Sequence[Known], texts: Sequence[bytes]) -> End:
+    """What is known of the end of a union, as `relay.storage.reads.end_of` says of parts."""
+    ends = {known.end for known in found}
+    if ends == {End.FINISH}:
+        return End.FINISH
+    if End.MORE not in ends:
+        return End.UNKNOWN
+    sent = set(map(id_of, texts))
+    more = any(known.next is not None and known.next.encode() not in sent for known in found)
+    return End.MORE if more else End.UNKNOWN

@@ -10,6 +10,7 @@ from relay.changes.overlay import Page as Rows
 from relay.changes.ring import Ring
 from relay.changes.row import Row, id_of
 from relay.protocol.filters import Filter
+from relay.protocol.messages import End
 
 MAX_CHANGES = 2_000
 """Pages are advanced over at most so many changes (about half a millisecond); beyond, PostgreSQL answers."""
@@ -34,15 +35,21 @@ def ring_keys(flt: Filter) -> Sequence[str | int] | None:
 
 
 class Page:
-    """The answer to `flt` at `position`, newest first. `shared_at`: the position of the copy in L2, -1 for none."""
+    """The answer to `flt` at `position`, newest first. `shared_at`: the position of the copy in L2, -1 for none.
 
-    __slots__ = ("_expires", "_keys", "_rows", "complete", "flt", "position", "shared_at", "texts")
+    `next`: the id of a match below the last row that never expires, None if none is known (67-3).
+    """
 
-    def __init__(self, flt: Filter, position: int, texts: Sequence[bytes], complete: bool) -> None:
+    __slots__ = ("_expires", "_keys", "_rows", "complete", "flt", "next", "position", "shared_at", "texts")
+
+    def __init__(
+        self, flt: Filter, position: int, texts: Sequence[bytes], complete: bool, following: str | None = None
+    ) -> None:
         self.flt = flt
         self.position = position
         self.texts = texts
         self.complete = complete
+        self.next = following
         self.shared_at = -1
         self._keys = ring_keys(flt)
         self._rows: Sequence[Found] | None = None
@@ -52,6 +59,13 @@ class Page:
     def size_bytes(self) -> int:
         """Its size for the bound of a cache."""
         return PAGE_BYTES + sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
+
+    @property
+    def end(self) -> End:
+        """What EOSE may say of the answer."""
+        if self.complete:
+            return End.FINISH
+        return End.UNKNOWN if self.next is None else End.MORE
 
     @property
     def expires_at(self) -> int | None:
@@ -75,6 +89,11 @@ class Page:
             return True
         if self.position < ring.floor or self.position > ring.position:
             return False
+        if self.next is not None and (
+            ring.newest_vanish > self.position
+            or (ring.newest_removal > self.position and ring.removed(self.next, self.position))
+        ):
+            self.next = None
         if not expired and not self._changed(ring):
             self.position = ring.position
             return True
@@ -99,6 +118,8 @@ class Page:
         self._rows = over.rows
         self.texts = [row.json for row in over.rows]
         self.complete = over.complete
+        if over.cut is not None:
+            self.next = over.cut.id if over.cut.expires_at is None else None
         self.position = ring.position
         self._expires = self._first_expiry()
         return True

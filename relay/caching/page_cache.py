@@ -99,7 +99,7 @@ class PageCache:
     def _read(self, flt: Filter, owner: bytes, value: bytes) -> Page | None:
         try:
             record = unpack(owner, value)
-            page = Page(flt, record.position, record.texts, record.complete)
+            page = Page(flt, record.position, record.texts, record.complete, record.next)
         except InvalidRecord:
             self.l2.errors += 1
             return None
@@ -118,7 +118,7 @@ class PageCache:
 def item(store: str, cache: str, page: Page) -> tuple[bytes, bytes, float]:
     """Key, value and time to live (seconds) of a page in L2."""
     owner = digest(page.flt)
-    value = pack(owner, Record(page.position, page.complete, page.texts))
+    value = pack(owner, Record(page.position, page.complete, page.texts, page.next))
     return key(store, cache, owner), value, ttl_seconds(page.expires_at)
 
 

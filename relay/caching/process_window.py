@@ -6,16 +6,15 @@ ms, so that queries do not pay for them; under load they are applied in the back
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from relay.background import BackgroundTasks, Task, cancel
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.changes.ring import Ring
 from relay.changes.sizes import MAX_STEP, change_bytes, event_bytes, steps
-from relay.changes.window import Window
+from relay.changes.window import InWindow, Window
 from relay.freshness.arrivals import Arrivals
 from relay.protocol.errors import Failed
-from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.storage.newest_events import NewestEvents, events_below
 from relay.storage.reads import Reads
@@ -85,18 +84,18 @@ class ProcessWindow:
             self.start()
         return count
 
-    def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
+    def find(self, flt: Filter, now: int) -> InWindow | None:
         """The answer to `flt` at the ring's position and at `now` (Unix seconds), newest first; None if it is not
         known.
         """
         if not self._exists:
             return None
-        events = self.window.find(flt, now) if self._is_current() else None
-        if events is None:
+        found = self.window.find(flt, now) if self._is_current() else None
+        if found is None:
             self.counters.misses += 1
         else:
             self.counters.hits += 1
-        return events
+        return found
 
     def look(self) -> None:
         """Take note that the ring has advanced."""

@@ -14,13 +14,14 @@ import orjson
 from msgspec import Struct
 
 from relay.protocol.filters import Filter
+from relay.protocol.visibility import left_out
 
-FORMAT = 2
+FORMAT = 3
 TTL_SECONDS = 3_600.0
 TTL_SPREAD = 0.1
 """Random share of the lifetime, either way, so that records written together do not expire together."""
 
-_HEAD = struct.Struct("<2sB?Q16s")
+_HEAD = struct.Struct("<2sB?Q16s32s")
 _CHECKSUM = struct.Struct("<I")
 _BODY = _HEAD.size + _CHECKSUM.size
 _MAGIC = b"nr"
@@ -31,15 +32,19 @@ class InvalidRecord(ValueError):
 
 
 class Record(Struct, frozen=True, gc=False):
-    """The texts of an answer at a position. `complete`: no stored match lies below the last text."""
+    """The texts of an answer at a position. `complete`: no stored match lies below the last; `next`: the id of one."""
 
     position: int
     complete: bool
     texts: Sequence[bytes]
+    next: str | None = None
 
 
 def canonical(flt: Filter) -> bytes:
-    """Equal bytes for filters that mean the same: order and duplicates in lists do not matter."""
+    """Equal bytes for filters that mean the same: order and duplicates in lists do not matter.
+
+    What copies may hold is part of the meaning, for it may be set otherwise at the next start.
+    """
     return orjson.dumps(
         [
             None if flt.ids is None else sorted(flt.ids),
@@ -50,6 +55,7 @@ def canonical(flt: Filter) -> bytes:
             flt.limit,
             flt.capped,
             [[letter, sorted(keys)] for letter, keys in flt.tags],
+            left_out(),
         ]
     )
 
@@ -74,7 +80,7 @@ def key_pattern(store: str, cache: str) -> bytes:
 
 def pack(owner: bytes, record: Record) -> bytes:
     """The value of a record; `owner` is the digest of its filter."""
-    head = _HEAD.pack(_MAGIC, FORMAT, record.complete, record.position, owner)
+    head = _HEAD.pack(_MAGIC, FORMAT, record.complete, record.position, owner, bytes.fromhex(record.next or "00" * 32))
     body = b"\n".join(record.texts)
     return head + _CHECKSUM.pack(_checksum(head, body)) + body
 
@@ -89,11 +95,11 @@ def unpack(owner: bytes, value: bytes) -> Record:
     if len(value) < _BODY:
         raise InvalidRecord("too short")
     head, body = value[: _HEAD.size], value[_BODY:]
-    magic, version, complete, position, written_for = _HEAD.unpack(head)
+    magic, version, complete, position, written_for, following = _HEAD.unpack(head)
     (checksum,) = _CHECKSUM.unpack_from(value, _HEAD.size)
     if magic != _MAGIC or version != FORMAT or written_for != owner or _checksum(head, body) != checksum:
         raise InvalidRecord("not ours")
-    return Record(position, complete, body.split(b"\n") if body else [])
+    return Record(position, complete, body.split(b"\n") if body else [], following.hex() if any(following) else None)
 
 
 def ttl_seconds(expires_at: int | None = None) -> float:

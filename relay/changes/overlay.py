@@ -37,11 +37,15 @@ class Page(Struct, frozen=True):
 
 
 class Overlaid(Struct, frozen=True):
-    """Rows at the new position; `short` is True if rows below the old last one must be queried."""
+    """Rows at the new position; `short` is True if rows below the old last one must be queried.
+
+    `cut`: the first row that the limit has cut off, None if it cut none.
+    """
 
     rows: Sequence[Found]
     complete: bool
     short: bool
+    cut: Found | None = None
 
 
 def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
@@ -90,7 +94,8 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     rows.sort(key=newest_first)
     kept = cut(rows, flt)
     short = not page.complete and (len(rows) < flt.limit or _second_was_cut(page, flt, kept))
-    return Overlaid(kept, page.complete and len(kept) == len(rows), short)
+    below = rows[len(kept)] if len(kept) < len(rows) else None
+    return Overlaid(kept, page.complete and below is None, short, below)
 
 
 def _author(row: Found) -> str:

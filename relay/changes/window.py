@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import compress, islice
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from relay.changes.change import Added, Change, Removed, Vanished
 from relay.changes.overlay import cut, newest_first
@@ -31,6 +31,7 @@ from relay.changes.posting_lists import (
 from relay.changes.sizes import LONG_TAGS, event_bytes
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
+from relay.protocol.messages import End
 from relay.protocol.visibility import is_copied
 
 ENTRY_BYTES = 70
@@ -53,6 +54,17 @@ SORT_COST = 0.25
 
 SAMPLE = 64
 """Authors whose events are counted to estimate those of all."""
+
+
+class InWindow(Struct, frozen=True, gc=False):
+    """The answer to a filter, newest first, and what is known of its end. `next`: the id of a match below it."""
+
+    events: Sequence[StoredEvent]
+    end: End
+    next: str | None = None
+
+
+_NOTHING = InWindow((), End.FINISH)
 
 
 class Window:
@@ -143,10 +155,12 @@ class Window:
         self.complete = complete
         self.apply(changes, position)
 
-    def find(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
+    def find(self, flt: Filter, now: int) -> InWindow | None:
         """The answer to `flt` at `now` (Unix seconds), newest first; None if it is not known."""
-        if flt.limit <= 0 or flt.matches_nothing:
-            return []
+        if flt.matches_nothing:
+            return _NOTHING
+        if flt.limit <= 0:
+            return InWindow((), End.UNKNOWN)
         if self.floor is None and not self.complete:
             return None
         if flt.ids is not None:
@@ -156,15 +170,25 @@ class Window:
             return None
         found: list[StoredEvent] = []
         try:
-            whole = _collect(candidates[1], now, candidates[0], found)
+            whole = _collect(candidates[1], now, candidates[0], found) or self._knows_down_to(flt.since)
         except TooMany:
-            return None
-        return cut(found, flt) if whole or self._knows_down_to(flt.since) else None
+            whole = False
+        return self._answer(flt, found, whole)
+
+    @staticmethod
+    def _answer(flt: Filter, found: list[StoredEvent], whole: bool) -> InWindow | None:
+        """`whole`: every match is in `found`, or so many that more are known. None if the answer is not known."""
+        kept = cut(found, flt)
+        if len(kept) < len(found):
+            return InWindow(kept, End.MORE, found[len(kept)].id)
+        if whole:
+            return InWindow(kept, End.FINISH)
+        return InWindow(kept, End.UNKNOWN) if _is_full(flt, found) else None
 
     def _knows_down_to(self, since: int | None) -> bool:
         return self.complete or (since is not None and self.floor is not None and since > -self.floor[0])
 
-    def _by_ids(self, flt: Filter, now: int) -> Sequence[StoredEvent] | None:
+    def _by_ids(self, flt: Filter, now: int) -> InWindow | None:
         events = self._events
         ids = flt.ids or ()
         found = [event for event in map(events.get, ids) if event is not None]
@@ -175,7 +199,7 @@ class Window:
         found.sort(key=newest_first)
         kept: list[StoredEvent] = []
         _collect(_without(flt, ids=None), now, [found], kept)
-        return cut(kept, flt)
+        return self._answer(flt, kept, True)
 
     def _candidates(self, flt: Filter) -> tuple[Iterable[list[StoredEvent]], Filter] | None:
         """Events newest first from `until` on, in pieces, and the conditions left to check; None for too many."""
@@ -307,7 +331,8 @@ def _without(flt: Filter, **changes: Any) -> Filter:
 
 
 def _collect(flt: Filter, now: int, candidates: Iterable[list[StoredEvent]], found: list[StoredEvent]) -> bool:
-    """Put matching events into `found` until the answer is full; True if no later candidate belongs to it (01-F18).
+    """Put matching events into `found` until the answer is full and one more is known; True if no later candidate
+    matters (01-F18, 67-1).
 
     Candidates begin at `until`. A comprehension for each condition: one loop with all of them costs three times as
     much.
@@ -324,10 +349,18 @@ def _collect(flt: Filter, now: int, candidates: Iterable[list[StoredEvent]], fou
         if exact is not None:
             rows = [event for event in rows if exact(event)]
         found += [event for event in rows if event.expires_at is None or event.expires_at > now]
-        if len(found) >= wanted and (
-            not flt.capped or len(found) >= 2 * wanted or found[-1].created_at != found[wanted - 1].created_at
+        if len(found) > wanted and (
+            not flt.capped or len(found) > 2 * wanted or found[-1].created_at != found[wanted - 1].created_at
         ):
             return True
         if since is not None and piece and piece[-1].created_at < since:
             return True
     return False
+
+
+def _is_full(flt: Filter, found: Sequence[StoredEvent]) -> bool:
+    """True if `found`, which are the newest matches, are the whole answer, whatever lies below them."""
+    wanted = flt.limit
+    return len(found) >= wanted and (
+        not flt.capped or len(found) >= 2 * wanted or found[-1].created_at != found[wanted - 1].created_at
+    )

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 import orjson
 from msgspec import Struct
 
-from relay.policies.source import Source
+from relay.policies.source import Source, SourceKind
 from relay.protocol import kinds
-from relay.protocol.errors import Blocked, Invalid, RelayError, Restricted
+from relay.protocol.errors import AuthRequired, Blocked, Invalid, RelayError, Restricted
 from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
+from relay.protocol.proof_of_work import lacks_work
 from relay.protocol.removal import relays_of
 
 
@@ -59,16 +60,42 @@ def names_relays(_context: Context, event: Event) -> RelayError | None:
     return None
 
 
-def not_a_login(context: Context, event: Event) -> RelayError | None:
-    """42-4: an AUTH event is meant for one relay and is never published."""
-    return Invalid("an event of kind 22242 is a login and cannot be published") if event.kind == kinds.AUTH else None
+def logged_in(context: Context, event: Event) -> RelayError | None:
+    """42-7: a client logs in before it publishes, if the operator asks it for this kind."""
+    asked = context.limits.auth_to_write
+    if asked is not None and event.kind not in asked:
+        return None
+    if context.source.kind is SourceKind.CLIENT and not context.source.proved:
+        return AuthRequired("log in to publish this")
+    return None
+
+
+def not_a_login(_context: Context, event: Event) -> RelayError | None:
+    """42-4: a login is meant for one relay, or one HTTP request, and is never published: others could use it."""
+    if event.kind in kinds.LOGINS:
+        return Invalid(f"an event of kind {event.kind} is a login and cannot be published")
+    return None
+
+
+def not_a_bare_seal(_context: Context, event: Event) -> RelayError | None:
+    """17-1: a seal was never meant to leave its gift wrap, which hides who sent it to whom."""
+    return Blocked("a seal must stay in its gift wrap") if event.kind == kinds.SEAL else None
+
+
+def enough_work(context: Context, event: Event) -> RelayError | None:
+    """13-1, 13-2: proof of work as the operator asks it of this kind; a request to vanish needs none (62-4)."""
+    least = context.limits.pow_asked(event.kind)
+    return lacks_work(event, least) if least and event.kind != kinds.VANISH else None
 
 
 def not_protected(context: Context, event: Event) -> RelayError | None:
-    """70-1: an event with a `-` tag may only come from its author, who cannot log in yet."""
-    if is_protected(event.tags):
-        return Restricted("this event may only be published by its author, and this relay has no login yet")
-    return None
+    """70-1: an event with a `-` tag may only come from its author; 70-3: or from a source that the operator trusts."""
+    source = context.source
+    if not is_protected(event.tags) or event.pubkey in source.proved or source.trusted:
+        return None
+    if source.kind is SourceKind.CLIENT and not source.proved:
+        return AuthRequired("this event may only be published by its author")
+    return Restricted("this event may only be published by its author")
 
 
 def no_protected_repost(context: Context, event: Event) -> RelayError | None:
@@ -86,9 +113,12 @@ def no_protected_repost(context: Context, event: Event) -> RelayError | None:
 
 
 BEFORE_SIGNATURE: Sequence[Policy] = (
+    logged_in,
     created_at_in_window,
     not_an_old_ephemeral,
     not_a_login,
+    not_a_bare_seal,
+    enough_work,
     not_protected,
     not_expired,
     names_relays,

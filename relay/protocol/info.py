@@ -32,15 +32,7 @@ class RelayIdentity:
     terms_of_service: str = ""
 
 
-def relay_information(
-    identity: RelayIdentity,
-    limits: Limits,
-    supported_nips: Iterable[int],
-    *,
-    auth_required: bool = False,
-    restricted_writes: bool = False,
-    min_pow_difficulty: int = 0,  # leading zero bits; 0: none asked
-) -> dict[str, Any]:
+def relay_information(identity: RelayIdentity, limits: Limits, supported_nips: Iterable[int]) -> dict[str, Any]:
     """The document as JSON values, in a fixed order, so that every instance answers the same bytes (11-8).
 
     `supported_nips` are those enabled at run time (11-7). No payments, no retention, no max_filters (11-5, 11-6).
@@ -50,13 +42,7 @@ def relay_information(
         if text := getattr(identity, field.name):
             document[_NAMES.get(field.name, field.name)] = text
     document["supported_nips"] = sorted(set(supported_nips))
-    document["limitation"] = _limitation(limits) | {
-        "auth_required": auth_required,
-        "payment_required": False,
-        "restricted_writes": restricted_writes,
-    }
-    if min_pow_difficulty:
-        document["limitation"]["min_pow_difficulty"] = min_pow_difficulty
+    document["limitation"] = _limitation(limits)
     return document
 
 
@@ -70,7 +56,13 @@ def _limitation(limits: Limits) -> dict[str, Any]:
         "max_event_tags": limits.max_event_tags,
         "max_content_length": limits.max_content_length,
         "created_at_upper_limit": limits.created_at_upper_limit,
+        # Before anything else; where only reading or writing needs a login, the answer to a message says so.
+        "auth_required": limits.auth_to_read and limits.auth_to_write is None,
+        "payment_required": False,
+        "restricted_writes": limits.auth_to_write != frozenset() or limits.asks_work,
     }
+    if limits.min_pow_difficulty:
+        limitation["min_pow_difficulty"] = limits.min_pow_difficulty
     if limits.created_at_lower_limit:
         limitation["created_at_lower_limit"] = limits.created_at_lower_limit
     return limitation

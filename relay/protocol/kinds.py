@@ -9,16 +9,24 @@ METADATA: Final = 0
 CONTACTS: Final = 3
 ENCRYPTED_DIRECT_MESSAGE: Final = 4
 DELETION: Final = 5
+SEAL: Final = 13
 VANISH: Final = 62
 GIFT_WRAP: Final = 1059
 EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
+HTTP_AUTH: Final = 27235
 ONE_TIME_KEYS: Final = frozenset({GIFT_WRAP, EPHEMERAL_GIFT_WRAP})
 """Their key is made for one event and says nothing of who sends it (59-6)."""
 MAX_KIND: Final = 65535
 
 INDELIBLE_KINDS: Final = frozenset({DELETION, VANISH})
 """Kinds that no deletion takes away (09-10, 09-14)."""
+
+DRAFTS: Final = frozenset({31234, 1234, 10013})
+"""Draft wraps, their checkpoints, and the list of relays that hold them (NIP-37)."""
+
+LOGINS: Final = frozenset({AUTH, HTTP_AUTH})
+"""Kinds that prove a key to one relay or server; who sees one could use it (NIP-42, NIP-98)."""
 
 
 def is_replaceable(kind: int) -> bool:

@@ -17,4 +17,21 @@ class Limits:
     created_at_lower_limit: int = 0  # seconds back from now; 0: no limit
     created_at_upper_limit: int = 900  # seconds ahead of now
     max_filters: int = 20  # of one REQ; not published (11-6)
+    min_pow_difficulty: int = 0  # leading zero bits of an id (NIP-13)
+    min_pow_by_kind: tuple[tuple[int, int], ...] = ()  # (kind, bits), in place of min_pow_difficulty
+    auth_to_read: bool = False  # a REQ needs a login (NIP-42)
+    auth_to_write: frozenset[int] | None = frozenset()  # kinds whose publishing needs one; None: all
+
+    @property
+    def asks_work(self) -> bool:
+        """True if some kind of event needs proof of work."""
+        return self.min_pow_difficulty > 0 or any(bits for _, bits in self.min_pow_by_kind)
+
+    def pow_asked(self, kind: int) -> int:
+        """The least difficulty of events of this kind, 0 if no work is asked."""
+        for each, bits in self.min_pow_by_kind:
+            if each == kind:
+                return bits
+        return self.min_pow_difficulty
+
     ephemeral_seconds: int = 60  # greatest age of an ephemeral event; 0: no limit; not published

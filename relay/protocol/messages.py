@@ -6,6 +6,7 @@ table. EVENT frames are first tried with one typed decode; a frame that fails it
 
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Final, NoReturn
 
 import msgspec
@@ -37,7 +38,13 @@ class CloseMessage(msgspec.Struct, frozen=True, gc=False):
     subscription_id: str
 
 
-Message = EventMessage | ReqMessage | CloseMessage
+class AuthMessage(msgspec.Struct, frozen=True, gc=False):
+    """`["AUTH", <event>]`: shape checked, nothing else."""
+
+    event: Event
+
+
+Message = EventMessage | ReqMessage | CloseMessage | AuthMessage
 
 
 class Refused(Exception):
@@ -123,10 +130,18 @@ def _subscription_id(parts: list[object]) -> str:
 
 
 def _event(parts: list[object], limits: Limits) -> EventMessage:
+    return EventMessage(_event_of(parts, limits))
+
+
+def _auth(parts: list[object], limits: Limits) -> AuthMessage:
+    return AuthMessage(_event_of(parts, limits))
+
+
+def _event_of(parts: list[object], limits: Limits) -> Event:
     # Elements after the event are ignored: a later NIP may define them.
     value = parts[1] if len(parts) > 1 else None
     try:
-        return EventMessage(event_from(value, limits))
+        return event_from(value, limits)
     except Invalid as fault:
         event_id = value.get("id") if isinstance(value, dict) else None
         if isinstance(event_id, str):  # 01-E16
@@ -152,13 +167,18 @@ def _close(parts: list[object], limits: Limits) -> CloseMessage:
     return CloseMessage(_subscription_id(parts))
 
 
-_PARSERS: Mapping[str, Callable[[list[object], Limits], Message]] = {"EVENT": _event, "REQ": _req, "CLOSE": _close}
+_PARSERS: Mapping[str, Callable[[list[object], Limits], Message]] = {
+    "EVENT": _event,
+    "REQ": _req,
+    "CLOSE": _close,
+    "AUTH": _auth,
+}
 
 _NEGENTROPY = frozenset({"NEG-OPEN", "NEG-MSG"})
 """Refused with NEG-ERR (NIP-77), every other verb with CLOSED."""
 
-_WITHOUT_ANSWER = frozenset({"AUTH", "NEG-CLOSE"})
-"""Verbs without an answer that names the second element: AUTH has no id there, NEG-CLOSE has no answer."""
+_WITHOUT_ANSWER = frozenset({"NEG-CLOSE"})
+"""Verbs that have no answer."""
 
 
 def ok(event_id: str, accepted: bool, text: str = "") -> bytes:
@@ -166,9 +186,19 @@ def ok(event_id: str, accepted: bool, text: str = "") -> bytes:
     return orjson.dumps(("OK", event_id, accepted, text))
 
 
-def eose(subscription_id: str) -> bytes:
-    """`["EOSE", id]`: all stored events were sent."""
-    return orjson.dumps(("EOSE", subscription_id))
+class End(Enum):
+    """What EOSE says of the stored events (NIP-67): every match was sent, or more are known; or nothing."""
+
+    FINISH = ("finish",)
+    MORE = ("more",)
+    UNKNOWN = ()
+
+
+def eose(subscription_id: str, end: End = End.UNKNOWN) -> bytes:
+    """`["EOSE", id, ["finish"]]`: all that is to be sent of the stored events was sent (67-1)."""
+    if end is End.UNKNOWN:
+        return orjson.dumps(("EOSE", subscription_id))
+    return orjson.dumps(("EOSE", subscription_id, end.value))
 
 
 def closed(subscription_id: str, text: str) -> bytes:
@@ -179,6 +209,11 @@ def closed(subscription_id: str, text: str) -> bytes:
 def neg_error(subscription_id: str, text: str) -> bytes:
     """`["NEG-ERR", id, text]`: the relay refused or ended a reconciliation (NIP-77)."""
     return orjson.dumps(("NEG-ERR", subscription_id, text))
+
+
+def auth(challenge: str) -> bytes:
+    """`["AUTH", challenge]`: what a login must hold (NIP-42)."""
+    return orjson.dumps(("AUTH", challenge))
 
 
 def notice(text: str) -> bytes:

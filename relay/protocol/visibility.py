@@ -9,6 +9,7 @@ from typing import Final
 
 from relay.protocol import kinds
 from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.errors import AuthRequired, RelayError, Restricted
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 
@@ -18,17 +19,28 @@ AUTHOR_AND_RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.ENCRYPTED_D
 RECIPIENT_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP, kinds.EPHEMERAL_GIFT_WRAP})
 """Readable only by the keys of `p` tags: the author is a key used once (NIP-59)."""
 
-UNREADABLE_KINDS: Final[frozenset[int]] = frozenset({kinds.AUTH})
+UNREADABLE_KINDS: Final[frozenset[int]] = kinds.LOGINS
 """Never sent: logins (42-4)."""
 
 RECIPIENTS_OWN_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP})
 """Kinds that the keys of `p` tags may delete like the author, and that go when one of these vanishes (59-5, 62-2)."""
 
-PRIVATE_KINDS: Final[frozenset[int]] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
+AUTHOR_KINDS: frozenset[int] = frozenset()
+"""Readable by the author alone: drafts, where `keep_drafts_private` was called (37-1)."""
+
+PRIVATE_KINDS: frozenset[int] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
 """Kinds that only some keys may read."""
 
-NEVER_COPIED_KINDS: Final[frozenset[int]] = PRIVATE_KINDS | UNREADABLE_KINDS
+NEVER_COPIED_KINDS: frozenset[int] = PRIVATE_KINDS | UNREADABLE_KINDS
 """Kinds that no copy may hold: an answer from a copy is sent to any reader."""
+
+
+def keep_drafts_private(on: bool) -> None:
+    """Set whether drafts are private; once, before any module makes SQL of these kinds (`relay.apps`)."""
+    global AUTHOR_KINDS, PRIVATE_KINDS, NEVER_COPIED_KINDS  # noqa: PLW0603 - a setting of the process
+    AUTHOR_KINDS = kinds.DRAFTS if on else frozenset()
+    PRIVATE_KINDS = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS | AUTHOR_KINDS
+    NEVER_COPIED_KINDS = PRIVATE_KINDS | UNREADABLE_KINDS
 
 
 def visible(event: StoredEvent, audience: Audience, now: int) -> bool:
@@ -44,6 +56,8 @@ def visible(event: StoredEvent, audience: Audience, now: int) -> bool:
 def _may_read(event: StoredEvent, audience: Audience) -> bool:
     if event.kind in UNREADABLE_KINDS:
         return False
+    if event.kind in AUTHOR_KINDS:
+        return event.pubkey in audience.keys
     if event.kind in AUTHOR_AND_RECIPIENT_KINDS and event.pubkey in audience.keys:
         return True
     return not audience.tag_keys.isdisjoint(event.tag_keys)
@@ -66,6 +80,11 @@ def all_public(chosen: frozenset[int] | None) -> bool:
     return chosen is not None and chosen.isdisjoint(NEVER_COPIED_KINDS)
 
 
+def left_out() -> list[int]:
+    """The kinds that are private by a setting: copies that were made with another setting must not be used."""
+    return sorted(AUTHOR_KINDS)
+
+
 def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
     """True if an event that is not public can belong to the answer of `filters` for `audience`.
 
@@ -86,3 +105,30 @@ def can_match(flt: Filter, audience: Audience = NOBODY) -> bool:
     if flt.matches_nothing:
         return False
     return flt.kinds is None or not flt.kinds <= (UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS)
+
+
+def why_unreadable(filters: Sequence[Filter], audience: Audience) -> RelayError | None:
+    """The refusal of a query that names private kinds alone and cannot find any event for `audience` (59-2).
+
+    None where something may be found, and for queries that also ask for public events, or name no kinds: of those the
+    private part is left out without a word, because a refusal would tell that there is one (59-3).
+    """
+    for flt in filters:
+        if not flt.kinds or not flt.kinds <= PRIVATE_KINDS:
+            return None
+    if not audience:
+        return AuthRequired("log in to read private events")
+    if any(_may_hold_own(flt, audience) for flt in filters):
+        return None
+    return Restricted("these private events are for others")
+
+
+def _may_hold_own(flt: Filter, audience: Audience) -> bool:
+    """True unless the authors and recipients that a filter of private kinds names are all others."""
+    kinds_wanted = flt.kinds or frozenset()
+    by_author = flt.authors is None or not flt.authors.isdisjoint(audience.keys)
+    recipients = next((keys for letter, keys in flt.tags if letter == "p"), None)
+    to_recipient = recipients is None or not recipients.isdisjoint(audience.tag_keys)
+    if by_author and not kinds_wanted.isdisjoint(AUTHOR_AND_RECIPIENT_KINDS | AUTHOR_KINDS):
+        return True
+    return to_recipient and not kinds_wanted.isdisjoint(RECIPIENT_KINDS | AUTHOR_AND_RECIPIENT_KINDS)

@@ -57,6 +57,7 @@ class Connections:
         counters.connections_opened += 1
         session = Session(self._services, wire, ip, self._owner(ip))
         self._sessions.add(session)
+        session.greet()
         return session
 
     def end(self, session: Session) -> None:

@@ -25,6 +25,7 @@ from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
+from relay.protocol.login import OwnPlaces
 from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.loop_lag import LoopLag
@@ -138,6 +139,7 @@ class Relay:
             self.barrier,
             self.tasks,
             self.pieces,
+            OwnPlaces(conf.urls),
             rates=self.rates,
         )
         self.loop_lag = LoopLag(self.tasks)

@@ -99,7 +99,9 @@ class Warming:
         self.done.profiles += await self._write("profiles", pages)
 
     async def _results(self, position: int, answers: Iterable[tuple[Filter, Part]]) -> None:
-        pages = [Page(flt, position, part.texts, part.complete) for flt, part in answers if not part.keys]
+        pages = [
+            Page(flt, position, part.texts, part.complete, part.lasting_next) for flt, part in answers if not part.keys
+        ]
         self.done.results += await self._write("results", pages)
 
     async def _events(self, position: int, texts: Sequence[bytes]) -> None:

@@ -17,7 +17,7 @@ from relay.models import tag_key
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
-from relay.storage.visibility_sql import PRESENT, PUBLIC, bytea_array, hex_array, readable, unexpired
+from relay.storage.visibility_sql import PRESENT, bytea_array, hex_array, public, readable, unexpired
 
 ORDER = "ORDER BY e.created_at DESC, e.id"
 
@@ -73,9 +73,9 @@ _LISTED = 24
 
 def rows_wanted(flt: Filter) -> int:
     """How many rows to fetch: the limit, or twice the relay's own default, so that the boundary second is whole
-    (01-F18).
+    (01-F18), and one more, which is not sent: it tells that there are more (67-1).
     """
-    return flt.limit * 2 if flt.capped else flt.limit
+    return (flt.limit * 2 if flt.capped else flt.limit) + 1
 
 
 class Walks:
@@ -286,7 +286,7 @@ class Walks:
         """The condition on the kind of an entry of relay_tag, so that events that cannot match are not looked at."""
         if flt.kinds is not None:
             return _listed("t.kind", self._kinds(flt), len(flt.kinds))
-        return "true" if self._audience else PUBLIC.replace("e.kind", "t.kind")
+        return "true" if self._audience else public().replace("e.kind", "t.kind")
 
     # -- Conditions ----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from relay.changes.row import created_at_of, id_of
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
+from relay.protocol.messages import End
+from relay.protocol.visibility import can_match
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.fair_queue import INTERNAL
@@ -48,22 +50,30 @@ class Result(Struct, frozen=True, gc=False):
 
     position: int
     events: Sequence[Item]
+    end: End
 
 
 class Part(Struct, frozen=True, gc=False):
     """The answer to one filter, newest first: `texts`, then `keys` of the events whose texts were not fetched.
 
-    `complete`: no stored match lies below the last event.
+    `complete`: no stored match lies below the last event. `next`: the first one below it, None if it is not known.
     """
 
     texts: Sequence[bytes]
     complete: bool
     keys: Sequence[Key] = ()
+    next: Item | None = None
 
     @property
     def items(self) -> Sequence[Item]:
         """All events of the answer."""
         return [*self.texts, *self.keys] if self.keys else self.texts
+
+    @property
+    def lasting_next(self) -> str | None:
+        """The id of `next`, None if it may expire."""
+        text = self.next
+        return None if type(text) is not bytes or b'"expiration"' in text else id_of(text).decode("ascii")
 
 
 class Reads:
@@ -187,7 +197,8 @@ class Reads:
         """
         asking = [flt for flt in filters if needs_query(flt, audience)]
         position, parts = await self.parts(asking, audience, least=least, owner=owner, seconds=seconds)
-        return Result(position, merged([part.items for part in parts]))
+        items = merged([part.items for part in parts])
+        return Result(position, items, end_for(filters, audience, end_of(parts, items)))
 
     async def parts(
         self,
@@ -290,6 +301,29 @@ def merged(pages: Sequence[Sequence[Item]]) -> Sequence[Item]:
     return sorted(found.values(), key=_newest_first)
 
 
+def end_of(parts: Sequence[Part], items: Sequence[Item]) -> End:
+    """What is known of the end of `items`, the union of the parts (67-1)."""
+    if all(part.complete for part in parts):
+        return End.FINISH
+    following = [id_in(part.next) for part in parts if part.next is not None]
+    if len(parts) > 1 and following:  # one filter's next may be another's answer
+        sent = set(map(id_in, items))
+        following = [event_id for event_id in following if event_id not in sent]
+    return End.MORE if following else End.UNKNOWN
+
+
+def end_for(filters: Sequence[Filter], audience: Audience, end: End) -> End:
+    """`end` of those of `filters` that were asked: of one with limit 0 it is not known what else matches (67-2)."""
+    if end is End.FINISH and any(flt.limit == 0 and can_match(flt, audience) for flt in filters):
+        return End.UNKNOWN
+    return end
+
+
+def id_in(item: Item) -> bytes:
+    """The id of an event of an answer, 64 hex digits."""
+    return item.id if type(item) is Key else id_of(item)  # type: ignore[arg-type]
+
+
 def merged_texts(pages: Iterable[Sequence[bytes]]) -> Sequence[bytes]:
     """Like `merged`, of texts alone."""
     texts = {id_of(text): text for page in pages for text in page}
@@ -321,6 +355,7 @@ def _part(lines: list[bytes], flt: Filter) -> Part:
     Raises _Stopped if a walk stopped before the answer was complete.
     """
     everything = len(lines) < rows_wanted(flt)
+    following: Item | None = None
     if MARK in lines:
         everything = False
         del lines[lines.index(MARK) :]
@@ -329,14 +364,17 @@ def _part(lines: list[bytes], flt: Filter) -> Part:
     if len(lines) > flt.limit:
         end = flt.limit
         boundary = _created_at(lines[end - 1])
-        while end < len(lines) and _created_at(lines[end]) == boundary:
+        most = 2 * end if flt.capped else end
+        while end < min(len(lines), most) and _created_at(lines[end]) == boundary:
             end += 1
         everything = everything and end == len(lines)
+        if end < len(lines):
+            following = lines[end] if lines[end][:1] == _TEXT else Key.of(lines[end])
         del lines[end:]
     if lines[-1][:1] == _TEXT:
-        return Part(lines, everything)
+        return Part(lines, everything, (), following)
     first = next(number for number, line in enumerate(lines) if line[:1] != _TEXT)
-    return Part(lines[:first], everything, [Key.of(line) for line in lines[first:]])
+    return Part(lines[:first], everything, [Key.of(line) for line in lines[first:]], following)
 
 
 _TEXT = b"{"

@@ -4,22 +4,20 @@ Rule: every statement that returns events to clients has one of these conditions
 """
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from relay.models import tag_key
+from relay.protocol import visibility
 from relay.protocol.audience import Audience
-from relay.protocol.visibility import (
-    AUTHOR_AND_RECIPIENT_KINDS,
-    NEVER_COPIED_KINDS,
-    RECIPIENTS_OWN_KINDS,
-    UNREADABLE_KINDS,
-)
+from relay.protocol.visibility import RECIPIENTS_OWN_KINDS, UNREADABLE_KINDS
 
 Bind = Callable[[Any, str], str]
 """Adds a parameter of a type to the statement; returns its placeholder."""
 
 
-def numbers(kinds: Iterable[int]) -> str:
+@cache
+def numbers(kinds: frozenset[int]) -> str:
     """The kinds as a list for IN."""
     return ",".join(map(str, sorted(kinds)))
 
@@ -42,11 +40,21 @@ _WRAPS_KEPT = (
 )
 """True unless a recipient of the gift wrap asked to vanish afterwards (62-2)."""
 
-PUBLIC = f"e.kind NOT IN ({numbers(NEVER_COPIED_KINDS)})"
-"""True for rows of public kinds."""
 
-COPIED = f"({PUBLIC} AND {PRESENT})"
-"""True for rows of public kinds, which are the kinds that copies hold, unless their author has vanished."""
+def public() -> str:
+    """The condition for rows of public kinds."""
+    return f"e.kind NOT IN ({numbers(visibility.NEVER_COPIED_KINDS)})"
+
+
+def copied() -> str:
+    """The condition for rows of public kinds, which are the kinds that copies hold, unless their author has
+    vanished.
+    """
+    return f"({public()} AND {PRESENT})"
+
+
+COPIED = copied()
+"""For statements that are made once: `relay.apps` has set the private kinds before."""
 
 STORED = f"({PRESENT} AND {_WRAPS_KEPT})"
 """True for rows of any kind that a request to vanish does not hide."""
@@ -58,16 +66,18 @@ BACKED_UP = f"({STORED} AND e.kind NOT IN ({numbers(UNREADABLE_KINDS)}))"
 def readable(audience: Audience, bind: Bind) -> str:
     """The condition for rows of a kind that `audience` may read."""
     if not audience:
-        return COPIED
+        return copied()
     keys = bind(hex_array(audience.keys), "bytea[]")
     tag_keys = bind(bytea_array([tag_key(key) for key in audience.tag_keys]), "bytea[]")
+    by_author = visibility.AUTHOR_AND_RECIPIENT_KINDS | visibility.AUTHOR_KINDS
+    by_recipient = visibility.AUTHOR_AND_RECIPIENT_KINDS | visibility.RECIPIENT_KINDS
     tagged = (
         "(SELECT true FROM relay_tag AS v WHERE v.event_id = e.id AND v.created_at = e.created_at "
         f"AND v.key = ANY ({tag_keys}) LIMIT 1) IS TRUE"
     )
     return (
-        f"({COPIED} OR ({STORED} AND e.kind NOT IN ({numbers(UNREADABLE_KINDS)}) AND "
-        f"((e.kind IN ({numbers(AUTHOR_AND_RECIPIENT_KINDS)}) AND e.pubkey = ANY ({keys})) OR {tagged})))"
+        f"({copied()} OR ({STORED} AND ((e.kind IN ({numbers(by_author)}) AND e.pubkey = ANY ({keys})) "
+        f"OR (e.kind IN ({numbers(by_recipient)}) AND {tagged}))))"
     )
 
 

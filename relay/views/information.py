@@ -22,10 +22,17 @@ def _always(_conf: Config) -> bool:
 
 FEATURES: tuple[tuple[int, Callable[[Config], bool]], ...] = (
     (1, _always),
+    (4, _always),
     (9, _always),
     (11, _always),
+    (13, lambda conf: conf.limits.asks_work),
+    (17, _always),
     (40, _always),
+    (42, _always),
+    (59, _always),
     (62, _always),
+    (67, _always),
+    (70, _always),
 )
 """Each supported NIP and whether the settings enable it (11-7)."""
 

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.acceptance.author import Author
+
 Json = dict[str, Any]
 Message = list[Any]
 
@@ -50,10 +52,16 @@ class Stored:
 
 
 class Client:
-    """One connection. `unread` holds the messages that came and were not asked for."""
+    """One connection. `unread` holds the messages that came and were not asked for.
+
+    Kept apart: `challenges`, of the AUTH messages that came, and `hints`, the third element of each EOSE (NIP-67).
+    """
 
     def __init__(self, url: str, **options: Any) -> None:
         self.unread: list[Message] = []
+        self.challenges: list[str] = []
+        self.hints: dict[str, list[str]] = {}
+        self._url = url
         self._connecting = connect(url, **{"max_size": 2**26, "max_queue": None, "compression": None, **options})
         self._socket: ClientConnection | None = None
 
@@ -101,11 +109,42 @@ class Client:
         return await self.receive(lambda _: True, seconds)
 
     async def _next(self) -> Message:
+        while (message := await self._read()) is None:
+            pass
+        return message
+
+    async def _read(self) -> Message | None:
+        """The next message without a hint; None for a challenge."""
         frame = await self.socket.recv()
         assert isinstance(frame, str), "a relay sends text frames"
         message = json.loads(frame)
         assert isinstance(message, list), message
+        if message[0] == "AUTH":
+            self.challenges.append(message[1])
+            return None
+        if message[0] == "EOSE":
+            self.hints[message[1]] = message[2] if len(message) > 2 else []
+            return message[:2]
         return message
+
+    @property
+    def port(self) -> int:
+        """The relay's port."""
+        return int(self._url.rpartition(":")[2])
+
+    async def log_in(self, *authors: Author, url: str | None = None) -> list[Ok]:
+        """Prove the keys of authors (NIP-42) to the relay, which calls itself `url`."""
+        async with asyncio.timeout(SECONDS):
+            while not self.challenges:
+                message = await self._read()
+                self.unread += [] if message is None else [message]
+        tags = [["relay", url or self._url], ["challenge", self.challenges[-1]]]
+        answers = []
+        for author in authors:
+            login = author.event(kind=22_242, tags=tags)
+            await self.send("AUTH", login)
+            answers.append(await self.answer_to(login["id"]))
+        return answers
 
     async def settled(self) -> list[Message]:
         """All that came and was not read yet, when every event that was sent before has its OK and is delivered here.

@@ -17,6 +17,7 @@ async def test_the_websockets_transport_compresses_and_serves_the_same_relay(
     async with connect(relay.ws_url, compression="deflate") as client:
         assert "permessage-deflate" in client.response.headers["Sec-WebSocket-Extensions"]  # type: ignore[union-attr]
 
+        assert json.loads(await client.recv())[0] == "AUTH"
         await client.send(json.dumps(["EVENT", event]))
         assert event["id"] in str(await client.recv())
         await client.send(json.dumps(["REQ", "one", {"ids": [event["id"]]}]))

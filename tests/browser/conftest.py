@@ -119,6 +119,7 @@ async def tab(new_tab: NewTab) -> Tab:
 async def publish(relay: RelayProcess, *events: dict[str, Any]) -> None:
     """Publish signed events as another client does; returns when all are stored."""
     async with websockets.connect(relay.ws_url) as socket:
+        assert json.loads(await asyncio.wait_for(socket.recv(), 10))[0] == "AUTH"
         for event in events:
             await socket.send(json.dumps(["EVENT", event]))
         for _ in events:

@@ -102,7 +102,7 @@ async def test_11_1_whoever_accepts_it_gets_the_document(accept: str) -> None:
     answer = await ask("/", headers={"Accept": accept})
 
     assert (answer.status, answer.headers["content-type"]) == (200, NOSTR)
-    assert answer.json()["supported_nips"] == [1, 9, 11, 40, 62]
+    assert answer.json()["supported_nips"] == [1, 4, 9, 11, 17, 40, 42, 59, 62, 67, 70]
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])

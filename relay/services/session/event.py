@@ -5,6 +5,7 @@ from functools import partial
 
 from relay.ingest.outcome import STORED, Outcome
 from relay.metrics import counters, ok_latency
+from relay.protocol.errors import Prefix
 from relay.protocol.messages import EventMessage, ok
 from relay.services.session.rates import TOO_MANY
 from relay.services.session.session import Session
@@ -23,6 +24,8 @@ def event(session: Session, message: EventMessage) -> None:
     if outcome is None:
         session.pending.add()
     else:
+        if outcome.prefix == Prefix.AUTH_REQUIRED:
+            session.login.ask(session.outbox)
         session.outbox.put(answer(event_id, outcome))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from relay.changes.change import Added
 from relay.metrics import counters, query_answered
 from relay.protocol.errors import Failed, RelayError
-from relay.protocol.messages import ReqMessage, closed, eose, event_head
+from relay.protocol.messages import End, ReqMessage, closed, eose, event_head
 from relay.services.session.session import Session
 from relay.storage.filter_sql import Key
 from relay.storage.primary import LogPruned
@@ -46,6 +46,7 @@ class Query:
     __slots__ = (
         "_begun",
         "_clock",
+        "_end",
         "_eose",
         "_held_bytes",
         "_is_allowed",
@@ -75,6 +76,7 @@ class Query:
         self._timer: asyncio.TimerHandle | None = None
         self._is_allowed = False  # memory holds everything acknowledged before the REQ
         self._begun = False  # something was sent
+        self._end = End.UNKNOWN
         self._eose = False  # all stored events were sent
         self._items: Sequence[Item] = ()
         self._keyed = False  # some items are keys
@@ -134,12 +136,13 @@ class Query:
     def _look(self) -> bool:
         """True if memory has the answer as of the changes that this process has applied."""
         services = self._session.services
-        texts = None
+        known = None
         if services.answers is not None:
-            texts = services.answers.known(self._subscription.filters, self._session.audience)
-        if texts is None:
+            known = services.answers.known(self._subscription.filters, self._session.audience)
+        if known is None:
             return False
-        self._items, self._position, self._source = texts, services.hub.position, "l1"
+        self._items, self._end = known.texts, known.end
+        self._position, self._source = services.hub.position, "l1"
         self._keyed = False
         return True
 
@@ -203,9 +206,11 @@ class Query:
         if services.answers is None:
             result = await services.reads.query(filters, audience, owner=self._session.owner, seconds=seconds)
             self._items, self._position, self._source = result.events, result.position, "none"
+            self._end = result.end
         else:
             answer = await services.answers.fetch(filters, audience, self._session.owner, seconds)
             self._items, self._position, self._source = answer.items, answer.position, answer.source
+            self._end = answer.end
         self._keyed = Key in set(map(type, self._items))
 
     async def _next(self) -> None:
@@ -297,7 +302,7 @@ class Query:
             counters.stored_sent += len(piece)
             frames = [head + text + b"]" for text in piece]
             if not self._items:
-                frames.append(eose(self._subscription_id))
+                frames.append(eose(self._subscription_id, self._end))
                 self._eose = True
             self._begun = True
             outbox.put_all(frames)

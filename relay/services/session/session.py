@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
 from relay.conf import Config
@@ -18,11 +20,13 @@ from relay.ingest.ingest import Ingest
 from relay.metrics import counters
 from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
-from relay.protocol.errors import Failed, Invalid
+from relay.protocol.errors import Failed, Invalid, RateLimited
+from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
 from relay.protocol.subscriptions import Subscriptions
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
+from relay.services.session.login import MAX_KEYS, Login
 from relay.services.session.pending import Pending
 from relay.services.session.rates import FAR_TOO_MANY, POLICY_VIOLATION, UNLIMITED, limits_of, refusal
 from relay.services.session.reading import Reading
@@ -59,6 +63,7 @@ class Services:
     barrier: Barrier
     background: BackgroundTasks
     pieces: PieceBudget
+    own_places: OwnPlaces
     rates: Rates = field(default_factory=Rates)
 
 
@@ -84,6 +89,7 @@ class Session:
         self.rates = limits_of(services.rates, address, reading, self._far_above_limits)
         self.source = Source(SourceKind.CLIENT, address, owner=owner, limited=self.rates is not UNLIMITED)
         self.reader = Reader(kept=Kept(config.max_filter_bytes, services.hub.kept))
+        self.login = Login()
         self.outbox = Outbox(wire, services.flusher, config.max_outbox_bytes, self._overflowed)
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(reading, config.max_pending_events)
@@ -95,6 +101,25 @@ class Session:
     def audience(self) -> Audience:
         """The keys that the client has proved, on which depends what it may read."""
         return self.reader.audience
+
+    def greet(self) -> None:
+        """Send the challenge, to be called when the connection is open: some clients log in only if they are asked."""
+        self.login.send(self.outbox)
+
+    def prove(self, key: str) -> None:
+        """The client has proved that it holds `key`: from now on it may publish and read as that key, too (42-3, 42-8).
+
+        Raises RateLimited, with nothing changed, if it has proved too many (42-9).
+        """
+        keys = self.audience.keys
+        if key in keys:
+            return
+        if len(keys) >= MAX_KEYS:
+            raise RateLimited(f"a connection may log in with up to {MAX_KEYS} keys")
+        if not keys:
+            counters.authenticated_begun += 1
+        self.reader.audience = Audience.of(keys | {key})
+        self.source = structs.replace(self.source, proved=self.audience.keys)
 
     def receive(self, frame: bytes | str) -> None:
         """Handle one text message; never raises."""
@@ -171,6 +196,8 @@ class Session:
             return
         self._ended = True
         self.rates.leave()
+        if self.audience:
+            counters.authenticated_ended += 1
         for opened in self.subscriptions.clear():
             opened.stop()
 

@@ -2,7 +2,8 @@
 `relay.protocol.messages`.
 """
 
-from relay.protocol.messages import CloseMessage, EventMessage, Message, ReqMessage
+from relay.protocol.messages import AuthMessage, CloseMessage, EventMessage, Message, ReqMessage
+from relay.services.session.auth import auth
 from relay.services.session.close import close
 from relay.services.session.event import event
 from relay.services.session.req import req
@@ -12,4 +13,5 @@ HANDLERS: dict[type[Message], Handler] = {
     EventMessage: event,
     ReqMessage: req,
     CloseMessage: close,
+    AuthMessage: auth,
 }

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 import nostr_sdk
 
@@ -20,11 +20,13 @@ class NostrSdkClient:
     def __init__(self, url: str) -> None:
         self._url = nostr_sdk.RelayUrl.parse(url)
         self._keys = nostr_sdk.Keys.generate()
-        self._client = nostr_sdk.ClientBuilder().build()
+        authenticator: Any = nostr_sdk.SignerAuthenticator(self._keys)  # logs in whenever the relay asks
+        self._client = nostr_sdk.ClientBuilder().authenticator(authenticator).build()
         self._following: list[asyncio.Task[None]] = []
 
     @classmethod
     async def connected(cls, url: str) -> Self:
+        nostr_sdk.uniffi_set_event_loop(asyncio.get_running_loop())  # to sign logins on
         client = cls(url)
         await client._client.add_relay(client._url)
         output = await client._client.try_connect(PATIENCE)
@@ -47,6 +49,23 @@ class NostrSdkClient:
         if not output.success:
             raise Refused(str(output.failed))
         return _json(event)
+
+    async def wrap(self, recipient: str, text: str) -> Json:
+        receiver = nostr_sdk.PublicKey.parse(recipient)
+        rumor = nostr_sdk.EventBuilder(nostr_sdk.Kind(14), text).finalize_unsigned(self._keys.public_key())
+        event = await nostr_sdk.nip59_make_gift_wrap_async(self._keys, receiver, rumor)
+        output = await self._client.send_event(event, ok_timeout=PATIENCE)
+        if not output.success:
+            raise Refused(str(output.failed))
+        return _json(event)
+
+    async def unwrap(self, wrap: Json) -> str:
+        event = nostr_sdk.Event.from_json(json.dumps(wrap))
+        unwrapped = await nostr_sdk.UnwrappedGift.from_gift_wrap_async(self._keys, event)
+        return str(unwrapped.rumor().content())
+
+    async def log_in(self) -> None:
+        """It does so by itself."""
 
     async def query(self, filter: Json) -> list[Json]:
         return [_json(event) for event in await self._client.fetch_events(self._target(filter), PATIENCE)]

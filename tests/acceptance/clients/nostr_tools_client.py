@@ -75,6 +75,16 @@ class NostrToolsClient:
         event: Json = await self._ask("publish", template=template)
         return event
 
+    async def wrap(self, recipient: str, text: str) -> Json:
+        event: Json = await self._ask("wrap", recipient=recipient, text=text)
+        return event
+
+    async def unwrap(self, wrap: Json) -> str:
+        return str(await self._ask("unwrap", wrap=wrap))
+
+    async def log_in(self) -> None:
+        await self._ask("log_in")
+
     async def query(self, filter: Json) -> list[Json]:
         events: list[Json] = await self._ask("query", filter=filter)
         return events

@@ -23,6 +23,15 @@ class RealClient(Protocol):
     ) -> Json:
         """Sign and publish an event; returned once the relay has said OK true. Raises Refused."""
 
+    async def log_in(self) -> None:
+        """Prove its key to the relay (NIP-42)."""
+
+    async def wrap(self, recipient: str, text: str) -> Json:
+        """Publish a private message in a gift wrap (NIP-59). Raises Refused."""
+
+    async def unwrap(self, wrap: Json) -> str:
+        """The text of a gift wrap for this client."""
+
     async def query(self, filter: Json) -> list[Json]:
         """What is stored, newest first."""
 

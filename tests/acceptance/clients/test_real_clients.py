@@ -110,6 +110,42 @@ async def test_each_follows_live_what_either_publishes(
             assert ids(came) == ids([*published, last])
 
 
+@pytest.mark.parametrize("sender_name", ["nostr_sdk", "nostr_tools"])
+async def test_who_has_logged_in_receives_the_gift_wraps_that_are_for_them(
+    nostr_sdk: NostrSdkClient, nostr_tools: NostrToolsClient, sender_name: str
+) -> None:
+    """59-1, stored and live; the challenge that comes when they connect disturbs neither library."""
+    clients: dict[str, RealClient] = {"nostr_sdk": nostr_sdk, "nostr_tools": nostr_tools}
+    sender = clients.pop(sender_name)
+    (receiver,) = clients.values()
+    await receiver.log_in()
+    await sender.log_in()
+    stored = await sender.wrap(receiver.pubkey, "stored")
+
+    mine = await receiver.follow({"kinds": [1059], "#p": [receiver.pubkey]})
+    others = await sender.follow({"#p": [receiver.pubkey]})
+    live = await sender.wrap(receiver.pubkey, "live")
+
+    async with asyncio.timeout(SECONDS):
+        came = [await mine.get(), await mine.get()]
+    assert came == [stored, live]
+    assert [await receiver.unwrap(event) for event in came] == ["stored", "live"]
+    assert others.empty()
+
+
+@pytest.mark.parametrize("sender_name", ["nostr_sdk", "nostr_tools"])
+async def test_who_has_logged_in_publishes_protected_events(
+    nostr_sdk: NostrSdkClient, nostr_tools: NostrToolsClient, sender_name: str
+) -> None:
+    clients: dict[str, RealClient] = {"nostr_sdk": nostr_sdk, "nostr_tools": nostr_tools}
+    author = clients[sender_name]
+    await author.log_in()
+
+    note = await author.publish(content="mine alone", tags=[["-"]])
+
+    assert await author.query({"ids": [note["id"]]}) == [note]
+
+
 async def test_paging_by_the_relays_own_cap_loses_nothing_of_a_busy_second(nostr_sdk: NostrSdkClient) -> None:
     """01-F18: the cap (500) never cuts a second in two, so the next page may begin one second earlier."""
     now = int(time.time())

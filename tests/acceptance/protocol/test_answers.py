@@ -72,8 +72,37 @@ async def test_answer_rate_limited(small_client: Client) -> None:
     assert await small_client.next() == ["CLOSED", "4", "rate-limited: too many subscriptions"]
 
 
+async def test_answer_login_needed(client: Client, author: Author) -> None:
+    event = author.event(tags=[["-"]])
+
+    answer = await client.publish(event)
+    asked = await client.request("sub", {"kinds": [1_059]})
+
+    assert not answer.accepted
+    assert answer.text.startswith("auth-required: ")
+    assert str(asked.closed).startswith("auth-required: ")
+    assert len(client.challenges) == 1
+
+
+async def test_answer_auth(client: Client, author: Author) -> None:
+    (good,) = await client.log_in(author)
+    (bad,) = await client.log_in(author, url="wss://other.example.com")
+
+    assert (good.accepted, good.text) == (True, "")
+    assert not bad.accepted
+    assert bad.text.startswith("invalid: ")
+
+
+async def test_answer_blocked(client: Client, author: Author) -> None:
+    answer = await client.publish(author.event(kind=13))
+
+    assert not answer.accepted
+    assert answer.text.startswith("blocked: ")
+
+
 async def test_answer_restricted(client: Client, author: Author) -> None:
     event = author.event(tags=[["-"]])
+    await client.log_in(Author())
 
     await client.send("EVENT", event)
 

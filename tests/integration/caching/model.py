@@ -16,7 +16,7 @@ from relay.services.runtime import Relay
 from relay.storage import retention
 from tests.integration.order.clients import Client
 from tests.integration.storage.gone import Served
-from tests.oracle import naive_query
+from tests.oracle import naive_end, naive_query
 
 Json = dict[str, Any]
 
@@ -52,16 +52,32 @@ async def publish(relay: Relay, events: Sequence[Json]) -> None:
         client.leave()
 
 
-async def ask(relay: Relay, filters: Sequence[Json], keys: Collection[str] = ()) -> tuple[list[str], set[int]]:
-    """The ids that come before EOSE to a client that has proved `keys`, and the seconds between asking and answer."""
+def expected_end(
+    state: Served, events: Iterable[Json], filters: Sequence[Json], now: int, keys: Collection[str] = ()
+) -> str:
+    """What EOSE may say of that answer (67-1)."""
+    return naive_end(state.after(events).known.values(), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)
+
+
+async def ask(
+    relay: Relay, filters: Sequence[Json], keys: Collection[str] = ()
+) -> tuple[list[str], list[str], set[int]]:
+    """The ids that come before EOSE to a client that has proved `keys`, what EOSE says of the end, and the seconds
+    between asking and answer. A query that its keys do not allow finds nothing (59-2).
+    """
     client, name = Client(relay), f"r{next(_requests)}"
     client.session.reader.audience = Audience.of(keys)
     begin = int(time.time())
     try:
         client.say("REQ", name, *filters)
         await client.until(lambda: any(message[0] in {"EOSE", "CLOSED"} for message in client.messages), 20)
+        seconds = set(range(begin, int(time.time()) + 1))
+        if client.messages[-1][0] == "CLOSED" and client.messages[-1][2].startswith(
+            ("auth-required: ", "restricted: ")
+        ):
+            return [], [], seconds
         assert client.has_eose(name), client.messages[-1]
-        return client.stored(name), set(range(begin, int(time.time()) + 1))
+        return client.stored(name), client.hints[name][0] if client.hints[name] else [], seconds
     finally:
         client.leave()
 
@@ -97,14 +113,16 @@ class Model:
     async def _check(
         self, place: int, filters: Sequence[Json], on_their_way: Sequence[Json], keys: Collection[str]
     ) -> None:
-        found, seconds = await ask(self.relays[place], filters, keys)
+        found, end, seconds = await ask(self.relays[place], filters, keys)
         possible = [
-            expected(self.state, some, filters, now, keys)
+            (expected(self.state, some, filters, now, keys), expected_end(self.state, some, filters, now, keys))
             for count in range(len(on_their_way) + 1)
             for some in itertools.combinations(on_their_way, count)
             for now in seconds
         ]
-        assert found in possible, self._complaint(place, filters, found, possible[0], keys)
+        right = [ids for ids, _ in possible]
+        assert found in right, self._complaint(place, filters, found, right[0], keys)
+        assert not end or any(found == ids and end == [said] for ids, said in possible), (place, filters, keys, end)
 
     def _complaint(
         self, place: int, filters: Sequence[Json], found: list[str], right: list[str], keys: Collection[str]

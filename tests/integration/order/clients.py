@@ -12,17 +12,24 @@ Json = dict[str, Any]
 
 
 class Client:
-    """One connection. `messages` holds everything that the relay has sent, decoded."""
+    """One connection. `messages` holds all that the relay has sent, decoded; `hints` the third element of each EOSE."""
 
     def __init__(self, relay: Relay) -> None:
         self.messages: list[list[Any]] = []
+        self.hints: dict[str, list[Any]] = {}
         self.ended: list[str] = []
         self._news = asyncio.Event()
         self._relay = relay
         self.session = relay.connections.begin(self, "127.0.0.1")
 
     def send_frames(self, frames: Sequence[bytes]) -> None:
-        self.messages += [orjson.loads(frame) for frame in frames]
+        for message in map(orjson.loads, frames):
+            if message[0] == "AUTH":
+                continue
+            if message[0] == "EOSE":
+                self.hints[message[1]] = message[2:]
+                del message[2:]
+            self.messages.append(message)
         self._news.set()
 
     def buffered_bytes(self) -> int:

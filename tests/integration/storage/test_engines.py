@@ -1,7 +1,7 @@
 """The oracle, the SQL engine and the live index give one answer, for any filter and on every way of the SQL."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
-from relay.protocol.visibility import visible
+from relay.protocol.visibility import keep_drafts_private, visible
 from relay.storage.filter_sql import Bounds
 from relay.storage.reads import Reads
 from relay.subscriptions.index import FilterIndex
 from tests import strategies
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables, entry
-from tests.oracle import naive_match, naive_query, naive_visible
+from tests.oracle import naive_end, naive_match, naive_query, naive_visible
 from tests.strategies import HEX_VALUES, LETTERS, PUBKEYS, STORED_KINDS, VALUES
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ def _pool(count: int) -> list[Json]:
     return [
         unsigned_event(
             pubkey=chance.choice(PUBKEYS),
-            kind=chance.choice([*STORED_KINDS, 1, 1, 1, 4, 1_059, 22_242]),
+            kind=chance.choice([*STORED_KINDS, 1, 1, 1, 4, 1_059, 22_242, 31_234, 1_234, 10_013]),
             created_at=NOW + chance.randint(-3, 3),
             tags=[tag() if chance.random() < 0.8 else chance.choice(odd) for _ in range(chance.randint(0, 5))],
             content=str(number),
@@ -85,8 +85,11 @@ async def sql_ids(reads: Reads, wanted: Sequence[Json], keys: Sequence[str] = ()
     return [msgspec.json.decode(text)["id"] for text in result.events]  # type: ignore[arg-type]
 
 
-def oracle_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = ()) -> list[str]:
-    return [event["id"] for event in naive_query(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys)]
+def oracle_ids(
+    stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = (), private_drafts: bool = False
+) -> list[str]:
+    found = naive_query(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys, private_drafts)
+    return [event["id"] for event in found]
 
 
 def live_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = ()) -> set[str]:
@@ -104,6 +107,12 @@ def live_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str]
         ):
             found.add(event.id)
     return found
+
+
+@pytest.fixture(autouse=True)
+def drafts_are_public() -> Iterator[None]:
+    yield
+    keep_drafts_private(False)
 
 
 @pytest.fixture
@@ -130,11 +139,15 @@ async def test_all_engines_give_the_oracles_answer(
         ids = [event["id"] for event in chosen[:4]]
         wanted = data.draw(strategies.filter_lists(ids, max_limit=MAX_LIMIT), "filters")
         keys = data.draw(strategies.audiences(), "keys")
-        assert await sql_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
+        drafts = data.draw(st.booleans(), "private drafts")
+        keep_drafts_private(drafts)
+        assert await sql_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys, drafts)
+        said = (await reads.query(parse(wanted), Audience.of(keys))).end.value
+        assert said in ((), (naive_end(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys, drafts),))
         assert live_ids(stored, wanted, keys) == {
             event["id"]
             for event in stored
-            if naive_visible(event, NOW, keys) and any(naive_match(one, event) for one in wanted)
+            if naive_visible(event, NOW, keys, drafts) and any(naive_match(one, event) for one in wanted)
         }
 
 
@@ -171,6 +184,7 @@ WAYS: dict[str, list[Json]] = {
     "many kinds": [{"kinds": KINDS_MANY}],
     "private kinds": [{"kinds": [4, 1_059, 22_242]}],
     "private kinds of one recipient": [{"kinds": [4, 1_059], "#p": PUBKEYS[:1]}],
+    "drafts": [{"kinds": [31_234, 1_234, 10_013, 1]}],
     "private kinds of one author": [{"kinds": [4, 1_059], "authors": PUBKEYS[:1]}],
     "several filters": [{"kinds": [1]}, {"authors": SOME}, {"#t": VALUES}, {"ids": IDS}, {}],
     "filters without an answer": [{"kinds": []}, {"kinds": [1]}, {"limit": 0}, {"since": 5, "until": 4}, {"ids": IDS}],

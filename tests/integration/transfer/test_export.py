@@ -19,7 +19,7 @@ from tests import strategies
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables
 from tests.integration.storage.test_engines import POOL, survivors
-from tests.oracle import LOGIN, naive_match, naive_visible
+from tests.oracle import LOGINS, naive_match, naive_visible
 
 pytestmark = pytest.mark.django_db
 LIMITS = Limits(max_limit=2, default_limit=1)
@@ -40,7 +40,7 @@ def oracle(stored: Sequence[Json], wanted: Sequence[Json], *, private: bool) -> 
     """Newest first. A backup has private kinds; neither has logins nor what has expired."""
 
     def visible(event: Json) -> bool:
-        return event["kind"] != LOGIN and naive_visible({**event, "kind": 1} if private else event, NOW)
+        return event["kind"] not in LOGINS and naive_visible({**event, "kind": 1} if private else event, NOW)
 
     rows = sorted(filter(visible, stored), key=lambda event: (-event["created_at"], event["id"]))
     found = {}

@@ -48,6 +48,7 @@ def test_no_name_is_given_twice() -> None:
 
 def test_messages_are_told_apart_by_kind_and_none_is_counted_twice(exposed: Exposed) -> None:
     counts = {"messages": 20, "events_received": 7, "reqs": 5, "closes": 3, "events_stored": 4, "events_duplicate": 1}
+    counts |= {"logins": 1, "logins_failed": 1, "challenges": 6}
     worker = replace(
         NOTHING,
         counts=counts | {"queries_answered": 4, "queries_failed": 1, "deliveries": 9, "stored_sent": 30},
@@ -59,9 +60,11 @@ def test_messages_are_told_apart_by_kind_and_none_is_counted_twice(exposed: Expo
         ("in", "EVENT"): 9,
         ("in", "REQ"): 5,
         ("in", "CLOSE"): 3,
-        ("in", "other"): 3,
+        ("in", "AUTH"): 2,
+        ("in", "other"): 1,
         ("out", "EVENT"): 39,
-        ("out", "OK"): 9,
+        ("out", "OK"): 11,
+        ("out", "AUTH"): 6,
         ("out", "EOSE"): 4,
         ("out", "CLOSED"): 2,
         ("out", "NOTICE"): 3,

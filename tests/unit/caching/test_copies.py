@@ -14,6 +14,7 @@ from relay.freshness.arrivals import Arrivals
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
+from relay.protocol.messages import End
 from relay.storage.reads import Reads
 from relay.storage.store import Store
 from tests.unit.changes.orders import note
@@ -52,11 +53,15 @@ def test_a_limit_of_zero_is_answered_with_nothing(
     made: Callable[[Filter, StoredEvent], Copies], asked: dict[str, Any]
 ) -> None:
     copies = made(parse_filter({**asked, "limit": 1}, Limits()), PROFILE)
-    assert list(copies.known([parse_filter({**asked, "limit": 0}, Limits())]) or ()) == []
+    known = copies.known([parse_filter({**asked, "limit": 0}, Limits())])
+    assert known is not None
+    assert (list(known.texts), known.end) == ([], End.UNKNOWN)
 
 
 @pytest.mark.parametrize("asked", FILTERS)
 def test_every_other_limit_shares_a_page(asked: dict[str, Any]) -> None:
     copies = from_a_page(parse_filter({**asked, "limit": 1}, Limits()), PROFILE)
     for flt in (asked, {**asked, "limit": 5}):
-        assert list(copies.known([parse_filter(flt, Limits())]) or ()) == [PROFILE.json]
+        known = copies.known([parse_filter(flt, Limits())])
+        assert known is not None
+        assert (list(known.texts), known.end) == ([PROFILE.json], End.FINISH)

@@ -13,7 +13,7 @@ from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from tests import strategies
 from tests.events import NOW
-from tests.oracle import naive_match, naive_query, naive_visible
+from tests.oracle import naive_end, naive_match, naive_query, naive_visible
 from tests.unit.changes.orders import POOL, History, histories, note, stored
 
 MAX_LIMIT = 3
@@ -50,7 +50,9 @@ def page_of(history: History, position: int, wanted: Json, now: int) -> Page:
     """What PostgreSQL would have answered; `complete` is left out at times, which is always allowed."""
     texts = answer(history, position, wanted, now)
     matching = [e for e in history.state(position) if naive_visible(e, now) and naive_match(wanted, e)]
-    return Page(parse(wanted), position, texts, len(texts) == len(matching))
+    below = [row for row in (stored(dict(event)) for event in matching) if row.json not in texts]
+    lasting = [row.id for row in below if row.expires_at is None]
+    return Page(parse(wanted), position, texts, not below, lasting[0] if lasting else None)
 
 
 def follow(ring: Ring, history: History, position: int) -> None:
@@ -60,7 +62,7 @@ def follow(ring: Ring, history: History, position: int) -> None:
 
 @given(st.data())
 @settings(max_examples=200)
-def test_a_page_brought_forward_is_the_oracles_answer(data: st.DataObject) -> None:
+def test_67_3_a_page_brought_forward_is_the_oracles_answer_and_knows_its_end(data: st.DataObject) -> None:
     history = data.draw(histories())
     end = len(history.changes)
     wanted = data.draw(filters(history))
@@ -74,6 +76,8 @@ def test_a_page_brought_forward_is_the_oracles_answer(data: st.DataObject) -> No
             assert page.position == ring.position
             assert list(page.texts) == answer(history, page.position, wanted, now)
             assert [row.json for row in page.rows] == list(page.texts)
+            asked = (history.state(page.position), [wanted], now, MAX_LIMIT, DEFAULT_LIMIT)
+            assert page.end.value in ((), (naive_end(*asked),))  # 67-3
         else:
             assert page.position == before, "who cannot say leaves the copy as it was"
             return

@@ -30,7 +30,11 @@ TEXTS = [stored(event).json for event in POOL[:20]]
 Json = dict[str, Any]
 
 records = st.builds(
-    Record, st.integers(0, 2**63 - 1), st.booleans(), st.lists(st.sampled_from(TEXTS), max_size=3, unique=True)
+    Record,
+    st.integers(0, 2**63 - 1),
+    st.booleans(),
+    st.lists(st.sampled_from(TEXTS), max_size=3, unique=True),
+    st.none() | st.just("ab" * 32),
 )
 
 

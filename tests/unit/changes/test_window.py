@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from relay.changes.change import Added, Removed
 from relay.changes.overlay import newest_first
 from relay.changes.sizes import LONG_TAGS, event_bytes
-from relay.changes.window import LIST_BYTES, MAX_LONG_VALUES, MAX_SCAN, Window
+from relay.changes.window import LIST_BYTES, MAX_LONG_VALUES, MAX_SCAN, InWindow, Window
+from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
+from relay.protocol.messages import End
 from tests import strategies
 from tests.events import NOW
-from tests.oracle import naive_query, naive_visible
+from tests.oracle import naive_end, naive_query, naive_visible
 from tests.unit.changes.orders import History, histories, note, stored
 
 MAX_LIMIT = 4
@@ -36,6 +38,19 @@ def below(history: History, window: Window, position: int) -> list[Any]:
     rows = sorted((stored(dict(event)) for event in history.state(position)), key=newest_first)
     shown = [row for row in rows if naive_visible({**history.pool[row.id], "tags": []}, NOW)]
     return [row for row in shown if window.floor is None or newest_first(row) > window.floor]
+
+
+def assert_truthful(found: InWindow, end: str, history: History) -> None:
+    """67-1: what it says of the end is right, and an event that it names as the next one is not in the answer."""
+    assert found.end.value in ((), (end,))
+    assert (found.next is not None) is (found.end is End.MORE)
+    assert found.next is None or (found.next in history.pool and found.next not in ids(found.events))
+
+
+def events_in(window: Window, wanted: dict[str, Any]) -> Sequence[StoredEvent] | None:
+    """The events of an answer, None without one."""
+    found = window.find(parse(wanted), NOW)
+    return None if found is None else found.events
 
 
 class Filling:
@@ -71,7 +86,9 @@ def test_a_window_answers_as_the_oracle_or_not_at_all(data: st.DataObject) -> No
         now = data.draw(st.integers(NOW - 1, NOW + 1))
         found = filling.window.find(parse(wanted), now)
         if found is not None:
-            assert ids(found) == ids(naive_query(history.state(position), [wanted], now, MAX_LIMIT, DEFAULT_LIMIT))
+            asked = (history.state(position), [wanted], now, MAX_LIMIT, DEFAULT_LIMIT)
+            assert ids(found.events) == ids(naive_query(*asked))
+            assert_truthful(found, naive_end(*asked), history)
 
 
 @given(histories(), st.data())
@@ -82,19 +99,22 @@ def test_a_window_with_room_for_the_whole_store_answers_everything(history: Hist
     wanted = data.draw(strategies.filters(sorted(history.pool), max_limit=MAX_LIMIT))
     found = filling.window.find(parse(wanted), NOW)
     assert found is not None
-    assert ids(found) == ids(naive_query(history.state(len(history.changes)), [wanted], NOW, MAX_LIMIT, DEFAULT_LIMIT))
+    asked = (history.state(len(history.changes)), [wanted], NOW, MAX_LIMIT, DEFAULT_LIMIT)
+    assert ids(found.events) == ids(naive_query(*asked))
+    assert_truthful(found, naive_end(*asked), history)
+    assert found.end is not End.UNKNOWN or wanted.get("limit") == 0
 
 
 def test_a_window_that_was_not_filled_knows_nothing() -> None:
     window = Window(10**6)
     window.apply([Added(1, note(1))], 1)
-    assert window.find(parse({"kinds": [1]}), NOW) is None
+    assert events_in(window, {"kinds": [1]}) is None
 
 
 def test_a_removal_counts_though_the_event_was_read_before_its_addition_was_worked_in() -> None:
     window, event = Window(10**6), note(1)
     window.extend([event], True, [Added(1, event), Removed(2, event.id)], 2)
-    assert window.find(parse({}), NOW) == []
+    assert not events_in(window, {})
 
 
 def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
@@ -104,7 +124,7 @@ def test_a_window_stays_within_its_bytes_and_forgets_the_oldest() -> None:
     window.apply([Added(number, note(number, created_at=NOW + number)) for number in range(1, 1_001)], 1_000)
     assert window.bytes <= bound
     assert not window.complete
-    newest = window.find(parse({"limit": 2}), NOW)
+    newest = events_in(window, {"limit": 2})
     assert newest is not None
     assert [event.created_at for event in newest] == [NOW + 1_000, NOW + 999]
 
@@ -115,7 +135,7 @@ def test_a_window_that_lost_everything_holds_no_bytes() -> None:
     events = [note(number) for number in range(50)]
     window.apply([Added(number, event) for number, event in enumerate(events, 1)], 50)
     window.apply([Removed(number, event.id) for number, event in enumerate(events, 51)], 100)
-    assert window.find(parse({}), NOW) == []
+    assert not events_in(window, {})
     assert window.bytes == len(window) == 0
 
 
@@ -125,8 +145,8 @@ def test_a_query_that_would_read_too_many_events_is_not_answered() -> None:
     window.apply(
         [Added(number, note(number, created_at=NOW - number)) for number in range(1, MAX_SCAN + 2)], MAX_SCAN + 1
     )
-    assert window.find(parse({"kinds": [7, 9_735]}), NOW) is None
-    assert window.find(parse({"kinds": [7]}), NOW) == []
+    assert events_in(window, {"kinds": [7, 9_735]}) is None
+    assert not events_in(window, {"kinds": [7]})
 
 
 def test_an_event_with_very_many_tags_is_found_by_each_of_them() -> None:
@@ -134,12 +154,12 @@ def test_an_event_with_very_many_tags_is_found_by_each_of_them() -> None:
     short = note(2, created_at=NOW, tags=[["t", "7"]])
     window = Window(10**7)
     window.extend([short, long], True, [], 2)
-    assert ids(window.find(parse({"#t": ["7"]}), NOW) or ()) == [short.id, long.id]
-    assert ids(window.find(parse({"#t": ["8"]}), NOW) or ()) == [long.id]
-    assert window.find(parse({"#t": ["none"]}), NOW) == []
-    assert window.find(parse({"#t": [str(number) for number in range(MAX_LONG_VALUES + 1)]}), NOW) is None
+    assert ids(events_in(window, {"#t": ["7"]}) or ()) == [short.id, long.id]
+    assert ids(events_in(window, {"#t": ["8"]}) or ()) == [long.id]
+    assert not events_in(window, {"#t": ["none"]})
+    assert events_in(window, {"#t": [str(number) for number in range(MAX_LONG_VALUES + 1)]}) is None
     window.apply([Removed(3, long.id)], 3)
-    assert window.find(parse({"#t": ["8"]}), NOW) == []
+    assert not events_in(window, {"#t": ["8"]})
 
 
 def test_of_events_with_very_many_tags_the_oldest_are_forgotten_too() -> None:
@@ -148,7 +168,7 @@ def test_of_events_with_very_many_tags_the_oldest_are_forgotten_too() -> None:
     window = Window(5 * event_bytes(events[0]))
     window.extend([], True, [], 0)
     window.apply([Added(number, event) for number, event in enumerate(events, 1)], 10)
-    kept = window.find(parse({"#t": ["7"], "since": NOW - 1}), NOW)
+    kept = events_in(window, {"#t": ["7"], "since": NOW - 1})
     assert kept is not None
     assert ids(kept) == ids(events[:2])
     assert len(window) < 5

@@ -1,9 +1,11 @@
 """The one way in: what becomes of an event, and what the database is asked for."""
 
 import asyncio
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,11 +26,12 @@ from relay.protocol.limits import Limits
 from relay.services.session.event import answer
 from relay.storage.batch import Entry
 from relay.storage.write_result import WriteOutcome
-from tests.events import sign_event
+from tests.events import pubkey_of, secret, sign_event
 
 LIMITS = Limits(max_content_length=300)
 CLIENT = Source(SourceKind.CLIENT)
 IMPORT = Source(SourceKind.IMPORT)
+REPOSTS = json.loads((Path(__file__).parents[2] / "vectors" / "protected_reposts.json").read_text())["cases"]
 RESULTS = {
     WriteOutcome.STORED: STORED,
     WriteOutcome.DUPLICATE: DUPLICATE,
@@ -44,14 +47,14 @@ def event(**fields: Any) -> Event:
 class Parts:
     """A writer, a hub and a bus that note what they are given; the test decides when and how the writer answers."""
 
-    def __init__(self, *, current: bool = True) -> None:
+    def __init__(self, *, current: bool = True, limits: Limits = LIMITS) -> None:
         self.queue: deque[tuple[Entry, Callable[[Entry, WriteOutcome], None]]] = deque()
         self.delivered: list[StoredEvent] = []
         self.full = False
         self.most = 0
         self.ring = Ring(0, 1 << 20)
         parts: Any = self
-        self.ingest = Ingest(LIMITS, lambda: self.ring, parts, parts, parts, is_current=lambda position: current)
+        self.ingest = Ingest(limits, lambda: self.ring, parts, parts, parts, is_current=lambda position: current)
 
     def submit(self, entry: Entry, waiter: Callable[[Entry, WriteOutcome], None], owner: str) -> None:
         if self.full:
@@ -139,7 +142,8 @@ def test_x_2_the_shape_is_checked_for_sources_without_a_parser(parts: Parts, kin
         ({"created_at": 2**40}, "invalid"),
         ({"tags": [["expiration", "1"]]}, "invalid"),
         ({"kind": 22_242}, "invalid"),
-        ({"tags": [["-"]]}, "restricted"),
+        ({"kind": 27_235}, "invalid"),
+        ({"kind": 13}, "blocked"),
         ({"kind": 6, "content": '{"tags":[["-"]]}'}, "blocked"),
     ],
     ids=str,
@@ -154,6 +158,81 @@ def test_x_2_every_source_passes_the_same_policies(
 @pytest.mark.parametrize("name", ["-", "\\u002d", "\\u002D"])
 def test_70_2_a_protected_event_in_a_repost_is_found_however_its_tag_is_written(parts: Parts, name: str) -> None:
     assert at_once(parts, event(kind=16, content=f'{{"tags":[["{name}"]]}}')).prefix == "blocked"
+
+
+@pytest.mark.parametrize("kind", [6, 16])
+@pytest.mark.parametrize("name, content, refused", REPOSTS, ids=[name for name, _, _ in REPOSTS])
+def test_70_2_the_content_of_a_repost_is_parsed(kind: int, name: str, content: str, refused: bool) -> None:
+    parts = Parts(limits=Limits())
+    outcome = parts.ingest.submit(event(kind=kind, content=content), CLIENT, lambda later: None)
+    assert (outcome is not None and outcome.prefix == "blocked") is refused
+
+
+def protected_event(key: bytes | None = None) -> Event:
+    return Event(**sign_event(key, tags=[["-"]], created_at=int(time.time())))
+
+
+def proved(*keys: bytes) -> Source:
+    return Source(SourceKind.CLIENT, proved=frozenset(map(pubkey_of, keys)))
+
+
+def test_70_1_a_protected_event_asks_an_unknown_client_to_log_in(parts: Parts) -> None:
+    assert at_once(parts, protected_event()).text == "auth-required: this event may only be published by its author"
+
+
+def test_70_1_a_protected_event_of_another_author_is_restricted(parts: Parts) -> None:
+    assert at_once(parts, protected_event(secret(1)), proved(secret(2))).prefix == "restricted"
+
+
+def test_70_1_one_of_several_keys_is_enough(parts: Parts) -> None:
+    source = proved(secret(2), secret(1))
+    assert parts.ingest.submit(protected_event(secret(1)), source, lambda outcome: None) is None
+
+
+def test_70_1_a_protected_event_that_is_known_is_not_told_to_others(parts: Parts) -> None:
+    known = protected_event(secret(1))
+    parts.know(known)
+    assert at_once(parts, known).prefix == "auth-required"
+    assert at_once(parts, known, proved(secret(1))) is DUPLICATE
+
+
+@pytest.mark.parametrize("kind", [SourceKind.IMPORT, SourceKind.PEER, SourceKind.ADMIN])
+def test_70_3_protected_events_are_taken_from_trusted_sources_alone(parts: Parts, kind: SourceKind) -> None:
+    assert at_once(parts, protected_event(), Source(kind)).prefix == "restricted"
+    assert parts.ingest.submit(protected_event(), Source(kind, trusted=True), lambda outcome: None) is None
+
+
+def prefix_with(limits: Limits, given_event: Event, source: Source = CLIENT) -> str:
+    """The prefix of the refusal by a relay with these limits, "" for an event that is written."""
+    outcome = Parts(limits=limits).ingest.submit(given_event, source, lambda later: None)
+    return "" if outcome is None else outcome.prefix
+
+
+def test_13_3_the_least_work_may_differ_by_kind() -> None:
+    limits = Limits(min_pow_difficulty=30, min_pow_by_kind=((7, 0), (1_059, 40)))
+    assert [prefix_with(limits, event(kind=kind)) for kind in (1, 7, 1_059)] == ["pow", "", "pow"]
+
+
+def test_62_4_a_request_to_vanish_needs_no_work() -> None:
+    request = event(kind=62, tags=[["relay", "ALL_RELAYS"]])
+    assert prefix_with(Limits(min_pow_difficulty=30), request) == ""
+
+
+def test_13_1_a_claimed_difficulty_is_checked_against_the_hash() -> None:
+    lying = Event(**(sign_event(created_at=int(time.time())) | {"id": "0" * 64}))
+    assert prefix_with(Limits(min_pow_difficulty=30), lying) == "invalid"
+
+
+def test_42_7_where_writing_needs_a_login_every_event_is_refused_before() -> None:
+    limits = Limits(auth_to_write=None)
+    assert prefix_with(limits, event()) == "auth-required"
+    assert prefix_with(limits, event(), proved(secret(2))) == ""
+    assert prefix_with(limits, event(), IMPORT) == ""
+
+
+def test_59_6_a_login_may_be_asked_for_some_kinds_alone() -> None:
+    limits = Limits(auth_to_write=frozenset({1_059}))
+    assert [prefix_with(limits, event(kind=kind)) for kind in (1, 1_059)] == ["", "auth-required"]
 
 
 def test_an_event_in_the_ring_is_a_duplicate_without_a_query(parts: Parts) -> None:

@@ -11,8 +11,8 @@ from relay.protocol.limits import Limits
 LIMITS = Limits()
 
 
-def document(identity: RelayIdentity | None = None, limits: Limits = LIMITS, **options: Any) -> dict[str, Any]:
-    return relay_information(identity or RelayIdentity(), limits, [40, 1, 11, 1], **options)
+def document(identity: RelayIdentity | None = None, limits: Limits = LIMITS) -> dict[str, Any]:
+    return relay_information(identity or RelayIdentity(), limits, [40, 1, 11, 1])
 
 
 def test_11_3_fields_that_are_not_set_are_left_out() -> None:
@@ -41,7 +41,8 @@ def test_11_7_supported_nips_are_those_given_sorted_and_once() -> None:
     ],
 )
 def test_11_4_every_limit_is_published_as_it_is_enforced(name: str) -> None:
-    assert document(limits=replace(LIMITS, **{name: 77}))["limitation"][name] == 77
+    changed: Any = {name: 77}
+    assert document(limits=replace(LIMITS, **changed))["limitation"][name] == 77
 
 
 def test_11_4_no_lower_limit_of_time_is_not_published() -> None:
@@ -53,7 +54,28 @@ def test_11_4_a_default_limit_above_the_largest_is_published_as_it_works() -> No
 
 
 def test_11_4_proof_of_work_is_published_when_it_is_asked() -> None:
-    assert document(min_pow_difficulty=20)["limitation"]["min_pow_difficulty"] == 20
+    limitation = document(limits=Limits(min_pow_difficulty=20))["limitation"]
+    assert (limitation["min_pow_difficulty"], limitation["restricted_writes"]) == (20, True)
+    assert "min_pow_difficulty" not in document()["limitation"]
+
+
+@pytest.mark.parametrize(
+    "limits, auth_required, restricted_writes",
+    [
+        (Limits(), False, False),
+        (Limits(auth_to_read=True), False, False),
+        (Limits(auth_to_write=None), False, True),
+        (Limits(auth_to_write=frozenset({1_059})), False, True),
+        (Limits(auth_to_read=True, auth_to_write=None), True, True),
+        (Limits(min_pow_by_kind=((7, 20),)), False, True),
+        (Limits(min_pow_by_kind=((7, 0),)), False, False),
+    ],
+)
+def test_42_7_a_login_that_is_asked_before_anything_is_published(
+    limits: Limits, auth_required: bool, restricted_writes: bool
+) -> None:
+    limitation = document(limits=limits)["limitation"]
+    assert (limitation["auth_required"], limitation["restricted_writes"]) == (auth_required, restricted_writes)
 
 
 def test_11_6_no_removed_fields_are_published() -> None:

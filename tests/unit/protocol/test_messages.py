@@ -107,7 +107,7 @@ def test_01_e21_an_unknown_verb_with_an_id_is_refused_with_that_id(verb: str, re
     assert refusal(frame(verb, 'an "id"', *rest)) == [
         "CLOSED",
         'an "id"',
-        "unsupported: this relay knows EVENT, REQ, CLOSE",
+        "unsupported: this relay knows EVENT, REQ, CLOSE, AUTH",
     ]
 
 

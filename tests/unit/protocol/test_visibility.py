@@ -7,14 +7,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.protocol.visibility import NEVER_COPIED_KINDS, can_match, is_copied, may_be_private, visible
+from relay.protocol.visibility import (
+    NEVER_COPIED_KINDS,
+    can_match,
+    is_copied,
+    keep_drafts_private,
+    may_be_private,
+    visible,
+    why_unreadable,
+)
 from tests import strategies
 from tests.events import NOW, unsigned_event
 from tests.oracle import naive_match, naive_readable, naive_visible
@@ -30,6 +38,94 @@ def stored(event: dict[str, Any]) -> StoredEvent:
 
 def letter(kind: int, *recipients: str) -> StoredEvent:
     return stored(unsigned_event(pubkey=AUTHOR, kind=kind, tags=[["p", key] for key in recipients]))
+
+
+@pytest.fixture(params=[False, True], ids=["drafts for all", "drafts for their authors"])
+def private_drafts(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """The two settings of who may read drafts."""
+    keep_drafts_private(request.param)
+    yield request.param
+    keep_drafts_private(False)
+
+
+PRIVATE_DRAFTS = pytest.mark.parametrize("private_drafts", [True], indirect=True)
+TWICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the setting is that of all examples
+
+
+@PRIVATE_DRAFTS
+@pytest.mark.parametrize("kind", [31_234, 1_234, 10_013])
+def test_37_1_where_drafts_are_private_they_are_for_their_author(private_drafts: bool, kind: int) -> None:
+    assert visible(letter(kind, RECIPIENT), Audience.of([AUTHOR]), NOW)
+    assert not visible(letter(kind, RECIPIENT), Audience.of([RECIPIENT]), NOW)
+    assert not visible(letter(kind, RECIPIENT), NOBODY, NOW)
+    assert not is_copied(kind)
+
+
+def answer(filters: list[dict[str, Any]], *keys: str) -> str:
+    """The prefix of the refusal of a query, "" for one that is answered."""
+    refused = why_unreadable([parse_filter(one, Limits()) for one in filters], Audience.of(keys))
+    return refused.prefix if refused else ""
+
+
+@pytest.mark.parametrize("kind", [4, 1_059, 21_059])
+def test_59_2_a_query_for_private_kinds_alone_needs_a_login(kind: int) -> None:
+    assert answer([{"kinds": [kind]}]) == "auth-required"
+    assert answer([{"kinds": [kind]}, {"kinds": [4, 1_059], "#p": [RECIPIENT]}]) == "auth-required"
+    assert answer([{"kinds": [kind]}], OTHER) == ""
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [{}],
+        [{"ids": ["0" * 64]}],
+        [{"#p": [RECIPIENT]}],
+        [{"kinds": []}],
+        [{"kinds": [1, 1_059]}],
+        [{"kinds": [1_059]}, {"kinds": [1]}],
+        [{"kinds": [1_059]}, {"#p": [RECIPIENT]}],
+        [{"kinds": [22_242]}],
+    ],
+)
+def test_59_2_a_query_for_other_events_too_is_answered_without_a_word(filters: list[dict[str, Any]]) -> None:
+    assert answer(filters) == answer(filters, OTHER) == ""
+
+
+@pytest.mark.parametrize(
+    "filters, prefix",
+    [
+        ([{"kinds": [1_059], "#p": [RECIPIENT]}], "restricted"),
+        ([{"kinds": [1_059], "#p": [RECIPIENT]}, {"kinds": [1_059], "#p": [OTHER]}], ""),
+        ([{"kinds": [1_059], "#p": [RECIPIENT, OTHER]}], ""),
+        ([{"kinds": [1_059], "authors": [AUTHOR]}], ""),
+        ([{"kinds": [1_059], "authors": [OTHER], "#p": [RECIPIENT]}], "restricted"),
+        ([{"kinds": [4], "#p": [RECIPIENT]}], ""),  # what OTHER has written
+        ([{"kinds": [4], "authors": [OTHER], "#p": [RECIPIENT]}], ""),
+        ([{"kinds": [4], "authors": [AUTHOR]}], ""),  # what AUTHOR has written to OTHER
+        ([{"kinds": [4], "authors": [AUTHOR], "#p": [RECIPIENT]}], "restricted"),
+        ([{"kinds": [4, 1_059], "authors": [AUTHOR], "#p": [OTHER]}], ""),
+    ],
+)
+def test_59_2_a_query_for_the_private_events_of_others_alone_is_restricted(
+    filters: list[dict[str, Any]], prefix: str
+) -> None:
+    assert answer(filters, OTHER) == prefix
+
+
+@PRIVATE_DRAFTS
+def test_37_1_a_query_for_the_drafts_of_others_is_restricted(private_drafts: bool) -> None:
+    assert answer([{"kinds": [31_234]}]) == "auth-required"
+    assert answer([{"kinds": [31_234], "authors": [AUTHOR]}], OTHER) == "restricted"
+    assert answer([{"kinds": [31_234], "#p": [OTHER]}], OTHER) == ""
+
+
+@TWICE
+@given(event=strategies.events(), wanted=strategies.filter_lists(), keys=strategies.audiences())
+def test_59_2_a_refused_query_would_have_found_nothing(
+    private_drafts: bool, event: dict[str, Any], wanted: list[dict[str, Any]], keys: list[str]
+) -> None:
+    if answer(wanted, *keys):
+        assert not any(naive_match(one, event) for one in wanted) or not naive_visible(event, NOW, keys, private_drafts)
 
 
 @pytest.mark.parametrize("kind", [4, 1_059, 21_059, 22_242])
@@ -59,34 +155,38 @@ def test_40_2_an_event_is_gone_from_its_expiration_on(seconds: int, seen: bool) 
     assert visible(stored(unsigned_event(tags=[["expiration", str(seconds)]])), NOBODY, NOW) is seen
 
 
-@given(strategies.events(), strategies.audiences())
-def test_x_1_visibility_agrees_with_the_oracle(event: dict[str, Any], keys: list[str]) -> None:
-    assert visible(stored(event), Audience.of(keys), NOW) is naive_visible(event, NOW, keys)
+@TWICE
+@given(event=strategies.events(), keys=strategies.audiences())
+def test_x_1_visibility_agrees_with_the_oracle(private_drafts: bool, event: dict[str, Any], keys: list[str]) -> None:
+    assert visible(stored(event), Audience.of(keys), NOW) is naive_visible(event, NOW, keys, private_drafts)
 
 
-@given(strategies.events())
-def test_copies_hold_exactly_the_kinds_that_everybody_may_read(event: dict[str, Any]) -> None:
-    assert is_copied(event["kind"]) is naive_readable(event, ())
+@TWICE
+@given(event=strategies.events())
+def test_copies_hold_exactly_the_kinds_that_everybody_may_read(private_drafts: bool, event: dict[str, Any]) -> None:
+    assert is_copied(event["kind"]) is naive_readable(event, (), private_drafts)
 
 
-@given(st.lists(strategies.events(), max_size=8), strategies.filter_lists(), strategies.audiences())
+@TWICE
+@given(events=st.lists(strategies.events(), max_size=8), wanted=strategies.filter_lists(), keys=strategies.audiences())
 def test_a_question_that_is_not_private_has_the_answer_that_everybody_gets(
-    events: list[dict[str, Any]], wanted: list[dict[str, Any]], keys: list[str]
+    private_drafts: bool, events: list[dict[str, Any]], wanted: list[dict[str, Any]], keys: list[str]
 ) -> None:
     filters = [parse_filter(one, Limits()) for one in wanted]
     if may_be_private(filters, Audience.of(keys)):
         return
     for event in events:
         if any(naive_match(one, event) for one in wanted):
-            assert naive_visible(event, NOW, keys) == naive_visible(event, NOW)
+            assert naive_visible(event, NOW, keys, private_drafts) == naive_visible(event, NOW, (), private_drafts)
 
 
-@given(strategies.events(), strategies.filters(), strategies.audiences())
+@TWICE
+@given(event=strategies.events(), wanted=strategies.filters(), keys=strategies.audiences())
 def test_a_filter_that_cannot_match_matches_nothing_that_its_audience_may_read(
-    event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
+    private_drafts: bool, event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
 ) -> None:
     if not can_match(parse_filter(wanted, Limits()), Audience.of(keys)):
-        assert not (naive_match(wanted, event) and naive_visible(event, NOW, keys))
+        assert not (naive_match(wanted, event) and naive_visible(event, NOW, keys, private_drafts))
 
 
 STATED_IN = {"protocol/kinds.py", "protocol/visibility.py", "storage/visibility_sql.py"}
@@ -98,6 +198,8 @@ CONSTANTS = {
     "EPHEMERAL_GIFT_WRAP",
     "AUTHOR_AND_RECIPIENT_KINDS",
     "RECIPIENT_KINDS",
+    "AUTHOR_KINDS",
+    "DRAFTS",
     "UNREADABLE_KINDS",
     "PRIVATE_KINDS",
     "NEVER_COPIED_KINDS",
@@ -111,7 +213,7 @@ def mentions(tree: ast.AST) -> Iterator[str]:
             name = node.id if isinstance(node, ast.Name) else node.attr
             if name in CONSTANTS:
                 yield name
-        elif isinstance(node, ast.Constant) and node.value in (1_059, 21_059, 22_242):
+        elif isinstance(node, ast.Constant) and node.value in (1_059, 21_059, 22_242, 27_235, 31_234, 10_013):
             yield str(node.value)
 
 

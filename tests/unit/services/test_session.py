@@ -10,6 +10,7 @@ import pytest
 
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answer
+from relay.caching.copies import Known
 from relay.changes.change import Added, Batch
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
@@ -18,6 +19,8 @@ from relay.ingest.outcome import DUPLICATE, STORED, Outcome
 from relay.metrics import counters
 from relay.protocol import messages
 from relay.protocol.errors import Failed
+from relay.protocol.login import OwnPlaces
+from relay.protocol.messages import End
 from relay.services.session import query
 from relay.services.session.budget import PieceBudget
 from relay.services.session.query import PIECE_BYTES
@@ -31,6 +34,7 @@ from tests.events import sign_event
 from tests.unit.changes.orders import note
 
 QUERY_SECONDS = 5.0
+RELAY = "wss://relay.example.com"
 FILTER = {"kinds": [1]}
 
 
@@ -68,6 +72,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.known: Sequence[bytes] | None = None
+        self.end = End.UNKNOWN
         self.stored: Sequence[Item] = ()
         self.by_id: dict[bytes, bytes] = {}
         self.held: list[int] = []
@@ -100,6 +105,7 @@ class Memory:
             parts,
             self.background,
             self.pieces,
+            OwnPlaces([RELAY]),
         )
 
     def join(self, then: Callable[[int | None], None]) -> None:
@@ -123,7 +129,7 @@ class Memory:
             self.running -= 1
         if self.fault is not None:
             raise self.fault
-        return Answer(self.hub.position, self.stored, "none")
+        return Answer(self.hub.position, self.stored, "none", self.end)
 
     async def texts(
         self, keys: Sequence[Key], audience: object, *, least: int, owner: str, seconds: float
@@ -150,10 +156,10 @@ class Answers:
         self._memory = memory
         self.arrivals = memory
 
-    def known(self, filters: object, audience: object) -> Sequence[bytes] | None:
+    def known(self, filters: object, audience: object) -> Known | None:
         if self._memory.fault is not None:
             raise self._memory.fault
-        return self._memory.known
+        return None if self._memory.known is None else Known(self._memory.known, self._memory.end)
 
     async def fetch(self, filters: object, audience: object, owner: str, seconds: float) -> Answer:
         return await self._memory.fetch(filters)
@@ -314,6 +320,21 @@ async def test_01_s07_one_subscription_too_many_is_refused(memory: Memory) -> No
     client.say("REQ", "b", FILTER)
     client.say("REQ", "a", FILTER)
     assert client.got == [["EOSE", "a"], ["CLOSED", "b", "rate-limited: too many subscriptions"], ["EOSE", "a"]]
+
+
+@pytest.mark.parametrize("end, hint", [(End.FINISH, [["finish"]]), (End.MORE, [["more"]]), (End.UNKNOWN, [])])
+async def test_67_1_eose_says_what_is_known_of_the_end(
+    client: Client, memory: Memory, end: End, hint: list[list[str]]
+) -> None:
+    memory.known, memory.end = texts(1), end
+    client.say("REQ", "s", FILTER)
+    memory.known = None
+    client.say("REQ", "fetched", FILTER)
+    await client.until(lambda: any(message[:2] == ["EOSE", "fetched"] for message in client.got))
+    assert [message for message in client.got if message[0] == "EOSE"] == [
+        ["EOSE", "s", *hint],
+        ["EOSE", "fetched", *hint],
+    ]
 
 
 # -- REQ from memory ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 import { createInterface } from 'node:readline'
 import WebSocket from 'ws'
 import { fetchRelayInformation } from 'nostr-tools/nip11'
+import { unwrapEvent, wrapEvent } from 'nostr-tools/nip59'
 import { SimplePool, useWebSocketImplementation as usePoolWebSocket } from 'nostr-tools/pool'
 import { finalizeEvent, generateSecretKey, getPublicKey, verifyEvent } from 'nostr-tools/pure'
 import { Relay, useWebSocketImplementation } from 'nostr-tools/relay'
@@ -26,6 +27,17 @@ const commands = {
     const event = finalizeEvent(template, secret)
     await relay.publish(event) // rejects with the relay's text unless it says OK true
     return event
+  },
+  async log_in() {
+    await relay.auth((template) => finalizeEvent(template, secret))
+  },
+  async wrap({ recipient, text }) {
+    const event = wrapEvent({ kind: 14, content: text, tags: [['p', recipient]] }, secret, recipient)
+    await relay.publish(event)
+    return event
+  },
+  async unwrap({ wrap }) {
+    return unwrapEvent(wrap, secret).content
   },
   async query({ filter }) {
     const events = await pool.querySync([relay.url], filter, { maxWait: 10_000 })
