@@ -1,6 +1,6 @@
 """The relay's settings as typed values, read from Django's settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -23,7 +23,7 @@ class Config:
     max_connections: int
     max_connections_per_ip: int
     ip_limit_exempt: tuple[Network, ...]
-    rates: RateSettings
+    rates: RateSettings = field(hash=False)
     max_outbox_bytes: int
     max_filter_bytes: int  # of one connection
     filter_bytes: int  # of the process
