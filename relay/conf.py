@@ -128,6 +128,8 @@ def limits() -> Limits:
         auth_to_read=settings.RELAY_AUTH_TO_READ,
         auth_to_write=None if settings.RELAY_AUTH_TO_WRITE is None else frozenset(settings.RELAY_AUTH_TO_WRITE),
         ephemeral_seconds=settings.RELAY_EPHEMERAL_SECONDS,
+        restricted_writes=settings.RELAY_RESTRICTED_WRITES,
+        restricted_kinds=settings.RELAY_RESTRICTED_KINDS,
     )
 
 

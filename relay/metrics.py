@@ -35,6 +35,7 @@ class Counters:
     events_duplicate: int = 0
     rejections: Counter[str] = field(default_factory=Counter)  # by prefix
     rate_limited: Counter[str] = field(default_factory=Counter)  # by limit (relay.services.rates)
+    refused_by: Counter[str] = field(default_factory=Counter)  # events, by name of the policy
     refusals: Counter[str] = field(default_factory=Counter)  # messages not processed, by name of the answer
     queries: int = 0
     queries_answered: int = 0  # with EOSE

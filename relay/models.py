@@ -178,3 +178,29 @@ class VanishRequest(ReadOnlyModel):
 
     def __str__(self) -> str:
         return self.pubkey
+
+
+class ListEntry(ReadOnlyModel):
+    """An entry of the operators' lists (`relay.policies.lists`). `until` in Unix seconds, 0 without an end; one
+    that was lifted is `removed`. A change gives it another `version`.
+    """
+
+    instead_of_save: ClassVar[str] = "use relay.services.moderation"
+    instead_of_delete: ClassVar[str] = "use relay.services.moderation"
+
+    version = models.BigIntegerField(primary_key=True)
+    list = models.TextField()
+    key = models.TextField()
+    reason = models.TextField()
+    until = models.BigIntegerField()
+    changed_by = models.TextField()
+    changed_at = models.DateTimeField()
+    removed = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = "relay_list_entry"
+        ordering: ClassVar[list[str]] = ["-version"]
+
+    def __str__(self) -> str:
+        return f"{self.list} {self.key}"

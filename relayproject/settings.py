@@ -127,6 +127,10 @@ RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
 RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=6.0)
 RELAY_HEARTBEAT_SECONDS = env.seconds("RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0)  # then a silent worker is restarted
 
+# -- Who may publish what: docs/operations/policies.md -------------------------------------------------
+RELAY_RESTRICTED_WRITES = env.flag("RELAY_RESTRICTED_WRITES", False)  # only allowed keys
+RELAY_RESTRICTED_KINDS = env.flag("RELAY_RESTRICTED_KINDS", False)  # only allowed kinds
+
 # -- Who may read /metrics ----------------------------------------------------------------------------
 RELAY_METRICS_TOKEN = env.text("RELAY_METRICS_TOKEN")
 RELAY_METRICS_ALLOW = env.words("RELAY_METRICS_ALLOW", ("127.0.0.0/8", "::1/128"))

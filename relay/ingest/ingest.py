@@ -15,6 +15,7 @@ from relay.ingest.outcome import DELETED, DUPLICATE, EPHEMERAL, FAILED, OUTDATED
 from relay.ingest.recent_ids import RecentIds
 from relay.metrics import counters
 from relay.policies.admission import AFTER_SIGNATURE, BEFORE_SIGNATURE, Context, check
+from relay.policies.lists import Lists
 from relay.policies.source import Source, SourceKind
 from relay.protocol import kinds
 from relay.protocol.errors import Invalid, RelayError
@@ -68,8 +69,11 @@ class Ingest:
         is_current: Callable[[int], bool],
         own_places: frozenset[Place] = frozenset(),
         refusal_of_author: Callable[[Source, Event], RelayError | None] = lambda source, event: None,
+        lists: Lists | None = None,
     ) -> None:
-        """`own_places`: the addresses of this relay, which requests to vanish name (62-1).
+        """`lists`: the operators', by default empty.
+
+        `own_places`: the addresses of this relay, which requests to vanish name (62-1).
 
         `is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
         know of `position`. Only then may an event in the ring be called a duplicate without asking the database:
@@ -87,6 +91,7 @@ class Ingest:
         self._pending: dict[str, _Pending] = {}
         self._joined = 0
         self._own_places = own_places
+        self._lists = Lists() if lists is None else lists
 
     async def one(self, event: Event, source: Source) -> Outcome:
         """Submit one event and wait. If cancelled, its outcome is unknown."""
@@ -165,7 +170,7 @@ class Ingest:
 
     def _admitted(self, event: Event, source: Source) -> StoredEvent | None:
         """The event as it will be stored; None for a known one. Raises RelayError if it is refused."""
-        context = Context(self._limits, int(time.time()), source)
+        context = Context(self._limits, int(time.time()), source, self._lists)
         if source.kind is not SourceKind.CLIENT:  # the message parser has checked it
             check_shape(event, self._limits)
         check(BEFORE_SIGNATURE, context, event)

@@ -103,6 +103,7 @@ def measure(relay: Measured) -> WorkerFigures:
         by_label={
             "rejections": dict(metrics.counters.rejections),
             "rate_limited": dict(metrics.counters.rate_limited),
+            "refused_by": dict(metrics.counters.refused_by),
             "refusals": dict(metrics.counters.refusals),
             "http_refused": dict(transport.http_refused),
             "closes": {str(code): number for code, number in transport.closes.items()},

@@ -6,6 +6,7 @@ open.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -94,6 +95,11 @@ class Session:
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(reading, config.max_pending_events)
         self.queries = asyncio.Semaphore(CONCURRENT_QUERIES)
+        self.number = 0
+        """Of this connection in its process."""
+        self.since = time.time()
+        self.messages = 0
+        self.bytes_in = 0
         self._wire = wire
         self._ended = False
 
@@ -126,6 +132,8 @@ class Session:
         if self._ended:
             return
         counters.messages += 1
+        self.messages += 1
+        self.bytes_in += len(frame)
         if not self.rates.message(len(frame)) and self._refuse_unread(frame):
             return
         try:
