@@ -32,6 +32,7 @@ from relay.services.follow import Follower
 from relay.services.lists import ListKeeper
 from relay.services.loop_lag import LoopLag
 from relay.services.measure import measure
+from relay.services.operator_policy import OperatorPolicy
 from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
@@ -124,6 +125,7 @@ class Relay:
             write_seconds=conf.write_seconds,
         )
         self.rates = Rates(conf.rates, conf.ip_limit_exempt, self.shared, self.store, conf.workers, self.tasks)
+        self.policy = OperatorPolicy(conf, self.tasks)
         self.ingest = Ingest(
             conf.limits,
             lambda: self.intake.ring,
@@ -134,6 +136,7 @@ class Relay:
             own_places=conf.own_places,
             refusal_of_author=self.rates.refusal_of_author,
             lists=self.lists,
+            judgements=self.policy.judgements,
         )
         self.pieces = PieceBudget(conf.answer_bytes)
         services = Services(
@@ -180,6 +183,7 @@ class Relay:
             self.clearing.start()
         self.bus.start()
         self.list_keeper.start()
+        self.policy.start()
         self.writer.start()
         self.loop_lag.start()
         self.rates.start()
@@ -224,6 +228,7 @@ class Relay:
         self.ready = False
         self.connections.close(STOPPING, SERVICE_RESTART)
         await self.status.stop()
+        await self.policy.stop()
         await self.loop_lag.stop()
         await self.rates.stop()
         await self.writer.stop(self.config.drain_seconds)

@@ -87,7 +87,7 @@ async def test_86_5_a_worker_that_has_not_read_the_ban_stores_nothing_of_the_key
     start_relay: StartRelay, tables: Tables
 ) -> None:
     here = await start_relay()
-    here.lists.apply = lambda changed: None  # type: ignore[method-assign]
+    here.lists.apply = lambda changed: None
     await do(moderation.ban_key, pubkey_of(SPAMMER))
     accepted, reason = await answer(Client(here), text(SPAMMER, "between"))
     assert not accepted
@@ -126,7 +126,7 @@ async def test_62_4_a_banned_key_may_still_vanish(start_relay: StartRelay) -> No
 
 async def test_86_7_a_deletion_of_a_banned_key_is_refused(start_relay: StartRelay) -> None:
     here = await start_relay()
-    here.lists.apply = lambda changed: None  # type: ignore[method-assign]
+    here.lists.apply = lambda changed: None
     await do(moderation.ban_key, pubkey_of(SPAMMER))
     deletion = text(SPAMMER, "", kind=5, tags=[["e", "ab" * 32]])
     assert (await answer(Client(here), deletion))[0] is False
@@ -154,7 +154,7 @@ async def test_86_5_a_worker_that_has_not_read_a_removal_does_not_store_the_even
     start_relay: StartRelay, tables: Tables
 ) -> None:
     here = await start_relay()
-    here.lists.apply = lambda changed: None  # type: ignore[method-assign]
+    here.lists.apply = lambda changed: None
     event = text(OTHER, "bad")
     await do(moderation.ban_event, event["id"])
     assert (await answer(Client(here), event))[0] is False
