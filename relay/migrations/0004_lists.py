@@ -26,4 +26,45 @@ class Migration(migrations.Migration):
             ],
             options={"db_table": "relay_list_entry", "managed": False, "ordering": ["-version"]},
         ),
+        migrations.CreateModel(
+            name="BannedKey",
+            fields=[],
+            options={"proxy": True, "default_permissions": ("view", "add", "delete"), "indexes": [], "constraints": []},
+            bases=("relay.listentry",),
+        ),
+        migrations.CreateModel(
+            name="AllowedKey",
+            fields=[],
+            options={"proxy": True, "default_permissions": ("view", "add", "delete"), "indexes": [], "constraints": []},
+            bases=("relay.listentry",),
+        ),
+        migrations.CreateModel(
+            name="RemovedEvent",
+            fields=[],
+            options={"proxy": True, "default_permissions": ("view", "add", "delete"), "indexes": [], "constraints": []},
+            bases=("relay.listentry",),
+        ),
+        migrations.CreateModel(
+            name="BlockedNetwork",
+            fields=[],
+            options={"proxy": True, "default_permissions": ("view", "add", "delete"), "indexes": [], "constraints": []},
+            bases=("relay.listentry",),
+        ),
+        migrations.CreateModel(
+            name="KindRule",
+            fields=[],
+            options={"proxy": True, "default_permissions": ("view", "add", "delete"), "indexes": [], "constraints": []},
+            bases=("relay.listentry",),
+        ),
+        migrations.CreateModel(
+            name="Report",
+            fields=[],
+            options={"proxy": True, "default_permissions": ("view", "change"), "indexes": [], "constraints": []},
+            bases=("relay.event",),
+        ),
+        migrations.CreateModel(
+            name="Connection",
+            fields=[("name", models.CharField(max_length=200, primary_key=True, serialize=False))],
+            options={"managed": False, "default_permissions": ("view", "delete")},
+        ),
     ]

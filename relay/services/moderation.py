@@ -55,18 +55,18 @@ def unallow_key(key: str, *, by: str, reason: str = "") -> None:
 
 def ban_event(event: str, *, by: str, reason: str = "") -> bool:
     """Remove an event and keep it away; returns whether it was stored."""
-    event_id = _event_id(event)
-    _check_room(ListName.BANNED_EVENT, event_id)
-    was_stored = rows.ban_event(event_id, reason=_reason(reason), by=by)
+    named = event_id(event)
+    _check_room(ListName.BANNED_EVENT, named)
+    was_stored = rows.ban_event(named, reason=_reason(reason), by=by)
     _in_force()
     return was_stored
 
 
 def allow_event(event: str, *, by: str, reason: str = "") -> None:
     """Let an event come back that was removed. It is not stored again by itself."""
-    event_id = _event_id(event)
-    if rows.entry(ListName.BANNED_EVENT, event_id) is not None:
-        rows.unban_event(event_id, reason=_reason(reason), by=by)
+    named = event_id(event)
+    if rows.entry(ListName.BANNED_EVENT, named) is not None:
+        rows.unban_event(named, reason=_reason(reason), by=by)
         _in_force()
 
 
@@ -131,7 +131,8 @@ def public_key(text: str) -> str:
     return _key(text, "author", "public key")
 
 
-def _event_id(text: str) -> str:
+def event_id(text: str) -> str:
+    """An event's id in hex, from hex, note or nevent."""
     return _key(text, "id", "event id")
 
 

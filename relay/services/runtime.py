@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
@@ -27,6 +28,7 @@ from relay.policies.lists import Lists
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.login import OwnPlaces
+from relay.services.connection_keys import MOST
 from relay.services.connections import Connections
 from relay.services.follow import Follower
 from relay.services.lists import ListKeeper
@@ -54,6 +56,8 @@ log = logging.getLogger("relay.runtime")
 WARM_CHANGES = 5_000
 WARM_BYTES = 8_388_608
 """The changes that a ring holds at the start, read from the log: so many, or so much JSON text."""
+
+Looked = TypeVar("Looked")
 
 RESTART = "restart of the relay"
 HURRY = "extra heartbeat"
@@ -163,6 +167,7 @@ class Relay:
             lambda: event_count(self.reads),
             self.store,
             self.tasks,
+            lambda search: self.connections.largest(MOST, search),
         )
 
     def store(self) -> Store:
@@ -249,6 +254,14 @@ class Relay:
     def moderated(self) -> None:
         """An operator's change was committed: apply it here and tell the others. Safe to call from any thread."""
         self._loop.call_soon_threadsafe(self._moderated)
+
+    def from_thread(self, look: Callable[[], Looked], seconds: float) -> Looked:
+        """The result of a function that runs in the loop, for another thread. Raises TimeoutError after `seconds`."""
+
+        async def looked() -> Looked:
+            return look()
+
+        return asyncio.run_coroutine_threadsafe(looked(), self._loop).result(seconds)
 
     def _moderated(self) -> None:
         self.hurry()
