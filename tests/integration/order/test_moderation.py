@@ -83,9 +83,7 @@ async def test_86_5_a_banned_key_is_refused_everywhere_and_its_events_are_gone(s
         assert await answer(reader, bad) == [False, "blocked: this public key is banned here"]
 
 
-async def test_86_5_a_worker_that_has_not_read_the_ban_stores_nothing_of_the_key(
-    start_relay: StartRelay, tables: Tables
-) -> None:
+async def test_answer_blocked_by_a_worker_that_has_not_read_the_ban(start_relay: StartRelay, tables: Tables) -> None:
     here = await start_relay()
     here.lists.apply = lambda changed: None
     await do(moderation.ban_key, pubkey_of(SPAMMER))
@@ -176,7 +174,7 @@ async def test_86_8_connections_from_a_blocked_network_end_and_new_ones_are_refu
     here.connections.leave(here.connections.admit("127.0.0.9"))
 
 
-async def test_an_operator_ends_one_connection_of_another_worker(start_relay: StartRelay) -> None:
+async def test_x_6_an_operator_ends_one_connection_of_another_worker(start_relay: StartRelay) -> None:
     there = (await two(start_relay))[1]
     stays, goes = Client(there), Client(there)
     goes.say("CLOSE", "something, so that it has sent the most")
@@ -201,7 +199,7 @@ async def test_86_7_allowing_a_kind_or_a_key_locks_nobody_out(start_relay: Start
     ]
 
 
-async def test_a_worker_that_starts_later_reads_all_pages_of_the_lists(
+async def test_x_6_a_worker_that_starts_later_reads_all_pages_of_the_lists(
     start_relay: StartRelay, monkeypatch: pytest.MonkeyPatch, tables: Tables
 ) -> None:
     monkeypatch.setattr("relay.services.lists.PAGE_ENTRIES", 2)
