@@ -50,7 +50,7 @@ class ListAdmin(ReadOnlyAdmin[Listed]):
 
     def add_view(self, request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """Django: the page of the task."""
-        return HttpResponseRedirect(reverse("admin:relay_moderate", args=[self.add_task]))
+        return HttpResponseRedirect(reverse("admin:relay_bannedkey_do", args=[self.add_task]))
 
     @admin.display(description="entry")
     def subject(self, row: ListEntry) -> SafeString:
@@ -111,11 +111,11 @@ class BannedKeyAdmin(KeyListAdmin[BannedKey]):
     def get_urls(self) -> list[URLPattern]:
         """Django: with the pages of the tasks."""
         view = self.admin_site.admin_view(self.task)
-        return [path("do/<slug:task>/", view, name="relay_moderate"), *super().get_urls()]
+        return [path("do/<slug:task>/", view, name="relay_bannedkey_do"), *super().get_urls()]
 
     def task(self, request: HttpRequest, task: str) -> HttpResponse:
         """The page of a task."""
-        return moderate(request, task, self.opts)
+        return moderate(request, task)
 
 
 @admin.register(AllowedKey)

@@ -1,7 +1,5 @@
 """The page of one task of an operator: a form, what it does, and its entry in the log of actions."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,7 +15,7 @@ from relay.admin.moderation_tasks import TASKS, Task
 from relay.services.moderation import CannotModerate
 
 
-def moderate(request: HttpRequest, task: str, opts: Any) -> HttpResponse:
+def moderate(request: HttpRequest, task: str) -> HttpResponse:
     """GET: the form, filled from the query; POST: do it, log it, return to `next`. Raises PermissionDenied, Http404."""
     found = TASKS.get(task)
     if found is None:
@@ -37,7 +35,6 @@ def moderate(request: HttpRequest, task: str, opts: Any) -> HttpResponse:
             return HttpResponseRedirect(_next(request, found))
     context = {
         **admin.site.each_context(request),
-        "opts": opts,
         "title": found.title,
         "task": found,
         "form": form,
@@ -63,5 +60,5 @@ def may(request: HttpRequest, name: str) -> bool:
 def task_link(name: str, label: str, target: str, back: str = "") -> SafeString:
     """A button that opens the page of a task, filled, for operators who `may`. `back`: where it returns to."""
     query = {"target": target, **({"next": back} if back else {})}
-    url = f"{reverse('admin:relay_moderate', args=[name])}?{urlencode(query)}"
+    url = f"{reverse('admin:relay_bannedkey_do', args=[name])}?{urlencode(query)}"
     return format_html('<a class="relay-task" href="{}">{}</a>', url, label)

@@ -71,11 +71,10 @@ def _row(request: HttpRequest, one: Reported, names: dict[str, str]) -> dict[str
     return {
         "target": _target(one, names),
         "reporters": len(one.reporters),
-        "reports": one.count,
         "reasons": isolated(reasons, 200),
         "newest": format_time(one.newest),
         "text": isolated(one_line(one.text, EXCERPT_CHARACTERS), EXCERPT_CHARACTERS),
-        "all": search_link(f"{'e' if one.is_event else 'p'}:{one.target} kind:1984", "Reports"),
+        "all": search_link(f"{'e' if one.is_event else 'p'}:{one.target} kind:1984", f"{one.count} reports"),
         "tasks": _tasks(request, one),
     }
 

@@ -152,7 +152,7 @@ def test_the_queue_groups_reports_by_target_and_shows_what_they_say_as_text(oper
     assert "&lt;script&gt;alert(1)&lt;/script&gt; ⟨U+202E⟩turned" in html
     rows = re.findall(r"<tr>.*?</tr>", html.partition("<tbody>")[2], re.DOTALL)
     assert len(rows) == 2
-    assert 'data-label="Reporters">3<' in rows[0]
+    assert 'data-label="Reporters">3 ·' in rows[0]
     assert "spam 3" in rows[0]
     assert "impersonation 1" in rows[1]
 
