@@ -115,6 +115,8 @@ class Connections:
                 session.close(Blocked("ended by the operators of this relay").text, POLICY_VIOLATION)
             elif self._lists.is_blocked(session.source.address, now):
                 session.close(Blocked(BLOCKED_ADDRESS).text, POLICY_VIOLATION)
+            elif session.source.proved:
+                session.disown(lambda key: self._lists.is_banned(key, now))
             await turn.end()
 
     def largest(self, most: int, text: str = "") -> list[ConnectionFigures]:

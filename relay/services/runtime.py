@@ -157,6 +157,7 @@ class Relay:
             self.pieces,
             OwnPlaces(conf.urls),
             rates=self.rates,
+            is_banned=lambda key: self.lists.is_banned(key, int(time.time())),
         )
         self.loop_lag = LoopLag(self.tasks)
         self.connections = Connections(conf, services, self._unready, self.lists)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from msgspec import structs
 
 from relay.policies.lists import ListName
+from relay.protocol.audience import Audience
 from relay.services import moderation
 from relay.services.runtime import Relay
 from relay.storage.retention import remove_vanished
@@ -183,6 +185,17 @@ async def test_x_6_an_operator_ends_one_connection_of_another_worker(start_relay
     await goes.until(lambda: bool(goes.ended), PATIENCE)
     assert goes.ended == ["1008 blocked: ended by the operators of this relay"]
     assert not stays.ended
+
+
+async def test_a_ban_takes_the_rights_of_one_key_from_a_connection_that_has_proved_two(start_relay: StartRelay) -> None:
+    here = await start_relay()
+    session = Client(here).session
+    keys = frozenset({pubkey_of(SPAMMER), pubkey_of(OTHER)})
+    session.reader.audience = Audience.of(keys)
+    session.source = structs.replace(session.source, proved=keys)
+    await do(moderation.ban_key, pubkey_of(SPAMMER))
+    await until(lambda: session.source.proved == {pubkey_of(OTHER)})
+    assert session.audience.keys == {pubkey_of(OTHER)}
 
 
 async def test_86_7_allowing_a_kind_or_a_key_locks_nobody_out(start_relay: StartRelay) -> None:
