@@ -79,6 +79,16 @@ def rejections(figures: WorkerFigures) -> Iterator[tuple[Labels, int]]:
         yield (reason,), found.get(reason, 0) + shape
 
 
+def refused_by(figures: WorkerFigures) -> Values:
+    """Events by the policy that refused them."""
+    return [((policy,), number) for policy, number in sorted(figures.by_label.get("refused_by", {}).items())]
+
+
+def list_sizes(figures: WorkerFigures) -> Values:
+    """Entries by list of the operators."""
+    return [((name,), number) for name, number in sorted(figures.by_label.get("lists", {}).items())]
+
+
 def closes(figures: WorkerFigures) -> Values:
     """Connections by close code."""
     return [((code,), number) for code, number in sorted(figures.by_label.get("closes", {}).items())]

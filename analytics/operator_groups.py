@@ -26,12 +26,21 @@ VIEWER: Final = (
 )
 
 MODERATION: Final[tuple[str, ...]] = (
-    # Permissions to remove events, to ban keys and addresses, and to close reports belong here.
     "admin.view_logentry",
+    "relay.view_report",
+    "relay.change_report",
+    "relay.view_connection",
+    "relay.delete_connection",
+    *(
+        f"relay.{action}_{model}"
+        for model in ("bannedkey", "removedevent", "blockednetwork")
+        for action in ("view", "add", "delete")
+    ),
 )
 
 ADMINISTRATION: Final = (
     "analytics.view_setting",
+    *(f"relay.{action}_{model}" for model in ("kindrule", "allowedkey") for action in ("view", "add", "delete")),
     "analytics.delete_cache",
     "django_celery_beat.change_periodictask",
     *(

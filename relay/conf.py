@@ -42,6 +42,11 @@ class Config:
     ring_bytes: int
     window_bytes: int  # 0: no window
     cache_layers: str  # "none", "l1", "l1+l2"
+    policy: str  # dotted path of a function, "" without one
+    plugin: str  # command of a write-policy plug-in, "" without one
+    policy_seconds: float
+    policy_queue: int  # events
+    policy_accepts: bool  # what happens to an event without a verdict
     url: str  # ws:// or wss://, as clients reach the relay
     urls: tuple[str, ...]  # that and the further ones: a login may name any of them
     own_places: frozenset[Place]  # the addresses that requests to vanish name
@@ -80,6 +85,11 @@ def config() -> Config:
         ring_bytes=settings.RELAY_RING_BYTES,
         window_bytes=settings.RELAY_WINDOW_BYTES,
         cache_layers=settings.RELAY_CACHE_LAYERS,
+        policy=settings.RELAY_POLICY,
+        plugin=settings.RELAY_WRITE_POLICY_PLUGIN,
+        policy_seconds=settings.RELAY_POLICY_SECONDS,
+        policy_queue=settings.RELAY_POLICY_QUEUE,
+        policy_accepts=settings.RELAY_POLICY_FAILURE == "accept",
         url=settings.RELAY_URL,
         urls=(settings.RELAY_URL, *settings.RELAY_OTHER_URLS),
         own_places=own_places(),
@@ -128,6 +138,8 @@ def limits() -> Limits:
         auth_to_read=settings.RELAY_AUTH_TO_READ,
         auth_to_write=None if settings.RELAY_AUTH_TO_WRITE is None else frozenset(settings.RELAY_AUTH_TO_WRITE),
         ephemeral_seconds=settings.RELAY_EPHEMERAL_SECONDS,
+        restricted_writes=settings.RELAY_RESTRICTED_WRITES,
+        restricted_kinds=settings.RELAY_RESTRICTED_KINDS,
     )
 
 

@@ -16,9 +16,9 @@ from channels.consumer import AsyncConsumer
 
 from relay.background import cancel
 from relay.metrics import counters
-from relay.protocol.errors import Failed
+from relay.protocol.errors import Blocked, Failed
 from relay.services import runtime
-from relay.services.connections import Connections
+from relay.services.connections import POLICY_VIOLATION, Connections
 from relay.services.session.session import Session
 
 TRY_AGAIN_LATER = 1013
@@ -116,6 +116,10 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
         try:
             connections = (await runtime.start()).connections
             network = connections.admit(host)
+        except Blocked as error:
+            counters.connections_refused += 1
+            await _refuse(scope, send, error.message, POLICY_VIOLATION, 403)
+            return
         except Failed as error:
             counters.connections_refused += 1
             await _refuse(scope, send, error.message)
@@ -131,13 +135,14 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
             connections.leave(network)
 
 
-async def _refuse(scope: Any, send: Any, why: str) -> None:
-    """Answer 503 before the handshake if the server can, otherwise close."""
+async def _refuse(scope: Any, send: Any, why: str, code: int = TRY_AGAIN_LATER, status: int = 503) -> None:
+    """Answer with the status before the handshake if the server can, otherwise close with the code."""
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": why})
+        await send({"type": "websocket.close", "code": code, "reason": why})
         return
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"10")]
-    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    headers += [(b"retry-after", b"10")] if status == 503 else []
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": f"{why}\n".encode()})
 
 

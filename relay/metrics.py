@@ -35,6 +35,7 @@ class Counters:
     events_duplicate: int = 0
     rejections: Counter[str] = field(default_factory=Counter)  # by prefix
     rate_limited: Counter[str] = field(default_factory=Counter)  # by limit (relay.services.rates)
+    refused_by: Counter[str] = field(default_factory=Counter)  # events, by name of the policy
     refusals: Counter[str] = field(default_factory=Counter)  # messages not processed, by name of the answer
     queries: int = 0
     queries_answered: int = 0  # with EOSE
@@ -53,6 +54,10 @@ class Counters:
     auth_required: int = 0  # answers that ask for a login
     authenticated_begun: int = 0  # connections that proved a key
     authenticated_ended: int = 0  # those of them that have ended
+    events_shadowed: int = 0  # OK true, and dropped by the operator's policy
+    policy_timeouts: int = 0  # events for which the operator's policy reached no verdict in time
+    policy_failures: int = 0  # verdicts that could not be read, and exceptions
+    plugin_restarts: int = 0
 
     def refused(self, reply: bytes) -> None:
         """Count a message that is answered only with this frame."""
@@ -97,6 +102,9 @@ ok_latency = Histogram(SECONDS_BOUNDS)
 loop_lag = Histogram(LAG_BOUNDS)
 """How late a timer of the event loop fires."""
 
+policy_latency = Histogram(SECONDS_BOUNDS)
+"""Of the operator's own policies, the wait for their turn included."""
+
 batch_events = Histogram(BATCH_BOUNDS)
 """Events of one transaction."""
 
@@ -110,6 +118,6 @@ def query_answered(operation: str, cache_hit: str, seconds: float) -> None:
 
 
 def histograms() -> dict[str, Histogram]:
-    """All histograms of this process by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`."""
+    """All histograms of this process by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`, `policy`."""
     found = {f"query/{operation}/{source}": each for (operation, source), each in query_latency.items()}
-    return {**found, "ok": ok_latency, "batch": batch_events, "loop": loop_lag}
+    return {**found, "ok": ok_latency, "batch": batch_events, "loop": loop_lag, "policy": policy_latency}

@@ -178,3 +178,90 @@ class VanishRequest(ReadOnlyModel):
 
     def __str__(self) -> str:
         return self.pubkey
+
+
+class ListEntry(ReadOnlyModel):
+    """An entry of the operators' lists (`relay.policies.lists`). `until` in Unix seconds, 0 without an end; one
+    that was lifted is `removed`. A change gives it another `version`.
+    """
+
+    instead_of_save: ClassVar[str] = "use relay.services.moderation"
+    instead_of_delete: ClassVar[str] = "use relay.services.moderation"
+
+    version = models.BigIntegerField(primary_key=True)
+    list = models.TextField()
+    key = models.TextField()
+    reason = models.TextField()
+    until = models.BigIntegerField()
+    changed_by = models.TextField()
+    changed_at = models.DateTimeField()
+    removed = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = "relay_list_entry"
+        ordering: ClassVar[list[str]] = ["-version"]
+
+    def __str__(self) -> str:
+        return f"{self.list} {self.key}"
+
+
+class BannedKey(ListEntry):
+    """Keys that may not publish or log in."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+
+
+class AllowedKey(ListEntry):
+    """Keys that may publish where writes are restricted."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+
+
+class RemovedEvent(ListEntry):
+    """Events that operators have removed; they are refused when they come again."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+
+
+class BlockedNetwork(ListEntry):
+    """Addresses and networks whose connections are refused."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+
+
+class KindRule(ListEntry):
+    """Kinds that are allowed or denied."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+
+
+class Report(Event):
+    """Reports (kind 1984), for the permissions of their queue: to change is to close one."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "change")
+
+
+class Connection(models.Model):
+    """Without a table: the page of connections reads them from the workers. To delete is to end one."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+
+    class Meta:
+        managed = False
+        default_permissions = ("view", "delete")
+
+    def __str__(self) -> str:
+        return self.name

@@ -127,6 +127,16 @@ RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
 RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=6.0)
 RELAY_HEARTBEAT_SECONDS = env.seconds("RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0)  # then a silent worker is restarted
 
+# -- Who may publish what: docs/operations/policies.md -------------------------------------------------
+RELAY_RESTRICTED_WRITES = env.flag("RELAY_RESTRICTED_WRITES", False)  # only allowed keys
+RELAY_RESTRICTED_KINDS = env.flag("RELAY_RESTRICTED_KINDS", False)  # only allowed kinds
+
+RELAY_POLICY = env.text("RELAY_POLICY")  # dotted path of a Python function
+RELAY_WRITE_POLICY_PLUGIN = env.text("RELAY_WRITE_POLICY_PLUGIN")  # command of a strfry plug-in
+RELAY_POLICY_SECONDS = env.seconds("RELAY_POLICY_SECONDS", 2.0, low=0.05, high=60.0)  # for a verdict on an event
+RELAY_POLICY_QUEUE = env.integer("RELAY_POLICY_QUEUE", 1_000, low=1)  # events of one worker that wait for a verdict
+RELAY_POLICY_FAILURE = env.choice("RELAY_POLICY_FAILURE", "reject", ("reject", "accept"))  # without a verdict
+
 # -- Who may read /metrics ----------------------------------------------------------------------------
 RELAY_METRICS_TOKEN = env.text("RELAY_METRICS_TOKEN")
 RELAY_METRICS_ALLOW = env.words("RELAY_METRICS_ALLOW", ("127.0.0.0/8", "::1/128"))

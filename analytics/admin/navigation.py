@@ -46,6 +46,18 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
         ),
     ),
     (
+        "Moderation",
+        (
+            Entry("relay.report", "report", "report queue", "gavel"),
+            Entry("relay.connection", "connection", "connections", "cable"),
+            Entry("relay.bannedkey", "banned key", "banned keys", "person_off"),
+            Entry("relay.removedevent", "removed event", "removed events", "delete"),
+            Entry("relay.blockednetwork", "blocked address", "blocked addresses", "block"),
+            Entry("relay.kindrule", "kind rule", "kind rules", "rule"),
+            Entry("relay.allowedkey", "allowed key", "allowed keys", "how_to_reg"),
+        ),
+    ),
+    (
         "Operation",
         (
             Entry("analytics.cache", "cache", "caches", "memory"),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -27,6 +28,7 @@ from relay.admin.formatting import (
     with_visible_formatting,
 )
 from relay.admin.matching import matching
+from relay.admin.moderate import may, task_link
 from relay.admin.paging import NewestChangeList
 from relay.admin.readonly import EventColumns, StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
@@ -84,6 +86,7 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
     sortable_by = ("created",)
     fields = (
         "id_named",
+        "tasks",
         "author_full",
         "created",
         "arrived",
@@ -120,6 +123,19 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
     @admin.display(description="id")
     def id_named(self, event: Event) -> SafeString:
         return key_forms(event.id, "note")
+
+    @admin.display(description="moderation")
+    @once
+    def tasks(self, event: Event) -> SafeString:
+        return format_html(
+            "{} {}",
+            task_link("remove-event", "Remove event", event.id, reverse("admin:relay_event_changelist")),
+            task_link("ban-key", "Ban author", event.pubkey),
+        )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Django: with the buttons for moderators alone."""
+        return [name for name in self.fields if name != "tasks" or may(request, "remove-event")]
 
     @admin.display(description="author")
     @once

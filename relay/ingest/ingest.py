@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from relay.changes.ring import Ring
-from relay.ingest.outcome import DELETED, DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
+from relay.ingest.judgements import UNAVAILABLE, Judgements
+from relay.ingest.outcome import DELETED, DUPLICATE, EPHEMERAL, FAILED, OUTDATED, SHADOWED, STORED, Outcome, Status
 from relay.ingest.recent_ids import RecentIds
 from relay.metrics import counters
 from relay.policies.admission import AFTER_SIGNATURE, BEFORE_SIGNATURE, Context, check
+from relay.policies.lists import Lists
 from relay.policies.source import Source, SourceKind
+from relay.policies.verdict import Verdict
 from relay.protocol import kinds
 from relay.protocol.errors import Invalid, RelayError
 from relay.protocol.event import Event, StoredEvent
@@ -68,8 +71,12 @@ class Ingest:
         is_current: Callable[[int], bool],
         own_places: frozenset[Place] = frozenset(),
         refusal_of_author: Callable[[Source, Event], RelayError | None] = lambda source, event: None,
+        lists: Lists | None = None,
+        judgements: Judgements | None = None,
     ) -> None:
-        """`own_places`: the addresses of this relay, which requests to vanish name (62-1).
+        """`lists`: the operators', by default empty. `judgements`: the operator's own policies, None without any.
+
+        `own_places`: the addresses of this relay, which requests to vanish name (62-1).
 
         `is_current(position)`: True if no process has acknowledged anything after `position`, and every process can
         know of `position`. Only then may an event in the ring be called a duplicate without asking the database:
@@ -87,6 +94,8 @@ class Ingest:
         self._pending: dict[str, _Pending] = {}
         self._joined = 0
         self._own_places = own_places
+        self._judgements = judgements
+        self._lists = Lists() if lists is None else lists
 
     async def one(self, event: Event, source: Source) -> Outcome:
         """Submit one event and wait. If cancelled, its outcome is unknown."""
@@ -128,23 +137,51 @@ class Ingest:
             stored = self._admitted(event, source)
             if stored is None:
                 return _counted(DUPLICATE)
-            if kinds.is_ephemeral(event.kind):
-                if not self._recent.add(event.id):
-                    return _counted(DUPLICATE)
-                self._hub.deliver_ephemeral(stored)
-                self._bus.publish_ephemeral(stored)
-                return _counted(EPHEMERAL)
-            pending = self._pending.get(event.id)
-            if pending is not None and pending.event.json == stored.json and self._joined < MAX_JOINED:
-                pending.waiting.append(then)
-                self._joined += 1
+            if self._judgements is not None and self._needs_verdict(event, source):
+                self._judgements.submit(event, stored, source, partial(self._judged, event, stored, source, then))
                 return None
-            entry = Entry.of(event, stored, source.origin, self._own_places)
-            pending = _Pending(stored, then)
-            self._writer.submit(entry, partial(self._settled, pending), source.owner)
-            self._pending[event.id] = pending
+            outcome = self._accept(event, stored, source, then)
+            return outcome if outcome is None else _counted(outcome)
         except RelayError as error:
             return _counted(Outcome.of(error))
+
+    def _needs_verdict(self, event: Event, source: Source) -> bool:
+        """Whether the operator's own policy is asked: not for a request to vanish (62-4), nor for what the relay itself
+        publishes, nor for a copy of an event that was accepted and waits for the database.
+        """
+        return not (event.kind == kinds.VANISH or source.kind is SourceKind.ADMIN or event.id in self._pending)
+
+    def _judged(self, event: Event, stored: StoredEvent, source: Source, then: Then, verdict: Verdict) -> None:
+        outcome: Outcome | None
+        if verdict.shadow:
+            outcome = SHADOWED
+        elif not verdict.accepted:
+            outcome = Outcome(Status.FAILED if verdict.text == UNAVAILABLE else Status.REFUSED, verdict.text)
+        else:
+            try:
+                outcome = self._accept(event, stored, source, then)
+            except RelayError as error:
+                outcome = Outcome.of(error)
+        if outcome is not None:
+            _deliver(then, outcome)
+
+    def _accept(self, event: Event, stored: StoredEvent, source: Source, then: Then) -> Outcome | None:
+        """Deliver or queue an event that every policy accepts. Raises Failed if the queue is full."""
+        if kinds.is_ephemeral(event.kind):
+            if not self._recent.add(event.id):
+                return DUPLICATE
+            self._hub.deliver_ephemeral(stored)
+            self._bus.publish_ephemeral(stored)
+            return EPHEMERAL
+        pending = self._pending.get(event.id)
+        if pending is not None and pending.event.json == stored.json and self._joined < MAX_JOINED:
+            pending.waiting.append(then)
+            self._joined += 1
+            return None
+        entry = Entry.of(event, stored, source.origin, self._own_places)
+        pending = _Pending(stored, then)
+        self._writer.submit(entry, partial(self._settled, pending), source.owner)
+        self._pending[event.id] = pending
         return None
 
     def ephemeral_from_bus(self, event: StoredEvent) -> None:
@@ -165,7 +202,7 @@ class Ingest:
 
     def _admitted(self, event: Event, source: Source) -> StoredEvent | None:
         """The event as it will be stored; None for a known one. Raises RelayError if it is refused."""
-        context = Context(self._limits, int(time.time()), source)
+        context = Context(self._limits, int(time.time()), source, self._lists)
         if source.kind is not SourceKind.CLIENT:  # the message parser has checked it
             check_shape(event, self._limits)
         check(BEFORE_SIGNATURE, context, event)
@@ -222,6 +259,8 @@ def _counted(outcome: Outcome) -> Outcome:
             counters.events_duplicate += 1
         case Status.EPHEMERAL:
             counters.events_ephemeral += 1
+        case Status.SHADOWED:
+            counters.events_shadowed += 1
         case _:
             counters.rejections[outcome.prefix] += 1
     return outcome

@@ -15,11 +15,12 @@ class Status(Enum):
     DUPLICATE = "duplicate"
     OUTDATED = "outdated"
     EPHEMERAL = "ephemeral"
+    SHADOWED = "shadowed"
     REFUSED = "refused"
     FAILED = "failed"
 
 
-_ACCEPTED = frozenset({Status.STORED, Status.DUPLICATE, Status.EPHEMERAL})
+_ACCEPTED = frozenset({Status.STORED, Status.DUPLICATE, Status.EPHEMERAL, Status.SHADOWED})
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -46,6 +47,8 @@ class Outcome(Struct, frozen=True, gc=False):
 
 STORED: Final = Outcome(Status.STORED)
 EPHEMERAL: Final = Outcome(Status.EPHEMERAL)
+SHADOWED: Final = Outcome(Status.SHADOWED)
+"""The client is told that all is well, and the event goes nowhere."""
 DUPLICATE: Final = Outcome(Status.DUPLICATE, Duplicate("already have this event").text)
 OUTDATED: Final = Outcome(Status.OUTDATED, Duplicate("have newer event").text)
 DELETED: Final = Outcome(Status.REFUSED, Blocked("deleted by author").text)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import orjson
 from msgspec import Struct
 
+from relay.metrics import counters
+from relay.policies.lists import Lists
 from relay.policies.source import Source, SourceKind
 from relay.protocol import kinds
 from relay.protocol.errors import AuthRequired, Blocked, Invalid, RelayError, Restricted
@@ -12,14 +14,16 @@ from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
 from relay.protocol.proof_of_work import lacks_work
 from relay.protocol.removal import relays_of
+from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
 
 
 class Context(Struct, frozen=True, gc=False):
-    """The input of a policy beside the event. `now` in Unix seconds."""
+    """The input of a policy beside the event. `now` in Unix seconds; `lists`: the operators', as of now."""
 
     limits: Limits
     now: int
     source: Source
+    lists: Lists
 
 
 Policy = Callable[[Context, Event], RelayError | None]
@@ -112,6 +116,43 @@ def no_protected_repost(context: Context, event: Event) -> RelayError | None:
     return None
 
 
+def not_banned(context: Context, event: Event) -> RelayError | None:
+    """86-5: a banned key publishes nothing but a request to vanish (62-4)."""
+    lists = context.lists
+    if lists.banned_keys and event.kind != kinds.VANISH and lists.is_banned(event.pubkey, context.now):
+        return Blocked("this public key is banned here")
+    return None
+
+
+def not_removed(context: Context, event: Event) -> RelayError | None:
+    """86-5: what an operator has removed stays away."""
+    return Blocked("removed by the operators of this relay") if event.id in context.lists.banned_events else None
+
+
+def kind_allowed(context: Context, event: Event) -> RelayError | None:
+    """86-7: a denied kind, and with restricted kinds one that is not allowed."""
+    kind, lists = event.kind, context.lists
+    if kind == kinds.VANISH:
+        return None
+    if kind in lists.denied_kinds or (context.limits.restricted_kinds and kind not in lists.allowed_kinds):
+        return Blocked(f"events of kind {kind} are not accepted here")
+    return None
+
+
+def key_allowed(context: Context, event: Event) -> RelayError | None:
+    """86-7: with restricted writes only allowed keys publish, as authors or logged in. A gift wrap has a key that is
+    used once, so those for an allowed key come in, too (59-6).
+    """
+    if not context.limits.restricted_writes or event.kind == kinds.VANISH:
+        return None
+    allowed = context.lists.allowed_keys
+    if event.pubkey in allowed or any(key in allowed for key in context.source.proved):
+        return None
+    if event.kind in RECIPIENTS_OWN_KINDS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
+        return None
+    return Restricted("only members publish here")
+
+
 BEFORE_SIGNATURE: Sequence[Policy] = (
     logged_in,
     created_at_in_window,
@@ -122,6 +163,10 @@ BEFORE_SIGNATURE: Sequence[Policy] = (
     not_protected,
     not_expired,
     names_relays,
+    not_banned,
+    not_removed,
+    kind_allowed,
+    key_allowed,
 )
 """Cheap policies, in order, checked before the signature."""
 
@@ -134,4 +179,5 @@ def check(policies: Sequence[Policy], context: Context, event: Event) -> None:
     for policy in policies:
         objection = policy(context, event)
         if objection is not None:
+            counters.refused_by[policy.__name__] += 1
             raise objection

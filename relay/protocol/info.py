@@ -59,7 +59,10 @@ def _limitation(limits: Limits) -> dict[str, Any]:
         # Before anything else; where only reading or writing needs a login, the answer to a message says so.
         "auth_required": limits.auth_to_read and limits.auth_to_write is None,
         "payment_required": False,
-        "restricted_writes": limits.auth_to_write != frozenset() or limits.asks_work,
+        "restricted_writes": limits.auth_to_write != frozenset()
+        or limits.asks_work
+        or limits.restricted_writes
+        or limits.restricted_kinds,
     }
     if limits.min_pow_difficulty:
         limitation["min_pow_difficulty"] = limits.min_pow_difficulty

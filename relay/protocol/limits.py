@@ -35,3 +35,5 @@ class Limits:
         return self.min_pow_difficulty
 
     ephemeral_seconds: int = 60  # greatest age of an ephemeral event; 0: no limit; not published
+    restricted_writes: bool = False  # only listed keys publish
+    restricted_kinds: bool = False  # only listed kinds are accepted

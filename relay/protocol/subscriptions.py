@@ -45,5 +45,8 @@ class Subscriptions(Generic[T]):
         """True if the id is open with this very object, neither replaced nor closed since."""
         return self._open.get(subscription_id) is subscription
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._open))

@@ -1,21 +1,49 @@
-"""The client connections of a process: which are admitted, and the session of each."""
+"""The client connections of a process: which are admitted, the session of each, and those that operators end."""
 
+import heapq
+import os
+import secrets
+import time
 from collections.abc import Callable
 from itertools import count
 
+from msgspec import Struct
+
+from relay.background import Turn
 from relay.conf import Config
 from relay.metrics import counters
-from relay.protocol.errors import Failed
+from relay.policies.lists import Lists
+from relay.protocol.errors import Blocked, Failed
 from relay.services.session.session import Services, Session
 from relay.subscriptions.outbox import Wire
 from relay.transport.admission import Admission, is_in, network_of
+
+POLICY_VIOLATION = 1008
+BLOCKED_ADDRESS = "connections from this address are not accepted"
+
+
+class ConnectionFigures(Struct, frozen=True):
+    """What operators see of a connection. `name` is unique among all processes; `since` in Unix seconds."""
+
+    name: str
+    address: str
+    keys: list[str]
+    since: float
+    messages: int
+    bytes_in: int
+    subscriptions: int
 
 
 class Connections:
     """The sessions of a process; their number is `len`. Loop thread only."""
 
-    def __init__(self, conf: Config, services: Services, unready: Callable[[], str | None]) -> None:
+    def __init__(
+        self, conf: Config, services: Services, unready: Callable[[], str | None], lists: Lists | None = None
+    ) -> None:
         """`unready` says why no client may connect now, None if clients may."""
+        self._lists = Lists() if lists is None else lists
+        self._prefix = f"{conf.instance}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._number = 0
         self._services = services
         self._unready = unready
         self._sessions: set[Session] = set()
@@ -28,8 +56,11 @@ class Connections:
     def admit(self, host: str | None) -> str:
         """Count a client from `host` (None: a Unix socket) before its handshake, so that simultaneous ones are seen.
 
-        Returns its network; `leave` must be called with it. Raises Failed if no client, or not this one, may connect.
+        Returns its network; `leave` must be called with it. Raises Failed if no client may connect, Blocked if the
+        operators refuse its address.
         """
+        if host is not None and self._lists.is_blocked(host, int(time.time())):
+            raise Blocked(BLOCKED_ADDRESS)
         if (why := self._unready()) is not None:
             raise Failed(why)
         if self._admission.open >= self._admission.connections:
@@ -56,6 +87,8 @@ class Connections:
         """Begin the session of an admitted client; it must be ended with `end`."""
         counters.connections_opened += 1
         session = Session(self._services, wire, ip, self._owner(ip))
+        self._number += 1
+        session.number = self._number
         self._sessions.add(session)
         session.greet()
         return session
@@ -69,3 +102,42 @@ class Connections:
         """Close every connection, each subscription with CLOSED `text` (01-S09)."""
         for session in list(self._sessions):
             session.close(text, code)
+
+    async def enforce(self) -> None:
+        """Put changed lists in force: end the connections that operators ended and those of blocked addresses, and take
+        the rights of banned keys. In steps, since there may be thousands.
+        """
+        now = int(time.time())
+        self._lists.forget_ended(now)
+        turn = Turn()
+        for session in list(self._sessions):
+            if f"{self._prefix}-{session.number}" in self._lists.ended_connections:
+                session.close(Blocked("ended by the operators of this relay").text, POLICY_VIOLATION)
+            elif self._lists.is_blocked(session.source.address, now):
+                session.close(Blocked(BLOCKED_ADDRESS).text, POLICY_VIOLATION)
+            elif session.source.proved:
+                session.disown(lambda key: self._lists.is_banned(key, now))
+            await turn.end()
+
+    def largest(self, most: int, text: str = "") -> list[ConnectionFigures]:
+        """The connections that have sent the most bytes, at most so many, the most first; with a text those whose
+        address begins with it or that have proved this key. 5 ms for 20,000 connections.
+        """
+        chosen = (
+            session
+            for session in self._sessions
+            if not text or session.source.address.startswith(text) or text in session.source.proved
+        )
+        found = heapq.nlargest(most, chosen, key=lambda session: session.bytes_in)
+        return [
+            ConnectionFigures(
+                f"{self._prefix}-{session.number}",
+                session.source.address,
+                sorted(session.source.proved),
+                session.since,
+                session.messages,
+                session.bytes_in,
+                len(session.subscriptions),
+            )
+            for session in found
+        ]

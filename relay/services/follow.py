@@ -22,7 +22,8 @@ log = logging.getLogger("relay.follow")
 
 GAP_SECONDS = 0.02
 """A gap that is still open after so long is filled from the log."""
-HEARTBEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 0.8
+"""The operators' lists are read with it, and a change of them is in force within a second."""
 BUS_DOWN_SECONDS = 0.1
 SUSPECT_SECONDS = 5.0
 """After a heartbeat found changes that the bus had lost, or the server was restarted, the log is polled for so long as
@@ -48,7 +49,9 @@ class Follower:
         on_changes: Callable[[Sequence[Change]], None],
         on_cache_fault: Callable[[], None],
         on_lost: Callable[[str], None],
+        on_lists: Callable[[int], None] = lambda version: None,
     ) -> None:
+        """`on_lists` is called with the version of the operators' lists at each heartbeat."""
         self.newest = intake.ring.position
         self.database_up = False
         self.cache_faults = 0
@@ -63,6 +66,8 @@ class Follower:
         self._on_changes = on_changes
         self._on_cache_fault = on_cache_fault
         self._on_lost = on_lost
+        self._on_lists = on_lists
+        self._lists = 0
         self._is_lost = False
         self._is_behind = False  # batches were refused
         self._suspect_until = 0.0
@@ -78,6 +83,7 @@ class Follower:
         """Follow from `begin`, the position of the ring; needs a running loop."""
         self.store = begin.store
         self.newest = begin.position
+        self._lists = begin.lists
         self.database_up = True
         self._is_lost = False
         self._started = [
@@ -148,25 +154,35 @@ class Follower:
         while True:
             trusted = self._trusted
             await asyncio.sleep(HEARTBEAT_SECONDS if trusted and self.database_up else BUS_DOWN_SECONDS)
-            applied = self._intake.ring.position
-            try:
-                now = await self._primary.heartbeat()
-            except Failed:
-                self.database_up = False
-                continue
-            self.database_up = True
-            if not self.check(now.store):
-                continue
-            if now.position < applied:  # an older copy of the data folder, whose numbers will be used again
-                self._lose(f"the log ends at {now.position}, {applied} was applied")
-                continue
-            before, self.newest = self.newest, max(self.newest, now.position)
-            if self._hub.is_full:
-                continue
-            # Changes found at this heartbeat may still arrive on the bus; those of the previous one should have.
-            if self._intake.ring.position < (before if trusted and self._trusted else now.position):
-                self._suspect()
-                await self._catch_up()
+            await self.beat(trusted)
+
+    async def beat(self, trusted: bool = True) -> None:
+        """Ask the primary once, and follow what it says. `trusted`: the bus was, since the last heartbeat."""
+        applied = self._intake.ring.position
+        try:
+            now = await self._primary.heartbeat()
+        except Failed:
+            self.database_up = False
+            return
+        self.database_up = True
+        if not self.check(now.store):
+            return
+        if now.position < applied:  # an older copy of the data folder, whose numbers will be used again
+            self._lose(f"the log ends at {now.position}, {applied} was applied")
+            return
+        moderated, self._lists = now.lists != self._lists, now.lists
+        self._on_lists(now.lists)
+        before, self.newest = self.newest, max(self.newest, now.position)
+        if self._hub.is_full:
+            self._lists = -1 if moderated else self._lists  # the next heartbeat follows
+            return
+        # Changes found at this heartbeat may still arrive on the bus; those of the previous one should have. What an
+        # operator removes is on no bus.
+        if moderated:
+            await self._catch_up()
+        elif self._intake.ring.position < (before if trusted and self._trusted else now.position):
+            self._suspect()
+            await self._catch_up()
 
     async def _catch_up(self) -> None:
         """Read the log until no known change is missing."""

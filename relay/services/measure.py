@@ -19,9 +19,12 @@ from relay.caching.single_flight import SingleFlight
 from relay.changes.intake import Intake
 from relay.conf import Config
 from relay.freshness.barrier import Barrier
+from relay.policies.lists import Lists
 from relay.services.connections import Connections
 from relay.services.follow import Follower
+from relay.services.lists import ListKeeper
 from relay.services.loop_lag import LoopLag
+from relay.services.operator_policy import OperatorPolicy
 from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
@@ -59,6 +62,9 @@ class Measured(Protocol):
     follower: Follower
     writer: Writer
     status: Status
+    lists: Lists
+    list_keeper: ListKeeper
+    policy: OperatorPolicy
 
 
 def measure(relay: Measured) -> WorkerFigures:
@@ -103,6 +109,8 @@ def measure(relay: Measured) -> WorkerFigures:
         by_label={
             "rejections": dict(metrics.counters.rejections),
             "rate_limited": dict(metrics.counters.rate_limited),
+            "refused_by": dict(metrics.counters.refused_by),
+            "lists": relay.lists.sizes(),
             "refusals": dict(metrics.counters.refusals),
             "http_refused": dict(transport.http_refused),
             "closes": {str(code): number for code, number in transport.closes.items()},
@@ -147,6 +155,8 @@ def _counts(relay: Measured) -> Counts:
         "bus_reconnects": bus.reconnects,
         "bus_foreign": bus.other_store,
         "cache_faults": relay.follower.cache_faults,
+        "policy_waiting": relay.policy.waiting,
+        "list_versions_behind": relay.list_keeper.lag,
         "task_failures": relay.tasks.failures,
         "intake_dropped": relay.intake.dropped,
         "intake_refused": relay.follower.refused,

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
@@ -23,13 +24,17 @@ from relay.conf import Config, config
 from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
+from relay.policies.lists import Lists
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.protocol.login import OwnPlaces
+from relay.services.connection_keys import MOST
 from relay.services.connections import Connections
 from relay.services.follow import Follower
+from relay.services.lists import ListKeeper
 from relay.services.loop_lag import LoopLag
 from relay.services.measure import measure
+from relay.services.operator_policy import OperatorPolicy
 from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
@@ -52,7 +57,10 @@ WARM_CHANGES = 5_000
 WARM_BYTES = 8_388_608
 """The changes that a ring holds at the start, read from the log: so many, or so much JSON text."""
 
+Looked = TypeVar("Looked")
+
 RESTART = "restart of the relay"
+HURRY = "extra heartbeat"
 RESTART_PAUSE_SECONDS = 0.5
 START_SECONDS = 30.0
 """How long a start waits for the database."""
@@ -64,6 +72,7 @@ class Relay:
     def __init__(self, conf: Config, on_failure: Callable[[str], None] = lambda name: None) -> None:
         """`on_failure` is called with the name of a background task that failed."""
         self.config = conf
+        self._loop = asyncio.get_running_loop()
         self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
         self.ready = False
@@ -94,6 +103,8 @@ class Relay:
                 store=self.store,
                 window_bytes=conf.window_bytes,
             )
+        self.lists = Lists()
+        self.list_keeper = ListKeeper(self.lists, self.primary, self.tasks, self._lists_changed)
         self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
         self.follower = Follower(
             self.intake,
@@ -104,7 +115,9 @@ class Relay:
             on_changes=self._applied,
             on_cache_fault=self._clear_copies,
             on_lost=self._lost,
+            on_lists=self.list_keeper.follow,
         )
+        self.bus.on_hint = self.hurry
         self.writer = Writer(
             self._committed,
             self.barrier.acknowledge,
@@ -116,6 +129,7 @@ class Relay:
             write_seconds=conf.write_seconds,
         )
         self.rates = Rates(conf.rates, conf.ip_limit_exempt, self.shared, self.store, conf.workers, self.tasks)
+        self.policy = OperatorPolicy(conf, self.tasks)
         self.ingest = Ingest(
             conf.limits,
             lambda: self.intake.ring,
@@ -125,6 +139,8 @@ class Relay:
             is_current=self._is_current,
             own_places=conf.own_places,
             refusal_of_author=self.rates.refusal_of_author,
+            lists=self.lists,
+            judgements=self.policy.judgements,
         )
         self.pieces = PieceBudget(conf.answer_bytes)
         services = Services(
@@ -141,9 +157,10 @@ class Relay:
             self.pieces,
             OwnPlaces(conf.urls),
             rates=self.rates,
+            is_banned=lambda key: self.lists.is_banned(key, int(time.time())),
         )
         self.loop_lag = LoopLag(self.tasks)
-        self.connections = Connections(conf, services, self._unready)
+        self.connections = Connections(conf, services, self._unready, self.lists)
         self.status = Status(
             conf.cache_url,
             conf.instance,
@@ -151,6 +168,7 @@ class Relay:
             lambda: event_count(self.reads),
             self.store,
             self.tasks,
+            lambda search: self.connections.largest(MOST, search),
         )
 
     def store(self) -> Store:
@@ -170,6 +188,8 @@ class Relay:
         if self.clearing is not None:
             self.clearing.start()
         self.bus.start()
+        self.list_keeper.start()
+        self.policy.start()
         self.writer.start()
         self.loop_lag.start()
         self.rates.start()
@@ -179,6 +199,7 @@ class Relay:
     async def _begin(self) -> None:
         await self.primary.until_connected(START_SECONDS)
         now = await self.primary.heartbeat()
+        await self.list_keeper.begin(now.lists)
         self.intake.restart(await self._ring_to(now.position))
         self.hub.drop_backlog()
         self.follower.start(now)
@@ -213,10 +234,12 @@ class Relay:
         self.ready = False
         self.connections.close(STOPPING, SERVICE_RESTART)
         await self.status.stop()
+        await self.policy.stop()
         await self.loop_lag.stop()
         await self.rates.stop()
         await self.writer.stop(self.config.drain_seconds)
         await self.follower.stop()
+        await self.list_keeper.stop()
         await self.bus.stop()
         if self.clearing is not None:
             await self.clearing.stop()
@@ -228,6 +251,30 @@ class Relay:
         await self.reads.close()
         await self.primary.close()
         await self.tasks.stop()
+
+    def moderated(self) -> None:
+        """An operator's change was committed: apply it here and tell the others. Safe to call from any thread."""
+        self._loop.call_soon_threadsafe(self._moderated)
+
+    def from_thread(self, look: Callable[[], Looked], seconds: float) -> Looked:
+        """The result of a function that runs in the loop, for another thread. Raises TimeoutError after `seconds`."""
+
+        async def looked() -> Looked:
+            return look()
+
+        return asyncio.run_coroutine_threadsafe(looked(), self._loop).result(seconds)
+
+    def _moderated(self) -> None:
+        self.hurry()
+        self.bus.publish_hint()
+
+    def hurry(self) -> None:
+        """Ask the primary now, not at the next heartbeat."""
+        if not self.tasks.is_running(HURRY):
+            self.tasks.job(self.follower.beat(), HURRY)
+
+    async def _lists_changed(self) -> None:
+        await self.connections.enforce()
 
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)

@@ -19,6 +19,8 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks, Task
 from relay.protocol.errors import Failed
+from relay.services.connection_keys import ANSWER_SECONDS, LONGEST_SEARCH, answer_key, wanted_key
+from relay.services.connections import ConnectionFigures
 from relay.services.figures import CACHE_ERRORS, LIFE_SECONDS, TIMEOUT_SECONDS, async_client, decoded, key, workers_key
 from relay.services.sampling import Rate, Sampler
 from relay.services.worker_figures import WorkerFigures
@@ -79,10 +81,12 @@ class Status:
         count: Callable[[], Awaitable[int | None]],
         store: Callable[[], Store],
         tasks: BackgroundTasks | None = None,
+        connections: Callable[[str], list[ConnectionFigures]] = lambda search: [],
     ) -> None:
         self.failures = 0
         self._complained = False
         self._own = own
+        self._connections = connections
         self._count = count
         self._name = f"{instance}:{os.getpid()}:{secrets.token_hex(3)}"
         self._cache = async_client(cache_url) if cache_url else None
@@ -148,13 +152,18 @@ class Status:
 
     async def _show(self, text: bytes) -> None:
         store, name = self._store().name, self._name
-        await self._exchange(
+        found = await self._exchange(
             lambda pipe: (
                 pipe.sadd(workers_key(store), name)
                 .expire(workers_key(store), 10 * LIFE_SECONDS)
                 .set(key(store, name), text, ex=LIFE_SECONDS)
+                .get(wanted_key(store))
             )
         )
+        if found is not None and found[-1] is not None:
+            search = found[-1].decode(errors="replace")[:LONGEST_SEARCH]
+            shown = msgspec.json.encode(self._connections(search))
+            await self._exchange(lambda pipe: pipe.set(answer_key(store, name, search), shown, ex=ANSWER_SECONDS))
 
     async def _gather(self) -> RelayFigures:
         mine = self.mine()

@@ -94,7 +94,8 @@ class WorkerFigures(Struct, frozen=True):
         bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
-        http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit).
+        http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit), refused_by (events, by
+        policy), lists (entries).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
     recent: the same of the last minute.

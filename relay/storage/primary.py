@@ -27,7 +27,17 @@ PAGE_CHANGES = 1_000
 PAGE_BYTES = 1_048_576
 """JSON text of one read of the log; the last event of a page may reach beyond it."""
 
-_HEARTBEAT = f"SELECT {POSITION}, s.identity, s.generation, s.epoch FROM relay_current_store() AS s"
+PAGE_ENTRIES = 2_000
+"""Entries of one read of the operators' lists: 2 ms of the loop."""
+
+_HEARTBEAT = (
+    f"SELECT {POSITION}, (SELECT v.version FROM relay_list_version AS v), s.identity, s.generation, s.epoch "
+    "FROM relay_current_store() AS s"
+)
+_LISTS = (
+    "SELECT e.list, e.key, e.until, e.removed, e.version FROM relay_list_entry AS e "
+    "WHERE e.version > $1::bigint ORDER BY e.version LIMIT $2::integer"
+)
 _LOOK = (
     f"SELECT {POSITION}, s.identity, s.epoch, "
     "(SELECT l.instance = $1::text AND l.ended_at < now() - interval '350 ms' FROM relay_lease AS l) "
@@ -55,10 +65,21 @@ _NEWEST_WITHIN = (
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
-    """The newest number of the log, and the store that it belongs to."""
+    """The newest number of the log, the store that it belongs to, and the version of the operators' lists."""
 
     position: int
     store: Store
+    lists: int = 0
+
+
+class ListRow(Struct, frozen=True, gc=False):
+    """An entry of the operators' lists (`relay.policies.lists`) as it stands since `version`."""
+
+    list: str
+    key: str
+    until: int
+    removed: bool
+    version: int
 
 
 class Look(Struct, frozen=True, gc=False):
@@ -102,8 +123,18 @@ class Primary:
 
     async def heartbeat(self) -> Heartbeat:
         """The position now. Begins a new epoch or generation if the server is another one."""
-        ((position, *store),) = await self._server.fetch(_HEARTBEAT)
-        return Heartbeat(integer(position), store_of(*store))
+        ((position, lists, *store),) = await self._server.fetch(_HEARTBEAT)
+        return Heartbeat(integer(position), store_of(*store), integer(lists))
+
+    async def list_entries_after(self, version: int) -> list[ListRow]:
+        """The entries of the operators' lists that were changed after `version`, lifted ones too, in the order of their
+        versions: at most PAGE_ENTRIES.
+        """
+        rows = await self._server.fetch(_LISTS, (version, PAGE_ENTRIES))
+        return [
+            ListRow((name or b"").decode(), (key or b"").decode(), integer(until), removed == b"\x01", integer(number))
+            for name, key, until, removed, number in rows
+        ]
 
     def look(self, instance: str, then: Callable[[Look | None], None]) -> None:
         """Call `then` in a later turn with a snapshot that begins after this call; None if the primary cannot

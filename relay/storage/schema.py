@@ -12,7 +12,7 @@ from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
 from relay.storage.statements import Statements
 from relay.storage.visibility_sql import numbers
 
-FUNCTIONS = ("order", "lease", "store", "removal", "deletion", "vanish", "write")
+FUNCTIONS = ("order", "lease", "store", "removal", "deletion", "vanish", "moderation", "write")
 _tables = Statements(Path(__file__).parent.parent / "migrations" / "sql")
 _statement = Statements(
     Path(__file__).parent / "sql",
@@ -38,3 +38,8 @@ def migration_0002() -> str:
 def migration_0003() -> str:
     """Tombstones, requests to vanish; all functions."""
     return _tables("drop_functions") + _tables("0003_tables") + functions()
+
+
+def migration_0004() -> str:
+    """The operators' lists; all functions."""
+    return _tables("drop_functions") + _tables("0004_tables") + functions()

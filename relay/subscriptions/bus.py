@@ -97,6 +97,8 @@ class Bus:
         self.failures = 0
         self.reconnects = 0
         self.up = True
+        self.on_hint: Callable[[], None] = lambda: None
+        """Called when another process has changed the operators' lists."""
         self._on_batch = on_batch
         self._on_ephemeral = on_ephemeral
         self._name = uuid.uuid4().hex
@@ -139,6 +141,10 @@ class Bus:
     def publish_ephemeral(self, event: StoredEvent) -> None:
         """Send an event that is not stored; returns at once. While the bus is down, other processes miss it."""
         self._queue({"ephemeral": event.json}, len(event.json), EPHEMERAL_SHARE)
+
+    def publish_hint(self) -> None:
+        """Have the others ask the primary now: the operators' lists were changed. Returns at once."""
+        self._queue({"lists": True})
 
     def _queue(self, content: dict[str, Any], size: int = 0, share: float = 1) -> None:
         if len(self._out) >= share * MAX_QUEUED or self._out_bytes > share * MAX_QUEUED_BYTES:
@@ -212,6 +218,8 @@ class Bus:
                 self._on_batch(unpack(message["changes"]))
             elif "ephemeral" in message:
                 self._on_ephemeral(StoredEvent.from_json(message["ephemeral"]))
+            elif "lists" in message:
+                self.on_hint()
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             self.dropped += 1
             log.error("a message on the bus cannot be read: %s", error)

@@ -6,6 +6,7 @@ open.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ from relay.ingest.ingest import Ingest
 from relay.metrics import counters
 from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
-from relay.protocol.errors import Failed, Invalid, RateLimited
+from relay.protocol.errors import Blocked, Failed, Invalid, RateLimited
 from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
 from relay.protocol.subscriptions import Subscriptions
@@ -65,6 +66,7 @@ class Services:
     pieces: PieceBudget
     own_places: OwnPlaces
     rates: Rates = field(default_factory=Rates)
+    is_banned: Callable[[str], bool] = lambda key: False
 
 
 class Open(Protocol):
@@ -94,6 +96,11 @@ class Session:
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(reading, config.max_pending_events)
         self.queries = asyncio.Semaphore(CONCURRENT_QUERIES)
+        self.number = 0
+        """Of this connection in its process."""
+        self.since = time.time()
+        self.messages = 0
+        self.bytes_in = 0
         self._wire = wire
         self._ended = False
 
@@ -109,8 +116,10 @@ class Session:
     def prove(self, key: str) -> None:
         """The client has proved that it holds `key`: from now on it may publish and read as that key, too (42-3, 42-8).
 
-        Raises RateLimited, with nothing changed, if it has proved too many (42-9).
+        Raises RateLimited, with nothing changed, if it has proved too many (42-9), Blocked if the key is banned.
         """
+        if self.services.is_banned(key):
+            raise Blocked("this public key is banned here")
         keys = self.audience.keys
         if key in keys:
             return
@@ -121,11 +130,22 @@ class Session:
         self.reader.audience = Audience.of(keys | {key})
         self.source = structs.replace(self.source, proved=self.audience.keys)
 
+    def disown(self, is_banned: Callable[[str], bool]) -> None:
+        """Take the rights of banned keys from this connection; those of its other keys stay (42-10)."""
+        keys = frozenset(key for key in self.source.proved if not is_banned(key))
+        if keys != self.source.proved:
+            self.reader.audience = Audience.of(keys)
+            self.source = structs.replace(self.source, proved=keys)
+            if not keys:
+                counters.authenticated_ended += 1
+
     def receive(self, frame: bytes | str) -> None:
         """Handle one text message; never raises."""
         if self._ended:
             return
         counters.messages += 1
+        self.messages += 1
+        self.bytes_in += len(frame)
         if not self.rates.message(len(frame)) and self._refuse_unread(frame):
             return
         try:

@@ -5,7 +5,7 @@
 
 -- Notes the tombstones of the deletions among `added`, before the lock: another writer that does not see them yet commits
 -- before this transaction takes the lock, and what it adds is then found. Returns the numbers of the deletions, without those
--- whose author has vanished since.
+-- whose author has vanished or was banned since.
 CREATE FUNCTION relay_note_deletions(
     added integer[], pubkeys bytea, created_ats bigint[],
     target_events integer[], target_ids bytea, place_events integer[], place_kinds integer[], place_ds text[])
@@ -14,8 +14,8 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     noted integer[] := ARRAY(
         SELECT n FROM unnest(added) AS a (n)
-        WHERE (n = ANY (target_events) OR n = ANY (place_events)) AND NOT EXISTS (
-            SELECT FROM relay_vanish AS v WHERE v.pubkey = substr(pubkeys, 32 * n - 31, 32) AND v.until >= created_ats[n])
+        WHERE (n = ANY (target_events) OR n = ANY (place_events))
+          AND NOT relay_is_shut_out(substr(pubkeys, 32 * n - 31, 32), created_ats[n])
         ORDER BY n);
 BEGIN
     INSERT INTO relay_tombstone (event_id, deleter)
@@ -106,8 +106,8 @@ BEGIN
     removed_ids := (SELECT coalesce(string_agg(id, ''::bytea ORDER BY n), '') FROM unnest(gone) WITH ORDINALITY AS g (id, n));
 END $$;
 
--- Which events of a batch may not be stored: `deleted` by somebody who may, or made by a key that has `vanished` (or gift wraps
--- that went with it and are stored still). Kinds 5 and 62 cannot be deleted. The caller holds the order lock, or the batch has
+-- Which events of a batch may not be stored: `deleted` by somebody who may or by an operator, or made by a key that has `vanished`
+-- or is banned (or gift wraps that went with it and are stored still). Only an operator deletes kinds 5 and 62. The caller holds the order lock, or the batch has
 -- only known events. `known`: the numbers of events that are stored already.
 CREATE FUNCTION relay_refused(
     known integer[], ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], keys bytea,
@@ -127,7 +127,8 @@ BEGIN
         WHERE event.kind IN ($RECIPIENTS_OWN) AND length = 34 AND substr(keys, start, 2) = '\x7001'
     ), judged AS (
         SELECT event.n,
-               event.kind NOT IN ($INDELIBLE) AND (
+               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = event.id AND t.deleter = 'operator')
+               OR event.kind NOT IN ($INDELIBLE) AND (
                    EXISTS (
                        SELECT FROM relay_tombstone AS t JOIN owner ON owner.key = t.deleter AND owner.n = event.n
                        WHERE t.event_id = event.id)
@@ -136,7 +137,7 @@ BEGIN
                            ON t.pubkey = event.pubkey AND t.kind = event.kind AND t.d = decode(h.d, 'hex')
                        WHERE h.n = event.n AND t.until >= event.created_at)
                ) AS is_deleted,
-               EXISTS (SELECT FROM relay_vanish AS v WHERE v.pubkey = event.pubkey AND v.until >= event.created_at)
+               relay_is_shut_out(event.pubkey, event.created_at)
                OR (event.n = ANY (known) AND event.kind IN ($RECIPIENTS_OWN) AND EXISTS (
                    SELECT FROM owner JOIN relay_vanish_pending AS v ON v.pubkey = owner.key
                    WHERE owner.n = event.n AND v.until >= event.created_at

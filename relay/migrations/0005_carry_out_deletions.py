@@ -16,7 +16,7 @@ def forwards(_apps: Any, _editor: Any) -> None:
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies: ClassVar[list[tuple[str, str]]] = [("relay", "0003_deletion_and_vanish")]
+    dependencies: ClassVar[list[tuple[str, str]]] = [("relay", "0004_lists")]
 
     operations = [
         migrations.RunPython(forwards, migrations.RunPython.noop),
