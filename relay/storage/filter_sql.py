@@ -35,7 +35,7 @@ LEAST_JOINED_BYTES = 4_096
 
 
 class Statement:
-    """Text with numbered parameters, and the parameters, of one REQ. `ends`: whether END is expected, for each filter."""
+    """Text with numbered parameters, and the parameters, of one REQ. `ends`: for each filter, whether END may come."""
 
     __slots__ = ("ends", "parameters", "text")
 
@@ -89,32 +89,37 @@ def query_statement(
     answer stopped at a bound.
     """
     walks = Walks(now, audience, bounds, second, vanishing)
-    most = max(bounds.text_bytes // max(1, len(filters)), min(LEAST_TEXT_BYTES, bounds.text_bytes))
-    found = [walks.texts(flt) for flt in filters]
-    joined = 1 << (JOINED_BYTES // max(1, sum(rows.most for rows in found))).bit_length() - 1  # few statements
+    if len(filters) == 1:
+        most, found = bounds.text_bytes, [walks.texts(filters[0])]
+        count = found[0].most
+    else:
+        most = max(bounds.text_bytes // max(1, len(filters)), min(LEAST_TEXT_BYTES, bounds.text_bytes))
+        found = [walks.texts(flt) for flt in filters]
+        count = sum([rows.most for rows in found]) or 1
+    joined = 1 << (JOINED_BYTES // count).bit_length() - 1  # of few sizes, so that few statements are prepared
     if keyed or joined < min(LEAST_JOINED_BYTES, most):
         columns = [_keyed(rows, most) for rows in found]
     else:
         columns = [_joined(rows, most, joined) for rows in found]
-    return Statement(
-        "SELECT " + ", ".join([POSITION, VANISHING, *columns]), walks.parameters, [rows.has_end for rows in found]
-    )
+    return Statement(", ".join([_SELECT, *columns]), walks.parameters, [rows.has_end for rows in found])
 
 
+_SELECT = f"SELECT {POSITION}, {VANISHING}"
+_LARGE = LARGE.decode()
+_ORDERED = f" {ORDER}"
 _NO_TEXT = f"WHEN e.id IS NULL THEN '{END.decode()}' WHEN e.json IS NULL THEN '{MARK.decode()}'"
 
 
 def _joined(rows: Rows, most: int, largest: int) -> str:
     """Texts alone. The size of a text is known without reading it, so none above `largest` bytes is read."""
-    order = "" if rows.is_ordered else f" {ORDER}"
+    order = "" if rows.is_ordered else _ORDERED
     is_large = f"sum(octet_length(e.json)) > {most}"
     if largest < most:
         is_large += f" OR max(octet_length(e.json)) > {largest}"
-    line = f"CASE WHEN octet_length(e.json) <= {min(largest, most)} THEN e.json {_NO_TEXT} END"
-    return (
-        f"(SELECT CASE WHEN {is_large} THEN '{LARGE.decode()}' ELSE string_agg({line}, E'\\n'{order}) END "
-        f"FROM ({rows.sql}) AS e)"
-    )
+    else:
+        largest = most
+    line = f"CASE WHEN octet_length(e.json) <= {largest} THEN e.json {_NO_TEXT} END"
+    return f"(SELECT CASE WHEN {is_large} THEN '{_LARGE}' ELSE string_agg({line}, E'\\n'{order}) END FROM ({rows.sql}) AS e)"
 
 
 def _keyed(rows: Rows, most: int) -> str:

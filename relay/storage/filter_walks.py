@@ -143,17 +143,18 @@ class Walks:
 
     def _direct(self, flt: Filter) -> Rows:
         """One walk without a bound, or a look-up by id."""
+        wanted = rows_wanted(flt)
         if flt.ids is not None:
             driving, skip = [f"e.id = ANY ({self.bind(hex_array(flt.ids), 'bytea[]')})"], ""
-            most = min(rows_wanted(flt), len(flt.ids))
+            most = min(wanted, len(flt.ids))
         else:
-            driving, skip, most = self._one(flt), "authors kinds", rows_wanted(flt)
+            driving, skip, most = self._one(flt), "authors kinds", wanted
         where = [*driving, *self._window(flt, "e"), *self._conditions(flt, skip)]
         return Rows(
-            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {_all(where)} "
-            f"{ORDER} LIMIT {rows_wanted(flt)}",
+            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {_all(where)} {ORDER} LIMIT {wanted}",
             most,
-            is_ordered=True,
+            False,
+            True,
         )
 
     def _rows(self, flt: Filter) -> tuple[str, At, bool]:
@@ -358,6 +359,9 @@ class Walks:
             self._bound[name] = self.bind(value, kind)
         return self._bound[name]
 
+    def _bind_now(self, value: Any, kind: str) -> str:
+        return self._once("now", value, kind)
+
     def _kinds(self, flt: Filter) -> str:
         return self._once("kinds", "{" + ",".join(map(str, sorted(flt.kinds or ()))) + "}", "integer[]")
 
@@ -380,10 +384,12 @@ class Walks:
 
     def _conditions(self, flt: Filter, skip: str) -> list[str]:
         """Every condition on the row but those in `skip`, which the walked index fulfils, and the visibility."""
-        out = [] if all_public(flt.kinds) else [public()]
+        is_public = all_public(flt.kinds)
         if self._vanishing or self._audience:
-            out = [PRESENT if all_public(flt.kinds) else readable(self._audience, self.bind)]
-        out.append(unexpired(self._now, lambda value, kind: self._once("now", value, kind)))
+            out = [PRESENT if is_public else readable(self._audience, self.bind)]
+        else:
+            out = [] if is_public else [public()]
+        out.append(unexpired(self._now, self._bind_now))
         if flt.authors is not None and "authors" not in skip:
             if len(flt.authors) > _LISTED:
                 out.append(f"(e.pubkey IN ({self._authors(flt)})) IS TRUE")

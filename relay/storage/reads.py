@@ -219,7 +219,8 @@ class Reads:
         self.queries += 1
         cost, now = query_cost(filters), int(time.time())
         loop = asyncio.get_running_loop()
-        ends = loop.time() + (self.seconds if seconds is None else seconds)
+        left = self.seconds if seconds is None else seconds
+        ends = loop.time() + left
         second = keyed = False
         while True:
             vanishing = self._vanishing
@@ -227,8 +228,9 @@ class Reads:
                 filters, now, audience, self.bounds, second=second, keyed=keyed, vanishing=vanishing
             )
             position, (found,) = await self.fetch(
-                asked.text, asked.parameters, least=least, owner=owner, cost=cost, seconds=ends - loop.time()
+                asked.text, asked.parameters, least=least, owner=owner, cost=cost, seconds=left
             )
+            left = ends - loop.time()
             self._vanishing = found[1] == _TRUE
             if self._vanishing and not vanishing:
                 continue
@@ -236,6 +238,8 @@ class Reads:
                 keyed = True
                 continue
             try:
+                if len(filters) == 1:
+                    return position, [_part(found[2], filters[0], asked.ends[0])]
                 return position, [
                     _part(lines, flt, has_end)
                     for lines, flt, has_end in zip(found[2:], filters, asked.ends, strict=True)
@@ -288,18 +292,19 @@ class Reads:
         A server that fails, or whose position is below `least`, is skipped; all of them together have `seconds`, by
         default what one has. Raises Failed like `query`.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + (self.seconds if seconds is None else seconds)
+        left = self.seconds if seconds is None else seconds
+        begin = time.monotonic()
         failure = Failed("the database cannot answer now, try again")
         for server in self._servers:
             try:
-                rows = await server.fetch(text, parameters, owner, cost, ends - loop.time())
+                rows = await server.fetch(text, parameters, owner, cost, left)
+                position = integer(rows[0][0]) if rows else FROM_START
+                if position >= least:
+                    return position, rows
             except Failed as error:
                 failure = error
-                continue
-            position = integer(rows[0][0]) if rows else FROM_START
-            if position >= least:
-                return position, rows
+            left -= time.monotonic() - begin
+            begin = time.monotonic()
         raise failure
 
 
