@@ -119,7 +119,8 @@ def _joined(rows: Rows, most: int, largest: int) -> str:
     else:
         largest = most
     line = f"CASE WHEN octet_length(e.json) <= {largest} THEN e.json {_NO_TEXT} END"
-    return f"(SELECT CASE WHEN {is_large} THEN '{_LARGE}' ELSE string_agg({line}, E'\\n'{order}) END FROM ({rows.sql}) AS e)"
+    texts = f"string_agg({line}, E'\\n'{order})"
+    return f"(SELECT CASE WHEN {is_large} THEN '{_LARGE}' ELSE {texts} END FROM ({rows.sql}) AS e)"
 
 
 def _keyed(rows: Rows, most: int) -> str:

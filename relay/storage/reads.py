@@ -293,7 +293,8 @@ class Reads:
         default what one has. Raises Failed like `query`.
         """
         left = self.seconds if seconds is None else seconds
-        begin = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        ends = clock() + left
         failure = Failed("the database cannot answer now, try again")
         for server in self._servers:
             try:
@@ -303,8 +304,7 @@ class Reads:
                     return position, rows
             except Failed as error:
                 failure = error
-            left -= time.monotonic() - begin
-            begin = time.monotonic()
+            left = ends - clock()
         raise failure
 
 
