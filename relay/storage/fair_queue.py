@@ -89,8 +89,10 @@ class FairQueue(Generic[T]):
         """Take a free place at once, past the queue: True if nobody is there to be served first, and `owner` may hold
         another place.
         """
-        account = self._account(owner)
-        if self._next or account.waiting or self._is_full(account):
+        if self._next:
+            return False
+        account = self._accounts.get(owner) or self._account(owner)
+        if account.waiting or (account.running >= self._places and owner != INTERNAL):
             return False
         account.running += 1
         self._charge(account, cost)
@@ -146,7 +148,8 @@ class FairQueue(Generic[T]):
         account = self._account(owner)
         account.running -= 1
         self._charge(account, more)
-        self._list(account)
+        if account.waiting:
+            self._list(account)
 
     def others_wait(self, owner: str) -> bool:
         """True if another owner than this one waits."""
@@ -179,8 +182,14 @@ class FairQueue(Generic[T]):
             heappush(self._next, (account.tag, next(self._order), account))
 
     def _charge(self, account: _Account[T], cost: float) -> None:
-        before = max(self._clock, account.charged)
-        account.charged = min(max(self._clock, before + cost), self._clock + MAX_DEBT)
+        clock = self._clock  # compared by hand: on the path of every query
+        charged = account.charged
+        charged = (charged if charged > clock else clock) + cost
+        if charged < clock:
+            charged = clock
+        elif charged > clock + MAX_DEBT:
+            charged = clock + MAX_DEBT
+        account.charged = charged
         if account.is_listed and cost > 0:
             account.tag = min(account.tag + cost, max(account.tag, self._clock + MAX_DEBT))
 

@@ -1,17 +1,19 @@
 """The rows of one filter as walks along indexes, newest first, each with a bound on the entries that it reads.
 
 Rule: which walk is chosen changes the cost, never the answer. A walk whose rows other conditions may drop reads at most
-so many entries of its index; if it needs more, it ends with a *mark*, a row that stands where the walk stopped: what
-sorts before the mark is known, the rest is not.
+so many entries of its index. One walk alone returns an *end*, a row without id, after its last entry: without an end
+and with fewer rows than wanted it stopped at its bound. Numbering the entries would cost 0.4 us each, as much as the
+text. Of several walks, each that stops ends with a *mark*, a row that stands where the walk stopped: what sorts before
+the mark is known, the rest is not.
 
-Every source of rows has the columns created_at, id and `at`, which is or finds the text and is null in a mark. What
-must be sorted are narrow rows, never texts.
+Every source of rows has the columns created_at, id and `at`, which is or finds the text and is null in a mark and an
+end. What must be sorted are narrow rows, never texts.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.models import tag_key
 from relay.protocol.audience import Audience
@@ -50,6 +52,22 @@ class Bounds:
 BOUNDS = Bounds()
 
 
+class Rows(NamedTuple):
+    """SQL of the rows of a filter, newest first, at least `rows_wanted`."""
+
+    sql: str
+    """SELECT of (created_at, id, json); `json` is null in a mark and in an end."""
+
+    most: int
+    """Rows returned at most."""
+
+    has_end: bool = False
+    """One walk, which returns an end unless it stops at its bound."""
+
+    is_ordered: bool = False
+    """They come in their order without being sorted."""
+
+
 class At(Enum):
     """What finds the text of a row: the text itself, the place of its row, or, after an index alone, its id."""
 
@@ -81,12 +99,18 @@ def rows_wanted(flt: Filter) -> int:
 class Walks:
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
-    def __init__(self, now: int, audience: Audience, bounds: Bounds, second: bool = False) -> None:
+    def __init__(
+        self, now: int, audience: Audience, bounds: Bounds, second: bool = False, vanishing: bool = True
+    ) -> None:
+        """`second`: the first attempt stopped at its bound, walk other indexes. `vanishing`: rows of keys that asked to
+        vanish may still be there; the conditions that leave them out cost 15 us for each filter.
+        """
         self.parameters: list[Any] = []
         self._now = now
         self._audience = audience
         self._bounds = bounds
-        self._second = second  # the first attempt stopped at its bound: walk other indexes
+        self._second = second
+        self._vanishing = vanishing
         self._bound: dict[str, str] = {}
 
     def bind(self, value: Any, kind: str) -> str:
@@ -94,53 +118,62 @@ class Walks:
         self.parameters.append(value)
         return f"${len(self.parameters)}::{kind}"
 
-    def texts(self, flt: Filter) -> str:
-        """SELECT of (created_at, id, json), newest first, at least `rows_wanted`; `json` is null in a mark."""
+    def texts(self, flt: Filter) -> Rows:
+        """The rows of a filter with their texts."""
         self._bound = {}
         wanted = rows_wanted(flt)
-        direct = self._direct(flt)
-        if direct is not None:
-            return f"SELECT e.* FROM ({direct}) AS e {ORDER} LIMIT {wanted}"
-        rows, at = self._rows(flt)
+        if flt.ids is not None or self._is_exact(flt):
+            return self._direct(flt)
+        rows, at, has_end = self._rows(flt)
         if at is At.TEXT:
-            return f"SELECT e.created_at, e.id, e.at AS json FROM ({rows}) AS e {ORDER} LIMIT {wanted}"
+            return Rows(rows, wanted, has_end, is_ordered=True)
         found = "t.id = r.at" if at is At.ID else "t.ctid = r.at AND t.id = r.id"
-        return (
+        return Rows(
             f"SELECT r.created_at, r.id, t.json FROM (SELECT e.* FROM ({rows}) AS e {ORDER} LIMIT {wanted}) AS r "
-            f"LEFT JOIN LATERAL (SELECT t.json FROM relay_event AS t WHERE {found} OFFSET 0) AS t ON true"
+            f"LEFT JOIN LATERAL (SELECT t.json FROM relay_event AS t WHERE {found} OFFSET 0) AS t ON true",
+            wanted,
+            has_end,
         )
 
     # -- Which way -----------------------------------------------------------------------------------------------------
 
-    def _direct(self, flt: Filter) -> str | None:
-        """One walk that drops nothing but what has expired, or a look-up by id: no bound is needed."""
+    def _is_exact(self, flt: Filter) -> bool:
+        """True for one walk that drops nothing but what has expired: it needs no bound."""
+        return not flt.tags and self._pairs(flt) == 1 and all_public(flt.kinds)
+
+    def _direct(self, flt: Filter) -> Rows:
+        """One walk without a bound, or a look-up by id."""
+        wanted = rows_wanted(flt)
         if flt.ids is not None:
             driving, skip = [f"e.id = ANY ({self.bind(hex_array(flt.ids), 'bytea[]')})"], ""
-        elif not flt.tags and self._pairs(flt) == 1 and all_public(flt.kinds):
-            driving, skip = self._one(flt), "authors kinds"
+            most = min(wanted, len(flt.ids))
         else:
-            return None
+            driving, skip, most = self._one(flt), "authors kinds", wanted
         where = [*driving, *self._window(flt, "e"), *self._conditions(flt, skip)]
-        return (
-            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {_all(where)} "
-            f"{ORDER} LIMIT {rows_wanted(flt)}"
+        return Rows(
+            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {_all(where)} {ORDER} LIMIT {wanted}",
+            most,
+            False,
+            True,
         )
 
-    def _rows(self, flt: Filter) -> tuple[str, At]:
-        """The rows of a filter without ids, and what their column `at` is."""
+    def _rows(self, flt: Filter) -> tuple[str, At, bool]:
+        """The rows of a filter without ids, what their column `at` is, and whether they are one walk with an end."""
         named = flt.authors is not None or flt.kinds is not None
         pairs = self._pairs(flt)
         can_walk = named and pairs <= self._bounds.walks
         if flt.tags and not (can_walk and self._walks_before_tags(flt)):
             return self._tag_walks(flt)
+        if can_walk and pairs == 1:
+            share = self._share(1, rows_wanted(flt), _probes(flt))
+            return self._walk(flt, self._one(flt), "authors kinds", share, At.TEXT), At.TEXT, True
         if can_walk:
-            at = At.TEXT if pairs == 1 else At.PLACE
-            return self._walks(flt, at), at
-        if flt.authors is None and flt.kinds is None and not self._second:
-            return self._scan(flt, [], "", self._share(1, rows_wanted(flt)), At.TEXT), At.TEXT
+            return self._walks(flt, At.PLACE), At.PLACE, False
+        if not named and not self._second:
+            return self._walk(flt, [], "", self._share(1, rows_wanted(flt)), At.TEXT), At.TEXT, True
         if flt.authors is None or pairs > self._bounds.most_walks:
-            return self._scan(flt, [], "", self._bounds.most_rows, At.ID), At.ID
-        return self._newest_of_many(flt), At.ID
+            return self._walk(flt, [], "", self._bounds.most_rows, At.ID), At.ID, True
+        return self._newest_of_many(flt), At.ID, False
 
     def _walks_before_tags(self, flt: Filter) -> bool:
         """Walk authors and kinds, and look for the tags of each event? The second attempt walks the other index."""
@@ -173,11 +206,7 @@ class Walks:
 
     def _walks(self, flt: Filter, at: At) -> str:
         """An ordered walk for each author, each kind, or each pair of them; each row once."""
-        pairs, skip = self._pairs(flt), "authors kinds"
-        probes = 1 + sum(len(keys) for _, keys in flt.tags)
-        share = self._share(pairs, rows_wanted(flt), probes)
-        if pairs == 1:
-            return self._scan(flt, self._one(flt), skip, share, at)
+        share = self._share(self._pairs(flt), rows_wanted(flt), _probes(flt))
         sets, joins = [], []
         if flt.authors is not None:
             sets.append(f"({self._authors(flt)}) AS w")
@@ -185,15 +214,27 @@ class Walks:
         if flt.kinds is not None:
             sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
             joins.append("e.kind = v.k")
-        walk = self._scan(flt, joins, skip, share, at)
+        walk = self._marked_walk(flt, joins, share, at)
         return f"SELECT e.* FROM {' CROSS JOIN '.join(sets)} CROSS JOIN LATERAL ({walk}) AS e"
 
-    def _scan(self, flt: Filter, driving: list[str], skip: str, bound: int, at: At) -> str:
-        """One walk. It stops after `bound` entries with a mark, if it could read more than it returns."""
+    def _walk(self, flt: Filter, driving: list[str], skip: str, bound: int, at: At) -> str:
+        """One walk of at most `bound` entries, and the end. PostgreSQL runs the parts of UNION ALL in their order."""
+        walked = _all([*driving, *self._window(flt, "e")])
+        name = "json" if at is At.TEXT else "at"
+        return (
+            f"SELECT e.created_at, e.id, e.{name} FROM (SELECT * FROM ("
+            f"SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at, {at.value} AS {name} "
+            f"FROM relay_event AS e WHERE {walked} {ORDER} LIMIT {bound + 1}"
+            f") AS e UNION ALL SELECT {_END}, NULL, NULL, NULL, NULL, NULL LIMIT {bound + 1}) AS e "
+            f"WHERE e.id IS NULL OR ({_all(self._conditions(flt, skip))}) LIMIT {rows_wanted(flt)}"
+        )
+
+    def _marked_walk(self, flt: Filter, driving: list[str], bound: int, at: At) -> str:
+        """One of several walks. It stops after `bound` entries with a mark, if it could read more than it returns."""
         wanted = rows_wanted(flt)
         walked = _all([*driving, *self._window(flt, "e")])
-        conditions = self._conditions(flt, skip)
-        if skip and not flt.tags and all_public(flt.kinds) and bound >= wanted:
+        conditions = self._conditions(flt, "authors kinds")
+        if not flt.tags and all_public(flt.kinds) and bound >= wanted:
             return (
                 f"SELECT e.created_at, e.id, {at.value} AS at FROM relay_event AS e "
                 f"WHERE {walked} AND {_all(conditions)} {ORDER} LIMIT {wanted}"
@@ -229,16 +270,18 @@ class Walks:
 
     # -- Walks of relay_tag --------------------------------------------------------------------------------------------
 
-    def _tag_walks(self, flt: Filter) -> tuple[str, At]:
+    def _tag_walks(self, flt: Filter) -> tuple[str, At, bool]:
         """Walk one tag newest first; other tags are checked for each event.
 
         With several tags the one on the fewest events is walked: they are counted in the index, up to a bound.
         """
         tags = sorted(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
-        if len(tags) == 1:
-            at = At.TEXT if len(tags[0][1]) == 1 else At.PLACE
-            return self._tag_walk(flt, tags[0], [], at), at
         compared = tags[:_COMPARED_TAGS]
+        is_one = len(compared[-1][1]) == 1
+        at = At.TEXT if is_one else At.PLACE
+        way = self._tag_walk if is_one else self._marked_tag_walks
+        if len(tags) == 1:
+            return way(flt, tags[0], []), at, is_one
         counts = [
             f"SELECT {number} AS n, (SELECT count(*) FROM (SELECT FROM relay_tag AS c WHERE c.key = ANY ("
             f"{self._tag_keys(tag)}) LIMIT {_COUNTED_ROWS}) AS c) AS events"
@@ -248,18 +291,41 @@ class Walks:
             f"WITH rarest AS MATERIALIZED (SELECT c.n FROM ({' UNION ALL '.join(counts)}) AS c "
             "ORDER BY c.events, c.n LIMIT 1) "
         )
-        ways = [self._tag_walk(flt, tag, [other for other in tags if other is not tag], At.PLACE) for tag in compared]
+        ways = [way(flt, tag, [other for other in tags if other is not tag]) for tag in compared]
         chosen = [f"SELECT m.* FROM ({way}) AS m WHERE (SELECT n FROM rarest) = {n}" for n, way in enumerate(ways)]
-        return rarest + " UNION ALL ".join(chosen), At.PLACE
+        return rarest + " UNION ALL ".join(chosen), at, is_one
 
-    def _tag_walk(self, flt: Filter, tag: Tag, others: Sequence[Tag], at: At) -> str:
+    def _tag_bounds(self, flt: Filter, tag: Tag, others: Sequence[Tag]) -> tuple[int, int]:
+        """Events looked at, and entries read, by the walk of each value of a tag.
+
+        Entries of other kinds cost little, so more of them are passed over: a flood of gift wraps to a key must not
+        hide its mentions.
+        """
+        events = self._share(len(tag[1]), rows_wanted(flt), 1 + sum(len(values) for _, values in others))
+        return events, max(events, 1 << (self._bounds.most_rows // len(tag[1])).bit_length() - 1)
+
+    def _tag_walk(self, flt: Filter, tag: Tag, others: Sequence[Tag]) -> str:
+        """The walk of the one value of a tag, and the end."""
+        keys, kinds = self._tag_keys(tag), self._tag_kinds(flt)
+        bound, most = self._tag_bounds(flt, tag, others)
+        walked = " AND ".join([f"t.key = (({keys})[1])", *self._window(flt, "t")])
+        where = ["e.id = t.event_id", *self._conditions(flt, "kinds tags"), *self._tag_conditions(others)]
+        return (
+            f"SELECT t.created_at, t.event_id AS id, e.json FROM (SELECT * FROM (SELECT * FROM ("
+            f"SELECT t.created_at, t.event_id, t.kind FROM relay_tag AS t WHERE {walked} "
+            f"ORDER BY t.created_at DESC, t.event_id LIMIT {most + 1}) AS t "
+            f"UNION ALL SELECT {_END}, NULL, NULL LIMIT {most + 1}) AS t "
+            f"WHERE t.event_id IS NULL OR {kinds} LIMIT {bound + 1}) AS t "
+            f"LEFT JOIN LATERAL (SELECT e.json FROM relay_event AS e WHERE {_all(where)} OFFSET 0) AS e ON true "
+            f"WHERE e.json IS NOT NULL OR t.event_id IS NULL LIMIT {rows_wanted(flt)}"
+        )
+
+    def _marked_tag_walks(self, flt: Filter, tag: Tag, others: Sequence[Tag]) -> str:
+        """A walk of each value of a tag, each event once."""
         keys, wanted, kinds = self._tag_keys(tag), rows_wanted(flt), self._tag_kinds(flt)
-        bound = self._share(len(tag[1]), wanted, 1 + sum(len(values) for _, values in others))
-        # Entries of other kinds cost little, so more of them are passed over: a flood of gift wraps to a key must not
-        # hide its mentions.
-        most = max(bound, 1 << (self._bounds.most_rows // len(tag[1])).bit_length() - 1)
+        bound, most = self._tag_bounds(flt, tag, others)
         stop = f"(t.n > {most} OR t.events > {bound})"
-        walked = " AND ".join(["t.key = {key}", *self._window(flt, "t")])
+        walked = " AND ".join(["t.key = w.key", *self._window(flt, "t")])
         order = "ORDER BY t.created_at DESC, t.event_id"
         entries = (
             "SELECT t.created_at, t.event_id, t.kind, row_number() OVER w AS n, "
@@ -270,16 +336,13 @@ class Walks:
         where += [*self._conditions(flt, "kinds tags"), *self._tag_conditions(others)]
         walk = (
             f"SELECT t.created_at, t.event_id AS id, e.at FROM ({entries}) AS t LEFT JOIN LATERAL "
-            f"(SELECT {at.value} AS at FROM relay_event AS e WHERE {_all(where)} OFFSET 0) AS e ON true "
+            f"(SELECT e.ctid AS at FROM relay_event AS e WHERE {_all(where)} OFFSET 0) AS e ON true "
             f"WHERE e.at IS NOT NULL OR {stop} {order} LIMIT {wanted}"
         )
-        if len(tag[1]) == 1:
-            return walk.format(key=f"(({keys})[1])")
         # Of an event and a mark at its place the mark stays.
         return (
             "SELECT DISTINCT ON (e.created_at, e.id) e.created_at, e.id, e.at "
-            f"FROM unnest({keys}) AS w (key) CROSS JOIN LATERAL ({walk.format(key='w.key')}) AS e "
-            f"{ORDER}, e.at IS NOT NULL"
+            f"FROM unnest({keys}) AS w (key) CROSS JOIN LATERAL ({walk}) AS e {ORDER}, e.at IS NOT NULL"
         )
 
     def _tag_kinds(self, flt: Filter) -> str:
@@ -295,6 +358,9 @@ class Walks:
         if name not in self._bound:
             self._bound[name] = self.bind(value, kind)
         return self._bound[name]
+
+    def _bind_now(self, value: Any, kind: str) -> str:
+        return self._once("now", value, kind)
 
     def _kinds(self, flt: Filter) -> str:
         return self._once("kinds", "{" + ",".join(map(str, sorted(flt.kinds or ()))) + "}", "integer[]")
@@ -318,8 +384,12 @@ class Walks:
 
     def _conditions(self, flt: Filter, skip: str) -> list[str]:
         """Every condition on the row but those in `skip`, which the walked index fulfils, and the visibility."""
-        out = [unexpired(self._now, lambda value, kind: self._once("now", value, kind))]
-        out.insert(0, PRESENT if all_public(flt.kinds) else readable(self._audience, self.bind))
+        is_public = all_public(flt.kinds)
+        if self._vanishing or self._audience:
+            out = [PRESENT if is_public else readable(self._audience, self.bind)]
+        else:
+            out = [] if is_public else [public()]
+        out.append(unexpired(self._now, self._bind_now))
         if flt.authors is not None and "authors" not in skip:
             if len(flt.authors) > _LISTED:
                 out.append(f"(e.pubkey IN ({self._authors(flt)})) IS TRUE")
@@ -336,6 +406,15 @@ class Walks:
             f"AND o.key = ANY ({self._tag_keys(tag)}) LIMIT 1)"
             for tag in tags
         ]
+
+
+_END = -1
+"""The time of an end, which sorts it last."""
+
+
+def _probes(flt: Filter) -> int:
+    """Look-ups for each event that a walk along relay_event looks at."""
+    return 1 + sum(len(keys) for _, keys in flt.tags)
 
 
 def _all(conditions: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ QUICK_SECONDS is ended and asked again in the other lane, where its owner's unce
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -97,19 +98,20 @@ class Lanes:
         Raises Failed "query timed out" (01-S11), Failed if the server cannot answer, RateLimited if too many statements
         of the owner wait.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + (self.seconds if seconds is None else seconds)
+        left = self.seconds if seconds is None else seconds
         statement = Statement(text.encode(), parameters, owner, cost.ms)
         if cost.is_quick and (cost.is_certain or not self._is_distrusted(owner)):
             if not cost.is_certain and owner != INTERNAL:
                 statement.ended = lambda ms: self._distrust(owner) if ms > QUICK_MS else None
+            begin = time.monotonic()
             try:
-                return await self.quick.run(statement, ends - loop.time())
+                return await self.quick.run(statement, left)
             except psycopg.errors.QueryCanceled:
+                left -= time.monotonic() - begin
                 self.asked_again += 1
                 statement.ended = None
         try:
-            return await self.slow.run(statement, ends - loop.time())
+            return await self.slow.run(statement, left)
         except psycopg.errors.QueryCanceled as error:
             raise Failed("query timed out") from error
 

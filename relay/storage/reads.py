@@ -23,6 +23,8 @@ from relay.storage.fair_queue import INTERNAL
 from relay.storage.fair_queue import Bounds as QueueBounds
 from relay.storage.filter_sql import (
     BOUNDS,
+    END,
+    LARGE,
     MARK,
     Bounds,
     Key,
@@ -88,6 +90,7 @@ class Reads:
         self.too_broad = 0
         """Queries that would have to read too much."""
         self.bounds: Bounds = BOUNDS
+        self._vanishing = False  # the last query found that rows of some key are still to be removed
         self._servers = list(servers)
 
     @classmethod
@@ -216,19 +219,36 @@ class Reads:
         self.queries += 1
         cost, now = query_cost(filters), int(time.time())
         loop = asyncio.get_running_loop()
-        ends = loop.time() + (self.seconds if seconds is None else seconds)
-        for second in (False, True):
-            asked = query_statement(filters, now, audience, self.bounds, second=second)
-            position, (found,) = await self.fetch(
-                asked.text, asked.parameters, least=least, owner=owner, cost=cost, seconds=ends - loop.time()
+        left = self.seconds if seconds is None else seconds
+        ends = loop.time() + left
+        second = keyed = False
+        while True:
+            vanishing = self._vanishing
+            asked = query_statement(
+                filters, now, audience, self.bounds, second=second, keyed=keyed, vanishing=vanishing
             )
+            position, (found,) = await self.fetch(
+                asked.text, asked.parameters, least=least, owner=owner, cost=cost, seconds=left
+            )
+            left = ends - loop.time()
+            self._vanishing = found[1] == _TRUE
+            if self._vanishing and not vanishing:
+                continue
+            if LARGE in found:
+                keyed = True
+                continue
             try:
+                if len(filters) == 1:
+                    return position, [_part(found[2], filters[0], asked.ends[0])]
                 return position, [
-                    _NOTHING if lines is None else _part(lines.split(b"\n"), flt)
-                    for lines, flt in zip(found[1:], filters, strict=True)
+                    _part(lines, flt, has_end)
+                    for lines, flt, has_end in zip(found[2:], filters, asked.ends, strict=True)
                 ]
             except _Stopped:
-                self.second_attempts += not second
+                if second:
+                    break
+                self.second_attempts += 1
+                second = True
         self.too_broad += 1
         raise Failed(TOO_MUCH)
 
@@ -272,18 +292,19 @@ class Reads:
         A server that fails, or whose position is below `least`, is skipped; all of them together have `seconds`, by
         default what one has. Raises Failed like `query`.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + (self.seconds if seconds is None else seconds)
+        left = self.seconds if seconds is None else seconds
+        clock = asyncio.get_running_loop().time
+        ends = clock() + left
         failure = Failed("the database cannot answer now, try again")
         for server in self._servers:
             try:
-                rows = await server.fetch(text, parameters, owner, cost, ends - loop.time())
+                rows = await server.fetch(text, parameters, owner, cost, left)
+                position = integer(rows[0][0]) if rows else FROM_START
+                if position >= least:
+                    return position, rows
             except Failed as error:
                 failure = error
-                continue
-            position = integer(rows[0][0]) if rows else FROM_START
-            if position >= least:
-                return position, rows
+            left = ends - clock()
         raise failure
 
 
@@ -348,19 +369,30 @@ class _Stopped(Exception):
     """a walk stopped at its bound before the answer was complete"""
 
 
-def _part(lines: list[bytes], flt: Filter) -> Part:
-    """Read the lines of `query_statement`, and cut them like `relay.changes.overlay.cut`: the relay's own default takes
+def _part(value: bytes | None, flt: Filter, has_end: bool) -> Part:
+    """Read a column of `query_statement`, and cut it like `relay.changes.overlay.cut`: the relay's own default takes
     the whole boundary second (01-F18).
 
     Raises _Stopped if a walk stopped before the answer was complete.
     """
-    everything = len(lines) < rows_wanted(flt)
-    following: Item | None = None
-    if MARK in lines:
-        everything = False
-        del lines[lines.index(MARK) :]
-        if len(lines) < flt.limit or (flt.capped and _created_at(lines[-1]) == _created_at(lines[flt.limit - 1])):
+    if value is None:
+        if has_end:
             raise _Stopped
+        return _NOTHING
+    lines = value.split(b"\n")
+    everything = len(lines) < rows_wanted(flt) or lines[-1] == END
+    following: Item | None = None
+    if lines[-1] == END:
+        lines.pop()
+        if not lines:
+            return _NOTHING
+    elif has_end and everything:
+        _check_stopped(lines, flt)
+        everything = False
+    elif not has_end and MARK in lines:
+        del lines[lines.index(MARK) :]
+        _check_stopped(lines, flt)
+        everything = False
     if len(lines) > flt.limit:
         end = flt.limit
         boundary = _created_at(lines[end - 1])
@@ -376,6 +408,15 @@ def _part(lines: list[bytes], flt: Filter) -> Part:
     first = next(number for number, line in enumerate(lines) if line[:1] != _TEXT)
     return Part(lines[:first], everything, [Key.of(line) for line in lines[first:]], following)
 
+
+def _check_stopped(lines: list[bytes], flt: Filter) -> None:
+    """Raises _Stopped if the walk had to go on below these lines."""
+    if len(lines) < flt.limit or (flt.capped and _created_at(lines[-1]) == _created_at(lines[flt.limit - 1])):
+        raise _Stopped
+
+
+_TRUE = b"\x01"
+"""True in PostgreSQL's binary format."""
 
 _TEXT = b"{"
 """The first byte of a text; a key begins with a hex digit."""
