@@ -51,8 +51,10 @@ class Barrier:
         self._primary = primary
         self._log_key = log_key
         self._tasks = tasks
-        self._waiting: list[Then] = []
+        self._waiting: dict[Then, None] = {}
         self._looking = False
+        self._asked: dict[Then, None] = {}
+        """Those that the statement under way was sent for."""
         self._used = -IDLE_SECONDS
         self._newest = 0
         self._task: Task | None = None
@@ -79,9 +81,16 @@ class Barrier:
             self.from_memory += 1
             then(self.acknowledged())
             return
-        self._waiting.append(then)
+        self._waiting[then] = None
         if not self._looking:
             self._look()
+
+    def leave(self, then: Then) -> None:
+        """Forget a query that was closed before its answer; no error if it does not wait. So what waits here is no more
+        than the open queries of the connections, however often these are replaced while the primary is slow.
+        """
+        self._waiting.pop(then, None)
+        self._asked.pop(then, None)
 
     def acknowledge(self, position: int, hold_seconds: float, then: Callable[[], None]) -> None:
         """Call `then`, which sends OKs, when every process can know that `position` is acknowledged.
@@ -101,13 +110,14 @@ class Barrier:
 
     def _look(self) -> None:
         """Ask the primary once for all queries that wait now; later ones wait for the next statement."""
-        group, self._waiting = self._waiting, []
+        group, self._waiting = self._waiting, {}
+        self._asked = group
         self._looking = True
         begin = monotonic()
         self.looks += 1
 
         def seen(look: Look | None) -> None:
-            self._looking = False
+            self._looking, self._asked = False, {}
             if look is not None and look.log_key != self._log_key():
                 look = None  # a promoted server, or another store: its numbers say nothing about this process's copies
             if look is not None:
@@ -115,7 +125,7 @@ class Barrier:
                 self.lease.saw(begin, look)
             if self._waiting:
                 self._look()
-            for then in group:
+            for then in list(group):
                 try:
                     then(None if look is None else look.position)
                 except Exception:

@@ -32,7 +32,8 @@ DELETE_PART = (
 )
 
 MOST_TARGETS = 1_000
-"""Targets that one transaction removes: it holds the order lock for some 30 ms. Ten thousand took 300 ms."""
+"""Targets that one transaction removes. Others waited for the order lock for up to 80 ms, and 140 ms for the last part,
+while ten parts were carried out on two busy cores; 60 and 120 ms if no target was known."""
 
 
 class Entry(Struct, frozen=True, gc=False):

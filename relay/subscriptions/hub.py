@@ -337,41 +337,65 @@ class Hub:
             return False
         return True
 
-    def _pieces(self, events: Sequence[tuple[int, StoredEvent]]) -> Iterator[None]:
-        """Deliver events with their numbers; gives way after each PIECE of work."""
+    def _pieces(self, events: Sequence[tuple[int, StoredEvent]]) -> Iterator[None]:  # noqa: PLR0912 - the hot path
+        """Deliver events with their numbers; gives way after each PIECE of work.
+
+        What was removed while it waited for its turn is not sent any more (09-16).
+        """
         index, now = self._index, int(time.time())
         work = delivered = 0
+        has_waited = bool(self._backlog)
         for seq, event in events:
             if self._released or index.is_entering:
-                yield from self._register()
+                for _ in self._register():
+                    has_waited = True
+                    yield
             is_public = is_copied(event.kind)
             if is_public and not visible(event, NOBODY, now):
+                continue
+            if has_waited and self.intake.ring.is_gone(event, seq):
                 continue
             text = event.json + b"]"
             for groups in index.candidates(event):
                 if work > PIECE:
                     work = 0
+                    has_waited = True
                     yield
+                    if self.intake.ring.is_gone(event, seq):
+                        break
                 for group in groups:
                     filters = group.filters
-                    if matches_any(filters, event):
-                        # A copy: a client that is cut off during the delivery removes its subscriptions at once.
-                        receivers = list(group.subscriptions)
-                        if is_public and len(receivers) < PIECE:
-                            for subscription in receivers:
+                    # The call costs as much as the comparison; most subscriptions have one filter.
+                    if filters[0].matches(event) or (len(filters) > 1 and matches_any(filters, event)):
+                        subscriptions = group.subscriptions
+                        if is_public and len(subscriptions) < PIECE:
+                            # A copy: a client that is cut off during the delivery removes its subscriptions at once.
+                            for subscription in tuple(subscriptions):
                                 if seq > subscription.position:
                                     subscription.outbox.put(subscription.head + text)
                                     delivered += 1
                         else:
-                            yield from self._put(receivers, event, text, seq, is_public)
-                        work += len(receivers)
+                            for _ in self._put(list(subscriptions), event, text, seq, is_public):
+                                has_waited = True
+                                yield
+                                if self.intake.ring.is_gone(event, seq):
+                                    break
+                            if has_waited and self.intake.ring.is_gone(event, seq):
+                                break
+                        work += len(subscriptions)
                     work += len(filters)
                     if work > PIECE:
                         self.deliveries += delivered
                         work = delivered = 0
+                        has_waited = True
                         yield
                         now = int(time.time())
-                work += CANDIDATES_WORK
+                        if self.intake.ring.is_gone(event, seq):
+                            break
+                else:
+                    continue
+                break
+            work += CANDIDATES_WORK
         self.deliveries += delivered
 
     def _put(

@@ -103,6 +103,10 @@ class _Place(Generic[T]):
         return self.since is None and self.until is None
 
 
+Hit = Posting[T] | dict[Posting[T], None]
+"""What stands under a value."""
+
+
 def fields_of(flt: Filter) -> list[tuple[str, Values]]:
     """The fields that a filter may be registered under, the one first that is most selective as a rule."""
     fields: list[tuple[str, Values]] = []
@@ -122,9 +126,8 @@ class FilterIndex(Generic[T]):
 
     def __init__(self) -> None:
         self._postings: dict[tuple[str, Values], Posting[T]] = {}
-        self._tables: dict[str, dict[Value, Posting[T] | dict[Posting[T], None]]] = {
-            field: {} for field in ("*", "k", "a", "i", "t")
-        }
+        self._tables: dict[str, dict[Value, Hit[T]]] = {field: {} for field in ("*", "k", "a", "i", "t")}
+        self._by_field = tuple(self._tables.values())
         self._places: dict[T, list[_Place[T]]] = {}
         self._numbers = 0
         self._entering: deque[tuple[Posting[T], Iterator[Value]]] = deque()
@@ -277,16 +280,27 @@ class FilterIndex(Generic[T]):
             if not hit:
                 del table[value]
 
-    def candidates(self, event: StoredEvent) -> Iterator[Sequence[T]]:
+    def candidates(self, event: StoredEvent) -> Iterable[Sequence[T]]:
         """The owners whose filters may match, each once, about CANDIDATES at a time.
 
         Owners may be added and removed in between; those added need not be named.
         """
+        hits = self._hits(event)
+        if len(hits) == 1 and (type(hits[0]) is Posting or len(hits[0]) <= CANDIDATES):  # type: ignore[arg-type]
+            # The common case, in one step: feeds with an author in common, most of them of one filter each.
+            (hit,) = hits
+            postings: Iterable[Posting[T]] = (hit,) if type(hit) is Posting else hit  # type: ignore[assignment]
+            found = [posting.only for posting in postings if posting.only is not None]
+            if len(found) == (1 if type(hit) is Posting else len(hit)):  # type: ignore[arg-type]
+                return (list(dict.fromkeys(found)) if len(found) > 1 else found,)
+        return self._pieces(hits, event) if hits else ()
+
+    def _pieces(self, hits: Sequence["Hit[T]"], event: StoredEvent) -> Iterator[Sequence[T]]:
         found: list[T] = []
         visited, shelves = 0, 0
         seen: dict[T, None] | None = None
         kind, created_at = event.kind, event.created_at
-        for hit in self._hits(event):
+        for hit in hits:
             for posting in (hit,) if type(hit) is Posting else list(hit):  # type: ignore[arg-type]
                 visited += 1
                 only = posting.only
@@ -316,16 +330,10 @@ class FilterIndex(Generic[T]):
         elif found:
             yield found
 
-    def _hits(self, event: StoredEvent) -> Iterator["Posting[T] | dict[Posting[T], None]"]:
+    def _hits(self, event: StoredEvent) -> list["Hit[T]"]:
         """What stands under the values of an event."""
-        tables = self._tables
-        for field, value in (("*", "*"), ("k", event.kind), ("a", event.pubkey), ("i", event.id)):
-            hit = tables[field].get(value)
-            if hit is not None:
-                yield hit
-        tags = tables["t"]
+        every, kinds, authors, ids, tags = self._by_field
+        hits = [every.get("*"), kinds.get(event.kind), authors.get(event.pubkey), ids.get(event.id)]
         if tags:
-            for key in event.tag_keys:
-                hit = tags.get(key)
-                if hit is not None:
-                    yield hit
+            hits += map(tags.get, event.tag_keys)
+        return [hit for hit in hits if hit is not None]

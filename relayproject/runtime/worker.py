@@ -21,6 +21,11 @@ from relayproject.runtime import metrics_folder
 from relayproject.runtime.heartbeat import Heartbeat
 
 BACKLOG = 2_048
+COLLECT_AFTER = (5_000, 10, 20)
+"""Thresholds of the garbage collector. A full collection is one step of the loop: 0.25 s with 80,000 subscriptions of
+two filters. While these were opened, Python's own thresholds made ten of them, these one; a collection of the middle
+generation takes up to 13 ms. Cycles that live long before they become garbage are kept for up to a million objects:
+123 MB at most, and not growing, while 100,000 connections of 51 such objects came and went."""
 CLOSE_SECONDS = 1  # for the closing handshakes; the relay's own drain comes before
 
 
@@ -36,6 +41,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()  # full collections skip the imported modules from now on
+        gc.set_threshold(*COLLECT_AFTER)
         if self.heartbeat is not None and not self.should_exit:
             self.heartbeat.ready()
 

@@ -1,8 +1,7 @@
 -- What is gone for good: tombstones of deletions (NIP-09) and the times up to which keys have vanished (NIP-62). They are rows
 -- of their own, which outlive the events that made them. Functions are dropped before and made anew after (0003_*.py).
 
--- `deleter` has deleted the event, if it may: its author, or a recipient of a gift wrap. The event need not be known. A key
--- that has vanished stands here too, as an id with an empty deleter, so that a writer looks for both at once.
+-- `deleter` has deleted the event, if it may: its author, or a recipient of a gift wrap. The event need not be known.
 CREATE TABLE relay_tombstone (
     event_id    bytea   NOT NULL,
     deleter     bytea   NOT NULL,
@@ -50,3 +49,10 @@ CREATE TABLE relay_vanish_spared (
     seq         bigint  NOT NULL,
     PRIMARY KEY (event_id, seq)
 );
+
+-- What a writer reads together with the lease, to see that it has nothing to look up: whether there are tombstones of ids, and
+-- the latest time up to which a key has vanished, or an address was deleted. Changed under the order lock, only upwards.
+ALTER TABLE relay_lease
+    ADD COLUMN has_tombstones  boolean NOT NULL DEFAULT false,
+    ADD COLUMN vanished_until  bigint  NOT NULL DEFAULT -1,
+    ADD COLUMN addresses_until bigint  NOT NULL DEFAULT -1;

@@ -63,6 +63,7 @@ class Query:
         "_subscription_id",
         "_task",
         "_timer",
+        "_waits_for_barrier",
     )
 
     def __init__(self, session: Session, message: ReqMessage) -> None:
@@ -74,6 +75,7 @@ class Query:
         self._since = time.perf_counter()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._waits_for_barrier = False
         self._is_allowed = False  # memory holds everything acknowledged before the REQ
         self._begun = False  # something was sent
         self._end = End.UNKNOWN
@@ -103,6 +105,8 @@ class Query:
     def stop(self) -> None:
         """The subscription was closed or replaced: send nothing more for it."""
         self._session.services.hub.close(self._subscription)
+        if self._waits_for_barrier:
+            self._session.services.barrier.leave(self._allow)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -127,6 +131,7 @@ class Query:
     def _begin(self) -> None:
         try:
             if self._look():
+                self._waits_for_barrier = True
                 self._session.services.barrier.join(self._allow)
             else:
                 self._start()
@@ -148,6 +153,7 @@ class Query:
 
     def _allow(self, number: int | None) -> None:
         """Everything acknowledged before the REQ lies up to `number`; None if that is not known."""
+        self._waits_for_barrier = False
         if self._subscription.closed:
             return
         services = self._session.services

@@ -41,6 +41,12 @@ CREATE FUNCTION relay_apply_targets(
     OUT removed_by integer[], OUT removed bytea[], OUT removed_created_ats bigint[])
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 BEGIN
+    -- For relay_write. With no row to change, this is a look at one row.
+    UPDATE relay_lease AS l SET has_tombstones = true, addresses_until = greatest(l.addresses_until, newest.until)
+    FROM (
+        SELECT max(created_ats[n]) FILTER (WHERE n = ANY (place_events)) AS until FROM unnest(noted) AS a (n)
+    ) AS newest
+    WHERE cardinality(noted) > 0 AND (NOT l.has_tombstones OR l.addresses_until < newest.until);
     SELECT array_agg(n), array_agg(id) INTO removed_by, removed
     FROM (
         SELECT min(n) AS n, id FROM (

@@ -35,7 +35,7 @@ BEGIN
     VALUES (key, upto, request_id, convert_from(request_json, 'UTF8'))
     ON CONFLICT (pubkey) DO UPDATE SET until = excluded.until, event_id = excluded.event_id, json = excluded.json,
         requested_at = excluded.requested_at, finished_at = NULL;
-    INSERT INTO relay_tombstone (event_id, deleter) VALUES (key, '') ON CONFLICT DO NOTHING;
+    UPDATE relay_lease SET has_tombstones = true, vanished_until = greatest(vanished_until, upto); -- relay_write reads it
     first_seq := relay_log_append('{v}', ARRAY[key], ARRAY[upto], origin);
     newest := first_seq;
     INSERT INTO relay_vanish_pending AS p (pubkey, tag_key, until, seq, walked_to)

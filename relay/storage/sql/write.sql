@@ -16,7 +16,7 @@
 -- The steps, each a function with a contract of its own or, where one event takes a shorter way, a section:
 --   1. relay_insert_batch    inserts rows: the costly part, before the lock; relay_note_deletions the tombstones
 --   2. relay_order_lock, relay_lease_respect   from here to the commit no other transaction writes
---   3. relay_refused         finds what has been deleted, and who has vanished
+--   3. relay_refused         finds what has been deleted, and who has vanished; called if a sign of it is found
 --   4. relay_decide_heads    compares the new events with the stored ones; bounded by the batch, never by what is removed
 --   5. relay_apply_targets   removes what the deletions of the batch name
 --   6. relay_log_append      numbers the changes in the order of the events, the '-' of an event before its '+'
@@ -49,8 +49,11 @@ DECLARE
     vanished integer[];
     removed  bytea[];
     removed_created_ats bigint[];
-    names    bytea[]; -- ids and authors, of several events
-    is_suspect boolean;
+    id_list  bytea[];
+    is_suspect boolean := false;
+    has_tombstones  boolean; -- this and the next two: relay_lease
+    vanished_until  bigint;
+    addresses_until bigint;
     applied  record;
 BEGIN
     -- 1. The costly part, before the lock.
@@ -86,7 +89,7 @@ BEGIN
             added, pubkeys, created_ats, target_events, target_ids, place_events, place_kinds, place_ds);
     END IF;
     IF total > 1 THEN
-        names := ARRAY(SELECT substr(ids || pubkeys, 32 * n - 31, 32) FROM generate_series(1, 2 * total) AS g (n));
+        id_list := ARRAY(SELECT substr(ids, 32 * n - 31, 32) FROM generate_series(1, total) AS g (n));
     END IF;
     first_seq := 0;
     newest := 0;
@@ -98,28 +101,34 @@ BEGIN
     ELSE
         newest := relay_position();
     END IF;
-    -- One statement with the first look of step 3, because each costs 10 us to begin with.
-    IF total = 1 THEN
-        SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
-               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ids)
-               OR EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = pubkeys)
-        INTO hold_ms, is_suspect FROM relay_lease;
-    ELSE
-        SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
-               EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ANY (names))
-        INTO hold_ms, is_suspect FROM relay_lease;
-    END IF;
+    SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
+           l.has_tombstones, l.vanished_until, l.addresses_until
+    INTO hold_ms, has_tombstones, vanished_until, addresses_until FROM relay_lease AS l;
     IF hold_ms IS NULL THEN
         hold_ms := relay_lease_respect(me);
     END IF;
 
-    -- 3. What may not be stored. In the common case nothing is found by a look-up of id and author in one index.
-    IF NOT is_suspect AND kinds && ARRAY[$RECIPIENTS_OWN] THEN
-        is_suspect := EXISTS (SELECT FROM relay_vanish_pending);
+    -- 3. What may not be stored. In the common case no author has vanished at such a time, and nothing is found by id.
+    IF has_tombstones THEN
+        IF total = 1 THEN
+            is_suspect := EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ids);
+        ELSE
+            is_suspect := EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = ANY (id_list));
+        END IF;
     END IF;
-    IF NOT is_suspect AND cardinality(head_events) > 0 THEN
+    IF NOT is_suspect AND vanished_until >= ANY (created_ats) THEN
         is_suspect := EXISTS (
-            SELECT FROM relay_address_tombstone AS t WHERE t.pubkey = ANY (coalesce(names, ARRAY[pubkeys])));
+            SELECT FROM generate_series(1, total) AS g (n) CROSS JOIN LATERAL (
+                SELECT v.until FROM relay_vanish AS v WHERE v.pubkey = substr(pubkeys, 32 * n - 31, 32) OFFSET 0
+            ) AS v WHERE v.until >= created_ats[n]
+        ) OR (kinds && ARRAY[$RECIPIENTS_OWN] AND EXISTS (SELECT FROM relay_vanish_pending));
+    END IF;
+    IF NOT is_suspect AND cardinality(head_events) > 0 AND addresses_until >= ANY (created_ats) THEN
+        is_suspect := EXISTS (
+            SELECT FROM unnest(head_events, head_ds) AS h (n, d) CROSS JOIN LATERAL (
+                SELECT t.until FROM relay_address_tombstone AS t
+                WHERE t.pubkey = substr(pubkeys, 32 * n - 31, 32) AND t.kind = kinds[n] AND t.d = decode(h.d, 'hex') OFFSET 0
+            ) AS t WHERE t.until >= created_ats[n]);
     END IF;
     IF is_suspect THEN
         SELECT r.deleted, r.vanished INTO deleted, vanished
@@ -176,6 +185,10 @@ BEGIN
         IF first_seq % relay_log_partition_size() = 0 THEN -- one partition is always made ahead
             PERFORM relay_log_make_room(first_seq + relay_log_partition_size());
         END IF;
+        RETURN;
+    ELSIF cardinality(added) = total AND coalesce(cardinality(removed), 0) = 0 THEN -- the order of the columns is that of the log
+        first_seq := relay_log_append(array_fill('+'::"char", ARRAY[total]), id_list, created_ats, origin);
+        newest := first_seq + total - 1;
         RETURN;
     END IF;
     SELECT relay_log_append(

@@ -108,6 +108,9 @@ class Memory:
             OwnPlaces([RELAY]),
         )
 
+    def leave(self, then: Callable[[int | None], None]) -> None:
+        """The end of a query; its answer may be under way already."""
+
     def join(self, then: Callable[[int | None], None]) -> None:
         self.barriers += 1
         if self.waits is None:

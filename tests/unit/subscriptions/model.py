@@ -149,15 +149,35 @@ class Process:
         known = [*self.log.changes[:position], *self.applied[position - self.began_at :]]
         return [self.log.events[event_id] for event_id in state_after(known)]
 
-    def due(self, client: Client) -> list[bytes]:
-        """The frames that a live client must have got: every match after its result, as this process learnt of it."""
+    def due(self, client: Client) -> list[tuple[bytes, bool]]:
+        """The frames of a live client: every match after its result, as this process learnt of it. With each, whether
+        it may be left out: the event's removal has been applied here since (09-16).
+        """
         out = []
         last = max([self.hub.position, *client.read_at_the_seam])
+        removals = {change.event_id: change.seq for change in self.applied if isinstance(change, Removed)}
         for seq in range(client.result_at + 1, last + 1):
             change = client.read_at_the_seam.get(seq) or self.applied[seq - self.began_at - 1]
             if isinstance(change, Added) and client.wants(self.log.events[change.event.id]):
-                out.append(HEAD + change.event.json + b"]")
+                out.append((HEAD + change.event.json + b"]", removals.get(change.event.id, 0) > seq))
         return out
+
+
+def is_due(got: Sequence[bytes], due: Sequence[tuple[bytes, bool]], *, complete: bool) -> bool:
+    """True if `got` is `due` in order, with nothing left out but what may be; not `complete`: so far."""
+    places = {0}  # how much of `due` the frames so far may be: an event may be due twice
+    for frame in got:
+        places = {at + 1 for at in _within_reach(places, due) if at < len(due) and due[at][0] == frame}
+    return bool(places) and (not complete or len(due) in _within_reach(places, due))
+
+
+def _within_reach(places: set[int], due: Sequence[tuple[bytes, bool]]) -> set[int]:
+    """The places, and those after them that only need leave out what may be."""
+    found = set(places)
+    for at, (_, may_be_left_out) in enumerate(due):
+        if at in found and may_be_left_out:
+            found.add(at + 1)
+    return found
 
 
 def is_faithful(seen: Change, log: Log) -> bool:

@@ -188,6 +188,20 @@ def test_a_subscription_closed_during_a_delivery_is_sent_no_more() -> None:
     assert len(process.hub._index) == 0
 
 
+def test_09_16_what_is_removed_while_it_waits_for_its_delivery_is_not_sent_any_more() -> None:
+    process, (first, second) = Busy(), additions(2)
+    assert isinstance(first, Added)
+    process.apply(first)
+    while not any(client.got for client in process.crowd):
+        process.turns.run()
+    process.apply(second)
+    before = [client.got for client in process.crowd]
+    assert [] in before
+    process.apply(Removed(3, first.event.id))
+    process.finish()
+    assert [client.got for client in process.crowd] == [got + frames(second) for got in before]
+
+
 def test_nothing_of_an_old_epoch_is_delivered_in_the_next() -> None:
     process, changes = Busy(), additions(2)
     process.apply(*changes)
