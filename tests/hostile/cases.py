@@ -31,7 +31,7 @@ class Case:
 
 
 CASES = {
-    case.attack.__name__: case  # type: ignore[attr-defined]
+    case.attack.__name__: case
     for case in (
         Case(writes.many_tags, 6, 500),
         Case(reads.filters_of_other_times, 2, 80),

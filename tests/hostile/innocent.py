@@ -4,7 +4,7 @@
         ...
     waits.ok, waits.req                       # seconds, each
 
-A request without an answer within PROMISED_SECONDS is noted in `waits.late`, and its client goes on with a new connection.
+A request without an answer within PROMISED_SECONDS is noted in `waits.late`; its client goes on with a new connection.
 """
 
 import asyncio
