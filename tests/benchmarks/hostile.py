@@ -3,8 +3,8 @@
 Each case has a relay of its own with two workers. The table has, for each: the 95th percentiles of the innocents'
 OK and EOSE in ms, while quiet and during the attack; their requests that failed or took more than 5 s; the longest
 step of an event loop; the peak memory of the largest worker and of PostgreSQL's processes above what they had, in
-MB; how long it took; what the attacker was told most. `--small`: the sizes of the tests. All traffic stays on this
-machine.
+MB; how long it took; what the attacker was told most. Rates are unlimited unless `--rates` is given, as for an attacker with many
+addresses. `--small`: the sizes of the tests. All traffic stays on this machine.
 """
 
 import argparse
@@ -12,12 +12,13 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.acceptance.relay_process import RelayProcess
 from tests.hostile.cases import CASES
 from tests.hostile.innocent import Waits, innocents, p95
-from tests.hostile.run import SETTINGS, beside
+from tests.hostile.run import EXEMPT, SETTINGS, beside
 from tests.hostile.watch import longest, steps
 from tests.hostile.wire import Told
 
@@ -68,10 +69,10 @@ async def row(relay: RelayProcess, name: str, size: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def measure(name: str, size: str) -> str:
+def measure(name: str, size: str, settings: Mapping[str, str]) -> str:
     """One case on a new relay."""
     with tempfile.TemporaryDirectory(prefix="relay-hostile-") as folder:
-        relay = RelayProcess(Path(folder) / "var", workers=2, settings=SETTINGS)
+        relay = RelayProcess(Path(folder) / "var", workers=2, settings=settings)
         try:
             relay.start()
             return asyncio.run(row(relay, name, size))
@@ -84,13 +85,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.hostile", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; all if none")
     parser.add_argument("--small", action="store_true", help="in the size of the tests")
+    parser.add_argument("--rates", action="store_true", help="with the rate limits, which are off without it")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.cases if name not in CASES]
     if unknown:
         parser.error(f"there is no case named {', '.join(unknown)}")
     print(HEAD + "\n|" + "---|" * HEAD.count("| "), flush=True)
     for name in arguments.cases or CASES:
-        print(measure(name, "small" if arguments.small else "full"), flush=True)
+        print(
+            measure(name, "small" if arguments.small else "full", EXEMPT if arguments.rates else SETTINGS), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -20,9 +20,10 @@ from websockets.exceptions import WebSocketException
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
 
-ADDRESS = "127.0.0.2"
+ADDRESSES = "127.0.2.{}"
+"""One for each client, which stays within the rate limits of an address."""
 CLIENTS = 4
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 PROMISED_SECONDS = 5.0
 """RELAY_QUERY_SECONDS: what a client may wait for EOSE."""
 
@@ -47,7 +48,7 @@ def p95(waits: Sequence[float]) -> float:
 async def innocents(port: int, clients: int = CLIENTS) -> AsyncIterator[Waits]:
     """Run the clients while the block runs; at its end each finishes the request that it has begun."""
     waits, over = Waits(), asyncio.Event()
-    tasks = [asyncio.create_task(_live(port, waits, over)) for _ in range(clients)]
+    tasks = [asyncio.create_task(_live(port, ADDRESSES.format(number + 1), waits, over)) for number in range(clients)]
     try:
         yield waits
     finally:
@@ -55,13 +56,13 @@ async def innocents(port: int, clients: int = CLIENTS) -> AsyncIterator[Waits]:
         await asyncio.gather(*tasks)
 
 
-async def _live(port: int, waits: Waits, over: asyncio.Event) -> None:
+async def _live(port: int, address: str, waits: Waits, over: asyncio.Event) -> None:
     author = Author()
     while not over.is_set():
         doing = ["connect"]
         try:
             async with Client(
-                f"ws://127.0.0.1:{port}", local_addr=(ADDRESS, 0), open_timeout=PROMISED_SECONDS
+                f"ws://127.0.0.1:{port}", local_addr=(address, 0), open_timeout=PROMISED_SECONDS
             ) as client:
                 while not over.is_set():
                     await _turn(client, author, waits, doing)

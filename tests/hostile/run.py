@@ -12,8 +12,11 @@ from tests.hostile.innocent import Waits, innocents
 from tests.hostile.watch import Peaks, Watch, now
 from tests.hostile.wire import Told
 
-SETTINGS: Mapping[str, str] = {"RELAY_IP_LIMIT_EXEMPT": "10.0.0.0/8"}
+EXEMPT: Mapping[str, str] = {"RELAY_IP_LIMIT_EXEMPT": "10.0.0.0/8"}
 """No address of this machine is exempt from limits."""
+RATES = ("MESSAGES", "BYTES", "EVENTS", "QUESTIONS", "SIGN_INS", "AUTHOR")
+SETTINGS: Mapping[str, str] = {**EXEMPT, **{f"RELAY_RATE_{name}": "0" for name in RATES}}
+"""And no rate stops an attacker before it meets the other bounds: it has as much as an attacker with many addresses."""
 AFTER_SECONDS = 0.3
 """For so long the innocents go on when the attacker has left, because leaving costs the relay something too."""
 

@@ -1,4 +1,4 @@
-"""docs/operations/abuse.md names every setting that bounds a client and every metric that counts a refusal, and no other."""
+"""docs/operations/abuse.md names every setting that bounds a client and every metric of a refusal."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ SETTINGS = dict(
 METRICS = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/operations/metrics.md").read_text(), re.MULTILINE))
 DOCUMENTED = dict(re.findall(r"^\| `(RELAY_[A-Z_]+)` \| ([^|]*) \|", DOCUMENT, re.MULTILINE))
 
-BOUND = re.compile(r"^RELAY_(MAX|LOGIN)_|_(SECONDS|BYTES|QUEUE|PER_OWNER|LIMIT|CONNECTIONS|THREADS|BATCH)$")
+BOUND = re.compile(r"^RELAY_(MAX|RATE|LOGIN)_|_(SECONDS|BYTES|QUEUE|PER_OWNER|LIMIT|CONNECTIONS|THREADS|BATCH)$")
 OF_NO_CLIENT = {"RELAY_HEARTBEAT_SECONDS", "RELAY_DRAIN_SECONDS", "RELAY_SWEEP_SECONDS"}
 """Durations of the relay's own processes."""
 REFUSAL = re.compile(r"refused|rejected|dropped|timed_out|aborted|closures|limited|too_broad|cancelled|protocol_errors")
