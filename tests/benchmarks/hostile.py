@@ -3,8 +3,8 @@
 Each case has a relay of its own with two workers. The table has, for each: the 95th percentiles of the innocents'
 OK and EOSE in ms, while quiet and during the attack; their requests that failed or took more than 5 s; the longest
 step of an event loop; the peak memory of the largest worker and of PostgreSQL's processes above what they had, in
-MB; how long it took; what the attacker was told most. Rates are unlimited unless `--rates` is given, as for an attacker with many
-addresses. `--small`: the sizes of the tests. All traffic stays on this machine.
+MB; how long it took; what the attacker was told most. Rates are unlimited unless `--rates` is given, as for an
+attacker with many addresses. `--small`: the sizes of the tests. All traffic stays on this machine.
 """
 
 import argparse
