@@ -63,7 +63,7 @@ CASES = {
         Case(frames.forged_addresses, 240, 1_000),
         Case(frames.half_requests, 300, 2_600),
         Case(frames.large_bodies, 2, 100),
-        Case(frames.sign_ins, 20, 60),
+        Case(frames.sign_ins, 8, 60),
         Case(frames.session_cookies, 60, 300),
         Case(frames.public_pages, 100, 5_000),
     )
