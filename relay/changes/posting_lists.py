@@ -151,16 +151,28 @@ def _position(postings: PostingList, event: StoredEvent, begin: int) -> int:
     second = event.created_at
     if not postings or postings[-1].created_at < second:
         return len(postings)
-    at = bisect_right(postings, second, begin, key=_created_at)
-    while at and postings[at - 1].created_at == second and postings[at - 1].id < event.id:
-        at -= 1
-    return at
+    end = bisect_right(postings, second, begin, key=_created_at)
+    if end == begin or postings[end - 1].created_at != second or postings[end - 1].id >= event.id:
+        return end
+    return _within_second(postings, event, begin, end)
+
+
+def _within_second(postings: PostingList, event: StoredEvent, begin: int, end: int) -> int:
+    # All events may be of one second, which their authors choose: a step for each would take milliseconds an event.
+    low = bisect_left(postings, event.created_at, begin, end, key=_created_at)
+    while low < end:
+        middle = (low + end) // 2
+        if postings[middle].id <= event.id:
+            end = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def remove(postings: PostingList, event: StoredEvent) -> int:
     """Remove an event that is in the list; returns the index that it had."""
     at = bisect_left(postings, event.created_at, key=_created_at)
-    while postings[at].id != event.id:
-        at += 1
+    if postings[at].id != event.id:
+        at = _within_second(postings, event, at, bisect_right(postings, event.created_at, at, key=_created_at))
     del postings[at]
     return at

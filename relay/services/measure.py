@@ -36,6 +36,7 @@ from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
 from relay.transport.counters import counters as transport
+from relay.transport.receiving import receiving
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -101,6 +102,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "rate_buckets": relay.rates.bytes,
             "undelivered": relay.hub.backlog_bytes,
             "pieces": relay.pieces.held_bytes,
+            "receiving": receiving.total,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),
@@ -213,6 +215,7 @@ def _transport() -> Counts:
         "aborted_slow_readers": transport.aborted_slow_readers,
         "aborted_ping_timeout": transport.aborted_ping_timeout,
         "aborted_close_deadline": transport.aborted_close_deadline,
+        "aborted_unfinished": transport.aborted_unfinished,
     }
 
 

@@ -89,8 +89,9 @@ class WorkerFigures(Struct, frozen=True):
         connections_opened, status_failures, logging_repeated and logging_dropped (lines); of the transport
         (relay.transport.counters) bytes_in,
         bytes_out, handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers,
-        aborted_ping_timeout, aborted_close_deadline; barrier_from_memory (answers), barrier_looks (statements to the
-        primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
+        aborted_ping_timeout, aborted_close_deadline, aborted_unfinished; barrier_from_memory (answers),
+        barrier_looks (statements to the primary, each for a group of answers),
+        barrier_held (batches whose OKs waited for the end of a lease);
         bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
@@ -101,7 +102,8 @@ class WorkerFigures(Struct, frozen=True):
     recent: the same of the last minute.
     pools: `read` (quick queries), `slow` (expensive ones) and `write`. layers: by "L1", "L2", ... of the last minute.
     memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery), pieces,
-        rate_buckets, caches.
+        receiving (messages that are being received), rate_buckets,
+        caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds,
     loop_lag_seconds, busiest_percent and `at` are

@@ -11,6 +11,8 @@ from relay.transport.counters import counters
 from relay.transport.frames import EMPTY_PING, PONG, close_frame, frame, text_frames
 from relay.transport.inbox import Inbox, Pause
 from relay.transport.lingering_close import LingeringClose
+from relay.transport.parser import is_empty
+from relay.transport.receiving import receiving
 from relay.transport.timers import ConnectionTimers
 
 MISSED_PONGS = 2
@@ -34,6 +36,7 @@ class Connection:
             "opened",
             "reason",
         ),
+        *("_buffer_bytes", "_part_bytes"),
         *("shrink_wanted", "transport", "unanswered_pings", "write_limit_bytes", "__weakref__"),
     )
 
@@ -63,6 +66,7 @@ class Connection:
         self._code_sent: int | None = None
         self._timers = timers
         self._pauses = 0
+        self._buffer_bytes = self._part_bytes = 0  # held in `receiving`
         self._buffer_age = 0  # pings since the parser's buffer grew; 0: it is small
         self.above_high_water = False
         self._writable: asyncio.Future[None] | None = None
@@ -196,6 +200,29 @@ class Connection:
         self._buffer_age = 1
         self.shrink_wanted = False
 
+    def buffer_has_grown(self, size: int) -> None:
+        """The parser's read buffer has this size now."""
+        self._buffer_bytes = size
+        receiving.hold(self, size + self._part_bytes)
+
+    def parts_have_grown(self, size: int) -> None:
+        """The fragments of an unfinished message have this size now; 0: it is finished."""
+        self._part_bytes = size
+        if size or self._buffer_bytes:
+            receiving.hold(self, size + self._buffer_bytes)
+        else:
+            receiving.release(self)
+
+    def give_back(self) -> None:
+        """The messages that the worker receives take too much memory, and this connection was the first to begin."""
+        if self.closing:
+            return
+        if not self._part_bytes and is_empty(self.transport.get_protocol()):
+            self.shrink_buffer()
+            return
+        counters.aborted_unfinished += 1
+        self.fail(1013, "too many unfinished messages, try again")
+
     def shrink_buffer(self) -> None:
         """Replace the parser between two reads, while it holds no data: picows' buffer never shrinks."""
         self._buffer_age = 0
@@ -206,6 +233,8 @@ class Connection:
     def _replace_parser(self) -> None:
         if not self.closing and self._new_parser is not None:
             counters.buffers_shrunk += 1
+            self._buffer_bytes = 0
+            self.parts_have_grown(self._part_bytes)
             self.transport.set_protocol(self._new_parser())
         self.resume(Pause.BUFFER)
 
@@ -248,6 +277,8 @@ class Connection:
         self.loop.call_soon(self.fail, code, reason)
 
     def _linger(self, code: int) -> None:
+        self._new_parser = None  # it holds what has come of an unfinished message
+        receiving.release(self)
         if not self.transport.is_closing():
             self.transport.set_protocol(LingeringClose(self.abort, self.lost))
             self.resume(Pause(self._pauses))
@@ -269,6 +300,7 @@ class Connection:
         """The transport's connection_lost: always the last event."""
         self.closing = self.is_lost = True
         self._new_parser = None
+        receiving.release(self)
         if self.opened:
             counters.connections_open -= 1
             counters.closed(self.inbox.ended_with or 1006)

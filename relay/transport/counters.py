@@ -27,6 +27,7 @@ class Counters:
         "aborted_close_deadline",
         "aborted_ping_timeout",
         "aborted_slow_readers",
+        "aborted_unfinished",
         "buffers_shrunk",
         "bytes_in",
         "bytes_out",
@@ -55,6 +56,7 @@ class Counters:
         self.writes = 0  # transport writes that carried messages
         self.protocol_errors = 0  # closes with 1002, 1003, 1007, 1009
         self.aborted_slow_readers = 0  # write buffer above its bound
+        self.aborted_unfinished = 0  # unfinished messages of all connections took too much memory
         self.aborted_ping_timeout = 0  # two pongs missing
         self.aborted_close_deadline = 0  # did not finish the closing handshake in time
         self.yields = 0  # a client's frames were queued so that others get their turn

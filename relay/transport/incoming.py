@@ -16,19 +16,22 @@ _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
 OVERSIZE_BYTES = 65_536
 """A frame that is so much too large is read, so that the application can refuse it by its id; the header of a larger
 one closes the connection."""
+UNCOUNTED_BYTES = 16_384
+"""Fragments up to this size do not count as memory of messages that are being received."""
 _BIG_BYTES = 4096  # above it the parser's buffer has grown to at least 7 KB
 
 
 class Incoming(WSListener):
     """The frame listener of one connection's parser. Its only state is an unfinished message."""
 
-    __slots__ = ("_connection", "_inbox", "_max_bytes", "_opcode", "_parts")
+    __slots__ = ("_connection", "_held", "_inbox", "_max_bytes", "_opcode", "_parts")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._inbox = connection.inbox
         self._max_bytes = connection.max_message_bytes
         self._opcode = TEXT
+        self._held = UNCOUNTED_BYTES  # what the fragments count for
         self._parts: bytearray | None = None  # joined at once: a million empty fragments take no memory
 
     def on_ws_frame(self, _: WSTransport, frame: WSFrame) -> None:
@@ -89,6 +92,9 @@ class Incoming(WSListener):
             self._too_large(bytes(self._parts) + frame.get_payload_as_bytes() if self._opcode == TEXT else b"")
             return
         self._parts += frame.get_payload_as_bytes()
+        if len(self._parts) > self._held:
+            self._held = 2 * len(self._parts)  # noted at each doubling: fragments may have one byte
+            self._connection.parts_have_grown(self._held)
         if frame.fin:
             self._whole(last)
 
@@ -99,6 +105,9 @@ class Incoming(WSListener):
 
     def _whole(self, last: bool) -> None:
         data, self._parts = bytes(self._parts or b""), None
+        if self._held > UNCOUNTED_BYTES:
+            self._held = UNCOUNTED_BYTES
+            self._connection.parts_have_grown(0)
         if self._opcode == TEXT and not (data.isascii() or _is_utf8(data)):
             self._connection.fail(1007, "text is not UTF-8")
             return

@@ -14,6 +14,7 @@ from picows import WSAutoPingStrategy, WSListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 READ_BUFFER_BYTES = 2048  # picows' minimum; the buffer grows by doubling and never shrinks
+_INITIAL_BYTES = READ_BUFFER_BYTES - 256  # picows keeps 256 for itself
 READ_BYTES = 16384  # at most per read: its frames, up to 2,700, are handled in one callback
 
 # picows wants a handshake; the client's real one was validated before (handshake.py).
@@ -87,16 +88,48 @@ class _FakeTransport:
 
 
 class _Parser(WSProtocol):  # type: ignore[misc]
-    __slots__ = ()
+    __slots__ = ("on_growth", "size")
+
+    on_growth: Callable[[int], None] | None
+    size: int  # of the read buffer, READ_BYTES while it is smaller
 
     def get_buffer(self, sizehint: int) -> memoryview:
         buffer: memoryview = WSProtocol.get_buffer(self, sizehint)
-        return buffer if len(buffer) <= READ_BYTES else buffer[:READ_BYTES]
+        free = len(buffer)
+        if free <= READ_BUFFER_BYTES:
+            return buffer
+        if free > self.size:
+            self._grown(free)
+        # Never filled to its last byte: then what is free after it has grown is more than what it had.
+        return buffer[: min(READ_BYTES, free - 1)]
+
+    def _grown(self, free: int) -> None:
+        # It doubles when it is nine tenths full, so what is free then is more than half of it.
+        size = _INITIAL_BYTES
+        while size < free:
+            size *= 2
+        self.size = size
+        if self.on_growth is not None:
+            self.on_growth(size)
 
 
-def new_parser(listener: WSListener, on_violation: OnViolation, max_frame_bytes: int) -> asyncio.BufferedProtocol:
+def is_empty(parser: object) -> bool:
+    """Whether the parser's buffer, which has grown, holds no part of a frame."""
+    if not isinstance(parser, _Parser):
+        return False
+    # It may have grown once since it was last asked for.
+    return len(WSProtocol.get_buffer(parser, -1)) in (parser.size, 2 * parser.size)
+
+
+def new_parser(
+    listener: WSListener,
+    on_violation: OnViolation,
+    max_frame_bytes: int,
+    on_growth: Callable[[int], None] | None = None,
+) -> asyncio.BufferedProtocol:
     """A protocol for `transport.set_protocol()` that calls `listener` for each frame of an open WebSocket.
 
+    `on_growth(size)`: the read buffer has grown to so many bytes, 28 KB or 57 KB at first.
     The first broken frame gives `on_violation(code, reason)`; nothing may be fed afterwards. `on_ws_disconnected`,
     `pause_writing` and `resume_writing` of the listener are called as usual.
     """
@@ -106,6 +139,8 @@ def new_parser(listener: WSListener, on_violation: OnViolation, max_frame_bytes:
         *(False, idle, reply, WSAutoPingStrategy.PING_WHEN_IDLE),
         *(False, max_frame_bytes, None, READ_BUFFER_BYTES),
     )
+    parser.on_growth = on_growth
+    parser.size = READ_BYTES
     parser.connection_made(_FakeTransport(on_violation))
     feed(parser, _REQUEST)
     parser.transport.request.headers = parser.transport.response.headers = None  # 1 KB, unused

@@ -242,8 +242,11 @@ class PicowsProtocol(asyncio.Protocol):
         headers = [*self._server_state.default_headers, *message.get("headers", [])]
         response = handshake.switching_protocols(self._accept, message.get("subprotocol"), headers)
         incoming = Incoming(connection)
-        violation, max_bytes = connection.violation, connection.max_message_bytes + OVERSIZE_BYTES
-        parser = connection.open(response, lambda: new_parser(incoming, violation, max_bytes))
+        calls, max_bytes = (
+            (connection.violation, connection.buffer_has_grown),
+            connection.max_message_bytes + OVERSIZE_BYTES,
+        )
+        parser = connection.open(response, lambda: new_parser(incoming, calls[0], max_bytes, calls[1]))
         self._log_answer("[accepted]")
         early, self._early = self._early, None
         if early:

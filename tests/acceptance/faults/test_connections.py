@@ -71,7 +71,7 @@ async def test_01_s14_a_client_that_answers_no_ping_is_dropped_and_one_that_does
         try:
             async with asyncio.timeout(10):
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-                assert (await reader.read()).startswith(PING_FRAME)  # until the relay ends the connection
+                assert PING_FRAME in await reader.read()  # until the relay ends the connection
         except ConnectionResetError:
             pass
         finally:

@@ -1,6 +1,7 @@
 """The extension `relay.direct`."""
 
 import asyncio
+import contextlib
 import queue
 import time
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from relay.transport.counters import counters
 from relay.transport.direct import DirectSocket
 from relay.transport.picows_protocol import PicowsProtocol
+from relay.transport.receiving import receiving
 from tests.integration.transport.applications import Recorder, direct_echo
-from tests.integration.transport.client import BINARY, TEXT, Client, close, eventually, frame
+from tests.integration.transport.client import BINARY, CLOSE, CONTINUATION, TEXT, Client, close, eventually, frame
 from tests.integration.transport.serving import Serving
 
 
@@ -277,3 +279,44 @@ async def test_a_big_message_does_not_keep_its_buffer(count: int) -> None:
                 assert got[1] == b"%d" % number
                 await asyncio.sleep(0.02)
             assert counters.buffers_shrunk > 0
+
+
+@pytest.mark.parametrize("parts", [1, 40])
+async def test_unfinished_messages_above_the_budget_cost_the_first_its_connection(
+    monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    monkeypatch.setattr(receiving, "_limit", 1_000_000)
+    size = 200_000 // parts
+    rest = [frame(TEXT if number == 0 else CONTINUATION, b"x" * size, fin=False) for number in range(parts)]
+    with Serving(direct_echo) as serving, contextlib.ExitStack() as stack:
+        clients = [await Client.open(serving.port) for _ in range(12)]
+        for client in clients:
+            stack.callback(client.writer.transport.abort)
+        clients[0].send(frame(TEXT, b"x" * 100_000))
+        await clients[0].read_text()
+        for client in clients[1:]:
+            client.send(*rest) if parts > 1 else client.send(frame(TEXT, b"x" * size)[:-1])
+        opcode, payload = await clients[1].read_frame()
+        assert (opcode, payload[:2]) == (CLOSE, (1013).to_bytes(2, "big"))
+        assert receiving.total <= 1_000_000
+        clients[0].send(frame(TEXT, b"still here"))
+        assert await clients[0].read_text() == "still here"
+        clients[-1].send(frame(CONTINUATION, b"end") if parts > 1 else frame(TEXT, b"x" * size)[-1:])
+        assert (await clients[-1].read_text()).startswith("x")
+    await eventually(lambda: receiving.total == 0)
+
+
+async def test_finished_messages_take_no_connection_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their buffers are given back."""
+    monkeypatch.setattr(receiving, "_limit", 1_000_000)
+    before = counters.buffers_shrunk
+    with Serving(direct_echo) as serving, contextlib.ExitStack() as stack:
+        clients = [await Client.open(serving.port) for _ in range(12)]
+        for client in clients:
+            stack.callback(client.writer.transport.abort)
+            client.send(frame(TEXT, b"x" * 200_000))
+            assert await client.read_text() == "x" * 200_000
+        for client in clients:
+            client.send(frame(TEXT, b"again"))
+            assert await client.read_text() == "again"
+    assert counters.buffers_shrunk > before

@@ -131,10 +131,15 @@ def test_one_worker_that_holds_the_lease_is_enough_to_be_told(exposed: Exposed) 
 
 
 def test_connections_that_were_cut_are_told_by_reason(exposed: Exposed) -> None:
-    counts = {"aborted_slow_readers": 1, "aborted_ping_timeout": 2, "aborted_close_deadline": 3}
+    counts = {
+        "aborted_slow_readers": 1,
+        "aborted_ping_timeout": 2,
+        "aborted_close_deadline": 3,
+        "aborted_unfinished": 4,
+    }
     seen = values(exposed(replace(NOTHING, counts=counts))["nostr_connections_aborted"])
 
-    assert seen == {("slow_readers",): 1, ("ping_timeout",): 2, ("close_deadline",): 3}
+    assert seen == {("slow_readers",): 1, ("ping_timeout",): 2, ("close_deadline",): 3, ("unfinished",): 4}
 
 
 def test_workers_are_counted_by_version(exposed: Exposed) -> None:

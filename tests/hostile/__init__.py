@@ -1,0 +1,1 @@
+"""Hostile clients beside ordinary ones: whatever the former do, the latter are answered and memory stays bounded."""
