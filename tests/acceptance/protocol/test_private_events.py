@@ -85,6 +85,7 @@ async def test_42_8_an_open_subscription_receives_what_a_later_login_allows(
     reader, writer = await clients(2)
     await reader.request("live", {"#p": [author.pubkey]})
     await writer.publish_all(wrap(author))
+    await reader.query({"authors": [author.pubkey]})  # the reader's worker has applied the wrap before the login
     await reader.log_in(author)
     event = wrap(author)
 
