@@ -14,6 +14,7 @@ NOT_OF_AN_ANCHOR = re.compile(r"[^\w\- ]")
 CELL_END = re.compile(r"(?<!\\)\|")
 
 ARCHITECTURE_LINES = 250
+LINE_CHARACTERS = 140
 
 
 def anchors(document: Path) -> set[str]:
@@ -59,6 +60,12 @@ def test_links_to_files_and_headings_of_the_repository_exist(document: Path) -> 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_rows_of_a_table_have_as_many_cells_as_its_head(document: Path) -> None:
     assert crooked_rows(document) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_outside_tables_fit_a_screen(document: Path) -> None:
+    lines = [line for line in document.read_text().splitlines() if not line.startswith("|")]
+    assert [line for line in lines if len(line) > LINE_CHARACTERS] == []
 
 
 def test_the_list_of_operators_documents_is_whole() -> None:
