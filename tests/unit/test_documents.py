@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.caching.record import FORMAT
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\(([^)\s]+)\)|<img src=\"([^\"]+)\"")
@@ -72,6 +74,17 @@ def test_the_list_of_operators_documents_is_whole() -> None:
     folder = ROOT / "docs/operations"
     listed = set(re.findall(r"^\| \[([a-z-]+\.md)\]", (folder / "README.md").read_text(), re.M))
     assert listed == {path.name for path in folder.glob("*.md")} - {"README.md"}
+
+
+def test_every_job_of_the_relay_is_documented() -> None:
+    jobs = set(re.findall(r'^    "([a-z-]+)": \("relay\.tasks', (ROOT / "relayproject/settings.py").read_text(), re.M))
+    named = set(re.findall(r"^\| `([a-z-]+)`", (ROOT / "docs/operations/analytics.md").read_text(), re.M))
+    assert jobs
+    assert jobs - named == set()
+
+
+def test_the_key_format_of_the_shared_cache_is_documented() -> None:
+    assert f"`relay:{FORMAT}:{{<store>:" in (ROOT / "docs/caching.md").read_text()
 
 
 def test_the_architecture_is_read_in_one_sitting() -> None:
