@@ -34,8 +34,11 @@ def run(argv: list[str]) -> None:
         from relayproject.runtime.command import main as serve
 
         sys.exit(serve(argv[2:]))
-    from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    try:
+        from django.core.management import execute_from_command_line
+        from django.db import OperationalError
+    except ModuleNotFoundError as missing:
+        sys.exit(f"manage.py: {missing}. `make run` installs the packages: use .venv/bin/python manage.py.")
 
     try:
         execute_from_command_line(argv)

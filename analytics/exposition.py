@@ -36,7 +36,7 @@ METRICS: tuple[Shown, ...] = (
     Counted("nostr_handshakes_timed_out_total", "Request heads that took too long.", of.count("handshakes_timed_out")),
     Counted("relay_http_refused_total", "Connections and requests refused or cut.", of.http_refused, ("reason",)),
     Counted("relay_rate_limited_total", "Messages refused by a rate limit.", of.rate_limited, ("limit",)),
-    Counted("relay_rate_handfuls_total", "Handfuls of tokens taken from the shared cache.", of.count("rate_handfuls")),
+    Counted("relay_rate_grants_total", "Grants of tokens taken from the shared cache.", of.count("rate_grants")),
     Counted("relay_rate_failures_total", "Questions for tokens without an answer.", of.count("rate_failures")),
     Counted("nostr_protocol_errors_total", "Connections that broke a rule of WebSocket.", of.count("protocol_errors")),
     Counted("nostr_connections_aborted_total", "Connections cut, by reason.", of.counts(of.ABORTED), ("reason",)),

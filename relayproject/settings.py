@@ -294,7 +294,7 @@ CELERY_RESULT_EXPIRES = None  # nothing is kept, so nothing is cleaned up
 JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them to the schedule
     "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Removes expired events"),
     "collect-tags": ("relay.tasks.collect_tags", 60.0, "Removes the tag index entries of removed events"),
-    "remove-vanished": ("relay.tasks.remove_vanished", 10.0, "Removes the events of keys that asked to vanish"),
+    "remove-vanished": ("relay.tasks.remove_vanished", 10.0, "Removes the events of vanished and banned keys"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
 }

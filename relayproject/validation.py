@@ -7,6 +7,7 @@ them.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from ipaddress import ip_network
 from typing import Any
 
@@ -124,4 +125,22 @@ def _networks(settings: Any) -> Iterator[Problem]:
                 )
 
 
-RULES = (_replicas, _name, _limits, _keys, _addresses, _networks)
+def _policy(settings: Any) -> Iterator[Problem]:
+    # Found and not imported: what it imports has no place in the supervisor.
+    module = settings.RELAY_POLICY.rpartition(".")[0]
+    if settings.RELAY_POLICY and not _is_found(module):
+        yield Problem(
+            "relay.E013",
+            f"RELAY_POLICY must be the dotted path of a function, and there is no module {module or '(no dot)'!r}.",
+            "Write it like mypolicy.check, with the folder of mypolicy.py in PYTHONPATH.",
+        )
+
+
+def _is_found(module: str) -> bool:
+    try:
+        return bool(module) and find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+RULES = (_replicas, _name, _limits, _keys, _addresses, _networks, _policy)

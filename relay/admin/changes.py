@@ -49,7 +49,7 @@ class ChangeAdmin(StoreAdmin[Change]):
 
     @admin.display(description="change")
     def change(self, row: Change) -> str:
-        return {"+": "added", "-": "removed", "v": "author vanished"}.get(row.op, row.op)
+        return {"+": "added", "-": "removed", "v": "author removed"}.get(row.op, row.op)
 
     @admin.display(description="event")
     def of_event(self, row: Change) -> SafeString:

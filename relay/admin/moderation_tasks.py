@@ -29,7 +29,7 @@ def _line(label: str, help_text: str = "") -> forms.CharField:
 def _reason(*, required: bool = True) -> forms.CharField:
     return forms.CharField(
         label="Reason",
-        help_text="For operators; clients are not told.",
+        help_text="Shown to operators only, never to clients.",
         max_length=moderation.LONGEST_REASON,
         required=required,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
@@ -183,7 +183,7 @@ TASKS: Final[Mapping[str, Task]] = {
         "relay.add_bannedkey",
         "relay_bannedkey_changelist",
         _ban_key,
-        "It publishes nothing here any more, and cannot log in. It may still ask to vanish (NIP-62).",
+        "Its events and logins are refused. It may still ask to vanish (NIP-62).",
     ),
     "unban-key": Task(
         "Lift the ban of a public key",
@@ -204,7 +204,7 @@ TASKS: Final[Mapping[str, Task]] = {
         "It may publish where RELAY_RESTRICTED_WRITES is on.",
     ),
     "unallow-key": Task(
-        "Take a public key off the list",
+        "Remove a public key from the list",
         "Remove",
         LiftForm,
         "relay.delete_allowedkey",
@@ -218,10 +218,10 @@ TASKS: Final[Mapping[str, Task]] = {
         "relay.add_removedevent",
         "relay_removedevent_changelist",
         _ban_event,
-        "It is deleted, everywhere at once, and refused when it comes again.",
+        "It is deleted, in all processes at once, and refused when it is published again.",
     ),
     "allow-event": Task(
-        "Let an event come back",
+        "Allow an event again",
         "Allow",
         LiftForm,
         "relay.delete_removedevent",
@@ -236,7 +236,7 @@ TASKS: Final[Mapping[str, Task]] = {
         "relay.add_blockednetwork",
         "relay_blockednetwork_changelist",
         _block,
-        "Its WebSockets end within a second, and new ones are refused. The admin stays reachable from there.",
+        "Its WebSockets are closed within a second, and new ones are refused. It can still reach the admin.",
     ),
     "unblock-address": Task(
         "Unblock an address",
@@ -264,7 +264,7 @@ TASKS: Final[Mapping[str, Task]] = {
         "relay.delete_connection",
         "relay_connection_changelist",
         _plain(moderation.end_connection, "Connection ended"),
-        "It ends within a second. The client may connect again: block its address to keep it out.",
+        "It is closed within a second. The client may connect again, unless you block its address.",
     ),
     "close-report": Task(
         "Close a report",

@@ -74,7 +74,9 @@ def _row(request: HttpRequest, one: Reported, names: dict[str, str]) -> dict[str
         "reasons": isolated(reasons, 200),
         "newest": format_time(one.newest),
         "text": isolated(one_line(one.text, EXCERPT_CHARACTERS), EXCERPT_CHARACTERS),
-        "all": search_link(f"{'e' if one.is_event else 'p'}:{one.target} kind:1984", f"{one.count} reports"),
+        "all": search_link(
+            f"{'e' if one.is_event else 'p'}:{one.target} kind:1984", f"{one.count} report{'s' * (one.count != 1)}"
+        ),
         "tasks": _tasks(request, one),
     }
 

@@ -1,4 +1,4 @@
-"""The levels of rate limits' buckets in the shared cache: workers take tokens there, a handful at a time.
+"""The levels of rate limits' buckets in the shared cache: workers take tokens there, a grant at a time.
 
 A level is the number of tokens taken and not yet gained again, and when, by the clock of the cache's server: clocks of
 workers are never compared. One script reads, charges and grants, so no two workers get the same token. Rule: nobody
@@ -53,14 +53,14 @@ SHA = sha1(SCRIPT).hexdigest().encode()  # noqa: S324  the name that EVALSHA kno
 class SharedBuckets:
     """One worker's side. Loop thread only.
 
-    handfuls: grants above 0. failures: questions without an answer. share: of each rate, for a worker without cache.
+    grants: grants above 0. failures: questions without an answer. share: of each rate, for a worker without cache.
     """
 
     def __init__(
         self, shared: Shared | None, prefix: Callable[[], str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`prefix` of the keys names the store."""
-        self.handfuls = 0
+        self.grants = 0
         self.failures = 0
         self.share = 1.0
         self._shared = shared
@@ -68,7 +68,7 @@ class SharedBuckets:
         self._clock = clock
 
     def more(self, bucket: Bucket) -> None:
-        """Ask for tokens up to a full handful, unless a question is on its way or an answer was no just now."""
+        """Ask for tokens up to a full grant, unless a question is on its way or an answer was no just now."""
         now = self._clock()
         if bucket.alone_since is not None or self._shared is None:
             bucket.refill_alone(now, self.share)
@@ -121,7 +121,7 @@ class SharedBuckets:
             bucket.refill_alone(now, self.share)
             return
         granted, is_full = reply
-        self.handfuls += granted > 0
+        self.grants += granted > 0
         if granted < wanted:
             bucket.ask_at = now + RETRY_SECONDS
         spent_before = bucket.spent_on_credit

@@ -1,17 +1,17 @@
 """Rate limits as token buckets that all workers share. Pure: the clock is passed in.
 
-A bucket holds `burst` tokens and gains `per_second`. Its level is in the shared cache; a worker spends from a handful
+A bucket holds `burst` tokens and gains `per_second`. Its level is in the shared cache; a worker spends from a grant
 of its own, a quarter of the burst, so that no message waits for the cache. It asks for more when half is left, and
-knows the answer before the rest is spent: half a handful is more than one read of a socket brings.
+knows the answer before the rest is spent: half a grant is more than one read of a socket brings.
 
-A worker begins a bucket with a handful on credit, which is charged with its first question. So a flood of addresses or
+A worker begins a bucket with a grant on credit, which is charged with its first question. So a flood of addresses or
 keys that come once costs no round trip. It begins anew only after the shared bucket was full again.
 
 Bound: all workers together let through, in any time of T seconds, at most
 
-    burst + per_second * T + 2 * handful * workers
+    burst + per_second * T + 2 * grant * workers
 
-two handfuls of each: one that it held, one on credit. A restart of a worker adds a handful; an outage, or a loss of the
+two grants of each: one that it held, one on credit. A restart of a worker adds a grant; an outage, or a loss of the
 cache's data, adds a burst at most.
 """
 
@@ -35,16 +35,16 @@ class Bucket:
     __slots__ = ("_more", "alone_since", "ask_at", "asking", "left", "limit", "low", "name", "rate", "seen", "unpaid")
 
     def __init__(self, limit: str, name: str, rate: Rate, more: Callable[["Bucket"], None]) -> None:
-        """`more` asks the shared bucket without waiting; it is called while less than half a handful is left."""
+        """`more` asks the shared bucket without waiting; it is called while less than half a grant is left."""
         self.limit = limit
         self.name = name
         self.rate = rate
-        self.left = self.unpaid = rate.handful
+        self.left = self.unpaid = rate.grant
         self.asking = False
         self.ask_at = 0.0
         self.alone_since: float | None = None  # the cache did not answer then
         self.seen = self.left  # when the idle were looked for
-        self.low = (rate.handful + 1) // 2
+        self.low = (rate.grant + 1) // 2
         self._more = more
 
     def take(self, cost: int = 1) -> bool:
@@ -70,8 +70,8 @@ class Bucket:
 
     @property
     def missing(self) -> int:
-        """Tokens to a full handful."""
-        return self.rate.handful - self.left
+        """Tokens to a full grant."""
+        return self.rate.grant - self.left
 
     @property
     def spent_on_credit(self) -> int:
@@ -81,7 +81,7 @@ class Bucket:
     @property
     def is_fresh(self) -> bool:
         """As at its beginning: forgetting it changes nothing."""
-        return self.left == self.unpaid == self.rate.handful
+        return self.left == self.unpaid == self.rate.grant
 
     def answered(self, paid: int, granted: int) -> None:
         """The shared bucket was charged for `paid` tokens of the unpaid ones, and gave `granted`."""
@@ -91,17 +91,17 @@ class Bucket:
 
     def freshen(self) -> None:
         """The shared bucket is full and nothing is unpaid that was spent: begin anew, on credit."""
-        self.left = self.unpaid = self.rate.handful
+        self.left = self.unpaid = self.rate.grant
 
     def refill_alone(self, now: float, share: float) -> None:
-        """The cache is away: gain this worker's `share` (0 to 1) of the rate by its own clock, up to a handful."""
+        """The cache is away: gain this worker's `share` (0 to 1) of the rate by its own clock, up to a grant."""
         if self.alone_since is None:
             self.alone_since = now
             return
         per_second = self.rate.per_second * share
         gained = int((now - self.alone_since) * per_second)
         if gained > 0:
-            self.left = min(self.rate.handful, self.left + gained)
+            self.left = min(self.rate.grant, self.left + gained)
             self.alone_since += gained / per_second
 
     def is_idle(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 HANDFUL_SHARE = 4
-"""A handful is the burst divided by this."""
+"""A grant, the tokens that a worker takes at a time, is the burst divided by this."""
 
 LONGEST_SECONDS = 1_000_000
 """A rate gains its burst within this time."""
@@ -18,7 +18,7 @@ class Rate(Struct, frozen=True, gc=False):
     burst: int
 
     @property
-    def handful(self) -> int:
+    def grant(self) -> int:
         """What a worker holds at most."""
         return max(1, self.burst // HANDFUL_SHARE)
 

@@ -174,7 +174,7 @@ def _counts(relay: Measured) -> Counts:
         "read_second_attempts": relay.reads.second_attempts,
         "read_too_broad": relay.reads.too_broad,
         "piece_waits": relay.pieces.waits,
-        "rate_handfuls": relay.rates.shared.handfuls,
+        "rate_grants": relay.rates.shared.grants,
         "rate_failures": relay.rates.shared.failures,
         "status_failures": relay.status.failures,
     }

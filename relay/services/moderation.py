@@ -74,7 +74,7 @@ def block_network(network: str, *, by: str, reason: str = "", until: int = FOR_E
     """Refuse connections from an address or a network, in any spelling, and end the open ones; returns its one form."""
     found = _network(network)
     if found.prefixlen < WIDEST[found.version]:
-        raise CannotModerate(f"{written(found)} is too wide: at least /{WIDEST[found.version]} is asked.")
+        raise CannotModerate(f"{written(found)} is too wide: the prefix must be /{WIDEST[found.version]} or longer.")
     key = written(found)
     _add(ListName.BLOCKED_NETWORK, key, by, reason, until)
     return key

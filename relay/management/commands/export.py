@@ -17,8 +17,8 @@ from relay.transfer.exporting import export, parse_filters
 from relay.transfer.files import COMPRESSIONS, STANDARD, compression_of
 
 HELP = """Exports the events that the relay serves, one JSON object a line, as they are at one position of the log. The
-position is told on standard error. Expired events are left out; private kinds (4, 1059) and requests to vanish (62) are
-in it with --private alone. Importing all of that into an empty store gives the same served events."""
+position is printed on standard error. Expired events are left out; private kinds (4, 1059) and requests to vanish (62)
+are in it with --private alone. Importing all of that into an empty store gives the same served events."""
 EXAMPLES = """examples:
   manage.py export backup.jsonl.zst --private       all that is stored, for a backup
   manage.py export - --compress gzip > public.jsonl.gz

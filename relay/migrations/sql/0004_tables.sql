@@ -17,3 +17,6 @@ CREATE INDEX relay_list_entry_newest ON relay_list_entry (list, version DESC) WH
 -- The newest version of all lists: one row.
 CREATE TABLE relay_list_version (version bigint NOT NULL) WITH (fillfactor = 10);
 INSERT INTO relay_list_version VALUES (0);
+
+-- What a writer reads together with the lease: whether a key was ever banned, so that its authors have to be looked up.
+ALTER TABLE relay_lease ADD COLUMN has_bans boolean NOT NULL DEFAULT false;

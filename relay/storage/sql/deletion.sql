@@ -113,8 +113,8 @@ BEGIN
 END $$;
 
 -- Which events of a batch may not be stored: `deleted` by somebody who may or by an operator, or made by a key that has `vanished`
--- or is banned (or gift wraps that went with it and are stored still). Only an operator deletes kinds 5 and 62. The caller holds the order lock, or the batch has
--- only known events. `known`: the numbers of events that are stored already.
+-- or is banned (or gift wraps that went with it and are stored still). Only an operator deletes kinds 5 and 62. The caller holds
+-- the order lock, or the batch has only known events. `known`: the numbers of events that are stored already.
 CREATE FUNCTION relay_refused(
     known integer[], ids bytea, pubkeys bytea, created_ats bigint[], kinds integer[], keys bytea,
     tag_events integer[], tag_starts integer[], tag_lengths integer[], head_events integer[], head_ds text[],

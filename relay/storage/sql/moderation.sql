@@ -42,12 +42,12 @@ DECLARE
     newest bigint;
     number bigint;
 BEGIN
-    -- Writers look for authors among the tombstones, and go on to relay_is_shut_out if they find one.
-    INSERT INTO relay_tombstone (event_id, deleter) VALUES (banned, '') ON CONFLICT DO NOTHING;
+    UPDATE relay_lease SET has_bans = true WHERE NOT has_bans; -- relay_write reads it
     IF removes THEN
         newest := greatest(
             extract(epoch FROM clock_timestamp())::bigint,
             (SELECT e.created_at FROM relay_event AS e WHERE e.pubkey = banned ORDER BY e.created_at DESC LIMIT 1));
+        UPDATE relay_lease SET vanished_until = greatest(vanished_until, newest);
         number := relay_log_append('{v}', ARRAY[banned], ARRAY[newest], 0);
         INSERT INTO relay_vanish_pending AS p (pubkey, tag_key, until, seq, walked_to)
         VALUES (banned, '\x7001'::bytea || banned, newest, number, newest)
@@ -66,6 +66,7 @@ DECLARE
 BEGIN
     PERFORM relay_list_put('banned_event', encode(banned, 'hex'), why, 0, who, false);
     INSERT INTO relay_tombstone (event_id, deleter) VALUES (banned, 'operator') ON CONFLICT DO NOTHING;
+    UPDATE relay_lease SET has_tombstones = true WHERE NOT has_tombstones; -- relay_write reads it
     SELECT array_agg(r.id), array_agg(r.created_at) INTO gone, created_ats FROM relay_remove_events(ARRAY[banned]) AS r;
     IF gone IS NULL THEN
         RETURN false;

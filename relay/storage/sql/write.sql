@@ -51,9 +51,10 @@ DECLARE
     removed_created_ats bigint[];
     id_list  bytea[];
     is_suspect boolean := false;
-    has_tombstones  boolean; -- this and the next two: relay_lease
+    has_tombstones  boolean; -- this and the next three: relay_lease
     vanished_until  bigint;
     addresses_until bigint;
+    has_bans        boolean;
     applied  record;
 BEGIN
     -- 1. The costly part, before the lock.
@@ -102,8 +103,8 @@ BEGIN
         newest := relay_position();
     END IF;
     SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
-           l.has_tombstones, l.vanished_until, l.addresses_until
-    INTO hold_ms, has_tombstones, vanished_until, addresses_until FROM relay_lease AS l;
+           l.has_tombstones, l.vanished_until, l.addresses_until, l.has_bans
+    INTO hold_ms, has_tombstones, vanished_until, addresses_until, has_bans FROM relay_lease AS l;
     IF hold_ms IS NULL THEN
         hold_ms := relay_lease_respect(me);
     END IF;
@@ -122,6 +123,13 @@ BEGIN
                 SELECT v.until FROM relay_vanish AS v WHERE v.pubkey = substr(pubkeys, 32 * n - 31, 32) OFFSET 0
             ) AS v WHERE v.until >= created_ats[n]
         ) OR (kinds && ARRAY[$RECIPIENTS_OWN] AND EXISTS (SELECT FROM relay_vanish_pending));
+    END IF;
+    IF NOT is_suspect AND has_bans THEN -- an entry that was lifted is found, too: relay_refused decides
+        is_suspect := EXISTS (
+            SELECT FROM generate_series(1, total) AS g (n) CROSS JOIN LATERAL (
+                SELECT FROM relay_list_entry AS e
+                WHERE e.list = 'banned_key' AND e.key = encode(substr(pubkeys, 32 * n - 31, 32), 'hex') OFFSET 0
+            ) AS e);
     END IF;
     IF NOT is_suspect AND cardinality(head_events) > 0 AND addresses_until >= ANY (created_ats) THEN
         is_suspect := EXISTS (

@@ -75,7 +75,7 @@ async def test_a_level_falls_by_the_rate_and_its_key_expires_when_the_bucket_is_
         assert redis.eval(SCRIPT, 1, "a", "10.0", 100, 0, 100)[0] <= 5
 
 
-async def test_four_workers_together_give_the_burst_and_their_handfuls_at_most() -> None:
+async def test_four_workers_together_give_the_burst_and_their_grants_at_most() -> None:
     rate, given = Rate(STILL, 400), 0
     with one_server() as server:
         async with AsyncExitStack() as stack:
@@ -86,7 +86,7 @@ async def test_four_workers_together_give_the_burst_and_their_handfuls_at_most()
                     await answered(bucket)
             assert all(not bucket.take() for bucket in workers)
 
-    assert 400 <= given <= 400 + 2 * 4 * rate.handful
+    assert 400 <= given <= 400 + 2 * 4 * rate.grant
 
 
 async def test_a_server_that_lost_data_and_scripts_is_asked_again_with_the_script() -> None:
@@ -118,7 +118,7 @@ async def test_while_the_server_hangs_a_worker_goes_on_with_its_share_and_waits_
                 given += bucket.take()
                 longest = max(longest, time.perf_counter() - before)
                 await asyncio.sleep(0.001)
-            assert rate.handful < given <= rate.handful + 100 + 1
+            assert rate.grant < given <= rate.grant + 100 + 1
             await until(lambda: bucket.take() and bucket.alone_since is None)
 
 

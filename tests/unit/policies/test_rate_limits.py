@@ -93,8 +93,8 @@ class Relay:
                 self.levels.now -= number
 
     def bound(self, seconds: float) -> float:
-        handfuls = 2 * WORKERS + self.restarts
-        return self.rate.burst * (1 + self.losses) + self.rate.per_second * seconds + handfuls * self.rate.handful
+        grants = 2 * WORKERS + self.restarts
+        return self.rate.burst * (1 + self.losses) + self.rate.per_second * seconds + grants * self.rate.grant
 
 
 ACTIONS = (
@@ -130,12 +130,12 @@ calm = st.lists(st.tuples(st.sampled_from(CALM), st.integers(0, WORKERS - 1), st
 @given(st.builds(Rate, st.sampled_from([0.5, 3.0, 40.0]), st.integers(40, 4_000)), calm)
 def test_a_client_within_its_burst_is_never_refused(rate: Rate, done: list[tuple[str, int, int]]) -> None:
     relay = Relay(rate)
-    left = rate.burst - WORKERS * rate.handful
+    left = rate.burst - WORKERS * rate.grant
 
     for action, number, amount in done:
         worker = relay.workers[number]
         if action == "take":
-            taken = min(amount, rate.handful // 2)
+            taken = min(amount, rate.grant // 2)
             if taken > left:
                 return
             left -= taken
@@ -157,7 +157,7 @@ def test_a_client_above_its_rate_gets_exactly_its_rate() -> None:
         worker.cache.answer_all()
         taken += worker.take(100)
 
-    assert 100 * 99 <= taken <= 400 + 100 * 100 + worker.rate.handful
+    assert 100 * 99 <= taken <= 400 + 100 * 100 + worker.rate.grant
 
 
 def test_a_client_that_goes_from_worker_to_worker_gets_no_more_than_its_rate() -> None:
@@ -201,7 +201,7 @@ def test_without_the_cache_a_worker_goes_on_with_its_share() -> None:
         taken += worker.take(100)
         worker.cache.answer_all()
 
-    assert 10 * 58 <= taken <= 10 * 60 + worker.rate.handful
+    assert 10 * 58 <= taken <= 10 * 60 + worker.rate.grant
 
 
 def test_bytes_that_have_come_are_charged_and_stop_reading_only_when_nothing_is_left() -> None:

@@ -19,6 +19,7 @@ GOOD: dict[str, Any] = {
     "RELAY_TRUSTED_PROXIES": ("10.0.0.0/8", "::1"),
     "RELAY_IP_LIMIT_EXEMPT": (),
     "RELAY_METRICS_ALLOW": ("127.0.0.1",),
+    "RELAY_POLICY": "json.loads",
 }
 
 
@@ -46,6 +47,9 @@ def test_good_settings_have_no_problem() -> None:
         ({"RELAY_TRUSTED_PROXIES": ("proxy",)}, "relay.E006"),
         ({"RELAY_OTHER_URLS": ("https://relay.example.com",)}, "relay.E012"),
         ({"RELAY_METRICS_ALLOW": ("everyone",)}, "relay.E006"),
+        ({"RELAY_POLICY": "no_such_module.check"}, "relay.E013"),
+        ({"RELAY_POLICY": "no_such_package.policy.check"}, "relay.E013"),
+        ({"RELAY_POLICY": "check"}, "relay.E013"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_check(changed: dict[str, Any], id: str) -> None:
