@@ -22,6 +22,8 @@ Json = dict[str, Any]
 
 MAX_LIMIT = 8
 DEFAULT_LIMIT = 4
+FOR_LOGINS = (1_984,)
+"""Kinds that everybody reads who has logged in, and nobody else."""
 REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author")
 _requests = itertools.count()
 
@@ -36,7 +38,7 @@ def expected(
 ) -> list[str]:
     """The answer if these events come as well, in whatever order (09-17)."""
     held = state.after(events).known.values()
-    return [event["id"] for event in naive_query(held, filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)]
+    return [event["id"] for event in naive_query(held, filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys, False, FOR_LOGINS)]
 
 
 async def publish(relay: Relay, events: Sequence[Json]) -> None:
@@ -56,7 +58,9 @@ def expected_end(
     state: Served, events: Iterable[Json], filters: Sequence[Json], now: int, keys: Collection[str] = ()
 ) -> str:
     """What EOSE may say of that answer (67-1)."""
-    return naive_end(state.after(events).known.values(), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)
+    return naive_end(
+        state.after(events).known.values(), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys, False, FOR_LOGINS
+    )
 
 
 async def ask(
