@@ -12,6 +12,7 @@ from django.db import connection
 from relay.conf import config
 from relay.protocol.audience import Audience
 from relay.protocol.limits import Limits
+from relay.services import moderation
 from relay.services.runtime import Relay
 from relay.storage import retention
 from tests.integration.order.clients import Client
@@ -24,7 +25,7 @@ MAX_LIMIT = 8
 DEFAULT_LIMIT = 4
 FOR_LOGINS = (1_984,)
 """Kinds that everybody reads who has logged in, and nobody else."""
-REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author")
+REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author", "blocked: removed")
 _requests = itertools.count()
 
 
@@ -90,7 +91,7 @@ class Model:
     """The relays, and what is left of all events that they have acknowledged."""
 
     def __init__(self, relays: Sequence[Relay]) -> None:
-        self.relays = relays
+        self.relays = list(relays)
         self.state = Served()
         self.trace: list[str] = []
 
@@ -141,6 +142,18 @@ class Model:
             ]
         )
 
+    async def remove(self, event_id: str) -> None:
+        """An operator removes an event: within a second every process knows, bus or no bus (X-6)."""
+        self.trace.append(f"remove {event_id[:6]}")
+        await asyncio.to_thread(_remove, event_id)
+        position = await self.relays[0].primary.position()
+        async with asyncio.timeout(10):
+            while any(
+                event_id not in relay.lists.banned_events or relay.hub.position < position for relay in self.relays
+            ):
+                await asyncio.sleep(0.01)
+        self.state = self.state.without(event_id)
+
     async def sweep(self) -> None:
         """What the jobs do: events that expired, or whose author vanished, leave the database."""
         self.trace.append("sweep")
@@ -157,6 +170,13 @@ def _sweep() -> None:
     try:
         retention.sweep_expired(int(time.time()))
         retention.remove_vanished()
+    finally:
+        connection.close()
+
+
+def _remove(event_id: str) -> None:
+    try:
+        moderation.ban_event(event_id, by="test")
     finally:
         connection.close()
 

@@ -242,9 +242,22 @@ async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int
     return relays
 
 
+async def restart(model: Model, place: int, start_relay: StartRelay, server: Node, sizes: dict[str, int]) -> None:
+    """From here on a process that has just started is asked in place of another one, which goes on."""
+    board = make(1)
+    try:
+        model.relays[place] = await start_relay(
+            cache_url=server.url, cache_layers="l1+l2", limits=limits(), ack_table=board, worker="1", **sizes
+        )
+    finally:
+        os.close(board)
+    model.trace.append(f"new process at {place}")
+
+
 async def step(model: Model, chance: Chance, harm: Harm) -> None:
     match chance.choices(
-        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish"], [12, 4, 5, 14, 7, 2, 2, 2, 1]
+        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish", "remove"],
+        [12, 4, 5, 14, 7, 2, 2, 2, 1, 1],
     )[0]:
         case "publish":
             await model.publish(chance.randrange(2), [chance.event()])
@@ -258,6 +271,8 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
             model.clear(chance.randrange(2))
         case "vanish":
             await model.publish(chance.randrange(2), [chance.vanish()])
+        case "remove" if chance.known:
+            await model.remove(chance.choice(chance.known)["id"])
         case "sweep":
             await model.sweep()
         case "wait":
@@ -286,7 +301,9 @@ async def test_x_7_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
     relays = await two_relays(start_relay, servers[0], SIZES[sizes], neighbours=neighbours)
     model, harm = Model(relays), Harm(servers[0], chance)
     failures = sum(relay.reads.failures for relay in relays)
-    for _ in range(STEPS):
+    for number in range(STEPS):
+        if number == STEPS // 2:
+            await restart(model, chance.randrange(2), start_relay, servers[0], SIZES[sizes])
         await step(model, chance, harm)
     used = layers_used(relays)
     print(sizes, seed, used)
