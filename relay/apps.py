@@ -3,10 +3,11 @@
 from django.apps import AppConfig
 from django.conf import settings
 
-from relay.protocol.visibility import keep_drafts_private
+from relay.protocol.visibility import keep_drafts_private, keep_for_logins
 
 # Here, because Django imports this before any module that makes SQL of the private kinds.
 keep_drafts_private(settings.RELAY_PRIVATE_DRAFTS)
+keep_for_logins(settings.RELAY_AUTH_TO_READ or ())
 
 
 class RelayAppConfig(AppConfig):

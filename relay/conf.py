@@ -135,7 +135,7 @@ def limits() -> Limits:
         max_filters=settings.RELAY_MAX_FILTERS,
         min_pow_difficulty=settings.RELAY_MIN_POW_DIFFICULTY,
         min_pow_by_kind=settings.RELAY_MIN_POW_BY_KIND,
-        auth_to_read=settings.RELAY_AUTH_TO_READ,
+        auth_to_read=settings.RELAY_AUTH_TO_READ is None,
         auth_to_write=None if settings.RELAY_AUTH_TO_WRITE is None else frozenset(settings.RELAY_AUTH_TO_WRITE),
         ephemeral_seconds=settings.RELAY_EPHEMERAL_SECONDS,
         restricted_writes=settings.RELAY_RESTRICTED_WRITES,

@@ -38,18 +38,26 @@ def _fulfils(name: str, wanted: Any, event: Json) -> bool:
     return any(len(tag) > 1 and tag[0] == name[1] and tag[1] in wanted for tag in event["tags"])
 
 
-def naive_visible(event_json: Json, now: int, keys: Collection[str] = (), private_drafts: bool = False) -> bool:
+def naive_visible(
+    event_json: Json,
+    now: int,
+    keys: Collection[str] = (),
+    private_drafts: bool = False,
+    for_logins: Collection[int] = (),
+) -> bool:
     """True if the event may be sent at `now` to a client that has proved `keys`: not expired (40-2), its if private."""
     for tag in event_json["tags"]:
         if tag[:1] == ["expiration"]:
-            return naive_readable(event_json, keys, private_drafts) and int(tag[1]) > now
-    return naive_readable(event_json, keys, private_drafts)
+            return naive_readable(event_json, keys, private_drafts, for_logins) and int(tag[1]) > now
+    return naive_readable(event_json, keys, private_drafts, for_logins)
 
 
-def naive_readable(event_json: Json, keys: Collection[str], private_drafts: bool = False) -> bool:
+def naive_readable(
+    event_json: Json, keys: Collection[str], private_drafts: bool = False, for_logins: Collection[int] = ()
+) -> bool:
     """True for a public kind; kind 4 is for author and recipients, gift wraps for recipients, logins for nobody.
 
-    Drafts are public, or, with `private_drafts`, for their author.
+    Drafts are public, or, with `private_drafts`, for their author. Public kinds of `for_logins` are for any key.
     """
     kind = event_json["kind"]
     if kind in LOGINS:
@@ -57,7 +65,7 @@ def naive_readable(event_json: Json, keys: Collection[str], private_drafts: bool
     if kind in DRAFTS and private_drafts:
         return event_json["pubkey"] in keys
     if kind not in PRIVATE:
-        return True
+        return kind not in for_logins or bool(keys)
     recipients = {tag[1] for tag in event_json["tags"] if tag[:1] == ["p"] and len(tag) > 1}
     readers = recipients | ({event_json["pubkey"]} if kind == 4 else set())
     return any(key in readers for key in keys)
@@ -71,12 +79,13 @@ def naive_query(
     default_limit: int,
     keys: Collection[str] = (),
     private_drafts: bool = False,
+    for_logins: Collection[int] = (),
 ) -> list[Json]:
     """The stored events that answer a REQ, in order: newest first, ties by lowest id (01-F13, F14).
 
     `events` are those that are stored: what was replaced or deleted must be gone from them already.
     """
-    visible = {event["id"]: event for event in events if naive_visible(event, now, keys, private_drafts)}
+    visible = {event["id"]: event for event in events if naive_visible(event, now, keys, private_drafts, for_logins)}
     stored = sorted(visible.values(), key=_newest_first)
     found = {}
     for wanted in filters:
@@ -94,11 +103,19 @@ def naive_end(
     default_limit: int,
     keys: Collection[str] = (),
     private_drafts: bool = False,
+    for_logins: Collection[int] = (),
 ) -> str:
     """`finish` if the answer of `naive_query` has every match that may be read, else `more` (NIP-67)."""
     stored = list(events)
-    sent = {event["id"] for event in naive_query(stored, filters, now, max_limit, default_limit, keys, private_drafts)}
-    left = [event for event in stored if event["id"] not in sent and naive_visible(event, now, keys, private_drafts)]
+    sent = {
+        event["id"]
+        for event in naive_query(stored, filters, now, max_limit, default_limit, keys, private_drafts, for_logins)
+    }
+    left = [
+        event
+        for event in stored
+        if event["id"] not in sent and naive_visible(event, now, keys, private_drafts, for_logins)
+    ]
     return "more" if any(naive_match(wanted, event) for wanted in filters for event in left) else "finish"
 
 

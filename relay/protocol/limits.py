@@ -19,7 +19,7 @@ class Limits:
     max_filters: int = 20  # of one REQ; not published (11-6)
     min_pow_difficulty: int = 0  # leading zero bits of an id (NIP-13)
     min_pow_by_kind: tuple[tuple[int, int], ...] = ()  # (kind, bits), in place of min_pow_difficulty
-    auth_to_read: bool = False  # a REQ needs a login (NIP-42)
+    auth_to_read: bool = False  # every REQ needs a login (NIP-42); for some kinds alone: relay.protocol.visibility
     auth_to_write: frozenset[int] | None = frozenset()  # kinds whose publishing needs one; None: all
 
     @property

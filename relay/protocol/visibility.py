@@ -1,10 +1,10 @@
-"""The one rule that decides whether an event may be sent to an audience (X-1, 59-1, 59-3, 04-1, 42-4).
+"""The one rule that decides whether an event may be sent to an audience (X-1, 59-1, 59-3, 04-1, 42-4, 42-7).
 
 Rule: SQL states the same from the same constants (relay.storage.visibility_sql), a test compares the two, and no other
 module names a private kind. Private kinds are never copied: no cache and no single flight holds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from relay.protocol import kinds
@@ -28,8 +28,11 @@ RECIPIENTS_OWN_KINDS: Final[frozenset[int]] = frozenset({kinds.GIFT_WRAP})
 AUTHOR_KINDS: frozenset[int] = frozenset()
 """Readable by the author alone: drafts, where `keep_drafts_private` was called (37-1)."""
 
+LOGIN_KINDS: frozenset[int] = frozenset()
+"""Readable by everybody who has logged in, with any key, where `keep_for_logins` named them (42-7)."""
+
 PRIVATE_KINDS: frozenset[int] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
-"""Kinds that only some keys may read."""
+"""Kinds that nobody reads without a login: those that only some keys may read, and `LOGIN_KINDS`."""
 
 NEVER_COPIED_KINDS: frozenset[int] = PRIVATE_KINDS | UNREADABLE_KINDS
 """Kinds that no copy may hold: an answer from a copy is sent to any reader."""
@@ -37,9 +40,24 @@ NEVER_COPIED_KINDS: frozenset[int] = PRIVATE_KINDS | UNREADABLE_KINDS
 
 def keep_drafts_private(on: bool) -> None:
     """Set whether drafts are private; once, before any module makes SQL of these kinds (`relay.apps`)."""
-    global AUTHOR_KINDS, PRIVATE_KINDS, NEVER_COPIED_KINDS  # noqa: PLW0603 - a setting of the process
+    global AUTHOR_KINDS  # noqa: PLW0603 - a setting of the process
     AUTHOR_KINDS = kinds.DRAFTS if on else frozenset()
-    PRIVATE_KINDS = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS | AUTHOR_KINDS
+    _gather(LOGIN_KINDS)
+
+
+def keep_for_logins(asked: Iterable[int]) -> None:
+    """Set the kinds that everybody who has logged in may read, and nobody else; when `keep_drafts_private` is called.
+
+    A kind among them that only some keys may read, or nobody, stays so.
+    """
+    _gather(frozenset(asked))
+
+
+def _gather(for_logins: frozenset[int]) -> None:
+    global LOGIN_KINDS, PRIVATE_KINDS, NEVER_COPIED_KINDS  # noqa: PLW0603 - settings of the process
+    of_some_keys = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS | AUTHOR_KINDS
+    LOGIN_KINDS = for_logins - of_some_keys - UNREADABLE_KINDS
+    PRIVATE_KINDS = of_some_keys | LOGIN_KINDS
     NEVER_COPIED_KINDS = PRIVATE_KINDS | UNREADABLE_KINDS
 
 
@@ -56,6 +74,8 @@ def visible(event: StoredEvent, audience: Audience, now: int) -> bool:
 def _may_read(event: StoredEvent, audience: Audience) -> bool:
     if event.kind in UNREADABLE_KINDS:
         return False
+    if event.kind in LOGIN_KINDS:
+        return bool(audience)
     if event.kind in AUTHOR_KINDS:
         return event.pubkey in audience.keys
     if event.kind in AUTHOR_AND_RECIPIENT_KINDS and event.pubkey in audience.keys:
@@ -82,7 +102,7 @@ def all_public(chosen: frozenset[int] | None) -> bool:
 
 def left_out() -> list[int]:
     """The kinds that are private by a setting: copies that were made with another setting must not be used."""
-    return sorted(AUTHOR_KINDS)
+    return sorted(AUTHOR_KINDS | LOGIN_KINDS)
 
 
 def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
@@ -117,15 +137,17 @@ def why_unreadable(filters: Sequence[Filter], audience: Audience) -> RelayError 
         if not flt.kinds or not flt.kinds <= PRIVATE_KINDS:
             return None
     if not audience:
-        return AuthRequired("log in to read private events")
+        return AuthRequired("log in to read these kinds")
     if any(_may_hold_own(flt, audience) for flt in filters):
         return None
     return Restricted("these private events are for others")
 
 
 def _may_hold_own(flt: Filter, audience: Audience) -> bool:
-    """True unless the authors and recipients that a filter of private kinds names are all others."""
+    """True unless its kinds are all for some keys alone, and the authors and recipients that it names are others."""
     kinds_wanted = flt.kinds or frozenset()
+    if not kinds_wanted.isdisjoint(LOGIN_KINDS):
+        return True
     by_author = flt.authors is None or not flt.authors.isdisjoint(audience.keys)
     recipients = next((keys for letter, keys in flt.tags if letter == "p"), None)
     to_recipient = recipients is None or not recipients.isdisjoint(audience.tag_keys)

@@ -75,8 +75,9 @@ def readable(audience: Audience, bind: Bind) -> str:
         "(SELECT true FROM relay_tag AS v WHERE v.event_id = e.id AND v.created_at = e.created_at "
         f"AND v.key = ANY ({tag_keys}) LIMIT 1) IS TRUE"
     )
+    by_login = f"e.kind IN ({numbers(visibility.LOGIN_KINDS)}) OR " if visibility.LOGIN_KINDS else ""
     return (
-        f"({copied()} OR ({STORED} AND ((e.kind IN ({numbers(by_author)}) AND e.pubkey = ANY ({keys})) "
+        f"({copied()} OR ({STORED} AND ({by_login}(e.kind IN ({numbers(by_author)}) AND e.pubkey = ANY ({keys})) "
         f"OR (e.kind IN ({numbers(by_recipient)}) AND {tagged}))))"
     )
 

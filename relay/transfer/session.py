@@ -8,7 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import msgspec
 
@@ -18,12 +18,14 @@ from relay.changes.ring import Ring
 from relay.conf import Config
 from relay.ingest.ingest import Ingest
 from relay.policies.source import Source, SourceKind
+from relay.protocol.errors import Failed
 from relay.storage.store import Store
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
 from relay.transfer.importing import SPARE_CHUNKS, Importer, ImportFault
 from relay.transfer.lines import CHUNK_LINES, LineReader
+from relay.transfer.rules import operators_rules
 from relay.transfer.state import State
 from relay.transfer.verifier import Settings
 from relay.transfer.verifiers import Verifiers
@@ -61,7 +63,7 @@ class _Held:
 async def _ingest(
     conf: Config, store: Store, queue_events: int, tasks: BackgroundTasks
 ) -> AsyncIterator[tuple[Ingest, Writer]]:
-    """`Ingest` over a ring that stays empty, so that the database decides what is known."""
+    """`Ingest` over a ring that stays empty, so that the database decides what is known. Raises ImportFault."""
     ring, held = Ring(0, 0), _Held()
     bus = Bus(lambda _batch: None, lambda _event: None, lambda: store, tasks)
     writer = Writer(
@@ -77,17 +79,25 @@ async def _ingest(
     bus.start(receives=False)
     writer.start()
     try:
-        ingest = Ingest(
-            conf.limits,
-            lambda: ring,
-            writer,
-            Hub(Intake(ring)),
-            bus,
-            is_current=lambda _position: False,
-            own_places=conf.own_places,
-        )
-        yield ingest, writer
-        await held.wait()
+        async with AsyncExitStack() as stack:
+            try:
+                rules = operators_rules(conf, tasks, queue_events)
+                lists, judgements = await stack.enter_async_context(rules)
+            except (Failed, ImportError, TypeError) as fault:
+                raise ImportFault(f"what the operator rules cannot be read: {fault}") from fault
+            ingest = Ingest(
+                conf.limits,
+                lambda: ring,
+                writer,
+                Hub(Intake(ring)),
+                bus,
+                is_current=lambda _position: False,
+                own_places=conf.own_places,
+                lists=lists,
+                judgements=judgements,
+            )
+            yield ingest, writer
+            await held.wait()
     finally:
         await writer.stop(DRAIN_SECONDS)
         await bus.stop()
@@ -156,5 +166,5 @@ def _stop_on_signals(importer: Importer, on_stop: Callable[[], None]) -> None:
         on_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not in the main thread
+        with suppress(ValueError, RuntimeError):  # not in the main thread
             loop.add_signal_handler(number, stop)

@@ -25,7 +25,7 @@ STATEMENTS = [
     *numbered("01-E", 22, 2), *numbered("01-K", 10, 2), *numbered("01-F", 19, 2), *numbered("01-S", 14, 2),
     "02-1", "65-1", "37-1", "56-1", *numbered("09-", 22), *numbered("11-", 8), *numbered("40-", 6), *numbered("62-", 7),
     *numbered("13-", 3), *numbered("42-", 11), *numbered("59-", 8), "17-1", "04-1", *numbered("70-", 3),
-    *numbered("67-", 3), "86-5", "86-7", "86-8", *numbered("X-", 4), "X-6", "X-7",
+    *numbered("67-", 3), "86-5", "86-7", "86-8", *numbered("X-", 7),
     *(f"answer-{situation}" for situation in (
         "stored", "known", "older", "invalid", "blocked", "pow", "rate-limited", "login-needed", "restricted",
         "unheard", "error", "bad-filter", "unsupported", "auth", "count", "neg", "unparsable",

@@ -310,7 +310,7 @@ def closed_relay(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path
     folder = tmp_path_factory.mktemp("closed") / "var"
     settings = {
         "RELAY_URL": "wss://relay.example.com",
-        "RELAY_AUTH_TO_READ": "true",
+        "RELAY_AUTH_TO_READ": "all",
         "RELAY_AUTH_TO_WRITE": "all",
         "RELAY_MIN_POW_BY_KIND": "7=4",
         "RELAY_PRIVATE_DRAFTS": "true",

@@ -12,6 +12,7 @@ from django.db import connection
 from relay.conf import config
 from relay.protocol.audience import Audience
 from relay.protocol.limits import Limits
+from relay.services import moderation
 from relay.services.runtime import Relay
 from relay.storage import retention
 from tests.integration.order.clients import Client
@@ -22,7 +23,9 @@ Json = dict[str, Any]
 
 MAX_LIMIT = 8
 DEFAULT_LIMIT = 4
-REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author")
+FOR_LOGINS = (1_984,)
+"""Kinds that everybody reads who has logged in, and nobody else."""
+REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author", "blocked: removed")
 _requests = itertools.count()
 
 
@@ -36,7 +39,7 @@ def expected(
 ) -> list[str]:
     """The answer if these events come as well, in whatever order (09-17)."""
     held = state.after(events).known.values()
-    return [event["id"] for event in naive_query(held, filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)]
+    return [event["id"] for event in naive_query(held, filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys, False, FOR_LOGINS)]
 
 
 async def publish(relay: Relay, events: Sequence[Json]) -> None:
@@ -56,7 +59,9 @@ def expected_end(
     state: Served, events: Iterable[Json], filters: Sequence[Json], now: int, keys: Collection[str] = ()
 ) -> str:
     """What EOSE may say of that answer (67-1)."""
-    return naive_end(state.after(events).known.values(), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys)
+    return naive_end(
+        state.after(events).known.values(), filters, now, MAX_LIMIT, DEFAULT_LIMIT, keys, False, FOR_LOGINS
+    )
 
 
 async def ask(
@@ -86,7 +91,7 @@ class Model:
     """The relays, and what is left of all events that they have acknowledged."""
 
     def __init__(self, relays: Sequence[Relay]) -> None:
-        self.relays = relays
+        self.relays = list(relays)
         self.state = Served()
         self.trace: list[str] = []
 
@@ -137,6 +142,18 @@ class Model:
             ]
         )
 
+    async def remove(self, event_id: str) -> None:
+        """An operator removes an event: within a second every process knows, bus or no bus (X-6)."""
+        self.trace.append(f"remove {event_id[:6]}")
+        await asyncio.to_thread(_remove, event_id)
+        position = await self.relays[0].primary.position()
+        async with asyncio.timeout(10):
+            while any(
+                event_id not in relay.lists.banned_events or relay.hub.position < position for relay in self.relays
+            ):
+                await asyncio.sleep(0.01)
+        self.state = self.state.without(event_id)
+
     async def sweep(self) -> None:
         """What the jobs do: events that expired, or whose author vanished, leave the database."""
         self.trace.append("sweep")
@@ -153,6 +170,13 @@ def _sweep() -> None:
     try:
         retention.sweep_expired(int(time.time()))
         retention.remove_vanished()
+    finally:
+        connection.close()
+
+
+def _remove(event_id: str) -> None:
+    try:
+        moderation.ban_event(event_id, by="test")
     finally:
         connection.close()
 

@@ -17,12 +17,13 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from hypothesis import HealthCheck, given, settings
 
 from relay.freshness.ack_table import make
+from relay.protocol.visibility import keep_for_logins
 from relay.services import follow
 from relay.services.runtime import Relay
 from tests import strategies
 from tests.events import NOW, pubkey_of, sign_event
 from tests.integration.caching.cable import Cable
-from tests.integration.caching.model import MAX_LIMIT, Model, limits
+from tests.integration.caching.model import FOR_LOGINS, MAX_LIMIT, Model, limits
 from tests.integration.caching.valkeys import Node, folder, free_ports, nodes, until
 from tests.integration.order.conftest import StartRelay
 from tests.integration.storage.scribe import Tables
@@ -34,7 +35,7 @@ Json = dict[str, Any]
 FIRST = int(os.environ.get("TEST_CACHE_FIRST", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("TEST_CACHE_EXAMPLES", "1")))
 STEPS = 60
-KINDS = [0, 1, 1, 1, 4, 1_059, 7, 10_002, 30_023]
+KINDS = [0, 1, 1, 1, 4, 1_059, 7, 1_984, 10_002, 30_023]
 THREADS = ["a" * 64, "b" * 64]
 
 SMALL = {"window_bytes": 40_000, "ring_bytes": 40_000}  # some twenty events, some thirty changes
@@ -57,6 +58,8 @@ FAVOURITES: list[list[Json]] = [
     [{"limit": 0}, {"kinds": [7]}],
     [{"authors": strategies.PUBKEYS[:1], "kinds": [0]}],
     [{"kinds": [4, 1_059]}],
+    [{"kinds": [1_984]}],
+    [{"kinds": [1_984, 7], "limit": 3}],
     [{"kinds": [1_059], "#p": strategies.PUBKEYS[:1]}],
     [{"#p": strategies.PUBKEYS[:2], "limit": 4}],
     [{"kinds": [1], "limit": 2}, {"authors": strategies.PUBKEYS[1:2]}],
@@ -79,6 +82,13 @@ def _drawn() -> list[list[Json]]:
 @pytest.fixture(scope="module")
 def drawn() -> list[list[Json]]:
     return _drawn()
+
+
+@pytest.fixture(autouse=True)
+def kinds_for_logins() -> Iterator[None]:
+    keep_for_logins(FOR_LOGINS)
+    yield
+    keep_for_logins(())
 
 
 @pytest.fixture
@@ -232,9 +242,22 @@ async def two_relays(start_relay: StartRelay, server: Node, sizes: dict[str, int
     return relays
 
 
+async def restart(model: Model, place: int, start_relay: StartRelay, server: Node, sizes: dict[str, int]) -> None:
+    """From here on a process that has just started is asked in place of another one, which goes on."""
+    board = make(1)
+    try:
+        model.relays[place] = await start_relay(
+            cache_url=server.url, cache_layers="l1+l2", limits=limits(), ack_table=board, worker="1", **sizes
+        )
+    finally:
+        os.close(board)
+    model.trace.append(f"new process at {place}")
+
+
 async def step(model: Model, chance: Chance, harm: Harm) -> None:
     match chance.choices(
-        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish"], [12, 4, 5, 14, 7, 2, 2, 2, 1]
+        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish", "remove"],
+        [12, 4, 5, 14, 7, 2, 2, 2, 1, 1],
     )[0]:
         case "publish":
             await model.publish(chance.randrange(2), [chance.event()])
@@ -248,6 +271,8 @@ async def step(model: Model, chance: Chance, harm: Harm) -> None:
             model.clear(chance.randrange(2))
         case "vanish":
             await model.publish(chance.randrange(2), [chance.vanish()])
+        case "remove" if chance.known:
+            await model.remove(chance.choice(chance.known)["id"])
         case "sweep":
             await model.sweep()
         case "wait":
@@ -276,7 +301,9 @@ async def test_x_7_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
     relays = await two_relays(start_relay, servers[0], SIZES[sizes], neighbours=neighbours)
     model, harm = Model(relays), Harm(servers[0], chance)
     failures = sum(relay.reads.failures for relay in relays)
-    for _ in range(STEPS):
+    for number in range(STEPS):
+        if number == STEPS // 2:
+            await restart(model, chance.randrange(2), start_relay, servers[0], SIZES[sizes])
         await step(model, chance, harm)
     used = layers_used(relays)
     print(sizes, seed, used)

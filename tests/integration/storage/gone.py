@@ -52,7 +52,7 @@ class Served:
         self.known: dict[str, Json] = {}
         self.deletions: list[Json] = []
         self.vanished: dict[str, Json] = {}
-        self.tombstones: set[str] = set()  # of gift wraps that went with a recipient
+        self.tombstones: set[str] = set()  # of gift wraps that went with a recipient, and of what operators removed
         self.heads: dict[tuple[Any, ...], Json] = {}
 
     def after(self, events: Iterable[Json]) -> "Served":
@@ -62,6 +62,13 @@ class Served:
         found.vanished, found.tombstones = dict(self.vanished), set(self.tombstones)
         for event in events:
             found.take(event)
+        return found
+
+    def without(self, event_id: str) -> "Served":
+        """What it becomes if an operator removes the event, which may come later only."""
+        found = self.after([])
+        found.known.pop(event_id, None)
+        found.tombstones.add(event_id)
         return found
 
     def ids(self) -> set[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
-from relay.protocol.visibility import keep_drafts_private, visible
+from relay.protocol.visibility import keep_drafts_private, keep_for_logins, visible
 from relay.storage.filter_sql import Bounds
 from relay.storage.reads import Reads
 from relay.subscriptions.index import FilterIndex
@@ -86,9 +86,13 @@ async def sql_ids(reads: Reads, wanted: Sequence[Json], keys: Sequence[str] = ()
 
 
 def oracle_ids(
-    stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str] = (), private_drafts: bool = False
+    stored: Sequence[Json],
+    wanted: Sequence[Json],
+    keys: Sequence[str] = (),
+    private_drafts: bool = False,
+    for_logins: Sequence[int] = (),
 ) -> list[str]:
-    found = naive_query(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys, private_drafts)
+    found = naive_query(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys, private_drafts, for_logins)
     return [event["id"] for event in found]
 
 
@@ -110,9 +114,10 @@ def live_ids(stored: Sequence[Json], wanted: Sequence[Json], keys: Sequence[str]
 
 
 @pytest.fixture(autouse=True)
-def drafts_are_public() -> Iterator[None]:
+def kinds_are_public() -> Iterator[None]:
     yield
     keep_drafts_private(False)
+    keep_for_logins(())
 
 
 @pytest.fixture
@@ -140,14 +145,16 @@ async def test_all_engines_give_the_oracles_answer(
         wanted = data.draw(strategies.filter_lists(ids, max_limit=MAX_LIMIT), "filters")
         keys = data.draw(strategies.audiences(), "keys")
         drafts = data.draw(st.booleans(), "private drafts")
+        for_logins = data.draw(st.sampled_from([(), (1, 30_023, 1_059, 1_234)]), "kinds for those who log in")
         keep_drafts_private(drafts)
-        assert await sql_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys, drafts)
+        keep_for_logins(for_logins)
+        assert await sql_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys, drafts, for_logins)
         said = (await reads.query(parse(wanted), Audience.of(keys))).end.value
-        assert said in ((), (naive_end(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys, drafts),))
+        assert said in ((), (naive_end(stored, wanted, NOW, MAX_LIMIT, DEFAULT_LIMIT, keys, drafts, for_logins),))
         assert live_ids(stored, wanted, keys) == {
             event["id"]
             for event in stored
-            if naive_visible(event, NOW, keys, drafts) and any(naive_match(one, event) for one in wanted)
+            if naive_visible(event, NOW, keys, drafts, for_logins) and any(naive_match(one, event) for one in wanted)
         }
 
 

@@ -129,6 +129,24 @@ async def test_09_17_every_order_of_arrival_ends_in_the_same_served_set(
     assert tables.ids() == first == served(history).ids()
 
 
+@settings(HARD, max_examples=60)
+@given(histories(vanish=False), st.randoms(use_true_random=False))
+async def test_09_17_what_an_operator_removes_is_gone_whenever_it_comes(
+    scribe: Scribe, tables: Tables, history: list[Json], chance: Any
+) -> None:
+    removed = chance.choice([event for event in history if event["kind"] != 5])
+    ends = []
+    for _ in range(2):
+        tables.clear()
+        place = chance.randint(0, len(history))
+        await scribe.write(*history[:place])
+        tables.rows(f"SELECT relay_ban_event('\\x{removed['id']}', '', 'test')")
+        await scribe.write(*history[place:])
+        ends.append(tables.ids())
+        chance.shuffle(history)
+    assert ends == [served(history).without(removed["id"]).ids()] * 2
+
+
 ME, OTHER = AUTHORS[0], AUTHORS[1]
 GONE, STORED = WriteOutcome.DELETED, WriteOutcome.STORED
 

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from relay.protocol.visibility import (
     can_match,
     is_copied,
     keep_drafts_private,
+    keep_for_logins,
     may_be_private,
     visible,
     why_unreadable,
@@ -40,21 +41,36 @@ def letter(kind: int, *recipients: str) -> StoredEvent:
     return stored(unsigned_event(pubkey=AUTHOR, kind=kind, tags=[["p", key] for key in recipients]))
 
 
-@pytest.fixture(params=[False, True], ids=["drafts for all", "drafts for their authors"])
-def private_drafts(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """The two settings of who may read drafts."""
-    keep_drafts_private(request.param)
-    yield request.param
+class Rule(NamedTuple):
+    """The settings of who may read what, as the oracle takes them."""
+
+    private_drafts: bool
+    for_logins: tuple[int, ...]
+
+
+ASKED_FOR = (3, 5, 4, 1_059, 22_242, 1_234, 30_023)
+"""Kinds that are asked to be for those who log in; some are for fewer."""
+
+
+@pytest.fixture(params=[Rule(False, ()), Rule(True, ()), Rule(False, ASKED_FOR), Rule(True, ASKED_FOR)], ids=str)
+def rule(request: pytest.FixtureRequest) -> Iterator[Rule]:
+    """Each setting of who may read drafts and some other kinds."""
+    found: Rule = request.param
+    keep_drafts_private(found.private_drafts)
+    keep_for_logins(found.for_logins)
+    yield found
     keep_drafts_private(False)
+    keep_for_logins(())
 
 
-PRIVATE_DRAFTS = pytest.mark.parametrize("private_drafts", [True], indirect=True)
+PRIVATE_DRAFTS = pytest.mark.parametrize("rule", [Rule(True, ())], indirect=True)
+FOR_LOGINS = pytest.mark.parametrize("rule", [Rule(True, ASKED_FOR)], indirect=True)
 TWICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the setting is that of all examples
 
 
 @PRIVATE_DRAFTS
 @pytest.mark.parametrize("kind", [31_234, 1_234, 10_013])
-def test_37_1_where_drafts_are_private_they_are_for_their_author(private_drafts: bool, kind: int) -> None:
+def test_37_1_where_drafts_are_private_they_are_for_their_author(rule: Rule, kind: int) -> None:
     assert visible(letter(kind, RECIPIENT), Audience.of([AUTHOR]), NOW)
     assert not visible(letter(kind, RECIPIENT), Audience.of([RECIPIENT]), NOW)
     assert not visible(letter(kind, RECIPIENT), NOBODY, NOW)
@@ -113,19 +129,44 @@ def test_59_2_a_query_for_the_private_events_of_others_alone_is_restricted(
 
 
 @PRIVATE_DRAFTS
-def test_37_1_a_query_for_the_drafts_of_others_is_restricted(private_drafts: bool) -> None:
+def test_37_1_a_query_for_the_drafts_of_others_is_restricted(rule: Rule) -> None:
     assert answer([{"kinds": [31_234]}]) == "auth-required"
     assert answer([{"kinds": [31_234], "authors": [AUTHOR]}], OTHER) == "restricted"
     assert answer([{"kinds": [31_234], "#p": [OTHER]}], OTHER) == ""
 
 
+@FOR_LOGINS
+def test_42_7_a_kind_for_those_who_log_in_is_for_any_key(rule: Rule) -> None:
+    assert visible(letter(30_023), Audience.of([OTHER]), NOW)
+    assert not visible(letter(30_023, RECIPIENT), NOBODY, NOW)
+    assert answer([{"kinds": [30_023]}]) == answer([{"kinds": [3, 1_059]}]) == "auth-required"
+    assert answer([{"kinds": [30_023]}], OTHER) == ""
+    assert answer([{"kinds": [30_023, 1_059], "authors": [AUTHOR], "#p": [RECIPIENT]}], OTHER) == ""
+
+
+@FOR_LOGINS
+@pytest.mark.parametrize(
+    "filters", [[{}], [{"kinds": [30_023, 1]}], [{"kinds": [30_023]}, {"kinds": [1]}], [{"ids": ["0" * 64]}]]
+)
+def test_42_7_a_query_for_other_events_beside_such_a_kind_is_answered_without_a_word(
+    rule: Rule, filters: list[dict[str, Any]]
+) -> None:
+    assert answer(filters) == ""
+
+
+@FOR_LOGINS
+@pytest.mark.parametrize("kind", [4, 1_059, 1_234, 22_242])
+def test_42_7_what_is_for_some_keys_alone_does_not_become_readable_by_all(rule: Rule, kind: int) -> None:
+    assert not visible(letter(kind, RECIPIENT), Audience.of([OTHER]), NOW)
+
+
 @TWICE
 @given(event=strategies.events(), wanted=strategies.filter_lists(), keys=strategies.audiences())
 def test_59_2_a_refused_query_would_have_found_nothing(
-    private_drafts: bool, event: dict[str, Any], wanted: list[dict[str, Any]], keys: list[str]
+    rule: Rule, event: dict[str, Any], wanted: list[dict[str, Any]], keys: list[str]
 ) -> None:
     if answer(wanted, *keys):
-        assert not any(naive_match(one, event) for one in wanted) or not naive_visible(event, NOW, keys, private_drafts)
+        assert not any(naive_match(one, event) for one in wanted) or not naive_visible(event, NOW, keys, *rule)
 
 
 @pytest.mark.parametrize("kind", [4, 1_059, 21_059, 22_242])
@@ -157,36 +198,36 @@ def test_40_2_an_event_is_gone_from_its_expiration_on(seconds: int, seen: bool) 
 
 @TWICE
 @given(event=strategies.events(), keys=strategies.audiences())
-def test_x_1_visibility_agrees_with_the_oracle(private_drafts: bool, event: dict[str, Any], keys: list[str]) -> None:
-    assert visible(stored(event), Audience.of(keys), NOW) is naive_visible(event, NOW, keys, private_drafts)
+def test_x_1_visibility_agrees_with_the_oracle(rule: Rule, event: dict[str, Any], keys: list[str]) -> None:
+    assert visible(stored(event), Audience.of(keys), NOW) is naive_visible(event, NOW, keys, *rule)
 
 
 @TWICE
 @given(event=strategies.events())
-def test_copies_hold_exactly_the_kinds_that_everybody_may_read(private_drafts: bool, event: dict[str, Any]) -> None:
-    assert is_copied(event["kind"]) is naive_readable(event, (), private_drafts)
+def test_copies_hold_exactly_the_kinds_that_everybody_may_read(rule: Rule, event: dict[str, Any]) -> None:
+    assert is_copied(event["kind"]) is naive_readable(event, (), *rule)
 
 
 @TWICE
 @given(events=st.lists(strategies.events(), max_size=8), wanted=strategies.filter_lists(), keys=strategies.audiences())
 def test_a_question_that_is_not_private_has_the_answer_that_everybody_gets(
-    private_drafts: bool, events: list[dict[str, Any]], wanted: list[dict[str, Any]], keys: list[str]
+    rule: Rule, events: list[dict[str, Any]], wanted: list[dict[str, Any]], keys: list[str]
 ) -> None:
     filters = [parse_filter(one, Limits()) for one in wanted]
     if may_be_private(filters, Audience.of(keys)):
         return
     for event in events:
         if any(naive_match(one, event) for one in wanted):
-            assert naive_visible(event, NOW, keys, private_drafts) == naive_visible(event, NOW, (), private_drafts)
+            assert naive_visible(event, NOW, keys, *rule) == naive_visible(event, NOW, (), *rule)
 
 
 @TWICE
 @given(event=strategies.events(), wanted=strategies.filters(), keys=strategies.audiences())
 def test_a_filter_that_cannot_match_matches_nothing_that_its_audience_may_read(
-    private_drafts: bool, event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
+    rule: Rule, event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
 ) -> None:
     if not can_match(parse_filter(wanted, Limits()), Audience.of(keys)):
-        assert not (naive_match(wanted, event) and naive_visible(event, NOW, keys, private_drafts))
+        assert not (naive_match(wanted, event) and naive_visible(event, NOW, keys, *rule))
 
 
 STATED_IN = {"protocol/kinds.py", "protocol/visibility.py", "storage/visibility_sql.py"}
@@ -199,6 +240,7 @@ CONSTANTS = {
     "AUTHOR_AND_RECIPIENT_KINDS",
     "RECIPIENT_KINDS",
     "AUTHOR_KINDS",
+    "LOGIN_KINDS",
     "DRAFTS",
     "UNREADABLE_KINDS",
     "PRIVATE_KINDS",
