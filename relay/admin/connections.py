@@ -28,6 +28,8 @@ SHOWN_KEYS = 3
 class ConnectionAdmin(RecordAdmin[Connection]):
     """A page instead of a list."""
 
+    empty_help = "The open WebSockets of all workers are listed here."
+
     def get_urls(self) -> list[URLPattern]:
         """Django: the page."""
         return [path("", self.admin_site.admin_view(self.page), name="relay_connection_changelist")]
@@ -41,6 +43,7 @@ class ConnectionAdmin(RecordAdmin[Connection]):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
+            "empty_help": self.empty_help,
             "title": "Connections",
             "asked": asked,
             "rows": [_row(request, one) for one in found],

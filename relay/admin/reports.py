@@ -37,6 +37,8 @@ EXCERPT_CHARACTERS = 200
 class ReportAdmin(ReadOnlyAdmin[Report]):
     """A page instead of a list."""
 
+    empty_help = "Reports (kind 1984) of clients are listed here until an operator closes them."
+
     def get_urls(self) -> list[URLPattern]:
         """Django: the page."""
         return [path("", self.admin_site.admin_view(self.page), name="relay_report_changelist")]
@@ -56,6 +58,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
+            "empty_help": self.empty_help,
             "title": "Report queue",
             "rows": [_row(request, one, names) for one in shown],
             "problem": problem,

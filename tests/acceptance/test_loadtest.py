@@ -115,6 +115,7 @@ def test_idle_connections_all_get_the_one_event(relay: RelayProcess, tmp_path: P
 @pytest_asyncio.fixture
 async def rust_relay() -> AsyncIterator[str]:
     """The relay of rust-nostr, in memory."""
+    nostr_sdk.uniffi_set_event_loop(asyncio.get_running_loop())  # another test may have left its own
     relay = nostr_sdk.LocalRelayBuilder().build()
     await relay.run()
     yield str(await relay.url())

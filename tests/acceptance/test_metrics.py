@@ -168,7 +168,10 @@ async def asked_until_replaced(relay: RelayProcess, killed: int, name: str) -> s
             workers = relay.workers()
             if len(workers) == 2 and killed not in workers:
                 replaced_at = min(replaced_at, time.time())
-            written = [path.stat().st_mtime for path in relay.data_dir.glob("metrics/gauge_livesum_figures_*")]
+            try:
+                written = [path.stat().st_mtime for path in relay.data_dir.glob("metrics/gauge_livesum_figures_*")]
+            except FileNotFoundError:  # the dead one's, removed meanwhile
+                continue
             if len(written) == 2 and min(written) > replaced_at:
                 return seen
 

@@ -65,12 +65,13 @@ async def test_an_author_has_one_limit_from_all_addresses(start_relay: StartRela
 
 
 async def test_queries_above_the_limit_are_closed(start_relay: StartRelay) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_QUESTIONS": f"{STILL}:8"})
+    relay = start_relay({**PROXY, "RELAY_RATE_QUESTIONS": f"{STILL}:40"})
     async with AsyncExitStack() as stack:
         (client,) = await clients(stack, relay, "203.0.113.1", 1)
-        answers = [(await client.request(f"s{number}", {"limit": 1})).closed for number in range(20)]
+        answers = [(await client.request(f"s{number}", {"limit": 1})).closed for number in range(100)]
 
-    assert answers[:8] == [None] * 8
+    assert answers[:10] == [None] * 10  # a worker's first grant
+    assert answers.count(None) <= 40 + 2 * 10
     assert answers[-1] == REFUSED
 
 

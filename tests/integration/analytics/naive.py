@@ -9,7 +9,7 @@ Json = dict[str, Any]
 
 DAY = 86_400
 WEEK = 7 * DAY
-PRIVATE = {4, 1059, 21059, 22242}
+PRIVATE = {4, 1059, 21059, 22242, 27235}
 
 
 def expires_at(event: Json) -> int | None:

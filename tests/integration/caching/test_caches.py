@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from relay.caching.clearing import orders_key
 from relay.caching.page import Page
 from relay.caching.page_cache import event_filter
+from relay.caching.record import FORMAT
 from relay.caching.registry import registry
 from relay.conf import config
 from relay.protocol.filters import Filter
@@ -80,7 +81,7 @@ async def fill(relay: Relay) -> dict[str, Any]:
     event = relay.intake.ring.event(note["id"])
     assert event is not None
     relay.answers.copies.events.share([Page(event_filter(event.id), relay.hub.position, [event.json], True)])  # type: ignore[union-attr]
-    await come(lambda: keys("relay:2:{*:[ep]*"))
+    await come(lambda: keys(f"relay:{FORMAT}:{{*:[ep]*"))
     return note
 
 
@@ -101,7 +102,7 @@ async def test_clearing_all_caches_deletes_all_copies_and_nothing_else(relay: Re
     gone = await clear()
 
     assert gone >= 2
-    assert await keys("relay:2:{*:[rep]*") == []
+    assert await keys(f"relay:{FORMAT}:{{*:[rep]*") == []
     assert await keys("relay:{*:status}:*") != []
     await come(lambda: held("profiles") == 0)
     assert await ask(relay, {"ids": [note["id"]]}) == [note["id"]]
@@ -113,8 +114,8 @@ async def test_clearing_one_cache_keeps_the_others(relay: Relay) -> None:
 
     assert await clear("profiles") == 1
 
-    assert await keys("relay:2:{*:profiles:*") == []
-    assert await keys("relay:2:{*:events:*") != []
+    assert await keys(f"relay:{FORMAT}:{{*:profiles:*") == []
+    assert await keys(f"relay:{FORMAT}:{{*:events:*") != []
     await come(lambda: held("profiles") == 0)
     assert held("window")
 
@@ -125,7 +126,7 @@ async def test_clearing_one_layer_keeps_the_other(relay: Relay) -> None:
     assert await clear("profiles", "L1") == 0
 
     await come(lambda: held("profiles") == 0)
-    assert await keys("relay:2:{*:profiles:*") != []
+    assert await keys(f"relay:{FORMAT}:{{*:profiles:*") != []
 
 
 async def test_the_window_is_filled_again_and_knows_all(relay: Relay) -> None:
