@@ -194,11 +194,12 @@ class End(Enum):
     UNKNOWN = ()
 
 
+_AFTER_EOSE = {End.FINISH: b',["finish"]]', End.MORE: b',["more"]]', End.UNKNOWN: b"]"}
+
+
 def eose(subscription_id: str, end: End = End.UNKNOWN) -> bytes:
     """`["EOSE", id, ["finish"]]`: all that is to be sent of the stored events was sent (67-1)."""
-    if end is End.UNKNOWN:
-        return orjson.dumps(("EOSE", subscription_id))
-    return orjson.dumps(("EOSE", subscription_id, end.value))
+    return b'["EOSE",' + orjson.dumps(subscription_id) + _AFTER_EOSE[end]
 
 
 def closed(subscription_id: str, text: str) -> bytes:

@@ -52,8 +52,9 @@ UNINDEXED = 256
 """Released subscriptions that may wait for the next change to enter the index."""
 BACKLOG_BYTES = 33_554_432
 """Changes that wait for their delivery; above it the follower takes no more."""
-FREED_AT_ONCE = 200
-"""Values of a closed subscription that are freed with it; more, and its place in the index, later in pieces."""
+FREED_AT_ONCE_BYTES = 50_000
+"""Filters of a closed subscription that are freed with it, 200 values; larger ones later, in pieces, as their places in
+the index."""
 
 
 class Reader:
@@ -179,10 +180,8 @@ class Hub:
             if not group.subscriptions:
                 del self._groups[group.conditions]
                 self._closed.append(group)
-        filters = subscription.filters
-        if subscription.reader.kept is not None:
-            subscription.reader.kept.give(filters)
-        if sum([len(values) for flt in filters for values in flt.sets()]) > FREED_AT_ONCE:
+        filters, kept = subscription.filters, subscription.reader.kept
+        if (0 if kept is None else kept.give(filters)) > FREED_AT_ONCE_BYTES:
             self._closed.append(FilterGroup((), filters))
             subscription.filters = ()
         if self._closed:
@@ -234,6 +233,8 @@ class Hub:
         subscription stays held: call again with the position returned. Raises OutOfReach, with nothing changed, if the
         ring does not reach back to `position`.
         """
+        if position >= self.position:  # most queries: nothing came meanwhile
+            return self._make_live(subscription, position)
         size = 0
         most_changes = max(1, self.seam_checks // (len(subscription.filters) or 1))
         ring = self.intake.ring
@@ -250,7 +251,9 @@ class Hub:
                 size += len(change.event.json)
                 subscription.outbox.put(subscription.frame(change.event.json))
             position = change.seq
-        position = max(position, self.position)
+        return self._make_live(subscription, max(position, self.position))
+
+    def _make_live(self, subscription: Subscription, position: int) -> int:
         if subscription.closed:
             return position
         subscription.position = position

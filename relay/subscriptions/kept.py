@@ -35,7 +35,16 @@ def small_bytes(filters: Sequence[Filter]) -> tuple[int, dict[Strings, None]]:
     for flt in filters:
         if flt.kinds is not None:
             size += KIND_BYTES * len(flt.kinds)
-        for values in flt.sets():
+        for values in (
+            flt.ids,
+            flt.authors,
+        ):  # not `sets()`: most REQ have one filter, and its list cost as much as this
+            if values is not None:
+                if len(values) < SHARED_VALUES:
+                    size += VALUE_BYTES * len(values)
+                else:
+                    large[values] = None
+        for _, values in flt.tags:
             if len(values) < SHARED_VALUES:
                 size += VALUE_BYTES * len(values)
             else:
@@ -79,11 +88,14 @@ class Kept:
         small, wanted = small_bytes(filters)
         process = self._process
         if not wanted:
+            count = len(filters)
             self._check(small)
             if process is not None:
                 process._check(small)
-                process._add(small, len(filters))
-            self._add(small, len(filters))
+                process.bytes += small
+                process.filters += count
+            self.bytes += small
+            self.filters += count
             return filters
         found = [self._known(values) for values in wanted]
         self._check(small + sum(each.bytes for each in found if not each.times))
@@ -96,15 +108,23 @@ class Kept:
         self._count(found)
         return tuple([_shared(flt, self._large) for flt in filters])
 
-    def give(self, filters: Sequence[Filter]) -> None:
-        """Filters that were taken are no longer kept."""
+    def give(self, filters: Sequence[Filter]) -> int:
+        """Filters that were taken are no longer kept; returns at least their own bytes, not those that others share."""
         small, large = small_bytes(filters)
+        count, process = len(filters), self._process
+        self.bytes -= small
+        self.filters -= count
+        if process is not None:
+            process.bytes -= small
+            process.filters -= count
+        if not large:
+            return small
+        before = self.bytes
         gone = [values for values in large if self._leave(values)]
-        self._add(-small, -len(filters))
-        if self._process is not None:
-            self._process._add(-small, -len(filters))
+        if process is not None:
             for values in gone:
-                self._process._leave(values)
+                process._leave(values)
+        return small + before - self.bytes
 
     def _known(self, values: Strings) -> _Large:
         """What is kept here or in the process, or would be."""

@@ -7,6 +7,16 @@ through alone, and those that wait are served in their order.
 import asyncio
 from collections import deque
 
+from relay.subscriptions.outbox import HIGH_WATER_BYTES
+
+PIECE_BYTES = 1_048_576
+"""A piece of the stored events has this size and one event at most; it is sent when less than this waits to leave."""
+
+
+def piece_bytes(max_outbox_bytes: int) -> int:
+    """The size of a piece for a connection with this bound of its outbox."""
+    return max(HIGH_WATER_BYTES, min(PIECE_BYTES, max_outbox_bytes // 4))
+
 
 class PieceBudget:
     """At most `max_bytes` are taken at a time. `waits` counts pieces that had to wait."""

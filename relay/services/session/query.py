@@ -26,12 +26,8 @@ from relay.storage.filter_sql import Key
 from relay.storage.primary import LogPruned
 from relay.storage.reads import Item
 from relay.subscriptions.hub import HELD, OutOfReach, Subscription
-from relay.subscriptions.outbox import HIGH_WATER_BYTES
 
 log = logging.getLogger("relay.session")
-
-PIECE_BYTES = 1_048_576
-"""A piece of the stored events has this size and one event at most; it is sent when less than this waits to leave."""
 
 SLOW_READER_SECONDS = 30.0
 """A query ends if its client does not take a piece within this time."""
@@ -88,8 +84,7 @@ class Query:
         self._paused_seconds = 0.0  # in which the client had to read
         self._clock: asyncio.Timeout | None = None
         self._held_bytes = 0  # of the process's budget
-        most = session.services.config.max_outbox_bytes // 4
-        self._piece_bytes = max(HIGH_WATER_BYTES, min(PIECE_BYTES, most))
+        self._piece_bytes = session.piece_bytes
 
     def open(self) -> None:
         """Hold the subscription, and answer it once every event before it on the connection is answered (01-E22).

@@ -26,7 +26,7 @@ from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
 from relay.protocol.subscriptions import Subscriptions
 from relay.services.rates import Rates
-from relay.services.session.budget import PieceBudget
+from relay.services.session.budget import PieceBudget, piece_bytes
 from relay.services.session.login import MAX_KEYS, Login
 from relay.services.session.pending import Pending
 from relay.services.session.rates import FAR_TOO_MANY, POLICY_VIOLATION, UNLIMITED, limits_of, refusal
@@ -96,6 +96,7 @@ class Session:
         self.subscriptions: Subscriptions[Open] = Subscriptions(config.limits.max_subscriptions)
         self.pending = Pending(reading, config.max_pending_events)
         self.queries = asyncio.Semaphore(CONCURRENT_QUERIES)
+        self.piece_bytes = piece_bytes(config.max_outbox_bytes)
         self.number = 0
         """Of this connection in its process."""
         self.since = time.time()

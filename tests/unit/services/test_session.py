@@ -22,8 +22,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import End
 from relay.services.session import query
-from relay.services.session.budget import PieceBudget
-from relay.services.session.query import PIECE_BYTES
+from relay.services.session.budget import PIECE_BYTES, PieceBudget
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
 from relay.storage.filter_sql import Key

@@ -168,8 +168,14 @@ class ThreeRulesInPieces(ThreeRules):
     @initialize()
     def divide(self) -> None:
         self.pieces = ExitStack()
-        for constant in ("hub.PIECE", "hub.UNINDEXED", "hub.FREED_AT_ONCE", "index.SMALL", "index.CANDIDATES"):
-            self.pieces.enter_context(patch(f"relay.subscriptions.{constant}", 0 if constant != "hub.PIECE" else 1))
+        for constant, least in {
+            "hub.PIECE": 1,
+            "hub.UNINDEXED": 0,
+            "hub.FREED_AT_ONCE_BYTES": -1,
+            "index.SMALL": 0,
+            "index.CANDIDATES": 0,
+        }.items():
+            self.pieces.enter_context(patch(f"relay.subscriptions.{constant}", least))
         self.pieces.enter_context(patch("relay.subscriptions.index.PIECE_VALUES", 1))
 
     @initialize(rings=st.lists(st.integers(0, 9_000), min_size=2, max_size=3))
