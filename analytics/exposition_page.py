@@ -15,7 +15,7 @@ import analytics.exposition_tasks  # noqa: F401  declares the metrics of jobs in
 from analytics.exposition import METRICS
 from analytics.exposition_files import Files, merged
 from analytics.exposition_kinds import percent
-from relay.services import runtime
+from relay.services import process
 
 
 class Page:
@@ -34,7 +34,7 @@ def page(folder: Path | None) -> bytes:
     registry = CollectorRegistry()
     if folder is None:
         with TemporaryDirectory(prefix="relay-metrics-") as made:
-            if relay := runtime.current():
+            if relay := process.current():
                 Files(Path(made), "own").write(relay.status.mine())
             registry.register(Page([*_whole(Path(made), OWN), *REGISTRY.collect()]))
     else:

@@ -17,7 +17,7 @@ from channels.consumer import AsyncConsumer
 from relay.background import cancel
 from relay.metrics import counters
 from relay.protocol.errors import Blocked, Failed
-from relay.services import runtime
+from relay.services import process
 from relay.services.connections import POLICY_VIOLATION, Connections
 from relay.services.session.session import Session
 
@@ -114,7 +114,7 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
         await receive()  # websocket.connect
         host = (scope.get("client") or (None,))[0]
         try:
-            connections = (await runtime.start()).connections
+            connections = (await process.start()).connections
             network = connections.admit(host)
         except Blocked as error:
             counters.connections_refused += 1

@@ -29,7 +29,7 @@ if not os.environ.get("RELAY_SUPERVISED"):
 from analytics.exposition_files import leave_figures  # noqa: E402  needs the apps
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
-from relay.services import runtime  # noqa: E402
+from relay.services import process  # noqa: E402
 from relay.views.gate import Gate  # noqa: E402
 from relay.views.public import PublicViews  # noqa: E402
 
@@ -59,13 +59,13 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                await runtime.start()
+                await process.start()
             except RelayError as error:
                 await send({"type": "lifespan.startup.failed", "message": error.text})
                 return
             await send({"type": "lifespan.startup.complete"})
         else:
-            await runtime.stop()
+            await process.stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

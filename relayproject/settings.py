@@ -4,8 +4,6 @@ Local mode: without DATABASE_URL or REDIS_URL, `manage.py serve` starts an embed
 the data folder, where the other commands of this checkout read it.
 """
 
-import hashlib
-import json
 import os
 import secrets
 import warnings
@@ -16,7 +14,8 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
-from relayproject import env
+from relayproject import admin_theme, env, local_mode
+from relayproject.log_config import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -25,16 +24,7 @@ VERSION = "0.1.0"
 RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
 
 
-def _running_services() -> dict[str, str]:
-    """The addresses of the embedded servers of a running `serve` (services.json): variable -> URL."""
-    try:
-        found = json.loads((RELAY_DATA_DIR / "services.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
-
-
-_services = _running_services()
+_services = local_mode.running_services(RELAY_DATA_DIR)
 DATABASE_URL = env.web_address("DATABASE_URL", "", ("postgresql", "postgres")) or _services.get("DATABASE_URL", "")
 REDIS_URL = env.web_address("REDIS_URL", "", ("redis", "rediss", "unix")) or _services.get("REDIS_URL", "")
 CACHE_URL = env.cache_address("CACHE_URL", REDIS_URL)
@@ -44,23 +34,10 @@ REPLICA_URLS = env.words("REPLICA_URLS")
 LOCAL_MODE = not os.environ.get("DATABASE_URL")
 
 
-def _local_secret() -> str:
-    """The key in the data folder; before the first `serve` a random one for this process."""
-    try:
-        return (RELAY_DATA_DIR / "secret_key").read_text().strip() or secrets.token_urlsafe(50)
-    except OSError:
-        return secrets.token_urlsafe(50)
-
-
-SECRET_KEY = env.secret("SECRET_KEY") or (_local_secret() if LOCAL_MODE else "")
+SECRET_KEY = env.secret("SECRET_KEY") or (local_mode.secret_key(RELAY_DATA_DIR) if LOCAL_MODE else "")
 if not SECRET_KEY:
     env.faults.append(env.Fault("SECRET_KEY", "is required when DATABASE_URL is set: 50 random characters or more"))
     SECRET_KEY = secrets.token_urlsafe(50)
-
-
-def _name_of(folder: Path) -> str:
-    """Six hex digits of the data folder's path: two instances on one host have different folders."""
-    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:6]
 
 
 # -- The relay's address ------------------------------------------------------------------------------
@@ -70,7 +47,7 @@ RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=25
 RELAY_OTHER_URLS = env.words("RELAY_OTHER_URLS")  # checked in validation.py
 RELAY_URL = env.web_address("RELAY_URL", "", ("ws", "wss")) or f"ws://{env.host_and_port(RELAY_HOST, RELAY_PORT)}"
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
-RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{_name_of(RELAY_DATA_DIR)}")
+RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{local_mode.name_of(RELAY_DATA_DIR)}")
 RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
 RELAY_ACK_TABLE = os.environ.get("RELAY_ACK_TABLE", "")  # descriptor of the workers' shared memory, from the supervisor
 
@@ -221,7 +198,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-STATIC_URL = "/static/"
+STATIC_URL = admin_theme.STATIC_URL
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # static files are served from the packages; collectstatic is optional
 warnings.filterwarnings("ignore", "No directory at", UserWarning)
@@ -303,57 +280,8 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 RELAY_PROCESS = os.environ.get("RELAY_PROCESS", "")  # "worker-1", "jobs" or "beat", given by the supervisor
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {
-            "()": "relay.logs.Formatter",
-            "style": LOG_FORMAT,
-            "process": RELAY_PROCESS,
-            "instance": RELAY_INSTANCE,
-        }
-    },
-    "handlers": {"stderr": {"()": "relay.logs.Handler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        "psycopg.pool": {"level": "ERROR"},
-        "channels_redis": {"level": "CRITICAL"},  # one traceback a second while the bus is down; relay.bus says it once
-        "celery": {"level": "WARNING"},
-        "kombu": {"level": "WARNING"},
-        "uvicorn": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},
-    },
-}
+LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT, process=RELAY_PROCESS, instance=RELAY_INSTANCE)
 
 ENVIRONMENT_DEFAULTS = env.defaults  # variable: default, of all above; the admin's page of the settings lists them
 
-UNFOLD = {
-    "SITE_TITLE": "Relay",
-    "SITE_HEADER": "Relay",
-    "SITE_SUBHEADER": "Operators",
-    "SITE_URL": "/",
-    "SITE_SYMBOL": "cell_tower",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}relay/icon.svg"}],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": True,
-    "DASHBOARD_CALLBACK": "analytics.dashboard.page.dashboard",
-    "SIDEBAR": {"navigation": "analytics.admin.navigation.sections"},
-    "SCRIPTS": [f"{STATIC_URL}analytics/keyboard.js"],
-    "STYLES": [f"{STATIC_URL}relay/admin.css"],
-    "COLORS": {
-        "primary": {  # the green of the front page
-            "50": "#effaf6",
-            "100": "#d8eee7",
-            "200": "#b0ddd0",
-            "300": "#7fcab6",
-            "400": "#3ecfae",
-            "500": "#1aa487",
-            "600": "#0d7a66",
-            "700": "#0b6e5c",
-            "800": "#0a5548",
-            "900": "#08433a",
-            "950": "#06231c",
-        },
-    },
-}
+UNFOLD = admin_theme.UNFOLD

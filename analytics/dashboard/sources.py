@@ -11,7 +11,7 @@ from analytics.dashboard.live import Read
 from analytics.history import jobs_waiting
 from analytics.models import JobRun
 from relay.conf import config
-from relay.services import runtime
+from relay.services import process
 from relay.services.cache_server import cache_server_now
 from relay.services.figures import ClusterSnapshot, read_figures_now, snapshot
 
@@ -19,7 +19,7 @@ from relay.services.figures import ClusterSnapshot, read_figures_now, snapshot
 def current_snapshot() -> ClusterSnapshot:
     """The figures of all workers; without the shared cache those of this process, with `whole` False."""
     found = read_figures_now(config().cache_url)
-    relay = runtime.current()
+    relay = process.current()
     if found.whole or relay is None:
         return found
     own = snapshot([relay.status.mine()])

@@ -25,7 +25,8 @@ from relay.protocol.messages import End
 from relay.protocol.visibility import may_be_private
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.filter_sql import needs_query
-from relay.storage.reads import Item, Part, Reads, end_for, end_of, merged
+from relay.storage.read_result import Item, Part, end_for, end_of, merged
+from relay.storage.reads import Reads
 from relay.storage.store import Store
 
 

@@ -23,7 +23,8 @@ from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
 from relay.protocol.visibility import visible
-from relay.storage.reads import Reads, merged_texts
+from relay.storage.read_result import merged_texts
+from relay.storage.reads import Reads
 from relay.storage.store import Store
 
 SWEEP_SECONDS = 5.0
@@ -158,7 +159,7 @@ _ASKED_NOTHING = Known((), End.UNKNOWN)
 
 
 def _end_of(found: Sequence[Known], texts: Sequence[bytes]) -> End:
-    """What is known of the end of a union, as `relay.storage.reads.end_of` says of parts."""
+    """What is known of the end of a union, as `relay.storage.read_result.end_of` says of parts."""
     ends = {known.end for known in found}
     if ends == {End.FINISH}:
         return End.FINISH

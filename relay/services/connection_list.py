@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from django.db import DatabaseError
 
-from relay.services import runtime
+from relay.services import process
 from relay.services.connection_keys import LONGEST_SEARCH, MOST, answer_key, wanted_key
 from relay.services.connections import ConnectionFigures
 from relay.services.figures import CACHE_ERRORS, client_of, workers_key
@@ -57,7 +57,7 @@ def _asked(client: Any, store: str, search: str) -> list[bytes | None]:
 
 def _own(search: str) -> list[ConnectionFigures]:
     """The connections of this process, if it serves clients."""
-    relay = runtime.current()
+    relay = process.current()
     if relay is None:
         return []
     try:

@@ -13,7 +13,7 @@ from django.conf import settings
 from relay.policies.lists import FOR_EVER, MAX_ENTRIES, ListName
 from relay.policies.networks import WIDEST, Network, network_in, written
 from relay.protocol import nip19
-from relay.services import runtime
+from relay.services import process
 from relay.storage import moderation as rows
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
@@ -191,6 +191,6 @@ def _in_force() -> None:
     """Have this process, if it serves clients, and the others read the change now. Without it they read it within a
     second.
     """
-    relay = runtime.current()
+    relay = process.current()
     if relay is not None:
         relay.moderated()

@@ -1,13 +1,10 @@
 """The relay of one process: its parts, its start and its stop.
 
-Started by the server's lifespan, or by the first connection where there is none (daphne). Rule: a process accepts
-clients only once its position in the log is known.
+Rule: a process accepts clients only once its position in the log is known.
 """
 
 import asyncio
 import logging
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -19,8 +16,7 @@ from relay.caching.shared import Shared
 from relay.changes.change import Batch, Change
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
-from relay.changes.sizes import change_bytes, steps
-from relay.conf import Config, config
+from relay.conf import Config
 from relay.freshness.ack_table import AckTable
 from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
@@ -30,6 +26,7 @@ from relay.protocol.event import StoredEvent
 from relay.protocol.login import OwnPlaces
 from relay.services.connection_keys import MOST
 from relay.services.connections import Connections
+from relay.services.first_ring import ring_to
 from relay.services.follow import Follower
 from relay.services.lists import ListKeeper
 from relay.services.loop_lag import LoopLag
@@ -43,7 +40,7 @@ from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
 from relay.storage.event_count import event_count
 from relay.storage.fair_queue import Bounds
-from relay.storage.primary import PAGE_CHANGES, LogPruned, Primary
+from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.store import Store
 from relay.storage.writer import Writer
@@ -52,10 +49,6 @@ from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher
 
 log = logging.getLogger("relay.runtime")
-
-WARM_CHANGES = 5_000
-WARM_BYTES = 8_388_608
-"""The changes that a ring holds at the start, read from the log: so many, or so much JSON text."""
 
 Looked = TypeVar("Looked")
 
@@ -104,7 +97,7 @@ class Relay:
                 window_bytes=conf.window_bytes,
             )
         self.lists = Lists()
-        self.list_keeper = ListKeeper(self.lists, self.primary, self.tasks, self._lists_changed)
+        self.list_keeper = ListKeeper(self.lists, self.primary, self.tasks, lambda: self.connections.enforce())  # noqa: PLW0108 - made below
         self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
         self.follower = Follower(
             self.intake,
@@ -160,7 +153,7 @@ class Relay:
             is_banned=lambda key: self.lists.is_banned(key, int(time.time())),
         )
         self.loop_lag = LoopLag(self.tasks)
-        self.connections = Connections(conf, services, self._unready, self.lists)
+        self.connections = Connections(conf, services, self.unready, self.lists)
         self.status = Status(
             conf.cache_url,
             conf.instance,
@@ -200,31 +193,12 @@ class Relay:
         await self.primary.until_connected(START_SECONDS)
         now = await self.primary.heartbeat()
         await self.list_keeper.begin(now.lists)
-        self.intake.restart(await self._ring_to(now.position))
+        self.intake.restart(await ring_to(now.position, self.config.ring_bytes, self.primary))
         self.hub.drop_backlog()
         self.follower.start(now)
         self.writer.disconnect()
         self.barrier.begin_epoch()
         self._clear_copies()
-
-    async def _ring_to(self, position: int) -> Ring:
-        """A ring with the last changes before `position`, so that pages of L2 can be advanced."""
-        ring = Ring(position, self.config.ring_bytes)
-        try:
-            begin = await self.primary.before_newest(position, WARM_CHANGES, WARM_BYTES)
-            ring = Ring(begin, self.config.ring_bytes)
-            while ring.position < position:
-                limit = min(PAGE_CHANGES, position - ring.position)
-                batch = await self.primary.changes_after(ring.position, limit)
-                if batch is None:
-                    break
-                ring.complete_from = await self.primary.position()
-                for part in steps(batch.changes, change_bytes):
-                    ring.append(Batch.of(part))
-                    await asyncio.sleep(0)
-        except (Failed, LogPruned) as error:
-            log.warning("the ring starts empty, so no page of the shared cache can be advanced: %s", error)
-        return ring if ring.position >= position else Ring(position, self.config.ring_bytes)
 
     async def stop(self) -> None:
         """Close all connections, write queued events, and end; takes at most the drain time and three seconds.
@@ -273,9 +247,6 @@ class Relay:
         if not self.tasks.is_running(HURRY):
             self.tasks.job(self.follower.beat(), HURRY)
 
-    async def _lists_changed(self) -> None:
-        await self.connections.enforce()
-
     def _from_bus(self, batch: Batch) -> None:
         self.follower.apply(batch)
 
@@ -321,64 +292,6 @@ class Relay:
                 log.error("the relay cannot restart yet: %s", error.message)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once
 
-    def _unready(self) -> str | None:
+    def unready(self) -> str | None:
+        """Why no client is accepted, None if clients are."""
         return None if self.ready else "the relay is not ready"
-
-    def problem(self) -> str | None:
-        """Why this process cannot serve clients exactly now, None if it can."""
-        if (why := self._unready()) is not None:
-            return why
-        if not self.follower.database_up:
-            return "the database does not answer"
-        if self.follower.lag > self.config.write_queue:
-            return f"{self.follower.lag} changes behind the log"
-        return None
-
-    def degraded(self) -> list[str]:
-        """What does not work while clients are served exactly all the same."""
-        faults = [] if self.bus.up else ["the bus is down: changes of other processes come late, from the log"]
-        if self.shared is not None and not self.shared.up:
-            faults.append("the shared cache is down: the database answers in its place")
-        return faults
-
-
-_relay: Relay | None = None
-_starting: asyncio.Lock | None = None
-
-
-async def start() -> Relay:
-    """The relay of this process, started if necessary. Raises Failed if the database does not answer."""
-    global _relay, _starting  # noqa: PLW0603 - one relay a process is the point
-    if _relay is not None:
-        return _relay
-    if _starting is None:
-        _starting = asyncio.Lock()
-    async with _starting:
-        if _relay is None:
-            relay = Relay(config(), _end_process)
-            try:
-                await relay.start()
-            except BaseException:
-                await relay.tasks.stop()
-                raise
-            _relay = relay
-    return _relay
-
-
-def _end_process(task: str) -> None:
-    """Stop this process in order: its supervisor starts it again."""
-    log.critical("this process ends: background task %r is needed", task)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def current() -> Relay | None:
-    """The relay of this process, None before it was started."""
-    return _relay
-
-
-async def stop() -> None:
-    """Stop the relay of this process, if it was started."""
-    global _relay
-    relay, _relay = _relay, None
-    if relay is not None:
-        await relay.stop()

@@ -18,7 +18,8 @@ from relay.protocol.filters import Filter
 from relay.protocol.limits import Limits
 from relay.storage.activity import activity
 from relay.storage.profiles import newest_profiles
-from relay.storage.reads import Part, Reads
+from relay.storage.read_result import Part
+from relay.storage.reads import Reads
 
 T = TypeVar("T")
 

@@ -12,8 +12,10 @@ from msgspec import Struct
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import can_match
-from relay.storage.filter_walks import BOUNDS, ORDER, Bounds, Rows, Walks, rows_wanted
+from relay.storage.filter_walks import Walks
 from relay.storage.visibility_sql import hex_array, readable, unexpired
+from relay.storage.walk_bounds import BOUNDS, Bounds, rows_wanted
+from relay.storage.walk_rows import ORDER, Rows
 
 MARK = b"!"
 """The line of an answer where a walk stopped at its bound: what sorts below it is not known."""

@@ -16,8 +16,9 @@ from relay.background import BackgroundTasks
 from relay.protocol.errors import Failed
 from relay.storage.channel import Parameter, Row
 from relay.storage.fair_queue import INTERNAL, Bounds
+from relay.storage.link import Connect, Statement
 from relay.storage.query_cost import ONE_ROW, QUICK_MS, Cost
-from relay.storage.server import Connect, Server, Statement
+from relay.storage.server import Server
 
 QUICK_SECONDS = 0.5
 """PostgreSQL's time-out of a statement in the quick lane."""

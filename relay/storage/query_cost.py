@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import names_private
-from relay.storage.filter_walks import BOUNDS, SPECIFIC_TAGS
+from relay.storage.walk_bounds import BOUNDS, SPECIFIC_TAGS
 
 WALK_MS = 0.05
 ROW_MS = 0.002

@@ -6,76 +6,38 @@ else runs on these connections: coordination is `relay.storage.primary`.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
-
-from msgspec import Struct
+from collections.abc import Sequence
 
 from relay.background import BackgroundTasks
-from relay.changes.row import created_at_of, id_of
+from relay.changes.row import id_of
 from relay.protocol.audience import NOBODY, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
-from relay.protocol.messages import End
-from relay.protocol.visibility import can_match
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.fair_queue import Bounds as QueueBounds
 from relay.storage.filter_sql import (
     BOUNDS,
-    END,
     LARGE,
-    MARK,
     Bounds,
     Key,
     needs_query,
     query_statement,
-    rows_wanted,
     texts_statement,
 )
 from relay.storage.lanes import QUICK_SECONDS, Lanes
 from relay.storage.query_cost import LOOKED_UP_MS, ONE_ROW, Cost, query_cost
+from relay.storage.read_result import Item, Part, Result, Stopped, end_for, end_of, merged, part_of
 from relay.storage.server import Server
 
 FROM_START = 0
 """The least position, which every server has."""
 
-
-Item = bytes | Key
-"""An event of an answer: its JSON text, or its key if the text is to be fetched by `Reads.texts`."""
+_TRUE = b"\x01"
+"""True in PostgreSQL's binary format."""
 
 TOO_MUCH = "the filter matches too little of what must be read for it, narrow it"
-
-
-class Result(Struct, frozen=True, gc=False):
-    """Events newest first, ties by the lowest id, each once; the state after change `position`."""
-
-    position: int
-    events: Sequence[Item]
-    end: End
-
-
-class Part(Struct, frozen=True, gc=False):
-    """The answer to one filter, newest first: `texts`, then `keys` of the events whose texts were not fetched.
-
-    `complete`: no stored match lies below the last event. `next`: the first one below it, None if it is not known.
-    """
-
-    texts: Sequence[bytes]
-    complete: bool
-    keys: Sequence[Key] = ()
-    next: Item | None = None
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """All events of the answer."""
-        return [*self.texts, *self.keys] if self.keys else self.texts
-
-    @property
-    def lasting_next(self) -> str | None:
-        """The id of `next`, None if it may expire."""
-        text = self.next
-        return None if type(text) is not bytes or b'"expiration"' in text else id_of(text).decode("ascii")
 
 
 class Reads:
@@ -239,12 +201,12 @@ class Reads:
                 continue
             try:
                 if len(filters) == 1:
-                    return position, [_part(found[2], filters[0], asked.ends[0])]
+                    return position, [part_of(found[2], filters[0], asked.ends[0])]
                 return position, [
-                    _part(lines, flt, has_end)
+                    part_of(lines, flt, has_end)
                     for lines, flt, has_end in zip(found[2:], filters, asked.ends, strict=True)
                 ]
-            except _Stopped:
+            except Stopped:
                 if second:
                     break
                 self.second_attempts += 1
@@ -308,119 +270,4 @@ class Reads:
         raise failure
 
 
-def merged(pages: Sequence[Sequence[Item]]) -> Sequence[Item]:
-    """The union of pages, newest first, each event once (01-F14); its text rather than its key."""
-    if len(pages) == 1:
-        return pages[0]
-    found: dict[bytes, Item] = {}
-    for page in pages:
-        for item in page:
-            if type(item) is Key:
-                found.setdefault(item.id, item)
-            else:
-                found[id_of(item)] = item  # type: ignore[arg-type]
-    return sorted(found.values(), key=_newest_first)
-
-
-def end_of(parts: Sequence[Part], items: Sequence[Item]) -> End:
-    """What is known of the end of `items`, the union of the parts (67-1)."""
-    if all(part.complete for part in parts):
-        return End.FINISH
-    following = [id_in(part.next) for part in parts if part.next is not None]
-    if len(parts) > 1 and following:  # one filter's next may be another's answer
-        sent = set(map(id_in, items))
-        following = [event_id for event_id in following if event_id not in sent]
-    return End.MORE if following else End.UNKNOWN
-
-
-def end_for(filters: Sequence[Filter], audience: Audience, end: End) -> End:
-    """`end` of those of `filters` that were asked: of one with limit 0 it is not known what else matches (67-2)."""
-    if end is End.FINISH and any(flt.limit == 0 and can_match(flt, audience) for flt in filters):
-        return End.UNKNOWN
-    return end
-
-
-def id_in(item: Item) -> bytes:
-    """The id of an event of an answer, 64 hex digits."""
-    return item.id if type(item) is Key else id_of(item)  # type: ignore[arg-type]
-
-
-def merged_texts(pages: Iterable[Sequence[bytes]]) -> Sequence[bytes]:
-    """Like `merged`, of texts alone."""
-    texts = {id_of(text): text for page in pages for text in page}
-    return sorted(texts.values(), key=lambda text: (-created_at_of(text), id_of(text)))
-
-
-def key_of(text: bytes) -> Key:
-    """The key of a text, so that the text itself need not be kept."""
-    return Key(id_of(text), created_at_of(text), len(text))
-
-
-def _newest_first(item: Item) -> tuple[int, bytes]:
-    if type(item) is Key:
-        return -item.created_at, item.id
-    return -created_at_of(item), id_of(item)  # type: ignore[arg-type]
-
-
-_NOTHING = Part((), True)
-
-
-class _Stopped(Exception):
-    """a walk stopped at its bound before the answer was complete"""
-
-
-def _part(value: bytes | None, flt: Filter, has_end: bool) -> Part:
-    """Read a column of `query_statement`, and cut it like `relay.changes.overlay.cut`: the relay's own default takes
-    the whole boundary second (01-F18).
-
-    Raises _Stopped if a walk stopped before the answer was complete.
-    """
-    if value is None:
-        if has_end:
-            raise _Stopped
-        return _NOTHING
-    lines = value.split(b"\n")
-    everything = len(lines) < rows_wanted(flt) or lines[-1] == END
-    following: Item | None = None
-    if lines[-1] == END:
-        lines.pop()
-        if not lines:
-            return _NOTHING
-    elif has_end and everything:
-        _check_stopped(lines, flt)
-        everything = False
-    elif not has_end and MARK in lines:
-        del lines[lines.index(MARK) :]
-        _check_stopped(lines, flt)
-        everything = False
-    if len(lines) > flt.limit:
-        end = flt.limit
-        boundary = _created_at(lines[end - 1])
-        most = 2 * end if flt.capped else end
-        while end < min(len(lines), most) and _created_at(lines[end]) == boundary:
-            end += 1
-        everything = everything and end == len(lines)
-        if end < len(lines):
-            following = lines[end] if lines[end][:1] == _TEXT else Key.of(lines[end])
-        del lines[end:]
-    if lines[-1][:1] == _TEXT:
-        return Part(lines, everything, (), following)
-    first = next(number for number, line in enumerate(lines) if line[:1] != _TEXT)
-    return Part(lines[:first], everything, [Key.of(line) for line in lines[first:]], following)
-
-
-def _check_stopped(lines: list[bytes], flt: Filter) -> None:
-    """Raises _Stopped if the walk had to go on below these lines."""
-    if len(lines) < flt.limit or (flt.capped and _created_at(lines[-1]) == _created_at(lines[flt.limit - 1])):
-        raise _Stopped
-
-
-_TRUE = b"\x01"
-"""True in PostgreSQL's binary format."""
-
-_TEXT = b"{"
-"""The first byte of a text; a key begins with a hex digit."""
-
-
-def _created_at(line: bytes) -> int:
-    return created_at_of(line) if line[:1] == _TEXT else int(line.split(b" ", 2)[1])
+__all__ = ["FROM_START", "TOO_MUCH", "Item", "Reads"]

@@ -1,12 +1,11 @@
-"""Pipelined connections to one PostgreSQL server, kept open, behind one fair and bounded queue.
+"""Pipelined connections to one PostgreSQL server behind one fair and bounded queue.
 
 Rule: a statement is a transaction of its own, and no caller waits for it longer than `seconds`.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import psycopg
@@ -14,8 +13,8 @@ import psycopg
 from relay.background import BackgroundTasks, Task, cancel
 from relay.protocol.errors import Failed, RelayError
 from relay.storage.channel import Broken, Channel, Parameter, Request, Row
-from relay.storage.database import Connection
-from relay.storage.fair_queue import INTERNAL, Bounds, FairQueue
+from relay.storage.fair_queue import Bounds, FairQueue
+from relay.storage.link import Connect, Link, Rows, Statement, expire, hand_over, keep_open, least_busy
 
 log = logging.getLogger("relay.storage")
 
@@ -29,49 +28,7 @@ CANCEL_AFTER_SECONDS = 0.1
 """A statement that is alone on its connection is cancelled at PostgreSQL if it runs so long after its caller has left:
 a cancel request costs a connection, about 3 ms."""
 
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
-
-Rows = asyncio.Future[list[Row]]
-Connect = Callable[[], Awaitable[Connection]]
-
-
-class Statement:
-    """A statement on its way: `owner` is charged `cost` milliseconds when it is sent, and the rest of what it took
-    afterwards. `ended` gets the milliseconds that it ran.
-    """
-
-    __slots__ = ("cost", "ended", "owner", "parameters", "text")
-
-    def __init__(
-        self,
-        text: bytes,
-        parameters: Sequence[Parameter],
-        owner: str = INTERNAL,
-        cost: float = 1.0,
-        ended: Callable[[float], None] | None = None,
-    ) -> None:
-        self.text = text
-        self.parameters = parameters
-        self.owner = owner
-        self.cost = cost
-        self.ended = ended
-
-
 Waiting = tuple[Statement, Rows]
-
-
-class _Link:
-    """A connection in use: what is under way on it in order, and since when the first one runs."""
-
-    __slots__ = ("channel", "cost", "is_cancelling", "requests", "since")
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.cost = 0.0
-        self.requests: deque[tuple[Statement, Request]] = deque()
-        self.since = 0.0
-        self.is_cancelling = False
 
 
 class Server:
@@ -101,7 +58,7 @@ class Server:
         self._tasks = tasks
         self._depth = depth
         self._turn_seconds = turn_seconds
-        self._links: list[_Link] = []
+        self._links: list[Link] = []
         self._connected = asyncio.Event()
         self._keepers: list[Task] = []
         self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), max(1, (connections * depth + 1) // 2))
@@ -109,7 +66,10 @@ class Server:
     def open(self) -> None:
         """Begin to connect, and reconnect when needed; returns at once. Needs a running loop."""
         self._keepers = [
-            self._tasks.service(self._keep(), f"connection {number} to {self.name}") for number in range(self._count)
+            self._tasks.service(
+                keep_open(self._connect, self.name, self._begin, self._lose), f"connection {number} to {self.name}"
+            )
+            for number in range(self._count)
         ]
 
     async def close(self) -> None:
@@ -166,7 +126,7 @@ class Server:
         Raises QueryCanceled if PostgreSQL ended it, RateLimited if too many of its owner wait, otherwise like `fetch`.
         """
         future = self._submit(statement)
-        timer = asyncio.get_running_loop().call_later(seconds, _expire, future)
+        timer = asyncio.get_running_loop().call_later(seconds, expire, future)
         try:
             return await future
         except psycopg.errors.QueryCanceled:
@@ -202,7 +162,7 @@ class Server:
 
     def _submit(self, statement: Statement) -> Rows:
         """Send on the connection with the least to do, or queue."""
-        link = self._free()
+        link = least_busy(self._links, self._depth)
         if link is not None and self._queue.begin(statement.owner, statement.cost):
             return self._send(link, statement)
         future: Rows = asyncio.get_running_loop().create_future()
@@ -220,24 +180,7 @@ class Server:
             self._fill(link)
         return future
 
-    def _free(self) -> _Link | None:
-        """A connection with room, the one that is free the soonest; None if all are full.
-
-        What runs on it is taken to run as long again as it has run.
-        """
-        for link in self._links:
-            if not link.requests and not link.is_cancelling:
-                return link
-        best, least = None, 0.0
-        now = asyncio.get_running_loop().time()
-        for link in self._links:
-            if len(link.requests) < self._depth and not link.is_cancelling:
-                left = link.cost + (now - link.since) * 1_000
-                if best is None or left < least:
-                    best, least = link, left
-        return best
-
-    def _send(self, link: _Link, statement: Statement) -> Rows:
+    def _send(self, link: Link, statement: Statement) -> Rows:
         request = link.channel.send(statement.text, statement.parameters)
         if not link.requests:
             link.since = asyncio.get_running_loop().time()
@@ -248,7 +191,7 @@ class Server:
             self._limit_turn(link, statement, request)
         return request.future
 
-    def _sent(self, link: _Link, request: Request) -> None:
+    def _sent(self, link: Link, request: Request) -> None:
         if link.channel.holds(request):
             # Its caller has left; PostgreSQL's own time-out must end the statement soon, or the connection hangs.
             loop = asyncio.get_running_loop()
@@ -256,7 +199,7 @@ class Server:
             if self._depth == 1:
                 loop.call_later(CANCEL_AFTER_SECONDS, self._cancel, link, request)
 
-    def _answered(self, link: _Link) -> None:
+    def _answered(self, link: Link) -> None:
         """The connection has answered its first statement: charge it, and send what waits."""
         if not link.requests:  # it has ended meanwhile
             return
@@ -270,7 +213,7 @@ class Server:
             statement.ended(took)
         self._fill(link)
 
-    def _fill(self, link: _Link) -> None:
+    def _fill(self, link: Link) -> None:
         """Send statements that wait, as far as there is room on the connection."""
         while len(link.requests) < self._depth and not link.is_cancelling and not link.channel.closed.done():
             taken = self._queue.take()
@@ -280,11 +223,11 @@ class Server:
             if waiting.done():
                 self._queue.end(statement.owner, -statement.cost)
                 continue
-            _hand_over(self._send(link, statement), waiting)
+            hand_over(self._send(link, statement), waiting)
 
     # -- Statements that take too long ---------------------------------------------------------------------------------
 
-    def _limit_turn(self, link: _Link, statement: Statement, request: Request) -> None:
+    def _limit_turn(self, link: Link, statement: Statement, request: Request) -> None:
         """End the statement after its turn, as soon as another owner waits."""
 
         def over() -> None:
@@ -297,14 +240,14 @@ class Server:
         loop = asyncio.get_running_loop()
         loop.call_later(self._turn_seconds, over)
 
-    def _cancel(self, link: _Link, request: Request) -> None:
+    def _cancel(self, link: Link, request: Request) -> None:
         """Ask PostgreSQL to end the statement that runs, which is this one: it is alone on its connection."""
         if link.channel.holds(request) and not link.is_cancelling:
             self.cancelled += 1
             link.is_cancelling = True  # nothing is sent meanwhile: the request ends whatever it finds
             self._tasks.job(self._cancel_now(link), "cancel a statement")
 
-    async def _cancel_now(self, link: _Link) -> None:
+    async def _cancel_now(self, link: Link) -> None:
         try:
             await link.channel.cancel(self.seconds)
         finally:
@@ -318,32 +261,17 @@ class Server:
 
     # -- Connections ---------------------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
-        """Keep one connection open: connect again whenever it breaks."""
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                channel = Channel(await self._connect())
-            except (psycopg.Error, OSError):
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-                continue
-            pause = FIRST_PAUSE_SECONDS
-            link = _Link(channel)
-            channel.on_answer = partial(self._answered, link)
-            self._links.append(link)
-            self._connected.set()
-            self._fill(link)
-            try:
-                reason = await asyncio.shield(channel.closed)
-                log.warning("a connection to %s ended: %s", self.name, reason)
-            finally:
-                self._links.remove(link)
-                channel.close("the relay is stopping")
-                self._lose(link)
+    def _begin(self, link: Link) -> None:
+        """Use a new connection."""
+        link.channel.on_answer = partial(self._answered, link)
+        self._links.append(link)
+        self._connected.set()
+        self._fill(link)
 
-    def _lose(self, link: _Link) -> None:
+    def _lose(self, link: Link) -> None:
         """Give the places of an ended connection back."""
+        self._links.remove(link)
+        link.channel.close("the relay is stopping")
         while link.requests:
             statement, _ = link.requests.popleft()
             self._queue.end(statement.owner, 0.0)
@@ -357,29 +285,3 @@ class Server:
         for _, waiting in self._queue.clear():
             if not waiting.done():
                 waiting.set_exception(Broken(why))
-
-
-def _expire(future: Rows) -> None:
-    """The time of a statement is over. Cheaper than asyncio.timeout, of which 3 us are for each statement."""
-    if not future.done():
-        future.set_exception(TimeoutError())
-
-
-def _hand_over(source: Rows, target: Rows) -> None:
-    """Complete `target` as `source` completes; cancel `source` if `target` is cancelled."""
-
-    def settle(done: Rows) -> None:
-        if target.done():
-            done.cancelled() or done.exception()  # retrieved, so that asyncio does not report it
-        elif done.cancelled():
-            target.cancel()
-        elif (error := done.exception()) is not None:
-            target.set_exception(error)
-        else:
-            target.set_result(done.result())
-
-    def give_up(_: Rows) -> None:
-        source.cancel()  # nothing if it has completed
-
-    source.add_done_callback(settle)
-    target.add_done_callback(give_up)

@@ -5,12 +5,13 @@ import asyncio
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from relay.protocol.errors import Failed
-from relay.services import runtime
+from relay.services import process, readiness
+from relay.services.runtime import Relay
 
 START_TIMEOUT_SECONDS = 2.0
 """How long a request waits for the start of the relay, which it triggers on servers without lifespan (daphne)."""
 
-_starting: set[asyncio.Task[runtime.Relay]] = set()
+_starting: set[asyncio.Task[Relay]] = set()
 
 
 async def health(_request: HttpRequest) -> HttpResponse:
@@ -26,8 +27,8 @@ async def ready(_request: HttpRequest) -> JsonResponse:
     """
     problem = await _problem()
     if problem is None:
-        relay = runtime.current()
-        faults = relay.degraded() if relay is not None else []
+        relay = process.current()
+        faults = readiness.degraded(relay) if relay is not None else []
         return JsonResponse({"ready": True, "degraded": faults}, headers={"Cache-Control": "no-store"})
     return JsonResponse(
         {"ready": False, "reason": problem}, status=503, headers={"Cache-Control": "no-store", "Retry-After": "1"}
@@ -35,7 +36,7 @@ async def ready(_request: HttpRequest) -> JsonResponse:
 
 
 async def _problem() -> str | None:
-    relay = runtime.current()
+    relay = process.current()
     if relay is None:
         try:
             relay = await started_relay()
@@ -43,24 +44,24 @@ async def _problem() -> str | None:
             return "the relay is starting"
         except Failed as error:
             return error.message
-    return relay.problem()
+    return readiness.problem(relay)
 
 
-async def started_relay() -> runtime.Relay:
+async def started_relay() -> Relay:
     """The relay of this process; starts it if needed. Raises TimeoutError after START_TIMEOUT_SECONDS, or Failed.
 
     The start continues when this call is cancelled, so that a client that disconnects does not cancel it.
     """
-    if (relay := runtime.current()) is not None:
+    if (relay := process.current()) is not None:
         return relay
-    task = asyncio.get_running_loop().create_task(runtime.start(), name="relay start")
+    task = asyncio.get_running_loop().create_task(process.start(), name="relay start")
     _starting.add(task)
     task.add_done_callback(_settled)
     async with asyncio.timeout(START_TIMEOUT_SECONDS):
         return await asyncio.shield(task)
 
 
-def _settled(task: asyncio.Task[runtime.Relay]) -> None:
+def _settled(task: asyncio.Task[Relay]) -> None:
     _starting.discard(task)
     if not task.cancelled():
         task.exception()  # the waiting request reports it

@@ -50,11 +50,11 @@ class Server(uvicorn.Server):
 
         uvicorn closes them first, which would lose the OK of an event in the writer's queue.
         """
-        from relay.services import runtime
+        from relay.services import process
 
         for listener in self.servers:
             listener.close()
-        await runtime.stop()
+        await process.stop()
         await super().shutdown(sockets)
 
 

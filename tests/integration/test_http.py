@@ -13,7 +13,8 @@ from pytest_django import Settings
 
 from relay import conf
 from relay.protocol.errors import Failed
-from relay.services import runtime, status
+from relay.services import process, readiness, status
+from relay.services.runtime import Relay
 from relay.services.status import Status, WorkerFigures
 from relay.storage.store import Store
 from relay.views import information
@@ -84,14 +85,14 @@ async def _none_is_left_behind() -> AsyncIterator[None]:
     for task in [task for task in asyncio.all_tasks() if task.get_name() == "relay start"]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    await runtime.stop()
+    await process.stop()
 
 
 @pytest.fixture
-async def relay(tables: Any) -> AsyncIterator[runtime.Relay]:  # noqa: F811
+async def relay(tables: Any) -> AsyncIterator[Relay]:  # noqa: F811
     """The relay of this process."""
-    yield await runtime.start()
-    await runtime.stop()
+    yield await process.start()
+    await process.stop()
 
 
 # -- The information document ------------------------------------------------------------------------
@@ -232,7 +233,7 @@ async def test_a_missing_page_leads_to_the_front_door() -> None:
 async def test_a_process_is_alive_whether_its_relay_is_started_or_not() -> None:
     answer = await ask("/health")
 
-    assert runtime.current() is None
+    assert process.current() is None
     assert (answer.status, answer.body) == (200, b"ok\n")
 
 
@@ -243,12 +244,12 @@ async def test_ready_starts_a_relay_that_no_lifespan_has_started(tables: Any) ->
                 await asyncio.sleep(0.02)
 
         assert answer.json()["ready"] is True
-        assert runtime.current() is not None
+        assert process.current() is not None
     finally:
-        await runtime.stop()
+        await process.stop()
 
 
-async def test_ready_names_what_is_not_well(relay: runtime.Relay) -> None:
+async def test_ready_names_what_is_not_well(relay: Relay) -> None:
     relay.ready = False
 
     answer = await ask("/ready")
@@ -258,9 +259,9 @@ async def test_ready_names_what_is_not_well(relay: runtime.Relay) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_ready_lists_what_is_degraded(relay: runtime.Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (await ask("/ready")).json() == {"ready": True, "degraded": relay.degraded()}
-    monkeypatch.setattr(runtime.Relay, "degraded", lambda _relay: ["the bus is down"])
+async def test_ready_lists_what_is_degraded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await ask("/ready")).json() == {"ready": True, "degraded": readiness.degraded(relay)}
+    monkeypatch.setattr(readiness, "degraded", lambda _relay: ["the bus is down"])
 
     answer = await ask("/ready")
 
@@ -301,7 +302,7 @@ async def eventually(one: Status, workers: int) -> Any:
     return figures
 
 
-async def test_status_shows_the_relays_figures(relay: runtime.Relay, scribe: Scribe) -> None:  # noqa: F811
+async def test_status_shows_the_relays_figures(relay: Relay, scribe: Scribe) -> None:  # noqa: F811
     await scribe.write(*[unsigned_event(content=str(number)) for number in range(3)])
     async with asyncio.timeout(5):
         while (figures := (await ask("/api/status")).json())["position"] < 3:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from relay import conf
 from relay.protocol.nip19 import encode
-from relay.services import runtime
+from relay.services import process
 from relay.services.runtime import Relay
 from relay.views.public import PublicViews
 from tests.events import pubkey_of, secret, sign_event
@@ -72,10 +72,10 @@ async def relay(tables: Tables) -> AsyncIterator[Relay]:  # noqa: F811
     """The relay of this process."""
     conf.config.cache_clear()
     await shared_cache("FLUSHDB")
-    started = await runtime.start()
+    started = await process.start()
     await wait_until_answering(started.reads)
     yield started
-    await runtime.stop()
+    await process.stop()
 
 
 async def shared_cache(*command: str | bytes) -> Any:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.filter_sql import Bounds, Key
-from relay.storage.reads import Item, Reads, key_of
+from relay.storage.read_result import Item, key_of
+from relay.storage.reads import Reads
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import Json, Scribe, Tables
 from tests.oracle import naive_query

@@ -26,7 +26,7 @@ from relay.services.session.budget import PIECE_BYTES, PieceBudget
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
 from relay.storage.filter_sql import Key
-from relay.storage.reads import Item
+from relay.storage.read_result import Item
 from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher
 from tests.events import sign_event

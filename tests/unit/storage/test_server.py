@@ -9,7 +9,7 @@ import pytest
 
 from relay.background import BackgroundTasks
 from relay.protocol.errors import Failed
-from relay.storage import server
+from relay.storage import link, server
 from relay.storage.channel import Request
 from relay.storage.server import PIPELINE, Server
 
@@ -53,7 +53,7 @@ async def test_a_connection_that_hangs_with_statements_from_the_queue_is_closed(
         channels.append(Channel(connection))
         return channels[-1]
 
-    monkeypatch.setattr(server, "Channel", opened)
+    monkeypatch.setattr(link, "Channel", opened)
     monkeypatch.setattr(server, "HUNG_SECONDS", SECONDS)
 
     async def connect() -> Any:

@@ -1,0 +1,55 @@
+"""The relay of this process, one and no more: started once, looked up by whoever serves a request, and stopped.
+
+Started by the server's lifespan, or by the first connection where there is none (daphne).
+"""
+
+import asyncio
+import logging
+import os
+import signal
+
+from relay.conf import config
+from relay.services.runtime import Relay
+
+log = logging.getLogger("relay.runtime")
+
+_relay: Relay | None = None
+_starting: asyncio.Lock | None = None
+
+
+async def start() -> Relay:
+    """The relay of this process, started if necessary. Raises Failed if the database does not answer."""
+    global _relay, _starting  # noqa: PLW0603 - one relay a process is the point
+    if _relay is not None:
+        return _relay
+    if _starting is None:
+        _starting = asyncio.Lock()
+    async with _starting:
+        if _relay is None:
+            relay = Relay(config(), _end_process)
+            try:
+                await relay.start()
+            except BaseException:
+                await relay.tasks.stop()
+                raise
+            _relay = relay
+    return _relay
+
+
+def _end_process(task: str) -> None:
+    """Stop this process in order: its supervisor starts it again."""
+    log.critical("this process ends: background task %r is needed", task)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def current() -> Relay | None:
+    """The relay of this process, None before it was started."""
+    return _relay
+
+
+async def stop() -> None:
+    """Stop the relay of this process, if it was started."""
+    global _relay
+    relay, _relay = _relay, None
+    if relay is not None:
+        await relay.stop()

@@ -1,0 +1,22 @@
+"""Whether a process can serve clients now, and what does not work while it does: the answer of /ready."""
+
+from relay.services.runtime import Relay
+
+
+def problem(relay: Relay) -> str | None:
+    """Why the process of `relay` cannot serve clients exactly now, None if it can."""
+    if (why := relay.unready()) is not None:
+        return why
+    if not relay.follower.database_up:
+        return "the database does not answer"
+    if relay.follower.lag > relay.config.write_queue:
+        return f"{relay.follower.lag} changes behind the log"
+    return None
+
+
+def degraded(relay: Relay) -> list[str]:
+    """What does not work while clients are served exactly all the same."""
+    faults = [] if relay.bus.up else ["the bus is down: changes of other processes come late, from the log"]
+    if relay.shared is not None and not relay.shared.up:
+        faults.append("the shared cache is down: the database answers in its place")
+    return faults

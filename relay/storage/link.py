@@ -1,0 +1,125 @@
+"""A connection to PostgreSQL in use: what is under way on it, and how it is kept open.
+
+Which statement runs where and when is decided by `relay.storage.server`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+import psycopg
+
+from relay.storage.channel import Channel, Parameter, Request, Row
+from relay.storage.database import Connection
+from relay.storage.fair_queue import INTERNAL
+
+log = logging.getLogger("relay.storage")
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+
+Rows = asyncio.Future[list[Row]]
+Connect = Callable[[], Awaitable[Connection]]
+
+
+class Statement:
+    """A statement on its way: `owner` is charged `cost` milliseconds when it is sent, and the rest of what it took
+    afterwards. `ended` gets the milliseconds that it ran.
+    """
+
+    __slots__ = ("cost", "ended", "owner", "parameters", "text")
+
+    def __init__(
+        self,
+        text: bytes,
+        parameters: Sequence[Parameter],
+        owner: str = INTERNAL,
+        cost: float = 1.0,
+        ended: Callable[[float], None] | None = None,
+    ) -> None:
+        self.text = text
+        self.parameters = parameters
+        self.owner = owner
+        self.cost = cost
+        self.ended = ended
+
+
+class Link:
+    """A connection in use: what is under way on it in order, and since when the first one runs."""
+
+    __slots__ = ("channel", "cost", "is_cancelling", "requests", "since")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.cost = 0.0
+        self.requests: deque[tuple[Statement, Request]] = deque()
+        self.since = 0.0
+        self.is_cancelling = False
+
+
+def least_busy(links: Sequence[Link], depth: int) -> Link | None:
+    """A connection with room, the one that is free the soonest; None if all have `depth` statements under way.
+
+    What runs on it is taken to run as long again as it has run.
+    """
+    for link in links:
+        if not link.requests and not link.is_cancelling:
+            return link
+    best, least = None, 0.0
+    now = asyncio.get_running_loop().time()
+    for link in links:
+        if len(link.requests) < depth and not link.is_cancelling:
+            left = link.cost + (now - link.since) * 1_000
+            if best is None or left < least:
+                best, least = link, left
+    return best
+
+
+async def keep_open(connect: Connect, name: str, begin: Callable[[Link], None], end: Callable[[Link], None]) -> None:
+    """Keep one connection to the server `name` open: connect again whenever it breaks. Runs until it is cancelled.
+
+    `begin` gets each connection when it can be used, `end` when it has ended.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            channel = Channel(await connect())
+        except (psycopg.Error, OSError):
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            continue
+        pause = FIRST_PAUSE_SECONDS
+        link = Link(channel)
+        begin(link)
+        try:
+            reason = await asyncio.shield(channel.closed)
+            log.warning("a connection to %s ended: %s", name, reason)
+        finally:
+            end(link)
+
+
+def expire(future: Rows) -> None:
+    """The time of a statement is over. Cheaper than asyncio.timeout, of which 3 us are for each statement."""
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
+def hand_over(source: Rows, target: Rows) -> None:
+    """Complete `target` as `source` completes; cancel `source` if `target` is cancelled."""
+
+    def settle(done: Rows) -> None:
+        if target.done():
+            done.cancelled() or done.exception()  # retrieved, so that asyncio does not report it
+        elif done.cancelled():
+            target.cancel()
+        elif (error := done.exception()) is not None:
+            target.set_exception(error)
+        else:
+            target.set_result(done.result())
+
+    def give_up(_: Rows) -> None:
+        source.cancel()  # nothing if it has completed
+
+    source.add_done_callback(settle)
+    target.add_done_callback(give_up)
