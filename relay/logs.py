@@ -151,13 +151,17 @@ class Handler(logging.Handler):
         self._idle = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._queue_lock = threading.RLock()
+        """Not the handler's own lock: logging.shutdown holds that one while it waits for the thread."""
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's line unless one of its kind was written within a second. DEBUG is never left out."""
         try:
-            if record.levelno <= logging.DEBUG or self.repeats.passes(record, time.monotonic()):
-                self._put(self.format(record))
-            self._ensure_thread()
+            with self._queue_lock:
+                if record.levelno <= logging.DEBUG or self.repeats.passes(record, time.monotonic()):
+                    self._put(self.format(record))
+                self._ensure_thread()
         except Exception:  # as logging's own handlers: a line that cannot be made must not stop what logs it
             self.handleError(record)
 
@@ -176,7 +180,7 @@ class Handler(logging.Handler):
         super().close()
 
     def _put(self, line: str) -> None:
-        """With the handler's lock."""
+        """With the lock of the queue."""
         if self._characters + len(line) > QUEUE_CHARACTERS:
             self.dropped += 1
             self._unreported += 1
@@ -185,6 +189,10 @@ class Handler(logging.Handler):
         self._characters += len(line)
         self._idle.clear()
         self._wake.set()
+
+    def _after_fork(self) -> None:
+        """In the child: the thread that may have held the lock is not there."""
+        self._queue_lock = threading.RLock()
 
     def _ensure_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():  # a fork has no threads
@@ -199,7 +207,7 @@ class Handler(logging.Handler):
                 for line in lines:  # one by one: a pipe keeps up to 4 KiB of several processes apart
                     sys.stderr.write(line)
                     sys.stderr.flush()
-            with _held(self):
+            with self._queue_lock:
                 if not self._lines:
                     self._idle.set()
                     if self._closing:
@@ -207,7 +215,7 @@ class Handler(logging.Handler):
 
     def _take(self) -> list[str]:
         """Everything to write now."""
-        with _held(self):
+        with self._queue_lock:
             self._wake.clear()
             now = float("inf") if self._closing else time.monotonic()
             for record, more in self.repeats.due(now):
@@ -217,15 +225,6 @@ class Handler(logging.Handler):
                 self._lines.append(self.format(_record(f"{dropped} log lines were dropped: standard error is slow")))
             lines, self._lines, self._characters = self._lines, deque(), 0
         return [f"{line}\n" for line in lines]
-
-
-@contextlib.contextmanager
-def _held(handler: logging.Handler) -> Iterator[None]:
-    handler.acquire()
-    try:
-        yield
-    finally:
-        handler.release()
 
 
 def _record(message: str) -> logging.LogRecord:

@@ -75,9 +75,8 @@ class Plugin:
         """The verdict. Raises Failed if the program ends meanwhile or does not read; it is ended if this is cancelled
         by a time-out.
         """
-        await self._ready.wait()
-        process = self._process
-        assert process is not None
+        while (process := self._process) is None or not self._ready.is_set():  # it may end before a waiter's turn
+            await self._ready.wait()
         assert process.stdin is not None
         if process.stdin.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             raise Failed("the plug-in does not read")
@@ -206,6 +205,9 @@ class Plugin:
             if waiting := [future for queue in self._in_flight.values() for future in queue]:
                 await asyncio.wait(waiting, timeout=self._seconds)
             _end(process, signal.SIGTERM)
+            await asyncio.sleep(STOP_SECONDS)  # cancelled when it has ended
+            log.warning("the plug-in does not end; it is killed")
+            _end(process, signal.SIGKILL)
             return
 
 

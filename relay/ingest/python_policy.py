@@ -7,6 +7,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -45,8 +46,18 @@ class PythonPolicy:
         if self._threads is None:
             async with self._room:
                 return verdict_of(await self._function(view, source))
-        call = asyncio.get_running_loop().run_in_executor(self._threads, self._function, view, source)
-        return verdict_of(await call)
+        loop = asyncio.get_running_loop()
+        await self._room.acquire()
+        call = self._threads.submit(self._function, view, source)
+        call.add_done_callback(lambda _: self._free(loop))
+        return verdict_of(await asyncio.wrap_future(call))
+
+    def _free(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A thread is free, also of a call whose time was over: until then nothing waits in the threads' own queue,
+        which has no bound.
+        """
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._room.release)
 
     def stop(self) -> None:
         """Wait for no thread."""

@@ -114,7 +114,11 @@ class Follower:
             return
         changes = self._intake.offer(batch)
         if changes:
-            self._hub.deliver(changes)
+            try:
+                self._hub.deliver(changes)
+            except Exception:  # the caches must have the changes all the same: the ring is past them
+                counters.internal_errors += 1
+                log.exception("changes could not be delivered")
             try:
                 self._on_changes(changes)
             except Exception:

@@ -30,6 +30,8 @@ class ListKeeper:
         self._tasks = tasks
         self._on_change = on_change
         self._wake = asyncio.Event()
+        self._reading = asyncio.Lock()
+        """One reading at a time: a page of the store before must not come into the lists of another one."""
         self._task: Task | None = None
 
     @property
@@ -39,11 +41,12 @@ class ListKeeper:
 
     async def begin(self, version: int) -> None:
         """Read all lists afresh, as another store has others; those of before are in force meanwhile. Raises Failed."""
-        fresh = Lists()
-        await self._read(fresh)
-        self.newest = max(version, fresh.version)
-        fresh.version = self.newest
-        self._lists.replace(fresh)
+        async with self._reading:
+            fresh = Lists()
+            await self._read(fresh)
+            self.newest = max(version, fresh.version)
+            fresh.version = self.newest
+            self._lists.replace(fresh)
 
     def start(self) -> None:
         """Begin to follow; needs a running loop."""
@@ -64,7 +67,8 @@ class ListKeeper:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._read(self._lists)
+                async with self._reading:
+                    await self._read(self._lists)
                 await self._on_change()
             except Failed as error:
                 log.warning("the lists cannot be read: %s", error.message)

@@ -25,7 +25,9 @@ MAX_DEBT = 1_000.0
 up to here."""
 
 KEPT_ACCOUNTS = 4_096
-"""Beyond so many accounts, those of owners that ask nothing now are dropped."""
+"""Beyond so many accounts, those of owners that ask nothing now are dropped, and again when those left have doubled:
+each look through them costs as much as they are many.
+"""
 
 
 class Bounds(Struct, frozen=True):
@@ -79,6 +81,7 @@ class FairQueue(Generic[T]):
         self._len = 0
         self._clock = 0.0
         self._accounts: dict[str, _Account[T]] = {}
+        self._most_accounts = KEPT_ACCOUNTS
         self._next: list[tuple[float, int, _Account[T]]] = []
         self._order = count()
 
@@ -166,8 +169,9 @@ class FairQueue(Generic[T]):
     def _account(self, owner: str) -> _Account[T]:
         account = self._accounts.get(owner)
         if account is None:
-            if len(self._accounts) >= KEPT_ACCOUNTS:
+            if len(self._accounts) >= self._most_accounts:
                 self._accounts = {o: a for o, a in self._accounts.items() if a.waiting or a.running}
+                self._most_accounts = max(KEPT_ACCOUNTS, 2 * len(self._accounts))
             account = self._accounts[owner] = _Account(owner)
         return account
 

@@ -202,3 +202,16 @@ def test_a_standard_error_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.
     handler.flush()
     handler.close()
     assert f"{handler.dropped} log lines were dropped" in stderr.getvalue()
+
+
+def test_the_last_lines_are_written_when_logging_shuts_down(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    handler.handle(record("first %s", "line"))
+    handler.flush()
+    handler.handle(record("last %s", "line", line=2))
+    logging.shutdown([lambda: handler])  # it calls each, as a weak reference
+
+    assert "last line" in stderr.getvalue()
+    assert handler._thread is not None
+    assert not handler._thread.is_alive()

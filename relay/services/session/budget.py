@@ -6,6 +6,7 @@ through alone, and those that wait are served in their order.
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from relay.subscriptions.outbox import HIGH_WATER_BYTES
 
@@ -41,7 +42,8 @@ class PieceBudget:
             if turn.done() and not turn.cancelled():
                 self.give(size)
             else:
-                self._waiting.remove((size, turn))
+                with suppress(ValueError):  # or `_serve` has just passed it over
+                    self._waiting.remove((size, turn))
                 self._serve()
             raise
 

@@ -190,3 +190,20 @@ async def test_a_changed_file_is_started_again(start: Start, tmp_path: Path, mon
         while relay.plugin._process is None or relay.pid == before:
             await asyncio.sleep(0.01)
     assert await relay.ask("next") == ACCEPT
+
+
+async def test_one_that_ignores_the_signal_to_end_is_killed_when_its_file_changes(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.05)
+    script = tmp_path / "policy"
+    script.write_text(f"#!/bin/sh\ntrap '' TERM\nexec {sys.executable} {PROGRAM}\n")
+    script.chmod(0o755)
+    relay = start(str(script))
+    await relay.ask("first")
+    before = relay.pid
+    os.utime(script, (1, 1))
+    async with asyncio.timeout(10):
+        while relay.plugin._process is None or relay.pid == before:
+            await asyncio.sleep(0.01)
+    assert await relay.ask("next") == ACCEPT

@@ -1,6 +1,7 @@
 """An operator's function: its answers, its faults and its time limit."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 
 from relay.background import BackgroundTasks
 from relay.ingest.judgements import UNAVAILABLE, Judgements
-from relay.ingest.python_policy import NAME, PythonPolicy, function_named
+from relay.ingest.python_policy import AT_ONCE, NAME, PythonPolicy, function_named
 from relay.policies.source import Source, SourceKind
-from relay.policies.verdict import ACCEPT, NO_REASON, SHADOW, Verdict
+from relay.policies.verdict import ACCEPT, NO_REASON, SHADOW, EventView, Verdict
 from relay.protocol.event import Event, StoredEvent
 from tests.events import unsigned_event
 
@@ -74,6 +75,30 @@ async def test_a_plain_function_that_blocks_does_not_block_the_loop() -> None:
 
 async def test_a_coroutine_that_waits_for_ever_ends_at_the_time_limit() -> None:
     assert await verdicts("check_async", "wait", "fine", seconds=0.2) == [Verdict(False, UNAVAILABLE), ACCEPT]
+
+
+async def test_calls_that_hang_keep_their_threads_and_nothing_gathers_behind_them() -> None:
+    going_on = threading.Event()
+
+    def hang(event: EventView, _source: Source) -> bool:
+        if event.content == "hang":
+            going_on.wait(60)
+        return True
+
+    policy = PythonPolicy(hang)
+
+    async def ask(content: str, seconds: float) -> Verdict:
+        event = msgspec.convert(unsigned_event(content=content), Event)
+        async with asyncio.timeout(seconds):
+            return await policy(event, StoredEvent.of(event), Source(SourceKind.CLIENT, "192.0.2.7"))
+
+    hung = [ask("hang", 0.1) for _ in range(3 * AT_ONCE)]
+    assert {type(end) for end in await asyncio.gather(*hung, return_exceptions=True)} == {TimeoutError}
+    assert policy._threads is not None
+    assert policy._threads._work_queue.qsize() == 0
+    going_on.set()
+    assert await ask("fine", 10) == ACCEPT
+    policy.stop()
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,15 @@ async def test_a_caller_that_is_cancelled_when_its_turn_has_come_gives_back() ->
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert budget.held_bytes == 0
+
+
+async def test_a_caller_that_is_cancelled_just_before_its_turn_comes_is_passed_over() -> None:
+    budget = PieceBudget(10)
+    await budget.take(10)
+    waiting = asyncio.ensure_future(budget.take(10))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    budget.give(10)
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert budget.held_bytes == 0

@@ -222,6 +222,20 @@ async def test_a_fault_of_a_cache_costs_the_cache_and_no_live_event(order: Order
     assert order.faults == 2
 
 
+async def test_a_fault_of_the_delivery_keeps_no_change_from_the_caches(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(changes: Sequence[Change]) -> None:
+        raise ValueError("the hub is broken")
+
+    monkeypatch.setattr(order.hub, "deliver", broken)
+    applied: list[Change] = []
+    order.on_changes = applied.extend
+    order.come(1)
+    order.come(2)
+    assert [change.seq for change in applied] == [1, 2]
+
+
 async def test_another_generation_is_followed_and_another_epoch_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     order = Order(monkeypatch)
     order.follower.store = STORE

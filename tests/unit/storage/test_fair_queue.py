@@ -196,3 +196,14 @@ def test_accounts_of_owners_that_ask_nothing_are_dropped(monkeypatch: pytest.Mon
         if (owner := queue.take()) is not None:
             queue.end(owner, 0.0)
     assert len(queue._accounts) <= 12
+
+
+def test_accounts_are_looked_through_a_few_times_however_many_owners_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "KEPT_ACCOUNTS", 10)
+    queue: FairQueue[str] = FairQueue(Bounds(), PLACES)
+    looks = 0
+    for number in range(1_000):
+        before = queue._accounts
+        queue.add(f"owner {number}", 1.0, 0, "")
+        looks += queue._accounts is not before
+    assert looks <= 10
