@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from relay.protocol import kinds
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import AuthRequired, RelayError, Restricted
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
@@ -120,7 +120,7 @@ def names_private(flt: Filter) -> bool:
     return flt.kinds is not None and not flt.kinds.isdisjoint(NEVER_COPIED_KINDS)
 
 
-def can_match(flt: Filter, audience: Audience = NOBODY) -> bool:
+def can_match(flt: Filter, audience: Audience = ANONYMOUS) -> bool:
     """False if no event that `audience` may read can match: empty lists, or kinds that it may not read."""
     if flt.matches_nothing:
         return False

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from relay.background import BackgroundTasks
 from relay.changes.row import created_at_of, id_of
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
@@ -186,7 +186,7 @@ class Reads:
     async def query(
         self,
         filters: Sequence[Filter],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         *,
         least: int = FROM_START,
         owner: str = INTERNAL,
@@ -206,7 +206,7 @@ class Reads:
     async def parts(
         self,
         filters: Sequence[Filter],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         *,
         least: int = FROM_START,
         owner: str = INTERNAL,
@@ -255,7 +255,7 @@ class Reads:
     async def texts(
         self,
         keys: Sequence[Key],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         *,
         least: int = FROM_START,
         owner: str = INTERNAL,
