@@ -180,7 +180,7 @@ class Reads:
 
     @property
     def cancelled(self) -> int:
-        """Expensive queries ended at PostgreSQL: nobody waited for them any more, or their turn was over."""
+        """Expensive queries ended at PostgreSQL: no client waited for them any more, or their turn was over."""
         return sum(server.cancelled for server in self.slow)
 
     async def query(

@@ -130,7 +130,7 @@ SEARCHES = [
     {"q": "t:common kind:7"},
     {"q": "r:https://site.example/7"},
     {"q": f"r:https://site.example/7 author:{AUTHORS[7]}"},
-    {"q": "t:nobody-has-it"},
+    {"q": "t:unused-tag"},
     {"q": f"since:{FIRST + 100} until:{FIRST + 5_000}"},
     {"q": f"kind:1 until:{FIRST + 5_000}"},
     {"kind": "7"},

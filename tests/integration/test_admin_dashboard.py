@@ -34,7 +34,7 @@ from relay.storage.store import current_store
 
 pytestmark = pytest.mark.django_db
 
-NOBODY_LISTENS = "redis://127.0.0.1:1"
+UNREACHABLE_URL = "redis://127.0.0.1:1"
 FIGURES = "/admin/dashboard/figures/"
 HISTORY = "/admin/dashboard/history/"
 CACHES = "/admin/analytics/cache/"
@@ -92,7 +92,7 @@ def worker(cache: "redis.Redis") -> WorkerFigures:
 
 @pytest.fixture
 def no_cache(settings: Settings) -> Iterator[None]:
-    settings.CACHE_URL = settings.BROKER_URL = NOBODY_LISTENS
+    settings.CACHE_URL = settings.BROKER_URL = UNREACHABLE_URL
     conf.config.cache_clear()
     yield
     conf.config.cache_clear()
@@ -403,4 +403,4 @@ def test_the_server_of_the_shared_cache_tells_keys_and_memory(cache: "redis.Redi
     assert found is not None
     assert found.keys > 0
     assert found.memory_bytes > 0
-    assert cache_server_now(NOBODY_LISTENS) is None
+    assert cache_server_now(UNREACHABLE_URL) is None

@@ -132,7 +132,7 @@ def test_addresses_kinds_and_allowed_keys_are_listed_and_lifted(operator: Client
 @pytest.mark.parametrize(
     "task, given",
     [
-        ("ban-key", {"target": "nobody", "reason": "x", "days": 0}),
+        ("ban-key", {"target": "no-key", "reason": "x", "days": 0}),
         ("remove-event", {"target": "zz" * 32, "reason": "x"}),
         ("block-address", {"target": "0.0.0.0/0", "reason": "x", "days": 0}),
         ("set-kind", {"target": 70_000, "rule": "deny", "reason": "x"}),

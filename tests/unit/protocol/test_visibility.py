@@ -204,13 +204,13 @@ def test_x_1_visibility_agrees_with_the_oracle(rule: Rule, event: dict[str, Any]
 
 @TWICE
 @given(event=strategies.events())
-def test_copies_hold_exactly_the_kinds_that_everybody_may_read(rule: Rule, event: dict[str, Any]) -> None:
+def test_copies_hold_exactly_the_kinds_that_any_client_may_read(rule: Rule, event: dict[str, Any]) -> None:
     assert is_copied(event["kind"]) is naive_readable(event, (), *rule)
 
 
 @TWICE
 @given(events=st.lists(strategies.events(), max_size=8), wanted=strategies.filter_lists(), keys=strategies.audiences())
-def test_a_question_that_is_not_private_has_the_answer_that_everybody_gets(
+def test_a_question_that_is_not_private_has_the_answer_that_any_client_gets(
     rule: Rule, events: list[dict[str, Any]], wanted: list[dict[str, Any]], keys: list[str]
 ) -> None:
     filters = [parse_filter(one, Limits()) for one in wanted]
