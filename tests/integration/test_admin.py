@@ -17,6 +17,7 @@ from relay.models import Event
 from relay.protocol.nip19 import encode
 from relay.storage import admin_queries
 from tests.events import pubkey_of, secret, unsigned_event
+from tests.integration.admin_pages import page
 from tests.integration.storage.conftest import database  # noqa: F401
 from tests.integration.storage.scribe import Scribe, Tables, entry
 
@@ -77,12 +78,6 @@ def operator(stored: Tables, client: Client) -> Client:
     """A client that is signed in as the administrator."""
     client.force_login(User.objects.create(username="operator", is_staff=True, is_superuser=True))
     return client
-
-
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def contents(html: str) -> list[str]:

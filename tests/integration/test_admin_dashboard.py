@@ -31,6 +31,7 @@ from relay.services.cache_server import cache_server_now
 from relay.services.figures import key, workers_key
 from relay.services.worker_figures import LayerRate, WorkerFigures
 from relay.storage.store import current_store
+from tests.integration.admin_pages import page
 
 pytestmark = pytest.mark.django_db
 
@@ -96,12 +97,6 @@ def no_cache(settings: Settings) -> Iterator[None]:
     conf.config.cache_clear()
     yield
     conf.config.cache_clear()
-
-
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def figures(client: Client) -> Any:

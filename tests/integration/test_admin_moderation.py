@@ -17,6 +17,7 @@ from relay.admin.moderation_tasks import TASKS
 from relay.models import ListEntry
 from relay.services import moderation
 from tests.events import pubkey_of, secret, unsigned_event
+from tests.integration.admin_pages import page
 from tests.integration.storage.conftest import database, tables  # noqa: F401
 from tests.integration.storage.scribe import Scribe, Tables, entry
 
@@ -69,12 +70,6 @@ def of_group(client: Client, name: str) -> Client:
 
 def do(client: Client, task: str, **given: Any) -> int:
     return client.post(f"/admin/relay/bannedkey/do/{task}/", given).status_code
-
-
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def queue(client: Client) -> str:
