@@ -26,7 +26,7 @@ QUEUE_CHARACTERS = 2**20
 REPEAT_SECONDS = 1.0
 MOST_KINDS = 1_000
 CLOSE_SECONDS = 2.0
-"""How long the end of a process waits for a standard error that nobody reads."""
+"""How long the end of a process waits for an unread standard error."""
 
 # C0, C1, marks that change the direction of writing, separators of lines, lone surrogates.
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -203,7 +203,7 @@ class Handler(logging.Handler):
         while True:
             self._wake.wait(REPEAT_SECONDS)
             lines = self._take()
-            with contextlib.suppress(OSError, ValueError):  # nobody reads any more, or it is closed
+            with contextlib.suppress(OSError, ValueError):  # its reader has gone, or it is closed
                 for line in lines:  # one by one: a pipe keeps up to 4 KiB of several processes apart
                     sys.stderr.write(line)
                     sys.stderr.flush()

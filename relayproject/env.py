@@ -179,7 +179,7 @@ def public_key(name: str) -> str:
 
 
 def secret(name: str) -> str:
-    """A key that nobody can guess: 32 characters or more, not all alike. "" when unset."""
+    """A key that cannot be guessed: 32 characters or more, not all alike. "" when unset."""
     value = text(name)
     if value and (len(value) < SECRET_CHARACTERS or len(set(value)) < SECRET_DIFFERENT):
         faults.append(

@@ -55,7 +55,7 @@ def naive_visible(
 def naive_readable(
     event_json: Json, keys: Collection[str], private_drafts: bool = False, for_logins: Collection[int] = ()
 ) -> bool:
-    """True for a public kind; kind 4 is for author and recipients, gift wraps for recipients, logins for nobody.
+    """True for a public kind; kind 4 is for author and recipients, gift wraps for recipients, logins for no key.
 
     Drafts are public, or, with `private_drafts`, for their author. Public kinds of `for_logins` are for any key.
     """

@@ -15,22 +15,14 @@ from analytics.models import JobRun
 from analytics.registry import View, view_named
 from analytics.schedule import send
 from relay.admin.action_log import log_action
-from relay.admin.paging import RecordChangeList
+from relay.admin.paging import AuthorsChangeList, RecordChangeList
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.admin.responses import author_names
 
 M = TypeVar("M", bound=Model)
 
 
-class NamedChangeList(RecordChangeList):
-    """Adds `row.name`, the display name in the author's profile or "", with one query for the page."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Django: read the rows."""
-        super().get_results(request)
-        names = author_names({row.pubkey for row in self.result_list})
-        for row in self.result_list:
-            row.name = names.get(row.pubkey, "")
+class NamedChangeList(AuthorsChangeList, RecordChangeList):
+    """A list of records with the names of their authors."""
 
 
 class ViewAdmin(ReadOnlyAdmin[M]):

@@ -29,7 +29,7 @@ from relay.admin.formatting import (
 )
 from relay.admin.matching import matching
 from relay.admin.moderate import may, task_link
-from relay.admin.paging import NewestChangeList
+from relay.admin.paging import AuthorsChangeList, NewestChangeList
 from relay.admin.readonly import EventColumns, StoreAdmin
 from relay.admin.responses import address_of, author_names, response_links
 from relay.admin.search import HEX_KEY, BadSearch, parse_search
@@ -61,15 +61,8 @@ def once(method: Callable[[Any, Event], Shown]) -> Callable[[Any, Event], Shown]
     return kept
 
 
-class EventChangeList(NewestChangeList):
-    """Adds `row.name`, the author's display name or "", with one query for the page."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        """Django: read the rows."""
-        super().get_results(request)
-        names = author_names({row.pubkey for row in self.result_list})
-        for row in self.result_list:
-            row.name = names.get(row.pubkey, "")
+class EventChangeList(AuthorsChangeList, NewestChangeList):
+    """The newest events with the names of their authors."""
 
 
 @admin.register(Event)

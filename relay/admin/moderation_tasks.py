@@ -54,11 +54,9 @@ class KeyForm(forms.Form):
     reason = _reason()
 
 
-class BanKeyForm(forms.Form):
+class BanKeyForm(KeyForm):
     """A public key, and what becomes of its events."""
 
-    target = _line("Public key", "64 hex digits, npub or nprofile.")
-    reason = _reason()
     days = _days()
     remove = forms.BooleanField(
         label="Also remove what it stored",

@@ -34,7 +34,7 @@ _locked = OccasionalLog(logging.getLogger("relay.signins"), "%d lock-outs after 
 
 
 class CountedSignIns(AxesStandaloneBackend):  # type: ignore[misc]  # axes has no types
-    """The first authentication backend: counts the attempt, or denies it. Signs nobody in."""
+    """The first authentication backend: counts the attempt, or denies it. Authenticates no user."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

@@ -18,7 +18,7 @@ from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
@@ -63,14 +63,14 @@ class Answers:
         self._ring = ring
         self._barrier = barrier
 
-    def known(self, filters: Sequence[Filter], audience: Audience = NOBODY) -> Known | None:
+    def known(self, filters: Sequence[Filter], audience: Audience = ANONYMOUS) -> Known | None:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
         return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
 
     async def fetch(
         self,
         filters: Sequence[Filter],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         owner: str = INTERNAL,
         seconds: float | None = None,
     ) -> Answer:

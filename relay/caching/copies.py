@@ -18,7 +18,7 @@ from relay.changes.overlay import cut, newest_first
 from relay.changes.ring import Ring
 from relay.changes.row import id_of
 from relay.freshness.arrivals import Arrivals
-from relay.protocol.audience import NOBODY
+from relay.protocol.audience import ANONYMOUS
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
@@ -134,7 +134,7 @@ class Copies:
             event = event_of(event_id)
             if event is None:
                 return None
-            if visible(event, NOBODY, now) and flt.matches(event):
+            if visible(event, ANONYMOUS, now) and flt.matches(event):
                 found.append(event)
         found.sort(key=newest_first)
         kept = cut(found, flt)

@@ -1,7 +1,7 @@
 """The levels of rate limits' buckets in the shared cache: workers take tokens there, a grant at a time.
 
 A level is the number of tokens taken and not yet gained again, and when, by the clock of the cache's server: clocks of
-workers are never compared. One script reads, charges and grants, so no two workers get the same token. Rule: nobody
+workers are never compared. One script reads, charges and grants, so no two workers get the same token. Rule: no message
 waits for an answer; while the cache does not answer, a worker goes on with its share of each rate.
 """
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from relay.changes.change import Added, Change, Removed
 from relay.changes.row import Row, pubkey_of
-from relay.protocol.audience import NOBODY
+from relay.protocol.audience import ANONYMOUS
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import visible
@@ -85,7 +85,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
         rows = [row for row in rows if row.created_at > vanished.get(_author(row), -1)]
     bound = _known_down_to(page, flt)
     for event in last.values():
-        if event is None or not visible(event, NOBODY, now) or not flt.matches(event):
+        if event is None or not visible(event, ANONYMOUS, now) or not flt.matches(event):
             continue
         if vanished and event.created_at <= vanished.get(event.pubkey, -1):
             continue

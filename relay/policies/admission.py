@@ -34,7 +34,7 @@ def created_at_in_window(context: Context, event: Event) -> RelayError | None:
     ahead = event.created_at - context.now
     if ahead > context.limits.created_at_upper_limit:
         return Invalid(f"created_at is more than {context.limits.created_at_upper_limit} seconds in the future")
-    if event.kind == kinds.VANISH:  # 62-4: a right of everybody, which no policy of the operator takes away
+    if event.kind == kinds.VANISH:  # 62-4: a right of every key, which no policy of the operator takes away
         return None
     if context.limits.created_at_lower_limit and -ahead > context.limits.created_at_lower_limit:
         return Invalid(f"created_at is more than {context.limits.created_at_lower_limit} seconds in the past")

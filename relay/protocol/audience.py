@@ -24,5 +24,5 @@ class Audience(Struct, frozen=True, gc=False):
         return bool(self.keys)
 
 
-NOBODY = Audience.of(())
+ANONYMOUS = Audience.of(())
 """The audience of an anonymous client, which may read public events."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from relay.protocol import kinds
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import AuthRequired, RelayError, Restricted
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
@@ -29,10 +29,10 @@ AUTHOR_KINDS: frozenset[int] = frozenset()
 """Readable by the author alone: drafts, where `keep_drafts_private` was called (37-1)."""
 
 LOGIN_KINDS: frozenset[int] = frozenset()
-"""Readable by everybody who has logged in, with any key, where `keep_for_logins` named them (42-7)."""
+"""Readable by any client that has logged in, with any key, where `keep_for_logins` named them (42-7)."""
 
 PRIVATE_KINDS: frozenset[int] = AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS
-"""Kinds that nobody reads without a login: those that only some keys may read, and `LOGIN_KINDS`."""
+"""Kinds that no client reads without a login: those that only some keys may read, and `LOGIN_KINDS`."""
 
 NEVER_COPIED_KINDS: frozenset[int] = PRIVATE_KINDS | UNREADABLE_KINDS
 """Kinds that no copy may hold: an answer from a copy is sent to any reader."""
@@ -46,9 +46,9 @@ def keep_drafts_private(on: bool) -> None:
 
 
 def keep_for_logins(asked: Iterable[int]) -> None:
-    """Set the kinds that everybody who has logged in may read, and nobody else; when `keep_drafts_private` is called.
+    """Set the kinds that any client that has logged in may read, and no other; when `keep_drafts_private` is called.
 
-    A kind among them that only some keys may read, or nobody, stays so.
+    A kind among them that only some keys may read, or none, stays so.
     """
     _gather(frozenset(asked))
 
@@ -96,7 +96,7 @@ def is_copied(kind: int) -> bool:
 
 
 def all_public(chosen: frozenset[int] | None) -> bool:
-    """True if the kinds of a filter are public, so that everybody may read what matches; False without kinds."""
+    """True if the kinds of a filter are public, so that any client may read what matches; False without kinds."""
     return chosen is not None and chosen.isdisjoint(NEVER_COPIED_KINDS)
 
 
@@ -114,13 +114,13 @@ def may_be_private(filters: Sequence[Filter], audience: Audience) -> bool:
 
 
 def names_private(flt: Filter) -> bool:
-    """True if the filter names a kind that not everybody may read, so that a query may look through events that it does
-    not send.
+    """True if the filter names a kind that not every client may read, so that a query may look through events that it
+    does not send.
     """
     return flt.kinds is not None and not flt.kinds.isdisjoint(NEVER_COPIED_KINDS)
 
 
-def can_match(flt: Filter, audience: Audience = NOBODY) -> bool:
+def can_match(flt: Filter, audience: Audience = ANONYMOUS) -> bool:
     """False if no event that `audience` may read can match: empty lists, or kinds that it may not read."""
     if flt.matches_nothing:
         return False

@@ -10,7 +10,7 @@ LONGEST_SEARCH = 100
 
 
 def wanted_key(store: str) -> str:
-    """What an operator looks for now; missing while nobody looks."""
+    """What an operator looks for now; missing while no operator looks."""
     return f"relay:{{{store}:status}}:connections"
 
 

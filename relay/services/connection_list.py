@@ -1,8 +1,8 @@
 """The connections of all workers, for operators.
 
 A reader writes what it looks for to a key of the shared cache that lives for some seconds. A worker that finds it, once
-a second, writes its connections. Rule: while nobody looks, this costs one GET a second in a round trip that is made
-anyway. Without the shared cache a reader sees the connections of its own process.
+a second, writes its connections. Rule: while no operator looks, this costs one GET a second in a round trip that is
+made anyway. Without the shared cache a reader sees the connections of its own process.
 """
 
 import time

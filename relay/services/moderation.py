@@ -122,7 +122,7 @@ def close_report(target: str, *, by: str, reason: str = "") -> None:
 
 
 def protected_keys() -> frozenset[str]:
-    """The keys that nobody bans: a relay whose operator is banned could not be managed by key any more."""
+    """The keys that cannot be banned: a relay whose operator is banned could not be managed by key any more."""
     return frozenset({settings.RELAY_PUBKEY, settings.RELAY_SELF} - {""})
 
 

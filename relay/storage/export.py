@@ -13,7 +13,7 @@ from msgspec import Struct
 from psycopg.types.string import ByteaBinaryLoader
 
 from relay.models import tag_key
-from relay.protocol.audience import NOBODY
+from relay.protocol.audience import ANONYMOUS
 from relay.protocol.filters import Filter
 from relay.protocol.kinds import VANISH
 from relay.storage.database import conninfo
@@ -63,7 +63,7 @@ class _Conditions:
 
     def of_event(self, flt: Filter, now: int, *, private: bool) -> str:
         """All of them on the row `e` of relay_event."""
-        wanted = [BACKED_UP if private else readable(NOBODY, self.bind), unexpired(now, self.bind)]
+        wanted = [BACKED_UP if private else readable(ANONYMOUS, self.bind), unexpired(now, self.bind)]
         wanted += self.of(flt, "e.id", "e.pubkey", "e.created_at")
         if flt.kinds is not None:
             wanted.append(f"e.kind = ANY ({self.bind('{' + ','.join(map(str, sorted(flt.kinds))) + '}', 'integer[]')})")

@@ -21,8 +21,8 @@ INTERNAL = ""
 """The owner of the relay's own questions: it has its turns like the others, and no bound of its own."""
 
 MAX_DEBT = 1_000.0
-"""Milliseconds by which an account may be ahead of the clock: what an owner took while nobody waited is held against it
-up to here."""
+"""Milliseconds by which an account may be ahead of the clock: what an owner took while the queue was empty is held
+against it up to here."""
 
 KEPT_ACCOUNTS = 4_096
 """Beyond so many accounts, those of owners that ask nothing now are dropped, and again when those left have doubled:
@@ -89,7 +89,7 @@ class FairQueue(Generic[T]):
         return self._len
 
     def begin(self, owner: str, cost: float) -> bool:
-        """Take a free place at once, past the queue: True if nobody is there to be served first, and `owner` may hold
+        """Take a free place at once, past the queue: True if no query is to be served first, and `owner` may hold
         another place.
         """
         if self._next:
@@ -121,7 +121,7 @@ class FairQueue(Generic[T]):
         return ticket
 
     def remove(self, ticket: Ticket[T]) -> None:
-        """Forget what nobody waits for any more; no error if it has left the queue."""
+        """Forget a query that is not wanted any more; no error if it has left the queue."""
         account = self._accounts.get(ticket.owner)
         if account is not None and ticket in account.waiting:
             self._leave(account, ticket)

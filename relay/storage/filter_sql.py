@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import can_match
 from relay.storage.filter_walks import Walks
@@ -71,7 +71,7 @@ VANISHING = "EXISTS (SELECT FROM relay_vanish_pending)"
 def query_statement(
     filters: Sequence[Filter],
     now: int,
-    audience: Audience = NOBODY,
+    audience: Audience = ANONYMOUS,
     bounds: Bounds = BOUNDS,
     *,
     second: bool = False,
@@ -137,7 +137,7 @@ def _keyed(rows: Rows, most: int) -> str:
     )
 
 
-def texts_statement(ids: Sequence[bytes], now: int, audience: Audience = NOBODY) -> Statement:
+def texts_statement(ids: Sequence[bytes], now: int, audience: Audience = ANONYMOUS) -> Statement:
     """The statement for the texts of some events, as lines in one value after the position; null without any.
 
     Events that were removed or have expired are absent, and those that `audience` may not read.
@@ -150,7 +150,7 @@ def texts_statement(ids: Sequence[bytes], now: int, audience: Audience = NOBODY)
     )
 
 
-def needs_query(flt: Filter, audience: Audience = NOBODY) -> bool:
+def needs_query(flt: Filter, audience: Audience = ANONYMOUS) -> bool:
     """False if the filter cannot match any stored event that `audience` may read."""
     return flt.limit > 0 and can_match(flt, audience)
 

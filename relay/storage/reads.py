@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from relay.background import BackgroundTasks
 from relay.changes.row import id_of
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.storage.channel import Parameter, Row, integer
@@ -142,13 +142,13 @@ class Reads:
 
     @property
     def cancelled(self) -> int:
-        """Expensive queries ended at PostgreSQL: nobody waited for them any more, or their turn was over."""
+        """Expensive queries ended at PostgreSQL: no client waited for them any more, or their turn was over."""
         return sum(server.cancelled for server in self.slow)
 
     async def query(
         self,
         filters: Sequence[Filter],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         *,
         least: int = FROM_START,
         owner: str = INTERNAL,
@@ -168,7 +168,7 @@ class Reads:
     async def parts(
         self,
         filters: Sequence[Filter],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         *,
         least: int = FROM_START,
         owner: str = INTERNAL,
@@ -217,7 +217,7 @@ class Reads:
     async def texts(
         self,
         keys: Sequence[Key],
-        audience: Audience = NOBODY,
+        audience: Audience = ANONYMOUS,
         *,
         least: int = FROM_START,
         owner: str = INTERNAL,

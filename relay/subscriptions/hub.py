@@ -19,7 +19,7 @@ from relay.changes.intake import Intake
 from relay.changes.ring import OutOfReach
 from relay.changes.sizes import change_bytes
 from relay.metrics import counters
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import is_copied, visible
@@ -62,7 +62,7 @@ class Reader:
 
     __slots__ = ("audience", "kept")
 
-    def __init__(self, audience: Audience = NOBODY, kept: Kept | None = None) -> None:
+    def __init__(self, audience: Audience = ANONYMOUS, kept: Kept | None = None) -> None:
         self.audience = audience
         self.kept = kept
 
@@ -354,7 +354,7 @@ class Hub:
                     has_waited = True
                     yield
             is_public = is_copied(event.kind)
-            if is_public and not visible(event, NOBODY, now):
+            if is_public and not visible(event, ANONYMOUS, now):
                 continue
             if has_waited and self.intake.ring.is_gone(event, seq):
                 continue

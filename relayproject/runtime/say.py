@@ -16,7 +16,7 @@ def say(who: str, text: str) -> None:
         line = formatter.line(time.time(), "INFO", who, text)
     else:
         line = f"{who}: {safe(text)}"
-    with contextlib.suppress(OSError):  # nobody reads any more: no reason to stop
+    with contextlib.suppress(OSError):  # its reader has gone: no reason to stop
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 

@@ -5,7 +5,7 @@
         found = await client.request("sub", {"kinds": [1]})  # Stored(events, closed), after EOSE or CLOSED
         event = await client.live("sub")                  # the next live event of a subscription
 
-Every wait has a limit. A message that nobody has asked for is kept in `unread`, in the order of arrival.
+Every wait has a limit. A message that answers no request is kept in `unread`, in the order of arrival.
 """
 
 import asyncio

@@ -171,7 +171,7 @@ async def test_a_thousand_messages_are_answered_without_being_read(client: Clien
 
 
 async def test_a_client_that_never_reads_is_cut_off_or_held_back(relay: RelayProcess) -> None:
-    """Whoever sends and never reads meets the bounds of the relay: his own sending stops, or he is cut off."""
+    """A client that sends and never reads meets the bounds of the relay: its sending stops, or it is cut off."""
     reader, writer = await handshake(relay)
     request = masked(b'["REQ","sub",{"limit":500}]') * 1_000
 
@@ -204,7 +204,7 @@ async def test_a_client_that_vanishes_mid_query_is_forgotten(relay: RelayProcess
 
 
 async def handshake(relay: RelayProcess) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A WebSocket connection as bytes, which nobody reads."""
+    """A WebSocket connection as bytes, unread."""
     reader, writer = await asyncio.open_connection("127.0.0.1", relay.port, limit=2**12)
     writer.write(
         b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

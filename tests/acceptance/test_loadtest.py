@@ -168,8 +168,8 @@ def test_wrong_usage_is_exit_code_2_and_one_sentence(tmp_path: Path, arguments: 
     assert "Traceback" not in ended.stderr
 
 
-def test_nobody_there_is_exit_code_2(tmp_path: Path) -> None:
-    with socket.socket() as taken:  # bound and not listening: nobody else can take the port
+def test_no_listener_is_exit_code_2(tmp_path: Path) -> None:
+    with socket.socket() as taken:  # bound and not listening: no other process can take the port
         taken.bind(("127.0.0.1", 0))
         ended = loadtest(tmp_path, f"ws://127.0.0.1:{taken.getsockname()[1]}")
 
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_the_run_and_reports_what_was_measured(relay: RelayProcess, 
             shown += os.read(ours, 4_096)
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=20)
-    with contextlib.suppress(OSError):  # the end of a terminal that nobody has open any more
+    with contextlib.suppress(OSError):  # the end of a terminal that no process has open any more
         while rest := os.read(ours, 4_096):
             shown += rest
     os.close(ours)

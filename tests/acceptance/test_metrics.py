@@ -1,4 +1,4 @@
-"""/metrics of a whole relay: complete, the same whoever answers, closed to strangers, and of use to Prometheus."""
+"""/metrics of a whole relay: complete, the same from each worker, closed to strangers, and of use to Prometheus."""
 
 import asyncio
 import os
@@ -64,7 +64,7 @@ def test_the_names_on_a_running_relay_are_those_of_the_document(relay: RelayProc
     assert shown == documented
 
 
-def test_behind_an_unknown_proxy_nobody_comes_in_by_address(relay: RelayProcess) -> None:
+def test_behind_an_unknown_proxy_no_client_is_admitted_by_address(relay: RelayProcess) -> None:
     assert relay.get("/metrics", {"X-Forwarded-For": "127.0.0.1"})[0] == 403
 
 

@@ -34,7 +34,7 @@ BATCH = 2_000
 KINDS = {1: 50, 7: 30, 6: 8, 1111: 6, 9735: 6}
 RECENT = 20_000
 POPULAR = 500
-"""So many events at a time are those that everybody answers to."""
+"""So many events at a time are those that most events answer."""
 
 MOST_COMMON = 20_000
 """So many values of each tag are kept for questions."""
@@ -141,7 +141,7 @@ class Writer:
         return tags, "+" if kind == 7 else self._text(rng.randint(1, 12))
 
     def _parent(self) -> tuple[str, str]:
-        """Mostly what was written just now, sometimes what everybody talks about."""
+        """Mostly what was written just now, sometimes one of the popular events."""
         if self._popular and self._rng.random() < 0.2:
             return self._popular[self._popularity() % len(self._popular)]
         return self._recent[-min(len(self._recent), int(self._rng.paretovariate(0.7)))]

@@ -88,7 +88,7 @@ class Maker:
         return self._keep(_unsigned(authors[self._author()], created_at, kind, tags, content))
 
     def written(self) -> tuple[int, list[list[str]], str]:
-        """Kind, tags and content of something that somebody writes."""
+        """Kind, tags and content of an event that a user writes."""
         rng = self.rng
         kind = rng.choices((1, 7, 6, 1111), (50, 35, 10, 5))[0]
         tags: list[list[str]] = []
@@ -103,7 +103,7 @@ class Maker:
         return self.rng.choices(WORDS, k=count)
 
     def _parent(self) -> tuple[str, str, int]:
-        """Mostly what was written just now, sometimes one of the few that everybody talks about."""
+        """Mostly what was written just now, sometimes one of the popular events."""
         events, rng = self.crowd.events, self.rng
         if rng.random() < 0.2:
             return events[len(events) // 1_000 * rng.randrange(1_000) % len(events)]
@@ -160,7 +160,7 @@ def questions(crowd: Crowd, seed: int) -> dict[str, Callable[[], Json]]:
 
 
 def _follows(authors: Sequence[str], author: Zipf, rng: random.Random) -> list[str]:
-    """Whom somebody follows: half of them known to all, half to few."""
+    """Whom a user follows: half of them known to all, half to few."""
     wanted = min(FOLLOWED, len(authors))
     known = {authors[author()] for _ in range(wanted)}
     return sorted({*sorted(known)[: wanted // 2], *rng.sample(list(authors), wanted - wanted // 2)})

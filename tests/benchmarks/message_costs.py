@@ -43,7 +43,7 @@ TARGET = 50.0
 VICTIM = pubkey_of(secret(77))
 TICK_MS = 1_000 / os.sysconf("SC_CLK_TCK")
 LAST = frozenset({"OK", "EOSE", "CLOSED", "NOTICE"})
-NOBODY_SAYS_SO = "none"
+UNUSED_TAG_VALUE = "none"
 
 Make = Callable[[int], str | bytes]
 
@@ -78,7 +78,7 @@ def kinds(authors: Sequence[str], ids: Sequence[str]) -> Iterator[Kind]:
     new = [sign_event(secret(1 + n % 50), content=f"new {n} " + "x" * 300, created_at=now) for n in range(MOST)]
     tags = [["t", f"{n:05d}"] for n in range(10_000)]
     long = [sign_event(secret(3), tags=tags, content=f"{n}", created_at=now) for n in range(12)]
-    common = {"#t": ["common"], "#x": [NOBODY_SAYS_SO]}
+    common = {"#t": ["common"], "#x": [UNUSED_TAG_VALUE]}
 
     def bad(number: int) -> str:
         return message("EVENT", unsigned_event(content=f"bad {number} " + "x" * 300, created_at=now))
@@ -267,7 +267,7 @@ async def _measure(relay: RelayProcess, kind: Kind, idle: Sequence[float]) -> tu
         client = Client(socket)
         before, begin = cpu_ms(relay), time.monotonic()
         sent, size = await client.run(kind)
-        await asyncio.sleep(0.3)  # what nobody waits for ends
+        await asyncio.sleep(0.3)  # queries of closed connections end
         after, seconds = cpu_ms(relay), time.monotonic() - begin
     used = [max(0.0, b - a - i * seconds) / (size / 1_024) for a, b, i in zip(before, after, idle, strict=True)]
     return kind.name, sent, client.refused, size / sent, used[0], used[1]

@@ -88,7 +88,7 @@ def _fill(events: int, first: int = 1) -> None:
 
 
 def _jobs_alone() -> None:
-    """Print what each job takes while nobody publishes."""
+    """Print what each job takes while no client publishes."""
     from analytics.refresh import refresh
     from analytics.registry import VIEWS
     from analytics.rollup import roll_up

@@ -1,4 +1,4 @@
-"""The admin in a browser, as an operator meets it: everything works, nothing is broken, nobody's note runs."""
+"""The admin in a browser, as an operator meets it: everything works, nothing is broken, no script of a note runs."""
 
 import json
 import re
@@ -189,7 +189,7 @@ async def test_clearing_a_cache_is_asked_and_noted(operator: Tab) -> None:
     assert operator.faults == []
 
 
-async def test_whoever_guesses_is_locked_out(new_tab: NewTab, relay: RelayProcess, operator: Tab) -> None:
+async def test_an_address_that_guesses_is_locked_out(new_tab: NewTab, relay: RelayProcess, operator: Tab) -> None:
     guesser = await new_tab(extra_http_headers={"X-Forwarded-For": "203.0.113.9"})
     for _ in range(2):
         await sign_in(guesser, "a wrong password")

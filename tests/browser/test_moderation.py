@@ -4,20 +4,19 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import websockets
-from playwright.async_api import BrowserContext, ViewportSize, expect
+from playwright.async_api import ViewportSize, expect
 
 from tests.acceptance.relay_process import RelayProcess
 from tests.browser.conftest import DESKTOP, PHONE, Tab, publish
-from tests.browser.test_admin import office
+from tests.browser.test_admin import office, operator
 from tests.events import pubkey_of, secret, sign_event
 
-__all__ = ["office"]
+__all__ = ["office", "operator"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,13 +44,6 @@ async def reported(relay: RelayProcess) -> dict[str, Any]:
     ]
     await publish(relay, note, *reports)
     return note
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def operator(office: BrowserContext, relay: RelayProcess) -> AsyncIterator[Tab]:
-    tab = Tab(await office.new_page(), relay.http_url).watch()
-    yield tab
-    await tab.page.close()
 
 
 async def look(tab: Tab, name: str, size: ViewportSize) -> None:

@@ -31,9 +31,9 @@ async def test_a_note_appears_the_moment_it_is_published(tab: Tab, relay: RelayP
     await tab.open("/")
     await live(tab.page)
 
-    await publish(relay, "a note that somebody has just written")
+    await publish(relay, "a note that was just written")
 
-    await expect(tab.page.locator(".note-text").first).to_have_text("a note that somebody has just written")
+    await expect(tab.page.locator(".note-text").first).to_have_text("a note that was just written")
     assert tab.faults == []
 
 

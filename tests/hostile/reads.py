@@ -48,7 +48,7 @@ async def filters_of_other_times(target: Target, told: Told, size: int) -> None:
 
 
 async def filters_under_popular_values(target: Target, told: Told, size: int) -> None:
-    """Open as many subscriptions whose filters all match each new note of anybody, and read what comes."""
+    """Open as many subscriptions whose filters all match each new note of any author, and read what comes."""
     async with AsyncExitStack() as stack:
         wires = await opened(stack, target, told, size)
         for wire in wires:

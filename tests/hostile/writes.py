@@ -19,7 +19,7 @@ IN_FLIGHT = 20
 
 
 def new_key() -> bytes:
-    """A secret key of nobody else."""
+    """A secret key that no other client has."""
     return secret(10**6 + secrets.randbelow(10**12))
 
 
@@ -129,7 +129,7 @@ async def new_versions(target: Target, told: Told, size: int) -> None:
 
 
 async def wide_deletions(target: Target, told: Told, size: int) -> None:
-    """Publish `size` deletions of 9,000 ids each that nobody has."""
+    """Publish `size` deletions of 9,000 unknown ids each."""
     key, now = new_key(), int(time.time())
     wire = await Wire.open(target, told)
     for turn in range(size):

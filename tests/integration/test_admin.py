@@ -17,6 +17,7 @@ from relay.models import Event
 from relay.protocol.nip19 import encode
 from relay.storage import admin_queries
 from tests.events import pubkey_of, secret, unsigned_event
+from tests.integration.admin_pages import page
 from tests.integration.storage.conftest import database  # noqa: F401
 from tests.integration.storage.scribe import Scribe, Tables, entry
 
@@ -79,12 +80,6 @@ def operator(stored: Tables, client: Client) -> Client:
     return client
 
 
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
-
-
 def contents(html: str) -> list[str]:
     """What the list shows as content, from the top."""
     return re.findall(r'class="field-excerpt[^>]*><bdi class="relay-text">(.*?)</bdi>', html)
@@ -130,7 +125,7 @@ SEARCHES = [
     {"q": "t:common kind:7"},
     {"q": "r:https://site.example/7"},
     {"q": f"r:https://site.example/7 author:{AUTHORS[7]}"},
-    {"q": "t:nobody-has-it"},
+    {"q": "t:unused-tag"},
     {"q": f"since:{FIRST + 100} until:{FIRST + 5_000}"},
     {"q": f"kind:1 until:{FIRST + 5_000}"},
     {"kind": "7"},

@@ -31,10 +31,11 @@ from relay.services.cache_server import cache_server_now
 from relay.services.figures import key, workers_key
 from relay.services.worker_figures import LayerRate, WorkerFigures
 from relay.storage.store import current_store
+from tests.integration.admin_pages import page
 
 pytestmark = pytest.mark.django_db
 
-NOBODY_LISTENS = "redis://127.0.0.1:1"
+UNREACHABLE_URL = "redis://127.0.0.1:1"
 FIGURES = "/admin/dashboard/figures/"
 HISTORY = "/admin/dashboard/history/"
 CACHES = "/admin/analytics/cache/"
@@ -92,16 +93,10 @@ def worker(cache: "redis.Redis") -> WorkerFigures:
 
 @pytest.fixture
 def no_cache(settings: Settings) -> Iterator[None]:
-    settings.CACHE_URL = settings.BROKER_URL = NOBODY_LISTENS
+    settings.CACHE_URL = settings.BROKER_URL = UNREACHABLE_URL
     conf.config.cache_clear()
     yield
     conf.config.cache_clear()
-
-
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def figures(client: Client) -> Any:
@@ -403,4 +398,4 @@ def test_the_server_of_the_shared_cache_tells_keys_and_memory(cache: "redis.Redi
     assert found is not None
     assert found.keys > 0
     assert found.memory_bytes > 0
-    assert cache_server_now(NOBODY_LISTENS) is None
+    assert cache_server_now(UNREACHABLE_URL) is None

@@ -17,6 +17,7 @@ from relay.admin.moderation_tasks import TASKS
 from relay.models import ListEntry
 from relay.services import moderation
 from tests.events import pubkey_of, secret, unsigned_event
+from tests.integration.admin_pages import page
 from tests.integration.storage.conftest import database, tables  # noqa: F401
 from tests.integration.storage.scribe import Scribe, Tables, entry
 
@@ -69,12 +70,6 @@ def of_group(client: Client, name: str) -> Client:
 
 def do(client: Client, task: str, **given: Any) -> int:
     return client.post(f"/admin/relay/bannedkey/do/{task}/", given).status_code
-
-
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def queue(client: Client) -> str:
@@ -132,7 +127,7 @@ def test_addresses_kinds_and_allowed_keys_are_listed_and_lifted(operator: Client
 @pytest.mark.parametrize(
     "task, given",
     [
-        ("ban-key", {"target": "nobody", "reason": "x", "days": 0}),
+        ("ban-key", {"target": "no-key", "reason": "x", "days": 0}),
         ("remove-event", {"target": "zz" * 32, "reason": "x"}),
         ("block-address", {"target": "0.0.0.0/0", "reason": "x", "days": 0}),
         ("set-kind", {"target": 70_000, "rule": "deny", "reason": "x"}),

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from analytics.refresh import refresh
 from analytics.registry import VIEWS
 from tests.events import unsigned_event
+from tests.integration.admin_pages import page
 from tests.integration.analytics.conftest import ledger  # noqa: F401  a fixture
 from tests.integration.analytics.ledger import Ledger
 from tests.integration.analytics.people import note, person, reaction, report
@@ -47,12 +48,6 @@ def operator(ledger: Ledger, client: Client) -> Iterator[Client]:  # noqa: F811
 
 def rows(html: str) -> list[str]:
     return re.findall(r'<td[^>]*field-note[^>]*>.*?<bdi class="relay-text">(.*?)</bdi>', html, re.DOTALL)
-
-
-def page(client: Client, path: str, **asked: str) -> str:
-    answer = client.get(path, asked)
-    assert answer.status_code == 200
-    return answer.content.decode()
 
 
 def test_the_operators_views_are_ranked_filtered_and_never_more_than_text(operator: Client) -> None:

@@ -14,7 +14,7 @@ from relay.services.status import Status, listeners
 from relay.services.worker_figures import NOTHING, WorkerFigures
 from relay.storage.store import Store
 
-NOBODY_LISTENS = "redis://127.0.0.1:1"
+UNREACHABLE_URL = "redis://127.0.0.1:1"
 STORE = Store("0123456789abcdef", "fedcba9876543210", 3)
 
 
@@ -79,7 +79,7 @@ async def test_a_worker_of_a_version_that_cannot_be_read_is_left_out(workers: li
     assert len((await read(settings.CACHE_URL)).workers) == 2
 
 
-@pytest.mark.parametrize("url", ["", NOBODY_LISTENS])
+@pytest.mark.parametrize("url", ["", UNREACHABLE_URL])
 async def test_without_a_cache_the_snapshot_is_empty_and_says_so(url: str) -> None:
     assert await read(url) == ClusterSnapshot((), NOTHING, whole=False)
 

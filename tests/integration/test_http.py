@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 NOSTR = "application/nostr+json"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-NOBODY_LISTENS = "redis://127.0.0.1:1"
+UNREACHABLE_URL = "redis://127.0.0.1:1"
 
 
 @dataclass
@@ -99,7 +99,7 @@ async def relay(tables: Any) -> AsyncIterator[Relay]:  # noqa: F811
 
 
 @pytest.mark.parametrize("accept", [NOSTR, "text/html, Application/NOSTR+json;q=0.3"])
-async def test_11_1_whoever_accepts_it_gets_the_document(accept: str) -> None:
+async def test_11_1_a_client_that_accepts_it_gets_the_document(accept: str) -> None:
     answer = await ask("/", headers={"Accept": accept})
 
     assert (answer.status, answer.headers["content-type"]) == (200, NOSTR)
@@ -153,7 +153,7 @@ async def test_11_7_supported_nips_follow_what_is_switched_on(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("headers", [{}, {"Accept": BROWSER}, {"Accept": f"{NOSTR};q=0"}])
-async def test_11_7_anybody_else_gets_the_page(headers: dict[str, str], settings: Settings) -> None:
+async def test_11_7_any_other_client_gets_the_page(headers: dict[str, str], settings: Settings) -> None:
     settings.RELAY_NAME = "Tern & <b>Gull</b>"
 
     answer = await ask("/", headers=headers)
@@ -335,7 +335,7 @@ async def test_a_worker_that_dies_without_a_word_is_forgotten(
 
 
 async def test_without_the_cache_a_process_shows_its_own_figures() -> None:
-    one = published(NOBODY_LISTENS, connections=4)
+    one = published(UNREACHABLE_URL, connections=4)
     async with publishing(one):
         figures = await one.figures()
 

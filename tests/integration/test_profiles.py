@@ -26,7 +26,7 @@ from tests.integration.storage.scribe import Tables, wait_until_answering
 pytestmark = pytest.mark.django_db
 
 ADA, BOB, EVE = (pubkey_of(secret(number)) for number in (101, 102, 103))
-NOBODY = "f" * 64
+UNKNOWN = "f" * 64
 
 
 class Answer:
@@ -116,10 +116,10 @@ async def test_answers_come_in_the_order_of_the_request_each_author_once(relay: 
     await publish(relay, 101, {"name": "ada"})
     await publish(relay, 102, {"name": "bob"})
 
-    found = (await ask(BOB, NOBODY, ADA, BOB)).profiles
+    found = (await ask(BOB, UNKNOWN, ADA, BOB)).profiles
 
-    assert [one["pubkey"] for one in found] == [BOB, NOBODY, ADA]
-    assert found[1] == {"pubkey": NOBODY, "id": None, "created_at": None, "profile": None, "event": None}
+    assert [one["pubkey"] for one in found] == [BOB, UNKNOWN, ADA]
+    assert found[1] == {"pubkey": UNKNOWN, "id": None, "created_at": None, "profile": None, "event": None}
 
 
 async def test_an_author_may_be_named_by_npub(relay: Relay) -> None:
@@ -214,12 +214,12 @@ async def test_an_expired_profile_is_not_answered(relay: Relay) -> None:
 
 async def test_a_known_profile_costs_postgresql_nothing(relay: Relay) -> None:
     await publish(relay, 101, {"name": "ada"}, age=5)
-    await ask(ADA, NOBODY)
+    await ask(ADA, UNKNOWN)
     assert relay.answers is not None
     hits = relay.answers.copies.profiles.l1.hits
 
     await publish(relay, 101, {"name": "ada lovelace"})
-    found = (await ask(ADA, NOBODY)).profiles
+    found = (await ask(ADA, UNKNOWN)).profiles
 
     assert found[0]["profile"]["name"] == "ada lovelace"
     assert relay.answers.copies.profiles.l1.hits == hits + 2
@@ -236,9 +236,9 @@ async def test_what_one_process_has_read_another_finds_in_the_shared_cache(start
     await shared_cache("FLUSHDB")
     one, other = [await start_relay(cache_layers="l1+l2") for _ in range(2)]
     await publish(one, 101, {"name": "ada"})
-    await one.profiles.newest([ADA, NOBODY])
+    await one.profiles.newest([ADA, UNKNOWN])
 
-    found = await other.profiles.newest([ADA, NOBODY])
+    found = await other.profiles.newest([ADA, UNKNOWN])
 
     assert set(found) == {ADA}
     assert (other.answers.copies.profiles.l2.hits, other.answers.copies.profiles.l2.misses) == (2, 0)

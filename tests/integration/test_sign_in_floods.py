@@ -1,4 +1,4 @@
-"""Many sign-ins at once: as many passwords are hashed as the limit allows, whoever else asks."""
+"""Many sign-ins at once: as many passwords are hashed as the limit allows, whatever else is requested."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Barrier, Event, Lock

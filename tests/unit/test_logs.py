@@ -142,7 +142,7 @@ def test_a_line_of_text_names_the_process() -> None:
 
 
 class Blocked(io.StringIO):
-    """A standard error that nobody reads until `release`."""
+    """A standard error that is unread until `release`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ def test_a_line_that_cannot_be_made_ends_nothing(monkeypatch: pytest.MonkeyPatch
     assert "%s and %s (the last of 2 more such lines within a second)" in stderr.getvalue()
 
 
-def test_a_standard_error_that_nobody_reads_holds_up_nobody(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+def test_an_unread_standard_error_holds_up_no_thread(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
     stderr = Blocked()
     monkeypatch.setattr(sys, "stderr", stderr)
     longest = logs.QUEUE_CHARACTERS // logs.MESSAGE_CHARACTERS

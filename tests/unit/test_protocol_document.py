@@ -31,7 +31,7 @@ STATEMENTS = [
         "unheard", "error", "bad-filter", "unsupported", "auth", "count", "neg", "unparsable",
     )),
 ]  # fmt: skip
-"""All of them. Whoever takes one out here drops it from the relay."""
+"""All of them. To take one out here drops it from the relay."""
 
 NAMES = {f"test_{statement.lower().replace('-', '_')}": statement for statement in STATEMENTS}
 

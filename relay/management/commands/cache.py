@@ -6,16 +6,16 @@ Exit codes: 0 done; 1 the shared cache or the database does not answer, or the q
 
 import logging
 import sys
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from relay.caching.registry import CacheFigures
 from relay.conf import config
+from relay.management.command import CommandWithExamples
 from relay.protocol.errors import Failed
 from relay.services import caches
 from relay.services.figures import ClusterSnapshot, read_figures_now
@@ -40,16 +40,11 @@ LEFT = 2
 """Number of left-aligned columns; the others are numbers."""
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Needs the shared cache; `warm` needs the database as well."""
 
     help = "Shows, clears or warms the caches of all running instances."
-    requires_system_checks = []  # noqa: RUF012 (Django's own way): it must work without the database
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Django: the parser, with examples in its help."""
-        shape = {"formatter_class": RawDescriptionHelpFormatter, "epilog": EXAMPLES}
-        return super().create_parser(prog_name, subcommand, **{**kwargs, **shape})
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Django: the options of each subcommand."""

@@ -4,13 +4,13 @@ Exit codes: 0 done; 1 the file cannot be written, or the database failed; 2 usag
 standard output has gone.
 """
 
-from argparse import RawDescriptionHelpFormatter
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from relay.conf import config
+from relay.management.command import CommandWithExamples
 from relay.protocol.errors import RelayError
 from relay.storage.store import read_store
 from relay.transfer.exporting import export, parse_filters
@@ -26,16 +26,11 @@ EXAMPLES = """examples:
   manage.py export --filter '{"kinds":[1],"limit":1000}' --newest-first"""
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Needs the database, beside running relays or without any."""
 
     help = HELP
-    requires_system_checks = []  # noqa: RUF012 (Django's own way)
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Django: the parser, with examples in its help."""
-        shape = {"formatter_class": RawDescriptionHelpFormatter, "epilog": EXAMPLES}
-        return super().create_parser(prog_name, subcommand, **{**kwargs, **shape})
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Django: the options."""

@@ -5,14 +5,15 @@ Exit codes: 0 done; 1 it could not go on, or with --strict a line was refused; 2
 
 import os
 import sys
-from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from relay.conf import config
+from relay.management.command import CommandWithExamples
 from relay.storage.store import read_store
 from relay.transfer.files import FAULTS_OF_INPUT, STANDARD
 from relay.transfer.run import FAULTS, ImportRun
@@ -47,16 +48,11 @@ def processes(text: str) -> int:
     raise ArgumentTypeError("must be a number from 1 to 256")
 
 
-class Command(BaseCommand):
+class Command(CommandWithExamples):
     """Needs the database, beside running relays or without any."""
 
     help = HELP
-    requires_system_checks = []  # noqa: RUF012 (Django's own way)
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Django: the parser, with examples in its help."""
-        shape = {"formatter_class": RawDescriptionHelpFormatter, "epilog": EXAMPLES}
-        return super().create_parser(prog_name, subcommand, **{**kwargs, **shape})
+    examples = EXAMPLES
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Django: the options."""

@@ -112,7 +112,7 @@ BEGIN
     removed_ids := (SELECT coalesce(string_agg(id, ''::bytea ORDER BY n), '') FROM unnest(gone) WITH ORDINALITY AS g (id, n));
 END $$;
 
--- Which events of a batch may not be stored: `deleted` by somebody who may or by an operator, or made by a key that has `vanished`
+-- Which events of a batch may not be stored: `deleted` by a key that may or by an operator, or made by a key that has `vanished`
 -- or is banned (or gift wraps that went with it and are stored still). Only an operator deletes kinds 5 and 62. The caller holds
 -- the order lock, or the batch has only known events. `known`: the numbers of events that are stored already.
 CREATE FUNCTION relay_refused(

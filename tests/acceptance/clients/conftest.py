@@ -1,4 +1,4 @@
-"""Two client libraries that nobody here wrote, connected to the session's relay with two workers."""
+"""Two client libraries of other projects, connected to the session's relay with two workers."""
 
 from collections.abc import AsyncIterator
 

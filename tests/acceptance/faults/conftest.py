@@ -48,7 +48,7 @@ def sturdy_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="package")
 def small_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    """One worker for eight clients, three of an address, nobody exempt, with a ping twice a second."""
+    """One worker for eight clients, three of an address, no address exempt, with a ping twice a second."""
     folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("small") / "var", symlinks=True))
     settings = {
         "RELAY_MAX_CONNECTIONS": "8",

@@ -1,4 +1,4 @@
-"""Clients that do not read, and clients that leave without a word: nobody else notices, and nothing is left of them."""
+"""Clients that do not read or leave without a close frame: no other client is affected, and nothing is left of them."""
 
 import asyncio
 import json

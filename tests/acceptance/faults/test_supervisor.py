@@ -32,7 +32,7 @@ def watched_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactor
         relay.destroy()
 
 
-def test_a_paused_supervisor_replaces_nobody_when_it_goes_on(watched_relay: RelayProcess) -> None:
+def test_a_paused_supervisor_replaces_no_process_when_it_goes_on(watched_relay: RelayProcess) -> None:
     """Ctrl-Z, a debugger, a host that stops a virtual machine: the processes are paused with it."""
     assert watched_relay.process is not None
     everyone = [

@@ -26,7 +26,7 @@ def server_of(port: int, pids: Iterable[int], client: Client) -> int:
                 with contextlib.suppress(OSError):
                     if os.readlink(entry.path) == wanted:
                         return pid
-    raise LookupError(f"nobody serves the connection from port {here}")
+    raise LookupError(f"no worker serves the connection from port {here}")
 
 
 def is_served(port: int, pids: Iterable[int], client: Client) -> bool:

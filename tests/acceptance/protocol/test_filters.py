@@ -295,10 +295,10 @@ def test_01_f19_stored_and_live_find_the_same(
 async def _both_engines_agree(relay: RelayProcess, written: Sequence[Json], wanted: list[Json]) -> None:
     from tests.oracle import naive_match
 
-    nobody = Author()  # marks the events of this example, which would be known from the one before otherwise
-    mark = {"#z": [nobody.pubkey]}
+    marker = Author()  # marks the events of this example, which would be known from the one before otherwise
+    mark = {"#z": [marker.pubkey]}
     events = [
-        nobody.event(one["content"], kind=one["kind"], at=one["created_at"], tags=[*one["tags"], ["z", nobody.pubkey]])
+        marker.event(one["content"], kind=one["kind"], at=one["created_at"], tags=[*one["tags"], ["z", marker.pubkey]])
         for one in written
     ]
     filters = [{name: value for name, value in one.items() if name not in ("ids", "authors")} | mark for one in wanted]

@@ -60,7 +60,7 @@ def cases(reader: Author) -> dict[str, Case]:
 
 
 class Readers:
-    """Two connections to one worker, or to any: of somebody, whom copies answer, and of the reader of the wraps."""
+    """Two connections to one worker, or to any: of another key, which copies answer, and of the reader of the wraps."""
 
     def __init__(self, relay: RelayProcess, worker: int | None, reader: Author) -> None:
         self._opening = [client_of(relay, worker) if worker else Client(relay.ws_url) for _ in range(2)]

@@ -96,7 +96,7 @@ async def test_01_k04_ephemeral_events_reach_live_subscriptions_and_are_not_stor
         assert (await writer.query(author.events)).events == []
 
 
-async def test_01_k04_an_ephemeral_event_that_nobody_hears_is_accepted(client: Client, author: Author) -> None:
+async def test_01_k04_an_ephemeral_event_without_subscribers_is_accepted(client: Client, author: Author) -> None:
     event = author.event(kind=20_001)
 
     assert await client.publish(event) == Ok(event["id"], True, "")

@@ -1,4 +1,4 @@
-"""Rules for all parts together (X-1 to X-4): what one worker knows, all know, and odd events harm nobody."""
+"""Rules for all parts together (X-1 to X-4): what one worker knows, all know, and odd events harm no client."""
 
 import asyncio
 import contextlib

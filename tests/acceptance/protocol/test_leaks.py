@@ -1,4 +1,4 @@
-"""One table of leaks (X-5): an event that is not for everybody, each way out of the relay, and who asks.
+"""One table of leaks (X-5): an event that is not public, each way out of the relay, and who asks.
 
 Two workers share a cache. Every reader asks for the same at the same time, so that what is kept or fetched for one
 would be seen by another. What a reader hears is searched as text: for the id, the content and the signature.
@@ -32,7 +32,7 @@ SETTINGS = {
 FOR_LOGINS = (1_984, 20_078)
 STORED = [4, 1_059, 31_234, 1_234, 10_013, 1_984]
 EPHEMERAL = [21_059, 20_078]
-READERS = ["nobody", "stranger", "author", "recipient", "second recipient", "stranger and recipient"]
+READERS = ["anonymous", "stranger", "author", "recipient", "second recipient", "stranger and recipient"]
 
 
 class Listener(Client):
@@ -58,7 +58,7 @@ class Listener(Client):
 
 
 class Story:
-    """A private event between `author` and two recipients, and public notes that everybody finds beside it."""
+    """A private event between `author` and two recipients, and public notes that any client finds beside it."""
 
     def __init__(self, kind: int) -> None:
         self.people = {name: Author() for name in ("author", "recipient", "second recipient", "stranger")}
@@ -176,9 +176,9 @@ async def test_x_5_a_hidden_event_takes_no_place_and_is_not_told_by_the_end(
 ) -> None:
     """Two topics, of which one has a hidden event between its notes: with each limit the answers are alike."""
     story = stories[kind]
-    nobody, stranger = (await readers_of(story, guarded, stack))[:2]
+    anonymous, stranger = (await readers_of(story, guarded, stack))[:2]
 
-    for listener in (nobody, stranger):
+    for listener in (anonymous, stranger):
         if story.may_read(listener):
             continue
         for limit in (1, 2, 3):
@@ -200,8 +200,8 @@ async def test_x_5_the_events_of_a_refused_question_are_told_by_nothing(
 ) -> None:
     """CLOSED is the same for a key that has such events and for one that has none."""
     story = stories[kind]
-    (nobody, stranger, *_) = await readers_of(story, guarded, stack)
-    for listener in (nobody, stranger):
+    (anonymous, stranger, *_) = await readers_of(story, guarded, stack)
+    for listener in (anonymous, stranger):
         said = [
             (await listener.request("s", {"kinds": [kind], "authors": [key], "#p": [other]})).closed
             for key, other in (
@@ -217,13 +217,13 @@ async def test_x_5_other_questions_are_refused(
     guarded: RelayProcess, stories: dict[int, Story], stack: AsyncExitStack, verb: str
 ) -> None:
     story = stories[1_059]
-    (nobody, *_) = await readers_of(story, guarded, stack)
+    (anonymous, *_) = await readers_of(story, guarded, stack)
 
-    await nobody.send(verb, "s", {"ids": [story.secret["id"]]}, "6100000200")
-    await nobody.settled()
+    await anonymous.send(verb, "s", {"ids": [story.secret["id"]]}, "6100000200")
+    await anonymous.settled()
 
-    assert not nobody.has_heard(story.secret)
-    assert not any("count" in text for text in nobody.heard if '"NOTICE"' not in text)
+    assert not anonymous.has_heard(story.secret)
+    assert not any("count" in text for text in anonymous.heard if '"NOTICE"' not in text)
 
 
 # -- What is new -------------------------------------------------------------------------------------------------------
@@ -267,30 +267,30 @@ async def test_x_5_a_new_event_is_sent_to_its_readers_alone(
 
 
 @pytest.mark.parametrize("kind", STORED)
-async def test_x_5_whoever_knows_the_id_alone_learns_nothing_by_publishing(
+async def test_x_5_a_client_that_knows_the_id_alone_learns_nothing_by_publishing(
     guarded: RelayProcess, stories: dict[int, Story], stack: AsyncExitStack, kind: int
 ) -> None:
     """Only who has the whole event, signature included, is told that it is a duplicate."""
     story = stories[kind]
-    (nobody, *_) = await readers_of(story, guarded, stack)
+    (anonymous, *_) = await readers_of(story, guarded, stack)
     unknown = story.people["author"].event("unknown", kind=kind, tags=story.secret["tags"])
     changes: list[Json] = [{"content": "guessed"}, {"sig": "0" * 128}, {"created_at": 7}]
-    said = [(await nobody.publish(event | each))[1:] for event in (story.secret, unknown) for each in changes]
+    said = [(await anonymous.publish(event | each))[1:] for event in (story.secret, unknown) for each in changes]
 
     assert said[:3] == said[3:]
     assert not any(accepted for accepted, _ in said)
 
 
 @pytest.mark.parametrize("kind", STORED)
-async def test_x_5_a_deletion_by_somebody_else_tells_nothing(
+async def test_x_5_a_deletion_by_another_key_tells_nothing(
     guarded: RelayProcess, stories: dict[int, Story], stack: AsyncExitStack, kind: int
 ) -> None:
     story = stories[kind]
     stranger = story.people["stranger"]
-    (nobody, _, author, *_) = await readers_of(story, guarded, stack)
+    (anonymous, _, author, *_) = await readers_of(story, guarded, stack)
     for event_id in (story.secret["id"], "0" * 64):
         deletion = stranger.event(event_id, kind=5, tags=[["e", event_id]])
-        assert await nobody.publish(deletion) == Ok(deletion["id"], True, "")
+        assert await anonymous.publish(deletion) == Ok(deletion["id"], True, "")
     reader = author if naive_readable(story.secret, author.keys, True, FOR_LOGINS) else None
     if reader is not None:
         assert (await reader.query({"ids": [story.secret["id"]]})).events == [story.secret]
@@ -302,7 +302,7 @@ PAGES = ["/", "/?x=1", "/api/status", "/api/popular", "/api/profiles?pubkey=%s",
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_x_5_no_page_shows_an_event_that_is_not_for_everybody(
+def test_x_5_no_page_shows_an_event_that_is_not_public(
     guarded: RelayProcess, stories: dict[int, Story], page: str
 ) -> None:
     for story in stories.values():
@@ -314,7 +314,7 @@ def test_x_5_no_page_shows_an_event_that_is_not_for_everybody(
 
 
 def test_x_5_pages_that_are_kept_do_not_change_by_a_hidden_event(guarded: RelayProcess) -> None:
-    """Neither body nor size nor ETag of what anybody may fetch: two answers have no difference."""
+    """Neither body nor size nor ETag of what any client may fetch: two answers have no difference."""
     people = Story(4)
 
     def fetched() -> list[tuple[int, str]]:

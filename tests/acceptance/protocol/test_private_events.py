@@ -144,14 +144,14 @@ KIND = pytest.mark.parametrize("kind", [4, 1_059, 21_059])
 async def test_59_1_a_private_event_is_for_its_recipients(
     clients: OpenClients, author: Author, other: Author, kind: int
 ) -> None:
-    """Stored (but 21059, 59-4) and live, on both workers: to each recipient, and to nobody else."""
-    stranger, nobody = Author(), Author()
+    """Stored (but 21059, 59-4) and live, on both workers: to each recipient, and to no other client."""
+    stranger, outsider = Author(), Author()
     writer, *readers = await clients(9)
     event = author.event("secret", kind=kind, tags=[["p", other.pubkey], ["p", stranger.pubkey], ["d", ""]])
     filters = [{"ids": [event["id"]]}, {"kinds": [kind, 1]}, {"#p": [other.pubkey]}, author.events]
     for number, reader in enumerate(readers):
         if number % 4:
-            await reader.log_in([nobody, other, stranger][number % 4 - 1])
+            await reader.log_in([outsider, other, stranger][number % 4 - 1])
         await reader.request("live", *filters)
         await reader.settled()
 
@@ -300,7 +300,7 @@ async def test_17_1_a_seal_without_its_wrap_is_blocked(client: Client, author: A
     assert answer.text.startswith("blocked: ")
 
 
-# -- A relay of its members: login asked of everybody, proof of work, private drafts (NIP-37) --------------------------
+# -- A relay of its members: login asked of every client, proof of work, private drafts (NIP-37) -----------------------
 
 
 @pytest.fixture(scope="module")

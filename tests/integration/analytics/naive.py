@@ -60,10 +60,10 @@ def popular(events: Iterable[Json], now: int) -> list[tuple[Any, ...]]:
                 done = deed(other)
                 if done and within(other, now, WEEK) and done[1] == note["id"] and done[2] != note["pubkey"]:
                     people[done[0]].add(done[2])
-            everybody = set().union(*people.values())
-            if len(everybody) > 10:
+            distinct = set().union(*people.values())
+            if len(distinct) > 10:
                 ways = [len(people[name]) for name in ("reactions", "reposts", "replies", "zaps")]
-                found.append((-len(everybody), -sum(ways), -note["created_at"], note["id"], ways))
+                found.append((-len(distinct), -sum(ways), -note["created_at"], note["id"], ways))
     found.sort()
     return [(rank, row[3], -row[0], *row[4]) for rank, row in enumerate(found, 1)]
 

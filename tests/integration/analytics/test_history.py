@@ -1,4 +1,4 @@
-"""The minute history: one row a minute whoever writes it, from what the workers say, and read back in steps."""
+"""The minute history: one row a minute from any worker, from what the workers say, and read back in steps."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -76,7 +76,7 @@ def test_who_has_it_is_told_so(client: Client, ledger: Ledger) -> None:
     assert client.get("/api/popular", headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
 
 
-def test_pages_of_other_sites_may_ask_and_nobody_may_send(client: Client) -> None:
+def test_pages_of_other_sites_may_read_and_no_client_may_post(client: Client) -> None:
     assert client.options("/api/popular").status_code == 204
     assert client.post("/api/popular").status_code == 405
 

@@ -128,14 +128,14 @@ def test_a_loop_of_one_and_applause_of_ones_own_count_once_and_not_at_all(ledger
 
 def test_one_person_who_engages_in_every_way_is_one_person(ledger: Ledger) -> None:
     one = note(1, NOW - 9)
-    everybody = [way(n, one, NOW) for way in WAYS for n in range(2, 13)]
-    ledger.publish(one, *everybody)
+    engagements = [way(n, one, NOW) for way in WAYS for n in range(2, 13)]
+    ledger.publish(one, *engagements)
     ledger.follow()
     (row,) = ledger.view("popular_events")
     assert [row[name] for name in ("people", "reactions", "reposts", "replies", "zaps")] == [11] * 5
 
 
-def test_zaps_count_for_the_person_who_asked_for_them_and_forged_ones_for_nobody(ledger: Ledger) -> None:
+def test_zaps_count_for_the_person_who_asked_for_them_and_forged_ones_are_ignored(ledger: Ledger) -> None:
     one = note(1, NOW - 9)
     ledger.publish(one, *[zap(n, one, NOW, forged=True) for n in range(2, 14)])
     assert popular(ledger) == []

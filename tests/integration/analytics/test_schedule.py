@@ -74,7 +74,7 @@ def test_what_an_operator_changed_stays() -> None:
     assert not PeriodicTask.objects.filter(name="note-minute").exists()
 
 
-def test_an_entry_that_nobody_changed_follows_the_settings(settings: Settings) -> None:
+def test_an_unchanged_entry_follows_the_settings(settings: Settings) -> None:
     install()
     settings.JOBS = {**settings.JOBS, "sweep-expired-events": ("relay.tasks.sweep_expired", 1.5, "")}
     assert install() == 1

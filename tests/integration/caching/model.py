@@ -24,7 +24,7 @@ Json = dict[str, Any]
 MAX_LIMIT = 8
 DEFAULT_LIMIT = 4
 FOR_LOGINS = (1_984,)
-"""Kinds that everybody reads who has logged in, and nobody else."""
+"""Kinds that any client that has logged in reads, and no other."""
 REFUSALS = ("duplicate: have newer", "invalid: event expired", "blocked: deleted by author", "blocked: removed")
 _requests = itertools.count()
 

@@ -25,7 +25,7 @@ from tests.integration.order.conftest import StartRelay, database, start_relay, 
 
 pytestmark = pytest.mark.django_db
 
-NOBODY_LISTENS = "redis://127.0.0.1:1"
+UNREACHABLE_URL = "redis://127.0.0.1:1"
 NOW = int(time.time())
 
 
@@ -167,7 +167,7 @@ async def test_what_does_not_exist_cannot_be_cleared(relay: Relay, name: str | N
 
 async def test_without_the_shared_cache_clearing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "CONNECT_SECONDS", 0.1)
-    for url in (NOBODY_LISTENS, ""):
+    for url in (UNREACHABLE_URL, ""):
         conf = replace(config(), cache_url=url)
         monkeypatch.setattr(caches, "config", lambda conf=conf: conf)
         with pytest.raises(caches.CachesUnavailable):
@@ -201,6 +201,6 @@ async def test_what_was_warmed_another_process_finds(relay: Relay, start_relay: 
 
 async def test_warming_names_the_server_that_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caches, "CONNECT_SECONDS", 0.1)
-    monkeypatch.setattr(caches, "config", lambda: replace(config(), cache_url=NOBODY_LISTENS))
+    monkeypatch.setattr(caches, "config", lambda: replace(config(), cache_url=UNREACHABLE_URL))
     with pytest.raises(caches.CachesUnavailable):
         await asyncio.to_thread(caches.warm, lambda *_: None)

@@ -139,7 +139,7 @@ class Chance(random.Random):
         return event
 
     def deletion(self) -> Json:
-        """A kind 5 against something that is known, by its author or anybody, or against an address."""
+        """A kind 5 against something that is known, by its author or any key, or against an address."""
         target = self.choice(self.known)
         authors = [key for key in strategies.AUTHORS if pubkey_of(key) == target["pubkey"] or self.random() < 0.1]
         author = self.choice(authors or strategies.AUTHORS)

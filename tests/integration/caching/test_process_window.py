@@ -1,4 +1,4 @@
-"""The window of a process: changes that come one by one are in it before anybody asks."""
+"""The window of a process: changes that come one by one are in it before a query."""
 
 import pytest
 

@@ -50,7 +50,7 @@ async def dropping(connection: ServerConnection, message: list[Any]) -> None:
 
 
 async def refusing(connection: ServerConnection, message: list[Any]) -> None:
-    """Wants authentication of everybody."""
+    """Wants authentication of every client."""
     await say(connection, "AUTH", "challenge")
     if message[0] == "EVENT":
         await say(connection, "OK", message[1]["id"], False, "auth-required: who are you")
@@ -77,7 +77,7 @@ GARBAGE: list[str | bytes] = [
 
 
 async def babbling(connection: ServerConnection, message: list[Any]) -> None:
-    """Sends garbage, notices and pings before each answer, and answers nobody asked for."""
+    """Sends garbage, notices and pings before each answer, and unsolicited answers."""
     for data in GARBAGE:
         await connection.send(data)
     await say(connection, "NOTICE", "I am chatty")

@@ -120,7 +120,7 @@ async def test_a_delivery_counts_once_and_only_of_an_event_of_this_run() -> None
     assert (tally.foreign, tally.garbage) == (5, 20)
 
 
-async def test_nobody_there_is_a_failed_connection() -> None:
+async def test_no_listener_is_a_failed_connection() -> None:
     async with bad_relay.bad_relay(bad_relay.good) as url:
         pass
     whole = plans.plan(Scenario.INGEST, url=url, connections=2, events=2, duration=0.5, authors=1)

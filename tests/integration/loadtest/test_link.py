@@ -46,7 +46,7 @@ async def test_a_query_ends_with_its_connection(answer: bad_relay.Answer) -> Non
         assert not link.open
 
 
-async def test_an_answer_that_nobody_waits_for_any_more_breaks_nothing() -> None:
+async def test_a_late_answer_breaks_nothing() -> None:
     async with linked(bad_relay.good) as link:
         given_up = asyncio.ensure_future(link.answered("first", {}))
         await asyncio.sleep(0)

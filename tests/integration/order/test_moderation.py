@@ -198,7 +198,7 @@ async def test_a_ban_takes_the_rights_of_one_key_from_a_connection_that_has_prov
     assert session.audience.keys == {pubkey_of(OTHER)}
 
 
-async def test_86_7_allowing_a_kind_or_a_key_locks_nobody_out(start_relay: StartRelay) -> None:
+async def test_86_7_allowing_a_kind_or_a_key_locks_no_client_out(start_relay: StartRelay) -> None:
     here = await start_relay()
     await do(moderation.allow_kind, 7)
     await do(moderation.allow_key, pubkey_of(OTHER))

@@ -155,7 +155,7 @@ async def test_a_line_without_end_ends_it(start: Start) -> None:
     assert await relay.ask("first") == Verdict(False, UNAVAILABLE)
 
 
-async def test_a_program_that_does_not_exist_harms_nobody(start: Start) -> None:
+async def test_a_program_that_does_not_exist_harms_no_client(start: Start) -> None:
     assert await start("/does/not/exist").ask("first") == Verdict(False, UNAVAILABLE)
 
 

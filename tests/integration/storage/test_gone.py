@@ -372,7 +372,7 @@ async def test_09_16_a_log_that_is_read_later_adds_nothing_deleted(
 
 async def test_59_5_a_wrap_is_deleted_by_a_recipient(scribe: Scribe, tables: Tables) -> None:
     await ends(
-        scribe, tables, "wrap: by its recipient", "wrap: by somebody else",
+        scribe, tables, "wrap: by its recipient", "wrap: by another key",
         "wrap: by one of two recipients, gone for both",
     )  # fmt: skip
 
@@ -380,7 +380,7 @@ async def test_59_5_a_wrap_is_deleted_by_a_recipient(scribe: Scribe, tables: Tab
 async def test_62_1_all_of_the_key_goes_with_its_deletions(scribe: Scribe, tables: Tables) -> None:
     await ends(
         scribe, tables, "vanish: up to its time", "vanish: ALL_RELAYS", "vanish: ours among others",
-        "vanish: of somebody else", "vanish: takes deletions too, and what they deleted stays away",
+        "vanish: of another key", "vanish: takes deletions too, and what they deleted stays away",
     )  # fmt: skip
 
 

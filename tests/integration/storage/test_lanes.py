@@ -1,4 +1,4 @@
-"""Expensive queries do not delay quick ones, no owner delays another, and what nobody waits for is ended."""
+"""Expensive queries do not delay quick ones, no owner delays another, and a query that no client waits for is ended."""
 
 import asyncio
 from collections.abc import AsyncIterator

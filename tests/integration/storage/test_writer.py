@@ -60,7 +60,7 @@ async def test_a_new_event_is_stored_and_a_known_one_is_a_duplicate(scribe: Scri
 
 
 async def test_events_of_one_batch_are_numbered_as_they_arrived(scribe: Scribe, tables: Tables) -> None:
-    """Whoever follows live sees a note before the answer to it, though rows are written in the order of their ids."""
+    """A live subscription gets a note before the answer to it, though rows are written in the order of their ids."""
     arrived = sorted((note(number) for number in range(20)), key=lambda event: str(event["id"]), reverse=True)
     await scribe.write(*arrived)
     assert changes(scribe) == [f"+{event['id']}" for event in arrived]

@@ -207,7 +207,7 @@ async def test_a_client_is_stopped_while_the_application_does_not_receive() -> N
             while left != writing.get_write_buffer_size():  # until nothing moves any more
                 left = writing.get_write_buffer_size()
                 await asyncio.sleep(0.3)
-            assert left > 10_000_000, "the server read on although nobody received"
+            assert left > 10_000_000, "the server read on although the application did not receive"
             loops.get(timeout=5).call_soon_threadsafe(go_on.set)
             assert await client.read_text() == "0999"
 

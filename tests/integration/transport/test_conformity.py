@@ -146,7 +146,7 @@ async def test_a_frame_that_comes_byte_by_byte_is_read(serving: Serving) -> None
 
 async def test_an_unsolicited_pong_is_ignored(serving: Serving) -> None:
     async with await Client.open(serving.port) as client:
-        client.send(frame(PONG, b"nobody asked"), frame(TEXT, b"still here"))
+        client.send(frame(PONG, b"unsolicited"), frame(TEXT, b"still here"))
         assert await client.read_text() == "still here"
 
 

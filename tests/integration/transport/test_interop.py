@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: websockets and picows."""
+"""Clients of other projects: websockets and picows."""
 
 import asyncio
 from collections.abc import Iterator

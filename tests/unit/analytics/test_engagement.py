@@ -64,12 +64,12 @@ def test_a_zap_is_the_deed_of_who_signed_the_request() -> None:
 @pytest.mark.parametrize(
     "changes", [{"sig": "0" * 128}, {"pubkey": ME}, {"kind": 1}, {"tags": [["e", B]]}, {"id": C}, {"created_at": "x"}]
 )
-def test_a_zap_request_that_is_not_sound_is_nobodys(changes: dict[str, Any]) -> None:
+def test_a_zap_request_that_is_not_sound_is_no_engagement(changes: dict[str, Any]) -> None:
     assert engagement_of(9735, ME, receipt(**changes)) is None
 
 
 @pytest.mark.parametrize("description", ["", "{", "[]", "\ud800", '"x"'])
-def test_a_receipt_with_any_other_description_is_nobodys(description: str) -> None:
+def test_a_receipt_with_any_other_description_is_no_engagement(description: str) -> None:
     assert engagement_of(9735, ME, Text([["e", A], ["description", description]])) is None
 
 

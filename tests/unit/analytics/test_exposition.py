@@ -94,7 +94,7 @@ def test_the_hit_rate_of_a_layer_is_that_of_all_look_ups_and_not_a_mean_of_rates
     assert round(values(exposed(busy, idle)["nostr_cache_hit_rate"])[("L1",)], 1) == 89.1
 
 
-def test_a_layer_that_nobody_asked_shows_no_hit_rate(exposed: Exposed) -> None:
+def test_a_layer_without_lookups_shows_no_hit_rate(exposed: Exposed) -> None:
     assert exposed(replace(NOTHING, layers={"L2": LayerRate()}))["nostr_cache_hit_rate"].samples == []
 
 

@@ -56,7 +56,7 @@ def test_a_worker_that_goes_on_writing_is_not_silent(tmp_path: Path) -> None:
     assert shown(tmp_path)["nostr_workers"] == 1
 
 
-def test_whoever_takes_a_place_goes_on_from_the_counts_of_those_before(tmp_path: Path) -> None:
+def test_a_process_that_takes_a_place_goes_on_from_the_counts_of_those_before(tmp_path: Path) -> None:
     for queries in (5, 2, 1):
         life = Files(tmp_path, "worker-1")
         life.write(figures(queries - 1))
@@ -78,7 +78,7 @@ def test_a_dead_workers_version_is_not_shown_beside_its_successors(tmp_path: Pat
 def test_an_empty_folder_and_an_empty_file_say_nothing(tmp_path: Path) -> None:
     assert shown(tmp_path) == {}
 
-    (tmp_path / "counter_worker-1.db").touch()  # as it is for a moment when somebody begins to count
+    (tmp_path / "counter_worker-1.db").touch()  # as it is for a moment when a process begins to count
 
     assert shown(tmp_path) == {}
 

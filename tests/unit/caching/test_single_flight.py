@@ -130,7 +130,7 @@ async def test_a_call_after_the_end_starts_a_new_fetch() -> None:
         max_size=40,
     )
 )
-def test_everybody_gets_the_newest_value_or_the_cancellation_meant_for_him(plan: list[tuple[str, int]]) -> None:
+def test_every_waiter_gets_the_newest_value_or_its_own_cancellation(plan: list[tuple[str, int]]) -> None:
     async def play() -> None:
         flights = SingleFlight[int, int]()
         landing = [asyncio.Event() for _ in range(3)]

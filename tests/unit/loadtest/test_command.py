@@ -7,16 +7,16 @@ from django.core.management import CommandError, call_command
 
 from relay.management.commands.loadtest import Command
 
-NOBODY = "ws://127.0.0.1:9"
+UNREACHABLE_RELAY = "ws://127.0.0.1:9"
 
 
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ([NOBODY, "--connections=1000000"], "--connections must be from 1 to 20,000, not 1,000,000"),
-        ([NOBODY, "--thresholds=speed=1"], "there is no threshold 'speed'"),
-        ([NOBODY, "--existing"], "--existing goes with --scenario query alone"),
-        ([NOBODY, "--json=/nowhere/at/all"], "/nowhere/at/all cannot be written"),
+        ([UNREACHABLE_RELAY, "--connections=1000000"], "--connections must be from 1 to 20,000, not 1,000,000"),
+        ([UNREACHABLE_RELAY, "--thresholds=speed=1"], "there is no threshold 'speed'"),
+        ([UNREACHABLE_RELAY, "--existing"], "--existing goes with --scenario query alone"),
+        ([UNREACHABLE_RELAY, "--json=/nowhere/at/all"], "/nowhere/at/all cannot be written"),
         (["http://127.0.0.1"], "not the address of a relay"),
         (["ws://10.0.0.1"], "--allow-remote"),
     ],
@@ -30,7 +30,7 @@ def test_wrong_usage_is_one_sentence_with_exit_code_2(arguments: list[str], said
 
 def test_a_folder_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be written"):
-        call_command("loadtest", NOBODY, f"--html={tmp_path}")
+        call_command("loadtest", UNREACHABLE_RELAY, f"--html={tmp_path}")
 
 
 def test_it_needs_no_check_of_the_settings() -> None:

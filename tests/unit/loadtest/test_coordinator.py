@@ -33,7 +33,7 @@ class Worker:
 
 
 class Clock:
-    """Time that goes on by a step each time that somebody waits."""
+    """Time that goes on by a step at each wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000.0
@@ -80,7 +80,7 @@ def test_a_worker_that_never_reports_is_waited_for_until_the_grace_is_over(clock
     assert watched(clock, worker, duration=30) == pytest.approx(most, abs=2 * STEP_SECONDS)
 
 
-def test_after_a_stop_nobody_is_waited_for_long(clock: Clock) -> None:
+def test_after_a_stop_no_process_is_waited_for_long(clock: Clock) -> None:
     worker = Worker(clock, clock.now, float("inf"))
 
     assert watched(clock, worker, duration=3_600, signals=[2]) <= STOP_SECONDS + 2 * STEP_SECONDS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.protocol.audience import NOBODY, Audience
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
@@ -73,7 +73,7 @@ TWICE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  #
 def test_37_1_where_drafts_are_private_they_are_for_their_author(rule: Rule, kind: int) -> None:
     assert visible(letter(kind, RECIPIENT), Audience.of([AUTHOR]), NOW)
     assert not visible(letter(kind, RECIPIENT), Audience.of([RECIPIENT]), NOW)
-    assert not visible(letter(kind, RECIPIENT), NOBODY, NOW)
+    assert not visible(letter(kind, RECIPIENT), ANONYMOUS, NOW)
     assert not is_copied(kind)
 
 
@@ -138,7 +138,7 @@ def test_37_1_a_query_for_the_drafts_of_others_is_restricted(rule: Rule) -> None
 @FOR_LOGINS
 def test_42_7_a_kind_for_those_who_log_in_is_for_any_key(rule: Rule) -> None:
     assert visible(letter(30_023), Audience.of([OTHER]), NOW)
-    assert not visible(letter(30_023, RECIPIENT), NOBODY, NOW)
+    assert not visible(letter(30_023, RECIPIENT), ANONYMOUS, NOW)
     assert answer([{"kinds": [30_023]}]) == answer([{"kinds": [3, 1_059]}]) == "auth-required"
     assert answer([{"kinds": [30_023]}], OTHER) == ""
     assert answer([{"kinds": [30_023, 1_059], "authors": [AUTHOR], "#p": [RECIPIENT]}], OTHER) == ""
@@ -171,7 +171,7 @@ def test_59_2_a_refused_query_would_have_found_nothing(
 
 @pytest.mark.parametrize("kind", [4, 1_059, 21_059, 22_242])
 def test_59_1_private_kinds_and_logins_are_not_sent_to_anonymous_readers(kind: int) -> None:
-    assert not visible(letter(kind, RECIPIENT), NOBODY, NOW)
+    assert not visible(letter(kind, RECIPIENT), ANONYMOUS, NOW)
 
 
 @pytest.mark.parametrize("kind", [4, 1_059, 21_059])
@@ -193,7 +193,7 @@ def test_42_4_a_login_is_never_sent() -> None:
 
 @pytest.mark.parametrize("seconds, seen", [(NOW - 1, False), (NOW, False), (NOW + 1, True)])
 def test_40_2_an_event_is_gone_from_its_expiration_on(seconds: int, seen: bool) -> None:
-    assert visible(stored(unsigned_event(tags=[["expiration", str(seconds)]])), NOBODY, NOW) is seen
+    assert visible(stored(unsigned_event(tags=[["expiration", str(seconds)]])), ANONYMOUS, NOW) is seen
 
 
 @TWICE
@@ -204,13 +204,13 @@ def test_x_1_visibility_agrees_with_the_oracle(rule: Rule, event: dict[str, Any]
 
 @TWICE
 @given(event=strategies.events())
-def test_copies_hold_exactly_the_kinds_that_everybody_may_read(rule: Rule, event: dict[str, Any]) -> None:
+def test_copies_hold_exactly_the_kinds_that_any_client_may_read(rule: Rule, event: dict[str, Any]) -> None:
     assert is_copied(event["kind"]) is naive_readable(event, (), *rule)
 
 
 @TWICE
 @given(events=st.lists(strategies.events(), max_size=8), wanted=strategies.filter_lists(), keys=strategies.audiences())
-def test_a_question_that_is_not_private_has_the_answer_that_everybody_gets(
+def test_a_question_that_is_not_private_has_the_answer_that_any_client_gets(
     rule: Rule, events: list[dict[str, Any]], wanted: list[dict[str, Any]], keys: list[str]
 ) -> None:
     filters = [parse_filter(one, Limits()) for one in wanted]

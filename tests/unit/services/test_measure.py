@@ -16,7 +16,7 @@ from relay.services.worker_figures import NOTHING, WorkerFigures, total
 from relay.storage.primary import Look
 from relay.transport.counters import counters as transport
 
-NOBODY_LISTENS = "redis://127.0.0.1:1"
+UNREACHABLE_URL = "redis://127.0.0.1:1"
 SHOWN_OTHERWISE = {"write_batches"}
 """As the count of a histogram."""
 PARTS = ("barrier_", "flights_", "shared_", "bus_foreign", "cache_faults", "task_failures")
@@ -35,7 +35,7 @@ def worker(*, single_instance: bool) -> WorkerFigures:
 @pytest.fixture
 async def relay() -> Relay:
     """One that was not started: only the test counts."""
-    return Relay(replace(config(), cache_url=NOBODY_LISTENS, cache_layers="l1+l2"))
+    return Relay(replace(config(), cache_url=UNREACHABLE_URL, cache_layers="l1+l2"))
 
 
 def counters(relay: Relay) -> Iterator[Counter]:

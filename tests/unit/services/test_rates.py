@@ -169,7 +169,7 @@ async def test_a_message_above_the_limit_gets_the_answer_that_its_client_waits_f
 @pytest.mark.parametrize(
     "frame", [b"", b"[", b'["REQ"]', b'["REQ","' + b"x" * 9_000, b'["REQ","\\ud800",{}]', "\ud800"]
 )
-def test_a_message_that_nobody_can_read_gets_a_notice(frame: bytes | str) -> None:
+def test_a_message_that_cannot_be_read_gets_a_notice(frame: bytes | str) -> None:
     refused = refusal(frame)
 
     assert refused is not None
@@ -244,7 +244,7 @@ def test_59_6_a_wrap_is_charged_to_its_sender_or_to_what_its_address_sends_to_th
     assert rates.refusal_of_author(CLIENT, wraps[0]) is None
     assert rates.refusal_of_author(CLIENT, wraps[1]) is not None  # another key, the same recipient
     assert rates.refusal_of_author(CLIENT, other) is None
-    assert rates.refusal_of_author(elsewhere, wraps[1]) is None  # nobody uses up what others may send
+    assert rates.refusal_of_author(elsewhere, wraps[1]) is None  # no key uses up what others may send
     assert rates.refusal_of_author(proved, wraps[0]) is None
     assert rates.refusal_of_author(proved, other) is not None
 

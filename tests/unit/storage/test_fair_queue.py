@@ -1,4 +1,4 @@
-"""The fair queue: turns by cost, bounds, and nobody who waits for ever; against a list of what was done to it."""
+"""The fair queue: turns by cost, bounds, and no owner that waits for ever; against a list of what was done to it."""
 
 from collections import Counter
 
@@ -157,7 +157,7 @@ def test_an_owner_with_the_largest_debt_has_its_turn_while_another_never_stops()
     assert turns <= MAX_DEBT + 1
 
 
-def test_an_owner_holds_no_more_than_its_places_though_nobody_else_waits() -> None:
+def test_an_owner_holds_no_more_than_its_places_though_no_other_waits() -> None:
     queue: FairQueue[int] = FairQueue(Bounds(), 2)
     assert [queue.begin("a", 1.0) for _ in range(3)] == [True, True, False]
     queue.add("a", 1.0, 0, 3)
@@ -176,7 +176,7 @@ def test_the_relays_own_questions_have_no_bound_of_their_own() -> None:
     assert queue.refused == 1
 
 
-def test_what_waits_of_a_closed_owner_delays_nobody() -> None:
+def test_what_waits_of_a_closed_owner_delays_no_other() -> None:
     queue: FairQueue[str] = FairQueue(Bounds(), 1)
     gone = [queue.add("gone", 1.0, 3, "gone") for _ in range(5)]
     queue.add("other", 50.0, 4, "other")

@@ -135,7 +135,7 @@ async def test_a_client_that_does_not_read_holds_no_thread() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_large_responses_that_nobody_reads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_unread_responses_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "LIMIT_BYTES", 1_000_000)
     statuses: list[int] = []
     read = asyncio.Event()
