@@ -195,6 +195,8 @@ class Handler(logging.Handler):
         self._queue_lock = threading.RLock()
 
     def _ensure_thread(self) -> None:
+        if self._closing or sys.is_finalizing():  # a thread that starts now ends before it says that it has started
+            return
         if self._thread is None or not self._thread.is_alive():  # a fork has no threads
             self._thread = threading.Thread(target=self._run, name="log", daemon=True)
             self._thread.start()

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -215,3 +216,21 @@ def test_the_last_lines_are_written_when_logging_shuts_down(monkeypatch: pytest.
     assert "last line" in stderr.getvalue()
     assert handler._thread is not None
     assert not handler._thread.is_alive()
+
+
+def test_a_line_that_is_logged_while_the_interpreter_ends_does_not_keep_it_from_ending() -> None:
+    program = """
+import logging
+from relay.logs import Handler
+
+class Last:
+    def __del__(self, error=logging.getLogger("last").error):
+        error("collected at the very end")
+
+logging.getLogger().addHandler(Handler())
+logging.error("the only line")
+kept = Last()
+kept.itself = kept
+"""
+    ended = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, timeout=30)
+    assert (ended.returncode, b"the only line" in ended.stderr) == (0, True)
