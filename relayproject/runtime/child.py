@@ -70,7 +70,10 @@ class Child:
         backoff = Backoff()
         while not self._stopping:
             started = time.monotonic()
-            code = await self._run_once()
+            try:
+                end = describe_exit(await self._run_once())
+            except OSError as error:  # no process or descriptor to be had: the machine is full, and may have room again
+                end = f"did not start ({error})"
             if self._stopping:
                 return
             if not self.ready.is_set():
@@ -78,7 +81,7 @@ class Child:
                 if self.on_failed_start is not None:
                     self.on_failed_start(self)
             delay = backoff.after(time.monotonic() - started)
-            report(f"{self.name} {describe_exit(code)}; starting it again in {delay:g} s")
+            report(f"{self.name} {end}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
 
     async def stop(self, seconds: float, force: asyncio.Event) -> None:
@@ -105,6 +108,9 @@ class Child:
         environment["RELAY_HEARTBEAT_FD"] = str(writer)
         try:
             self.process = spawn(command, environment=environment, folder=PROJECT, pass_fds=[writer, *self.descriptors])
+        except OSError:
+            os.close(reader)
+            raise
         finally:
             os.close(writer)
         return await self._run_with_heartbeat(self.process, reader, self.heartbeat_seconds)
