@@ -170,13 +170,12 @@ COPIES = [
 ]
 
 
-def load(folder: Path, count: int, tell: Callable[[str], None]) -> None:
-    """Fill the empty store on `folder`, whose servers run, with `count` events."""
+def load(folder: Path, writer: Writer, tell: Callable[[str], None]) -> None:
+    """Fill the empty store on `folder`, whose servers run, with the writer's events."""
     from relay.storage.database import conninfo
 
-    writer = Writer(count)
     with psycopg.connect(conninfo(), autocommit=True) as database:
-        for number in range(count // 1_000_000 + 2):
+        for number in range(writer.count // 1_000_000 + 2):
             database.execute("SELECT relay_log_make_room(%s)", (number * 1_000_000,))
         definitions = [(str(name), str(text)) for name, text in database.execute(INDEXES).fetchall()]
         database.execute("ALTER TABLE relay_event DROP CONSTRAINT relay_event_pkey")
@@ -225,7 +224,7 @@ def ensure(folder: Path, count: int, tell: Callable[[str], None]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with servers(folder):
-        load(folder, count, tell)
+        load(folder, Writer(count), tell)
     (folder / "crowd.count").write_text(str(count))
 
 

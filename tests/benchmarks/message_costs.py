@@ -143,7 +143,7 @@ def make_store(folder: Path) -> None:
     author, now = pubkey_of(secret(78)), int(time.time()) - 60
     attacked = [("p", VICTIM, 4, "70" + "01" + VICTIM), ("t", "common", 1, "74" + "00" + b"common".hex())]
     with servers(folder):
-        bulk.load(folder, EVENTS, lambda _: None)
+        bulk.load(folder, bulk.Writer(EVENTS), lambda _: None)
         with psycopg.connect(conninfo(), autocommit=True) as database:
             for letter, value, kind, key in attacked:
                 text = _ATTACKED.format(name=value, now=now, each=EACH, author=author, kind=kind, key=key,

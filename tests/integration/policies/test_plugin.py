@@ -177,27 +177,13 @@ async def test_its_standard_error_goes_to_the_log(start: Start, caplog: pytest.L
             await asyncio.sleep(0.01)
 
 
-async def test_a_changed_file_is_started_again(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WATCH_SECONDS", 0.05)
-    script = tmp_path / "policy"
-    script.write_text(f"#!/bin/sh\nexec {sys.executable} {PROGRAM}\n")
-    script.chmod(0o755)
-    relay = start(str(script))
-    await relay.ask("first")
-    before = relay.pid
-    os.utime(script, (1, 1))
-    async with asyncio.timeout(10):
-        while relay.plugin._process is None or relay.pid == before:
-            await asyncio.sleep(0.01)
-    assert await relay.ask("next") == ACCEPT
-
-
-async def test_one_that_ignores_the_signal_to_end_is_killed_when_its_file_changes(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("first_line", ["", "trap '' TERM\n"], ids=["plain", "one that ignores SIGTERM, by SIGKILL"])
+async def test_a_changed_file_is_started_again(
+    first_line: str, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WATCH_SECONDS", 0.05)
     script = tmp_path / "policy"
-    script.write_text(f"#!/bin/sh\ntrap '' TERM\nexec {sys.executable} {PROGRAM}\n")
+    script.write_text(f"#!/bin/sh\n{first_line}exec {sys.executable} {PROGRAM}\n")
     script.chmod(0o755)
     relay = start(str(script))
     await relay.ask("first")
