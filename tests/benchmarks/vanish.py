@@ -124,7 +124,7 @@ async def measure(relay: RelayProcess, folder: Path) -> None:
         seen.append(await found(relay, query))
         left = await asyncio.to_thread(ask, relay, LEFT, *mine)
         print(f"\n{total:,} events of the key; OK of the request {answer[2]} after {took * 1_000:.0f} ms")
-        print(f"queries found {[number - 1 for number in seen]} of them; {left - 1} are left")
+        print(f"queries found {seen} of them; {left} are left")
     finally:
         relay.destroy()
 
