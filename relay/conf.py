@@ -133,6 +133,7 @@ def limits() -> Limits:
         created_at_lower_limit=settings.RELAY_CREATED_AT_LOWER_LIMIT,
         created_at_upper_limit=settings.RELAY_CREATED_AT_UPPER_LIMIT,
         max_filters=settings.RELAY_MAX_FILTERS,
+        max_filter_values=settings.RELAY_MAX_FILTER_VALUES,
         min_pow_difficulty=settings.RELAY_MIN_POW_DIFFICULTY,
         min_pow_by_kind=settings.RELAY_MIN_POW_BY_KIND,
         auth_to_read=settings.RELAY_AUTH_TO_READ is None,

@@ -80,6 +80,7 @@ RELAY_PRIVATE_DRAFTS = env.flag("RELAY_PRIVATE_DRAFTS", False)
 
 # -- Limits that protect the relay and are not published ----------------------------------------------
 RELAY_MAX_FILTERS = env.integer("RELAY_MAX_FILTERS", 20, low=1, high=1_000)
+RELAY_MAX_FILTER_VALUES = env.integer("RELAY_MAX_FILTER_VALUES", 30_000, low=1, high=1_000_000)
 RELAY_EPHEMERAL_SECONDS = env.integer("RELAY_EPHEMERAL_SECONDS", 60, low=0)  # greatest age of an event; 0: no limit
 RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # of one worker
 RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker

@@ -17,6 +17,7 @@ class Limits:
     created_at_lower_limit: int = 0  # seconds back from now; 0: no limit
     created_at_upper_limit: int = 900  # seconds ahead of now
     max_filters: int = 20  # of one REQ; not published (11-6)
+    max_filter_values: int = 30_000  # in all lists of one REQ; not published
     min_pow_difficulty: int = 0  # leading zero bits of an id (NIP-13)
     min_pow_by_kind: tuple[tuple[int, int], ...] = ()  # (kind, bits), in place of min_pow_difficulty
     auth_to_read: bool = False  # every REQ needs a login (NIP-42); for some kinds alone: relay.protocol.visibility

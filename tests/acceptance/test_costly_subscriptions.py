@@ -88,10 +88,10 @@ async def test_subscriptions_of_many_values_may_end_all_at_once(relay: RelayProc
     client = await stack.enter_async_context(Client(relay.ws_url))
     await client.request("live", author.events)
     async with connect(relay.ws_url, max_size=2**26, compression=None, max_queue=None) as socket:
-        for number in range(12):
-            values = [f"{number}{value:x}" for value in range(40_000)]
+        for number in range(16):
+            values = [f"{number}{value:x}" for value in range(30_000)]
             await socket.send(json.dumps(["REQ", f"s{number}", {"#t": values, "limit": 0}]))
-        texts = await ended(socket, 12)
+        texts = await ended(socket, 16)
         await publishes_and_reads(client, author)
 
     await publishes_and_reads(client, author)

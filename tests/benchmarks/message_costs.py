@@ -106,7 +106,7 @@ def kinds(authors: Sequence[str], ids: Sequence[str]) -> Iterator[Kind]:
     yield Kind('REQ 20 x {"kinds":[4],"#p":[v],"until":n}', private, 8)
     yield Kind('REQ 20 x {"kinds":[1,4],"#p":[v],"until":n}', mixed, 4)
     yield Kind('REQ {"#t":["common"],"#x":["none"]}', lambda n: _req(n, {**common, "until": now - n}), 4)
-    yield Kind("REQ of 58,000 tag values", lambda n: _req(n, {"#t": [f"{n % 10}{each:05d}" for each in range(58_000)]}))
+    yield Kind("REQ of 30,000 tag values", lambda n: _req(n, {"#t": [f"{n % 10}{each:05d}" for each in range(30_000)]}))
     yield Kind("REQ, replaced each 10 ms", lambda n: _req(0, {**common, "until": now - n}), 0, 0.01)
     yield Kind("REQ, replaced at once", lambda n: _req(0, {**common, "until": now - n}), 0)
     yield Kind("CLOSE", lambda n: message("CLOSE", f"none {n}"), 0, most=20 * MOST)

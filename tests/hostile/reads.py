@@ -59,10 +59,10 @@ async def filters_under_popular_values(target: Target, told: Told, size: int) ->
 
 
 async def many_values(target: Target, told: Told, size: int) -> None:
-    """Subscribe to `size` times 58,000 values of a tag on one connection, then leave all at once."""
+    """Subscribe to `size` times 30,000 values of a tag on one connection, then leave all at once."""
     wire = await Wire.open(target, told)
     for number in range(size):
-        values = [f"{number}.{value:x}" for value in range(58_000)]
+        values = [f"{number}.{value:x}" for value in range(30_000)]
         await wire.text(text_of("REQ", f"s{number}", {"#t": values, "limit": 0}))
     await wire.answers(size, 60)
     wire.abort()

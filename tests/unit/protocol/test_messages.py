@@ -224,6 +224,15 @@ def test_one_filter_more_is_refused() -> None:
     assert refusal(frame("REQ", "x", {}, {}, {}, {})) == ["CLOSED", "x", "invalid: too many filters"]
 
 
+def test_values_of_all_filters_count_against_one_bound() -> None:
+    few = replace(LIMITS, max_filter_values=4)
+    accepted = parse_message(frame("REQ", "x", {"kinds": [1, 2]}, {"#t": ["a", "b"], "limit": 1}), few)
+    assert isinstance(accepted, ReqMessage)
+    with pytest.raises(Refused) as refused:
+        parse_message(frame("REQ", "x", {"kinds": [1, 2]}, {"#t": ["a", "b", "b"]}), few)
+    assert json.loads(refused.value.reply) == ["CLOSED", "x", "invalid: at most 4 values in the lists of a REQ"]
+
+
 def test_11_4_the_length_of_a_subscription_id_is_configurable() -> None:
     with pytest.raises(Refused):
         parse_message(frame("REQ", "abc", {}), replace(LIMITS, max_subid_length=2))
