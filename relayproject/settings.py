@@ -166,6 +166,7 @@ INSTALLED_APPS = [
     "axes",
     "relay",
     "analytics",
+    "replication",
 ]
 
 MIDDLEWARE = [
