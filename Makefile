@@ -49,7 +49,7 @@ test-others: .venv/.test-installed
 lint: .venv/.test-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy relay analytics relayproject tests
+	$(BIN)/mypy relay analytics replication relayproject tests
 	$(BIN)/lint-imports --no-cache
 
 clean:

@@ -167,6 +167,7 @@ INSTALLED_APPS = [
     "axes",
     "relay",
     "analytics",
+    "replication",
 ]
 
 MIDDLEWARE = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-PACKAGES = ("relay", "analytics", "relayproject")
+PACKAGES = ("relay", "analytics", "replication", "relayproject")
 ROOT = Path(__file__).resolve().parents[2]
 
 Graph = Mapping[str, Set[str]]

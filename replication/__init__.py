@@ -1,0 +1,1 @@
+"""What connects several instances and regions: the configuration of the balancer in front of the instances."""
