@@ -1,0 +1,116 @@
+"""A backup with its write-ahead log, recovered to a point in time under a running relay, as the document says it."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from relayproject.runtime.run_as import chown_tree
+from tests.acceptance.client import Client
+from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.events import secret, sign_event
+from tests.integration.caching.valkeys import one_server
+from tests.integration.storage.servers import Machine, Machines, machines
+
+ARCHIVE = "archive_mode = on\narchive_command = 'cp %p {archive}/%f'\n"
+RECOVERY = "restore_command = 'cp {archive}/%f %p'\nrecovery_target_name = 'before the mistake'\n"
+PROMOTE = "recovery_target_action = promote\n"
+EVERYTHING = {"kinds": [1]}
+
+
+@pytest.fixture
+def made() -> Iterator[Machines]:
+    with machines() as of_this_test:
+        yield of_this_test
+
+
+def with_archive(made: Machines) -> tuple[Machine, Path]:
+    """A server that archives its log, and the folder of the archive."""
+    machine = made.keep(Machine(made.place()))
+    machine.start()
+    machine.stop()
+    archive = machine.server.data.parent / "archive"
+    archive.mkdir()
+    owner = machine.server.run_as
+    assert owner is not None
+    chown_tree(archive, owner.owner)
+    with (machine.server.data / "postgresql.conf").open("a") as file:
+        file.write(ARCHIVE.format(archive=archive))
+    machine.start()
+    return machine, archive
+
+
+def base_backup(machine: Machine, folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    assert machine.server.run_as is not None
+    chown_tree(folder, machine.server.run_as.owner)
+    machine.run("pg_basebackup", "-D", str(folder), "--checkpoint=fast", "--no-sync")
+
+
+def recover(machine: Machine, backup: Path, archive: Path) -> None:
+    """Put the backup in the place of the data folder, and let the server recover to the restore point."""
+    machine.stop()
+    shutil.rmtree(machine.server.data)
+    shutil.copytree(backup, machine.server.data, symlinks=True)
+    with (machine.server.data / "postgresql.conf").open("a") as file:
+        file.write(RECOVERY.format(archive=archive) + PROMOTE)
+    (machine.server.data / "recovery.signal").touch()
+    assert machine.server.run_as is not None
+    chown_tree(machine.server.data, machine.server.run_as.owner)
+    machine.start()
+
+
+async def publish(client: Client, text: str) -> str:
+    event = sign_event(secret(7), content=text, created_at=int(time.time()))
+    assert (await client.publish(event)).accepted
+    return str(event["id"])
+
+
+async def test_a_relay_on_a_store_that_was_recovered_to_a_point_in_time_serves_that_point_and_goes_on(
+    made: Machines, tmp_path: Path
+) -> None:
+    machine, archive = with_archive(made)
+    with one_server() as valkey:
+        key = "a key for tests alone, long enough for the checks: 0123456789"
+        settings = {"DATABASE_URL": machine.server.url, "REDIS_URL": valkey.url, "SECRET_KEY": key}
+        relay = RelayProcess(tmp_path / "var", workers=2, roles="web,migrate", settings=settings)
+        try:
+            relay.start()
+            before = machine.store()
+            async with Client(relay.ws_url) as client:
+                kept = [await publish(client, "before the backup")]
+                base_backup(machine, backup := machine.server.data.parent / "base")
+                kept.append(await publish(client, "after the backup"))
+                deletion = sign_event(secret(7), kind=5, tags=[["e", kept[0]]], created_at=int(time.time()))
+                with machine.connect() as connection:
+                    connection.execute("SELECT pg_create_restore_point('before the mistake')")
+                assert (await client.publish(deletion)).accepted
+                lost = await publish(client, "after the restore point")
+                assert set((await client.request("all", EVERYTHING)).ids) == {kept[1], lost}
+                with machine.connect() as connection:
+                    connection.execute("SELECT pg_switch_wal()")
+                    wait_for(
+                        lambda: (
+                            connection.execute(
+                                "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1) "
+                                "OR failed_count > 0 FROM pg_stat_archiver"
+                            ).fetchone()
+                            == (True,)
+                        ),
+                        "the archive",
+                    )
+                await asyncio.to_thread(recover, machine, backup, archive)
+                await asyncio.wait_for(client.socket.wait_closed(), 20.0)
+                assert client.socket.close_code == 1012
+            await asyncio.to_thread(wait_for, lambda: relay.get("/ready")[0] == 200, "a relay that is ready again")
+            async with Client(relay.ws_url) as client:
+                assert set((await client.request("all", EVERYTHING)).ids) == set(kept)
+                again = await publish(client, "after the recovery")
+                assert set((await client.request("more", EVERYTHING)).ids) == {*kept, again}
+            after = machine.store()
+            assert (after.identity, after.epoch) == (before.identity, before.epoch + 1)
+        finally:
+            relay.destroy()
