@@ -87,7 +87,7 @@ class Subscription:
     need.
     """
 
-    __slots__ = ("closed", "filters", "group", "head", "outbox", "position", "reader")
+    __slots__ = ("closed", "filters", "group", "head", "kept_bytes", "outbox", "position", "reader")
 
     def __init__(self, outbox: Outbox, head: bytes, filters: Sequence[Filter], reader: Reader | None = None) -> None:
         """Without a `reader` it receives public events only."""
@@ -97,6 +97,7 @@ class Subscription:
         self.filters = filters
         self.position = HELD
         self.closed = False
+        self.kept_bytes = -1
         self.group: FilterGroup | None = None
 
     def frame(self, text: bytes) -> bytes:
@@ -164,7 +165,7 @@ class Hub:
         """
         kept = subscription.reader.kept
         if kept is not None:
-            subscription.filters = kept.take(subscription.filters)
+            subscription.filters, subscription.kept_bytes = kept.take(subscription.filters)
         self.subscriptions += 1
 
     def close(self, subscription: Subscription) -> None:
@@ -181,7 +182,7 @@ class Hub:
                 del self._groups[group.conditions]
                 self._closed.append(group)
         filters, kept = subscription.filters, subscription.reader.kept
-        if (0 if kept is None else kept.give(filters)) > FREED_AT_ONCE_BYTES:
+        if (0 if kept is None else kept.give(filters, subscription.kept_bytes)) > FREED_AT_ONCE_BYTES:
             self._closed.append(FilterGroup((), filters))
             subscription.filters = ()
         if self._closed:

@@ -80,8 +80,9 @@ class Kept:
         self._process = process
         self._large: dict[Strings, _Large] = {}
 
-    def take(self, filters: Sequence[Filter]) -> Sequence[Filter]:
-        """Count filters; returns those to keep, which share their large sets with equal ones.
+    def take(self, filters: Sequence[Filter]) -> tuple[Sequence[Filter], int]:
+        """Count filters; returns those to keep, which share their large sets with equal ones, and what they take beside
+        these sets: -1 if there are any.
 
         Raises RateLimited, with nothing changed, if that is more than the connection or the process may keep.
         """
@@ -96,7 +97,7 @@ class Kept:
                 process.filters += count
             self.bytes += small
             self.filters += count
-            return filters
+            return filters, small
         found = [self._known(values) for values in wanted]
         self._check(small + sum(each.bytes for each in found if not each.times))
         if process is not None:
@@ -106,11 +107,16 @@ class Kept:
             process._count([process._large.get(each.values) or _Large(each.values, each.bytes) for each in new])
         self._add(small, len(filters))
         self._count(found)
-        return tuple([_shared(flt, self._large) for flt in filters])
+        return tuple([_shared(flt, self._large) for flt in filters]), -1
 
-    def give(self, filters: Sequence[Filter]) -> int:
-        """Filters that were taken are no longer kept; returns at least their own bytes, not those that others share."""
-        small, large = small_bytes(filters)
+    def give(self, filters: Sequence[Filter], small: int = -1) -> int:
+        """Filters that were taken are no longer kept; returns at least their own bytes, not those that others share.
+
+        `small`: as `take` returned it, so that they need not be looked through again.
+        """
+        large: dict[Strings, None] = {}
+        if small < 0:
+            small, large = small_bytes(filters)
         count, process = len(filters), self._process
         self.bytes -= small
         self.filters -= count

@@ -42,7 +42,7 @@ def test_a_req_of_as_many_values_as_are_allowed_stays_below_the_default_bound() 
 
 def test_equal_large_sets_are_one_object() -> None:
     process = Kept(PLENTY)
-    first, second = Kept(PLENTY, process).take(wide(0)), Kept(PLENTY, process).take(wide(0, kinds=[1]))
+    (first, _), (second, _) = Kept(PLENTY, process).take(wide(0)), Kept(PLENTY, process).take(wide(0, kinds=[1]))
 
     assert first[0].tags[0][1] is second[0].tags[0][1]
     assert second == wide(0, kinds=[1])
@@ -83,7 +83,7 @@ def test_what_was_taken_is_given_back_in_full(taken: list[Any], data: st.DataObj
     connections = [Kept(PLENTY, process) for _ in range(2)]
     kept = [(connections[n], connections[n].take((*parse(*small), *wide(large)))) for n, large, small in taken]
     for place in data.draw(st.permutations(range(len(kept)))):
-        connection, filters = kept[place]
-        connection.give(filters)
+        connection, (filters, small) = kept[place]
+        connection.give(filters, small if data.draw(st.booleans()) else -1)
 
     assert [(each.bytes, each.filters) for each in (process, *connections)] == [(0, 0)] * 3
