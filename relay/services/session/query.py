@@ -265,6 +265,7 @@ class Query:
     async def _rest_of_log(self) -> None:
         """Send the matching part of the log after the position, which is below the ring's floor."""
         services, subscription = self._session.services, self._subscription
+        counters.seam_log_reads += 1
         try:
             batch = await services.primary.changes_after(self._position)
         except LogPruned:
