@@ -118,7 +118,7 @@ async def test_x_7_what_is_gone_is_gone_on_a_worker_that_was_paused_and_on_a_new
             for case in found.values():
                 if case.ending is not None:
                     assert (await here.clients[0].publish(case.ending)).accepted
-            as_operator(relay, [case.statement for case in found.values() if case.statement])
+            as_operator(relay.services()["DATABASE_URL"], [case.statement for case in found.values() if case.statement])
             await asyncio.sleep(max(0.0, expires + 1 - time.time()))  # what expires is gone by the clock alone
         finally:
             os.kill(paused, signal.SIGCONT)

@@ -386,7 +386,7 @@ async def test_62_4_a_banned_key_which_cannot_log_in_vanishes(
     async with Client(closed_relay.ws_url) as reader:
         await reader.log_in(author, other, url=URL)
         await reader.publish_all(event)
-        await asyncio.to_thread(as_operator, closed_relay, [ban(author, remove=False)])
+        await asyncio.to_thread(as_operator, closed_relay.services()["DATABASE_URL"], [ban(author, removes=False)])
         await until_banned(closed_relay, author)
         assert (await reader.query(author.events)).events == [event]
         assert not (await visitor.log_in(author, url=URL))[0].accepted
