@@ -133,7 +133,7 @@ async def away(servers: OwnServers, way: Way) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(servers.give_back, "valkey", way)
+        servers.give_back("valkey", way)
 
 
 @pytest.mark.parametrize("way", ["gone", "hangs"])

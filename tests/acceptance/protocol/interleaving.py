@@ -104,7 +104,7 @@ class Cache:
             self._away = way
 
     def mend(self) -> None:
-        """Give it back."""
+        """Give it back. Only in the main thread: the kernel ends the server with the thread that has started it."""
         if self._away is not None:
             way, self._away = self._away, None
             self._servers.give_back("valkey", way)
@@ -242,7 +242,7 @@ class Run:
             if place.is_paused:
                 place.resume()
         await self._stack.aclose()
-        await asyncio.to_thread(self._cache.mend)
+        self._cache.mend()
 
     async def _connected(self, place: Place) -> list[Client]:
         """A client that stays anonymous, and one that has proved what was proved so far."""
@@ -328,7 +328,7 @@ class Run:
 
     async def mend(self) -> None:
         self.trace.append("mend")
-        await asyncio.to_thread(self._cache.mend)
+        self._cache.mend()
 
     async def keep(self) -> None:
         self._cache.keep()
