@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.acceptance.faults.outages import OwnServers
-from tests.acceptance.protocol.interleaving import SETTINGS, Cache, Cast, Place, Run
+from tests.acceptance.protocol.interleaving import SETTINGS, Cast, Run
+from tests.acceptance.protocol.places import Cache, Place
 from tests.acceptance.relay_process import RelayProcess
 from tests.integration.storage.gone import served
 
