@@ -21,6 +21,8 @@ from tests.integration.storage.gone import served
 RUNS = int(os.environ.get("TEST_INTERLEAVINGS", "4"))
 STEPS = 12
 
+pytestmark = pytest.mark.timeout(max(120, 20 * RUNS))
+
 runs = settings(
     max_examples=RUNS,
     deadline=None,

@@ -102,7 +102,7 @@ async def test_09_16_what_went_while_its_reader_was_slow_is_not_sent_from_the_st
     await reader.stalled()
     await asyncio.sleep(0.15)
 
-    here.follower.apply = lambda batch: None  # type: ignore[method-assign]
+    here.follower.apply = lambda batch: None
     await ending(there, going)
 
     await reader.read_until(lambda: reader.has_eose("s"))
