@@ -124,6 +124,7 @@ METRICS: tuple[Shown, ...] = (
     ),
     Measured("relay_ring_changes", "Changes in the rings of workers.", of.figure(lambda total: total.ring_changes)),
     Counted("relay_log_reads_total", "Reads of the log to catch up.", of.count("log_reads")),
+    Counted("relay_seam_log_reads_total", "Reads of the log at the live seam.", of.count("seam_log_reads")),
     Counted("relay_log_changes_total", "Changes read from the log.", of.count("log_changes")),
     Lowest("relay_bus_up", "1: every worker hears the bus.", of.figure(lambda total: total.bus_up)),
     Counted("relay_bus_reconnects_total", "Times that the bus came back.", of.count("bus_reconnects")),

@@ -1,5 +1,6 @@
 """The relay's settings as typed values, read from Django's settings."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -9,7 +10,7 @@ from django.conf import settings
 from relay.protocol.info import RelayIdentity
 from relay.protocol.limits import Limits
 from relay.protocol.rates import RateSettings, parse_rates_of_kinds
-from relay.protocol.removal import Place, place_of
+from relay.protocol.removal import Place, places_of
 
 Network = IPv4Network | IPv6Network
 
@@ -103,8 +104,16 @@ def config() -> Config:
 
 def own_places() -> frozenset[Place]:
     """The addresses of this relay: that of RELAY_URL and the further ones (62-1)."""
-    places = map(place_of, (settings.RELAY_URL, *settings.RELAY_OTHER_URLS))
-    return frozenset(place for place in places if place is not None)
+    return places_of((settings.RELAY_URL, *settings.RELAY_OTHER_URLS))
+
+
+def own_places_beside(noted: Iterable[str]) -> frozenset[Place]:
+    """For a command, which may lack the environment of `serve`: the URLs that the store has noted, and RELAY_URL, if it
+    is set, and RELAY_OTHER_URLS of this process. Empty if there is no RELAY_URL at all.
+    """
+    own = [settings.RELAY_URL] if settings.RELAY_URL_IS_SET else []
+    known = [*noted, *own]
+    return places_of([*known, *settings.RELAY_OTHER_URLS]) if known else frozenset()
 
 
 def rates() -> RateSettings:

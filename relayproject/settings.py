@@ -45,6 +45,7 @@ RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
 RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
 RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
 RELAY_OTHER_URLS = env.words("RELAY_OTHER_URLS")  # checked in validation.py
+RELAY_URL_IS_SET = bool(env.text("RELAY_URL"))
 RELAY_URL = env.web_address("RELAY_URL", "", ("ws", "wss")) or f"ws://{env.host_and_port(RELAY_HOST, RELAY_PORT)}"
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{local_mode.name_of(RELAY_DATA_DIR)}")

@@ -65,9 +65,11 @@ def names_relays(_context: Context, event: Event) -> RelayError | None:
 
 
 def logged_in(context: Context, event: Event) -> RelayError | None:
-    """42-7: a client logs in before it publishes, if the operator asks it for this kind."""
+    """42-7: a client logs in before it publishes, if the operator asks it for this kind. A request to vanish needs no
+    login (62-4): its signature is the author's word, and a banned key has no login.
+    """
     asked = context.limits.auth_to_write
-    if asked is not None and event.kind not in asked:
+    if event.kind == kinds.VANISH or (asked is not None and event.kind not in asked):
         return None
     if context.source.kind is SourceKind.CLIENT and not context.source.proved:
         return AuthRequired("log in to publish this")

@@ -3,6 +3,7 @@
 Rule: what is malformed names nothing; it never names more than it says (09-6).
 """
 
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -71,6 +72,11 @@ def place_of(url: str) -> Place | None:
     if "\\" in url or not url.isprintable() or " " in url:
         return None
     return host.lower(), None if port in (None, _DEFAULT_PORTS[scheme]) else port, parts.path.rstrip("/")
+
+
+def places_of(urls: Iterable[str]) -> frozenset[Place]:
+    """The places that URLs name; those that name none are left out."""
+    return frozenset([place for url in urls if (place := place_of(url)) is not None])
 
 
 def relays_of(tags: Tags) -> list[str]:

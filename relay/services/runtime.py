@@ -192,6 +192,7 @@ class Relay:
     async def _begin(self) -> None:
         await self.primary.until_connected(START_SECONDS)
         now = await self.primary.heartbeat()
+        await self.primary.note_urls(self.config.urls)
         await self.list_keeper.begin(now.lists)
         self.intake.restart(await ring_to(now.position, self.config.ring_bytes, self.primary))
         self.hub.drop_backlog()

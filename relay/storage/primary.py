@@ -4,7 +4,7 @@ Rule: these calls never wait behind a client's query; the connections run nothin
 write position, and its lease is a copy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -62,6 +62,9 @@ _NEWEST_WITHIN = (
     "AS c LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+'"
     ") AS l WHERE l.bytes <= $3::bigint"
 )
+
+
+_NOTE_URLS = "UPDATE relay_store SET urls = string_to_array($1::text, ' ') WHERE urls <> string_to_array($1::text, ' ')"
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
@@ -125,6 +128,10 @@ class Primary:
         """The position now. Begins a new epoch or generation if the server is another one."""
         ((position, lists, *store),) = await self._server.fetch(_HEARTBEAT)
         return Heartbeat(integer(position), store_of(*store), integer(lists))
+
+    async def note_urls(self, urls: Sequence[str]) -> None:
+        """Note the addresses of this relay in the store, for commands (relay.storage.store.read_urls)."""
+        await self._server.fetch(_NOTE_URLS, (" ".join(urls),))
 
     async def list_entries_after(self, version: int) -> list[ListRow]:
         """The entries of the operators' lists that were changed after `version`, lifted ones too, in the order of their

@@ -43,3 +43,8 @@ def migration_0003() -> str:
 def migration_0004() -> str:
     """The operators' lists; all functions."""
     return _tables("drop_functions") + _tables("0004_tables") + functions()
+
+
+def migration_0006() -> str:
+    """The addresses of the relay."""
+    return _tables("0006_tables")

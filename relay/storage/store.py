@@ -61,6 +61,16 @@ def read_store() -> Store:
         return Store(*cursor.fetchone())
 
 
+def read_urls() -> list[str]:
+    """The addresses of the relay as its worker that started last has noted them; none before the first start.
+
+    Raises django.db.Error.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT urls FROM relay_store")
+        return list(cursor.fetchone()[0])
+
+
 class CachedStore:
     """Queries at most once in CACHE_SECONDS. Threads may share it: at worst two of them query at once."""
 

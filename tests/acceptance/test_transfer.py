@@ -286,6 +286,21 @@ def test_mistakes_are_explained_in_one_sentence(relay: RelayProcess, words: list
     assert "Traceback" not in said
 
 
+def test_62_1_an_import_knows_the_address_of_the_relay_beside_which_it_runs(
+    relay: RelayProcess, author: Author
+) -> None:
+    """Of the environment of `serve` the command has the data folder alone, so not the port, which is in the address."""
+    leaving, now = Author(), int(time.time())
+    kept = [author.event(at=now - 1), author.event(kind=62, tags=[["relay", "ws://127.0.0.1:1"]])]
+    gone = [leaving.event(at=now - 1), leaving.event(kind=62, tags=[["relay", relay.ws_url]])]
+
+    assert report(relay.data_dir, given=lines([*kept, *gone])) == {"stored": 4}
+
+    assert stored(relay, author) == 2
+    _, out, _ = run(relay.data_dir, "export", *of(leaving))
+    assert out == b""
+
+
 @pytest.mark.parametrize("command", ["import", "export"])
 def test_without_a_running_database_the_command_says_how_to_start_one(command: str, tmp_path: Path) -> None:
     code, _, said = run(tmp_path, command)

@@ -78,7 +78,11 @@ def command(*words: str) -> tuple[float, str]:
     """Seconds of a command from its start to its end, and its standard output."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, str(PROJECT / "manage.py"), *words], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(PROJECT / "manage.py"), *words],
+        env=os.environ | {"RELAY_URL": "wss://relay.example.com"},  # no relay has noted its address in this store
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return time.perf_counter() - began, done.stdout
 

@@ -6,20 +6,25 @@ Exit codes: 0 done; 1 it could not go on, or with --strict a line was refused; 2
 import os
 import sys
 from argparse import ArgumentTypeError
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from django.core.management.base import CommandError, CommandParser
 
-from relay.conf import config
+from relay.conf import config, own_places_beside
 from relay.management.command import CommandWithExamples
-from relay.storage.store import read_store
+from relay.storage.store import read_store, read_urls
 from relay.transfer.files import FAULTS_OF_INPUT, STANDARD
 from relay.transfer.run import FAULTS, ImportRun
 from relay.transfer.session import Options
 
 INTERRUPTED = 130
+NO_ADDRESS = (
+    "The store does not know the address of its relay yet, and requests to vanish name it: start `serve` once, or set "
+    "RELAY_URL."
+)
 
 HELP = """Imports events from a file of JSON Lines, one event object a line, as strfry and `manage.py export` write it:
 plain, gzip or zstd. Each event passes the checks of a published one, and subscriptions receive what is new."""
@@ -80,10 +85,12 @@ class Command(CommandWithExamples):
         if options["resume"] and path is None:
             raise CommandError("--resume of standard input needs --state", returncode=2)
         store = read_store()
+        places = own_places_beside(read_urls())
+        if not places:
+            raise CommandError(NO_ADDRESS)
+        conf = replace(config(), own_places=places)
         try:
-            run = ImportRun(
-                options["file"], path, store, config(), resume=options["resume"], quiet=options["quiet"]
-            )  # fmt: skip
+            run = ImportRun(options["file"], path, store, conf, resume=options["resume"], quiet=options["quiet"])
         except FAULTS_OF_INPUT as fault:
             raise CommandError(f"{options['file']} cannot be read: {fault}") from None
         except FAULTS as fault:

@@ -24,6 +24,7 @@ from relay.protocol.messages import End, ReqMessage, closed, eose, event_head
 from relay.services.session.session import Session
 from relay.storage.filter_sql import Key
 from relay.storage.primary import LogPruned
+from relay.storage.read_result import key_of
 from relay.storage.reads import Item
 from relay.subscriptions.hub import HELD, OutOfReach, Subscription
 
@@ -34,6 +35,10 @@ SLOW_READER_SECONDS = 30.0
 
 CLIENT_SECONDS = 600.0
 """A query ends if its client takes longer than this for all pieces."""
+
+
+TEXT_SECONDS = 0.1
+"""A text that is sent later than this after its REQ came is fetched again: its event may have gone, in any process."""
 
 
 class Query:
@@ -218,6 +223,7 @@ class Query:
         """Wait for what `_step` needs to go on."""
         if self._subscription.outbox.backlog_bytes > self._piece_bytes:
             await self._room()
+            self._forget_texts()
         elif not self._eose:
             await self._fetch_piece()
         elif self._out_of_reach:
@@ -237,6 +243,12 @@ class Query:
         self._paused_seconds += seconds
         clock.reschedule(None if end is None else end + seconds)
         self._give_back()
+
+    def _forget_texts(self) -> None:
+        """Keep the keys alone of what the client was too slow to take, so that texts are fetched as of then (09-16)."""
+        if not self._eose and time.perf_counter() - self._since > TEXT_SECONDS:
+            self._items = [item if type(item) is Key else key_of(item) for item in self._items]  # type: ignore[arg-type]
+            self._keyed = True
 
     def _give_back(self) -> None:
         if self._held_bytes:
@@ -263,20 +275,29 @@ class Query:
         self._items = [*(text for text in piece if text is not None), *items[end:]]
 
     async def _rest_of_log(self) -> None:
-        """Send the matching part of the log after the position, which is below the ring's floor."""
+        """Send the matching part of the log after the position, which is below the ring's floor, as much as the client
+        can take.
+        """
         services, subscription = self._session.services, self._subscription
+        counters.seam_log_reads += 1
         try:
             batch = await services.primary.changes_after(self._position)
         except LogPruned:
             raise Failed("the query took too long to be continued, ask again") from None
         if batch is None:
             return
+        ring = services.hub.intake.ring
         for change in batch.changes:
-            if type(change) is Added and services.hub.may_receive(subscription, change.event):
+            if (
+                type(change) is Added
+                and not ring.is_gone(change.event, change.seq)
+                and services.hub.may_receive(subscription, change.event)
+            ):
                 services.hub.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
                 if subscription.outbox.backlog_bytes > self._piece_bytes:
-                    await self._room()
+                    self._position = change.seq  # what follows may be gone when the client has read: it is read again
+                    return
         self._position = batch.last
 
     # -- The answer ----------------------------------------------------------------------------------------------------

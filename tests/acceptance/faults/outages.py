@@ -57,7 +57,7 @@ class OwnServers:
             os.kill(pid, signal.SIGKILL if way == "gone" else signal.SIGSTOP)
 
     def give_back(self, server: Literal["postgres", "valkey"], way: Way) -> None:
-        """Returns when it answers."""
+        """Returns when it answers. Only in the main thread: the kernel ends a server with the thread it began in."""
         if way == "hangs":
             for pid in self._pids(server):
                 os.kill(pid, signal.SIGCONT)

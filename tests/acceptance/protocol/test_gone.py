@@ -12,13 +12,13 @@ from contextlib import AsyncExitStack
 from itertools import product
 from typing import Any, NamedTuple, Self
 
-import psycopg
 from redis import Redis
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
 from tests.acceptance.conftest import StartRelay
 from tests.acceptance.faults.workers import client_of
+from tests.acceptance.operators import as_operator, ban, remove
 from tests.acceptance.relay_process import RelayProcess, wait_for
 
 Json = dict[str, Any]
@@ -54,8 +54,8 @@ def cases(reader: Author) -> dict[str, Case]:
         "replaced": Case(old, [new], new),
         "expired": Case(short, []),
         "vanished": Case(leaving.event("left"), [], vanish),
-        "of a banned key": Case(spam, [], None, f"SELECT relay_ban_key('\\x{banned.pubkey}', '', 0, 'test', true)"),
-        "removed by an operator": Case(taken, [], None, f"SELECT relay_ban_event('\\x{taken['id']}', '', 'test')"),
+        "of a banned key": Case(spam, [], None, ban(banned)),
+        "removed by an operator": Case(taken, [], None, remove(taken["id"])),
     }
 
 
@@ -118,7 +118,7 @@ async def test_x_7_what_is_gone_is_gone_on_a_worker_that_was_paused_and_on_a_new
             for case in found.values():
                 if case.ending is not None:
                     assert (await here.clients[0].publish(case.ending)).accepted
-            as_operator(relay, [case.statement for case in found.values() if case.statement])
+            as_operator(relay.services()["DATABASE_URL"], [case.statement for case in found.values() if case.statement])
             await asyncio.sleep(max(0.0, expires + 1 - time.time()))  # what expires is gone by the clock alone
         finally:
             os.kill(paused, signal.SIGCONT)
@@ -137,14 +137,6 @@ async def test_x_7_what_is_gone_is_gone_on_a_worker_that_was_paused_and_on_a_new
         await newcomers.assert_gone(found)
         await newcomers.publish_again(found)
         await newcomers.assert_gone(found)
-
-
-def as_operator(relay: RelayProcess, statements: Sequence[str]) -> None:
-    """What the admin does in the database, which is all that a worker needs to know of it."""
-    with psycopg.connect(relay.services()["DATABASE_URL"]) as database:
-        for statement in statements:
-            database.execute(statement)
-            database.commit()
 
 
 def put_back(cache: Redis, before: dict[Any, Any]) -> None:

@@ -9,97 +9,29 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.acceptance.author import Author
-from tests.acceptance.client import Client, Message, Ok
+from tests.acceptance.client import Client, Ok
+from tests.acceptance.protocol.leaks import (
+    EPHEMERAL,
+    FOR_LOGINS,
+    QUESTIONS,
+    READERS,
+    SETTINGS,
+    STORED,
+    Json,
+    Listener,
+    Story,
+    readers_of,
+)
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment
 from tests.oracle import naive_end, naive_readable
-
-Json = dict[str, Any]
-
-SETTINGS = {
-    "RELAY_PRIVATE_DRAFTS": "true",
-    "RELAY_AUTH_TO_READ": "1984,20078",
-    "RELAY_METRICS_TOKEN": "leak-table-of-the-tests",
-}
-FOR_LOGINS = (1_984, 20_078)
-STORED = [4, 1_059, 31_234, 1_234, 10_013, 1_984]
-EPHEMERAL = [21_059, 20_078]
-READERS = ["anonymous", "stranger", "author", "recipient", "second recipient", "stranger and recipient"]
-
-
-class Listener(Client):
-    """A client that keeps all it hears, and knows the keys that it has proved."""
-
-    def __init__(self, url: str, keys: list[Author]) -> None:
-        super().__init__(url)
-        self.people = keys
-        self.heard: list[str] = []
-
-    @property
-    def keys(self) -> list[str]:
-        return [person.pubkey for person in self.people]
-
-    async def _read(self) -> Message | None:
-        message = await super()._read()
-        if message is not None and message[0] != "OK":
-            self.heard.append(json.dumps(message))
-        return message
-
-    def has_heard(self, event: Json) -> bool:
-        return any(event[part] in text for text in self.heard for part in ("id", "sig", "content"))
-
-
-class Story:
-    """A private event between `author` and two recipients, and public notes that any client finds beside it."""
-
-    def __init__(self, kind: int) -> None:
-        self.people = {name: Author() for name in ("author", "recipient", "second recipient", "stranger")}
-        author, recipient, second = list(self.people.values())[:3]
-        self.kind = kind
-        self.topic = author.pubkey[:20]
-        self.recipients = [recipient.pubkey, second.pubkey]
-        self.plain_topic = author.pubkey[20:40]
-        tags = [["p", recipient.pubkey], ["p", second.pubkey], ["d", self.topic], ["t", self.topic]]
-        self.secret = author.event(f"secret {self.topic}", kind=kind, tags=tags, at=1_000)
-        self.notes = [author.event(f"note {at}", tags=tags, at=at) for at in (999, 1_001)]
-        self.plain = [author.event(f"plain {at}", tags=[["t", self.plain_topic]], at=at) for at in (999, 1_001)]
-
-    @property
-    def all(self) -> list[Json]:
-        return [self.secret, *self.notes, *self.plain]
-
-    def keys_of(self, reader: str) -> list[Author]:
-        return [self.people[name] for name in reader.split(" and ") if name in self.people]
-
-    def may_read(self, listener: Listener) -> bool:
-        return naive_readable(self.secret, listener.keys, True, FOR_LOGINS)
-
-
-QUESTIONS: dict[str, Callable[[Story], list[Json]]] = {
-    "id": lambda s: [{"ids": [s.secret["id"]]}],
-    "ids": lambda s: [{"ids": [event["id"] for event in s.all]}],
-    "author": lambda s: [{"authors": [s.secret["pubkey"]]}],
-    "author and kind": lambda s: [{"authors": [s.secret["pubkey"]], "kinds": [s.kind]}],
-    "kind": lambda s: [{"kinds": [s.kind]}],
-    "kind beside a public one": lambda s: [{"kinds": [s.kind, 1], "#t": [s.topic]}],
-    "recipient": lambda s: [{"#p": [s.people["recipient"].pubkey]}],
-    "recipients and kind": lambda s: [{"#p": s.recipients, "kinds": [s.kind]}],
-    "topic": lambda s: [{"#t": [s.topic]}],
-    "topic and place": lambda s: [{"#t": [s.topic], "#d": [s.topic]}],
-    "everything": lambda s: [{}],
-    "one second": lambda s: [{"since": 1_000, "until": 1_000}],
-    "limit": lambda s: [{"authors": [s.secret["pubkey"]], "limit": 2}],
-    "several filters": lambda s: [{"kinds": [s.kind]}, {"#t": [s.topic], "limit": 1}, {"ids": [s.secret["id"]]}],
-}
-
 
 WINDOWS = {"window": "67108864", "pages": "0"}
 """Which copies answer: each worker's window, or pages of the workers and of the shared cache."""
@@ -136,15 +68,6 @@ def stories(guarded: RelayProcess) -> dict[int, Story]:
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as opened:
         yield opened
-
-
-async def readers_of(story: Story, relay: RelayProcess, stack: AsyncExitStack) -> list[Listener]:
-    """One connection for each kind of reader, logged in with its keys."""
-    found = [Listener(relay.ws_url, story.keys_of(reader)) for reader in READERS]
-    for listener in found:
-        await stack.enter_async_context(listener)
-    await asyncio.gather(*[listener.log_in(*listener.people) for listener in found if listener.people])
-    return found
 
 
 # -- What is stored ----------------------------------------------------------------------------------------------------

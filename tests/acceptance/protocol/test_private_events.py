@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest_asyncio
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
+from tests.acceptance.operators import as_operator, ban
 from tests.acceptance.protocol.conftest import OpenClients
 from tests.acceptance.relay_process import RelayProcess
 
@@ -334,6 +336,15 @@ async def visitor(closed_relay: RelayProcess) -> AsyncIterator[Client]:
 URL = "wss://relay.example.com/"
 
 
+async def until_banned(relay: RelayProcess, author: Author) -> None:
+    """Return once a login of the author is refused."""
+    async with asyncio.timeout(10):
+        accepted = True
+        while accepted:
+            async with Client(relay.ws_url) as connected:
+                accepted = (await connected.log_in(author, url=URL))[0].accepted
+
+
 async def test_42_7_before_the_login_everything_is_refused(visitor: Client, author: Author) -> None:
     event = author.event()
 
@@ -342,6 +353,48 @@ async def test_42_7_before_the_login_everything_is_refused(visitor: Client, auth
     await visitor.log_in(author, url=URL)
     assert (await visitor.publish(event)).accepted
     assert (await visitor.query(author.events)).events == [event]
+
+
+async def test_62_4_an_author_vanishes_with_or_without_a_login(
+    closed_relay: RelayProcess, visitor: Client, author: Author
+) -> None:
+    """What its own connection reads, private messages too, is gone at once, and what it writes later is taken."""
+    wrapping, at = Author(), int(time.time())
+    question = [author.events, {"#p": [author.pubkey]}, wrapping.events]
+    await visitor.log_in(author, url=URL)
+    for number, tag in enumerate(["ALL_RELAYS", URL]):
+        wrap = wrapping.event(f"wrap {number}", kind=1_059, at=at + 2 * number, tags=[["p", author.pubkey]])
+        sent = [
+            author.event(f"to myself {number}", kind=4, at=at + 2 * number, tags=[["p", author.pubkey]]),
+            author.event(f"note {number}", at=at + 2 * number),
+        ]
+        await visitor.publish_all(*sent, wrap)
+        assert set((await visitor.query(*question)).ids) == {event["id"] for event in (*sent, wrap)}
+        request = author.event(kind=62, at=at + 2 * number, tags=[["relay", tag]])
+        async with Client(closed_relay.ws_url) as unknown:
+            assert await (visitor if number else unknown).publish(request) == Ok(request["id"], True, "")
+        assert (await visitor.query(*question)).events == []
+    after = author.event("after", at=at + 3)
+    await visitor.publish_all(after)
+    assert (await visitor.query(*question)).events == [after]
+
+
+async def test_62_4_a_banned_key_which_cannot_log_in_vanishes(
+    closed_relay: RelayProcess, visitor: Client, author: Author, other: Author
+) -> None:
+    event = author.event("note")
+    async with Client(closed_relay.ws_url) as reader:
+        await reader.log_in(author, other, url=URL)
+        await reader.publish_all(event)
+        await asyncio.to_thread(as_operator, closed_relay.services()["DATABASE_URL"], [ban(author, removes=False)])
+        await until_banned(closed_relay, author)
+        assert (await reader.query(author.events)).events == [event]
+        assert not (await visitor.log_in(author, url=URL))[0].accepted
+        request = author.event(kind=62, tags=[["relay", "ALL_RELAYS"]])
+
+        assert await visitor.publish(request) == Ok(request["id"], True, "")
+
+        assert (await reader.query(author.events)).events == []
 
 
 async def test_42_6_each_refusal_but_not_one_right_after_another_comes_with_the_challenge(visitor: Client) -> None:

@@ -218,6 +218,20 @@ def test_62_4_a_request_to_vanish_needs_no_work() -> None:
     assert prefix_with(Limits(min_pow_difficulty=30), request) == ""
 
 
+@pytest.mark.parametrize("asked", [None, frozenset({62})])
+@pytest.mark.parametrize("source", [CLIENT, proved(secret(1)), proved(secret(2))])
+def test_62_4_a_request_to_vanish_needs_no_login(asked: frozenset[int] | None, source: Source) -> None:
+    request = event(kind=62, tags=[["relay", "ALL_RELAYS"]])
+    assert prefix_with(Limits(auth_to_write=asked), request, source) == ""
+
+
+def test_62_4_a_protected_request_to_vanish_needs_the_login_of_its_author() -> None:
+    """70-1: its author says by the tag who may publish it."""
+    request = event(kind=62, tags=[["relay", "ALL_RELAYS"], ["-"]])
+    sources = (CLIENT, proved(secret(2)), proved(secret(1)))
+    assert [prefix_with(Limits(), request, source) for source in sources] == ["auth-required", "restricted", ""]
+
+
 def test_13_1_a_claimed_difficulty_is_checked_against_the_hash() -> None:
     lying = Event(**(sign_event(created_at=int(time.time())) | {"id": "0" * 64}))
     assert prefix_with(Limits(min_pow_difficulty=30), lying) == "invalid"
