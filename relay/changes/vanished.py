@@ -1,7 +1,7 @@
 """The requests to vanish among some changes of the log, by key.
 
-Rule: one hides what was added before it. What comes after it with an earlier time stays: a gift wrap that is dated back,
-or an event of a key whose ban was lifted.
+Rule: one hides what was added before it. What comes after it with an earlier time stays: a gift wrap that is dated
+back, or an event of a key whose ban was lifted.
 """
 
 from relay.changes.change import Vanished
