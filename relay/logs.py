@@ -96,6 +96,11 @@ class Repeats:
             self._windows[kind] = Window(now + self.seconds, window.record)
 
 
+REFUSALS = "django.security"
+"""Loggers of requests that Django refuses, such as one with an invalid Host: the message says all, and any client
+could have 30 lines of a traceback written each second."""
+
+
 class Formatter(logging.Formatter):
     """Lines of text or of JSON. `process`: the name of this process in its instance, such as `worker-1`, or ""."""
 
@@ -131,7 +136,7 @@ class Formatter(logging.Formatter):
         return f"{head}\n{traceback}" if traceback else head
 
     def _traceback(self, record: logging.LogRecord) -> str:
-        if not record.exc_info:
+        if not record.exc_info or record.name.startswith(REFUSALS):
             return ""
         lines = [safe(line) for line in self.formatException(record.exc_info).splitlines()]
         return "\n".join(lines)[-TRACEBACK_CHARACTERS:]

@@ -4,6 +4,7 @@ They run without Django, because `serve` validates before it starts anything; ch
 them.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,6 +134,13 @@ def _policy(settings: Any) -> Iterator[Problem]:
             "relay.E013",
             f"RELAY_POLICY must be the dotted path of a function, and there is no module {module or '(no dot)'!r}.",
             "Write it like mypolicy.check, with the folder of mypolicy.py in PYTHONPATH.",
+        )
+    program = settings.RELAY_WRITE_POLICY_PLUGIN
+    if program.startswith("/") and " " not in program and not os.access(program, os.X_OK):
+        yield Problem(
+            "relay.E014",
+            f"RELAY_WRITE_POLICY_PLUGIN names {program!r}, which is no program that can be run.",
+            "Without its verdicts every event would be refused. Is it there, and executable?",
         )
 
 

@@ -104,7 +104,7 @@ def _tasks(request: HttpRequest, one: Reported) -> SafeString:
     wanted = []
     if one.is_event and one.json:
         wanted.append(("remove-event", "Remove event", one.target))
-    if one.author or not one.is_event:
+    if one.json or not one.is_event:  # of an event that is not stored a report may name any key as the author
         wanted.append(("ban-key", "Ban author", one.author if one.is_event else one.target))
     wanted.append(("close-report", "Close", one.target))
     links = [(task_link(*each, back),) for each in wanted if may(request, each[0])]

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from relay.changes.change import Added, Change, Removed
 from relay.changes.row import Row, pubkey_of
+from relay.changes.vanished import VanishedKeys
 from relay.protocol.audience import ANONYMOUS
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
@@ -67,27 +68,30 @@ def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
 def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Overlaid:
     """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
 
-    The last change of an id wins; a request to vanish wins over all of its time, since its author can add nothing to
-    that any more. If a limit cut the page, nothing is known below its last row: older additions are
-    dropped, and removals may leave it short. `now` (Unix seconds) decides what has expired (X-1).
+    The last change of an id wins; a request to vanish wins over what was added before it. If a limit cut the page,
+    nothing is known below its last row: older additions are dropped, and removals may leave it short. `now` (Unix
+    seconds) decides what has expired (X-1).
     """
-    last: dict[str, StoredEvent | None] = {}
-    vanished: dict[str, int] = {}
+    last: dict[str, Added | None] = {}
+    vanished = VanishedKeys()
     for change in changes:
         if type(change) is Added:
-            last[change.event.id] = change.event
+            last[change.event.id] = change
         elif type(change) is Removed:
             last[change.event_id] = None
         else:
-            vanished[change.pubkey] = change.until  # type: ignore[union-attr]
+            vanished.add(change)  # type: ignore[arg-type]
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
     if vanished:
-        rows = [row for row in rows if row.created_at > vanished.get(_author(row), -1)]
+        rows = [row for row in rows if not vanished.hides(_author(row), row.created_at, -1)]
     bound = _known_down_to(page, flt)
-    for event in last.values():
-        if event is None or not visible(event, ANONYMOUS, now) or not flt.matches(event):
+    for added in last.values():
+        if added is None:
             continue
-        if vanished and event.created_at <= vanished.get(event.pubkey, -1):
+        event = added.event
+        if not visible(event, ANONYMOUS, now) or not flt.matches(event):
+            continue
+        if vanished and vanished.hides(event.pubkey, event.created_at, added.seq):
             continue
         if bound is None or newest_first(event) <= bound:
             rows.append(event)

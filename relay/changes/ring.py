@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from relay.changes.change import Added, Batch, Change, Removed, Vanished
 from relay.changes.row import created_at_of, pubkey_of
 from relay.changes.sizes import LONG_TAGS, change_bytes
+from relay.changes.vanished import VanishedKeys
 from relay.protocol.event import StoredEvent
 from relay.protocol.visibility import owners
 
@@ -45,7 +46,7 @@ class Ring:
         self._any_tag_touched = 0
         """The number of the last event with more than LONG_TAGS tags, which has no entries by tag."""
         self._removed: dict[str, int] = {}
-        self._vanished: dict[str, Vanished] = {}  # the last of each key, which has the latest time
+        self._vanished = VanishedKeys()
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -81,7 +82,7 @@ class Ring:
                 self._events.pop(gone, None)
                 self._removed[gone] = self.newest_removal = change.seq
             elif type(change) is Vanished:
-                self._vanished[change.pubkey] = change
+                self._vanished.add(change)
                 self.newest_vanish = change.seq
         self.position = max(self.position, batch.last)
         while self.bytes > self._max_bytes:
@@ -98,8 +99,7 @@ class Ring:
                 del self._removed[oldest.event_id]
             return
         if type(oldest) is Vanished:
-            if self._vanished.get(oldest.pubkey) is oldest:
-                del self._vanished[oldest.pubkey]
+            self._vanished.discard(oldest)
             return
         assert type(oldest) is Added
         event, seq, touched = oldest.event, oldest.seq, self._touched
@@ -155,12 +155,8 @@ class Ring:
         """True if a request to vanish that came after the change `added` hides the event. Such a request may be
         followed by gift wraps of an earlier time, which stay.
         """
-        requests = [self._vanished.get(key) for key in owners(event)]
-        return any(
-            vanish is not None and vanish.seq > added and event.created_at <= vanish.until for vanish in requests
-        )
+        return any(self._vanished.hides(key, event.created_at, added) for key in owners(event))
 
     def vanished(self, text: Text, position: int) -> bool:
         """True if a request after `position` hides the stored `text` of an event of a public kind, known before."""
-        vanish = self._vanished.get(pubkey_of(text))
-        return vanish is not None and vanish.seq > position and created_at_of(text) <= vanish.until
+        return self._vanished.hides(pubkey_of(text), created_at_of(text), position)

@@ -20,7 +20,7 @@ from collections import deque
 
 import orjson
 
-from relay.background import BackgroundTasks, Task, cancel
+from relay.background import BackgroundTasks, Task, Turn, cancel
 from relay.metrics import counters
 from relay.policies.source import Source, SourceKind
 from relay.policies.verdict import ACCEPT, SHADOW, Verdict, reject
@@ -33,6 +33,14 @@ NAME = "write_policy_plugin"
 LONGEST_LINE = 65_536
 MAX_UNSENT_BYTES = 8_388_608
 """In the pipe to a program that does not read; further events get no verdict."""
+
+MOST_NO_ANSWERS = 1_000
+"""Lines in a row that answer nothing; then the program is started again. One that only prints took half a core."""
+
+MOST_MESSAGES = 20
+"""Lines of one read of its standard error that are logged."""
+
+ID_LENGTH = 64
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
@@ -136,10 +144,12 @@ class Plugin:
             _end(process, signal.SIGKILL)
             self._fail_all()
             await cancel(helpers)
+            process._transport.close()  # type: ignore[attr-defined]  # its pipes stay open while something is unread
 
     async def _read_answers(self, process: Process) -> None:
         assert process.stdout is not None
-        while True:
+        turn, in_a_row = Turn(), 0
+        while in_a_row < MOST_NO_ANSWERS:
             try:
                 line = await process.stdout.readline()
             except ValueError:
@@ -147,14 +157,20 @@ class Plugin:
                 return
             if not line:
                 return
-            self._take(line)
+            in_a_row = 0 if self._take(line) else in_a_row + 1
+            await turn.end()
+        log.warning("the plug-in has written %d lines in a row that are no answers; it is ended", in_a_row)
 
-    def _take(self, line: bytes) -> None:
-        """Settle the oldest event of the id in this answer; anything else is logged and counted."""
+    def _take(self, line: bytes) -> bool:
+        """Settle the oldest event of the id in this answer; anything else is logged and counted. True for an answer to
+        any event, if only to one whose time is over.
+        """
+        is_answer = False
         try:
             answer = orjson.loads(line)
-            waiting = self._in_flight[answer["id"]]
             action = answer["action"]
+            is_answer = len(answer["id"]) == ID_LENGTH
+            waiting = self._in_flight[answer["id"]]
             verdict = {"accept": ACCEPT, "shadowReject": SHADOW}.get(action)
             if verdict is None and action == "reject":
                 verdict = reject(str(answer.get("msg") or ""))
@@ -163,13 +179,14 @@ class Plugin:
         except (ValueError, KeyError, TypeError):
             counters.policy_failures += 1
             log.warning("the plug-in has written what is no answer: %.200r", line)
-            return
+            return is_answer
         self._heard = time.monotonic()
         future = waiting.popleft()
         if not waiting:
             del self._in_flight[answer["id"]]
         if not future.done():
             future.set_result(verdict)
+        return True
 
     def _fail_all(self) -> None:
         in_flight, self._in_flight = self._in_flight, {}
@@ -180,16 +197,16 @@ class Plugin:
 
     @staticmethod
     async def _read_log(process: Process) -> None:
-        """What the program writes to standard error goes to the log."""
+        """What the program writes to standard error goes to the log, of a part of it that is read at a time the last
+        lines: a program that only prints must not take the loop.
+        """
         assert process.stderr is not None
-        while True:
-            try:
-                line = await process.stderr.readline()
-            except ValueError:
-                continue
-            if not line:
-                return
-            log.info("plug-in: %s", line[:500].decode(errors="replace").rstrip())
+        rest = b""
+        while part := await process.stderr.read(LONGEST_LINE):
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines[-MOST_MESSAGES:]:
+                log.info("plug-in: %s", line[:500].decode(errors="replace").rstrip())
+            rest = rest[:500]
 
     async def _watch(self, process: Process) -> None:
         """End the program when its file has changed, once it has answered what is in flight."""

@@ -41,16 +41,21 @@ class PythonPolicy:
         self._threads = None if self._is_async else ThreadPoolExecutor(AT_ONCE, "relay-policy")
 
     async def __call__(self, event: Event, _stored: StoredEvent, source: Source) -> Verdict:
-        """The verdict. Raises what the function raises."""
-        view = EventView.of(event)
+        """The verdict. Raises what the function raises, RuntimeError for `sys.exit()`, which would end the worker."""
+        try:
+            return verdict_of(await self._call(EventView.of(event), source))
+        except SystemExit as end:
+            raise RuntimeError(f"the policy called sys.exit({end.code!r})") from None
+
+    async def _call(self, view: EventView, source: Source) -> Any:
         if self._threads is None:
             async with self._room:
-                return verdict_of(await self._function(view, source))
+                return await self._function(view, source)
         loop = asyncio.get_running_loop()
         await self._room.acquire()
         call = self._threads.submit(self._function, view, source)
         call.add_done_callback(lambda _: self._free(loop))
-        return verdict_of(await asyncio.wrap_future(call))
+        return await asyncio.wrap_future(call)
 
     def _free(self, loop: asyncio.AbstractEventLoop) -> None:
         """A thread is free, also of a call whose time was over: until then nothing waits in the threads' own queue,

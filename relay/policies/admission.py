@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-import orjson
 from msgspec import Struct
 
 from relay.metrics import counters
 from relay.policies.lists import Lists
 from relay.policies.source import Source, SourceKind
-from relay.protocol import kinds
+from relay.protocol import kinds, reposts
 from relay.protocol.errors import AuthRequired, Blocked, Invalid, RelayError, Restricted
 from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
@@ -106,14 +105,7 @@ def not_protected(context: Context, event: Event) -> RelayError | None:
 
 def no_protected_repost(context: Context, event: Event) -> RelayError | None:
     """70-2: a repost must not contain a protected event."""
-    if event.kind not in (6, 16):
-        return None
-    try:
-        embedded = orjson.loads(event.content)
-    except (ValueError, UnicodeError):
-        return None
-    tags = embedded.get("tags") if isinstance(embedded, dict) else None
-    if isinstance(tags, list) and any(isinstance(tag, list) and tag and tag[0] == "-" for tag in tags):
+    if event.kind in reposts.KINDS and reposts.carries_protected(event.content):
         return Blocked("a protected event cannot be reposted")
     return None
 

@@ -49,7 +49,7 @@ SHADOW: Final = Verdict(False, shadow=True)
 
 def reject(text: str = "") -> Verdict:
     """A refusal; a reason without a prefix of NIP-01 gets `blocked:`."""
-    text = " ".join(text.split())[:LONGEST_TEXT] or NO_REASON
+    text = " ".join(text.split())[:LONGEST_TEXT].encode(errors="replace").decode() or NO_REASON  # half a surrogate
     prefix, colon, _ = text.partition(":")
     return Verdict(False, text if colon and prefix in frozenset(Prefix) else f"{Prefix.BLOCKED}: {text}")
 

@@ -16,7 +16,7 @@ from relay.policies.lists import Lists
 from relay.protocol.errors import Blocked, Failed
 from relay.services.session.session import Services, Session
 from relay.subscriptions.outbox import Wire
-from relay.transport.admission import Admission, is_in, network_of
+from relay.transport.admission import UNIX, Admission, is_in, network_of
 
 POLICY_VIOLATION = 1008
 BLOCKED_ADDRESS = "connections from this address are not accepted"
@@ -79,7 +79,7 @@ class Connections:
         exempt address stand many clients: each of its connections is an owner.
         """
         network = network_of(ip)
-        if ip and not is_in(network, self._admission.exempt):
+        if ip not in ("", UNIX) and not is_in(ip, self._admission.exempt):
             return network
         return f"{network} {next(self._numbers)}"
 

@@ -22,7 +22,7 @@ from relay.protocol.event import Event
 from relay.protocol.rates import OFF, Rate, RateSettings
 from relay.services.figures import workers_key
 from relay.storage.store import Store
-from relay.transport.admission import Network, is_in, network_of
+from relay.transport.admission import UNIX, Network, is_in, network_of
 
 BUCKET_BYTES = 360
 BUCKETS_OF_NETWORK = 4
@@ -90,7 +90,7 @@ class Rates:
         self.shared = SharedBuckets(shared, lambda: f"relay:rate:{store().name}:")
         self.shared.share = 1 / workers
         self._workers = workers
-        self._exempt = exempt
+        self._exempt = tuple(exempt)
         self._cache = shared
         self._store = store
         self._tasks = tasks or BackgroundTasks()
@@ -116,7 +116,7 @@ class Rates:
 
     def is_exempt(self, host: str) -> bool:
         """Whether no limit applies to a client: of an exempt network, or of a Unix socket ("unix")."""
-        return host == "unix" or is_in(network_of(host), self._exempt)
+        return host == UNIX or is_in(host, self._exempt)
 
     # -- Networks ------------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,17 @@ REPORT = 1984
 LOOKED_AT = 1_000
 """The newest reports; older ones wait until these are closed."""
 
+MOST_BYTES = 16_384
+"""Reports with more JSON text are left out: 1,000 of the longest that the relay takes would be 1 GB."""
+
 _HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(slots=True)
 class Reported:
-    """An event (`is_event`) or a public key (hex), with the reports about it. `author`: of the event, "" if unknown."""
+    """An event (`is_event`) or a public key (hex), with the reports about it. `author`: of the event, "" if unknown; of
+    one that is not stored it is what a report says, which may be a lie.
+    """
 
     target: str
     is_event: bool
@@ -34,20 +39,23 @@ def open_reports(closed_list: str) -> tuple[list[Reported], bool]:
     """What is reported and was not closed since (entries of `closed_list`), the most reporters first; and whether all
     reports were looked at. Raises Failed if the database takes too long.
     """
-    rows = rows_in_time(Event.objects.filter(kind=REPORT).order_by("-created_at", "id")[: LOOKED_AT + 1])
+    reports = Event.objects.filter(kind=REPORT).order_by("-created_at", "id").only("pubkey", "created_at", "json")
+    rows = rows_in_time(reports.extra(where=["octet_length(json) <= %s"], params=[MOST_BYTES])[: LOOKED_AT + 1])
+    parsed = [(row, report) for row in rows[:LOOKED_AT] for report in _parse(row)]
     closed = {
         entry.key: int(entry.changed_at.timestamp())
-        for entry in ListEntry.objects.filter(list=closed_list, removed=False, key__in=_targets(rows))
+        for entry in ListEntry.objects.filter(
+            list=closed_list, removed=False, key__in={target for _, (target, *_) in parsed}
+        )
     }
     found: dict[str, Reported] = {}
-    for row in rows[:LOOKED_AT]:
-        for target, is_event, author, reason, text in _parse(row):
-            if closed.get(target, -1) >= row.created_at:
-                continue
-            reported = found.setdefault(target, Reported(target, is_event, author, newest=row.created_at, text=text))
-            reported.count += 1
-            reported.reporters.add(row.pubkey)
-            reported.reasons[reason] += 1
+    for row, (target, is_event, author, reason, text) in parsed:
+        if closed.get(target, -1) >= row.created_at:
+            continue
+        reported = found.setdefault(target, Reported(target, is_event, author, newest=row.created_at, text=text))
+        reported.count += 1
+        reported.reporters.add(row.pubkey)
+        reported.reasons[reason] += 1
     ranked = sorted(found.values(), key=lambda one: (-len(one.reporters), -one.newest))
     return ranked, len(rows) <= LOOKED_AT
 
@@ -58,10 +66,6 @@ def with_events(reported: list[Reported]) -> None:
     for one in reported:
         if one.target in events:
             one.json, one.author = events[one.target].json, events[one.target].pubkey
-
-
-def _targets(rows: list[Event]) -> set[str]:
-    return {target for row in rows for target, *_ in _parse(row)}
 
 
 def _parse(row: Event) -> Iterator[tuple[str, bool, str, str, str]]:

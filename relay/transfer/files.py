@@ -146,11 +146,17 @@ def compression_of(name: str) -> str:
 @contextmanager
 def output(name: str, compression: str) -> Iterator[IO[bytes]]:
     """A stream to write to. A file appears under its name only when it is whole; on an exception nothing is left of it.
+    A pipe or a device is written to, and stays what it is.
 
     Raises OSError, BrokenPipeError among them.
     """
-    if name == STANDARD:
-        with open(1, "wb", buffering=BUFFER_BYTES, closefd=False) as raw, _compressed(raw, compression) as stream:
+    is_standard = name == STANDARD
+    if is_standard or (os.path.exists(name) and not os.path.isfile(name)):
+        place = 1 if is_standard else name
+        with (
+            open(place, "wb", buffering=BUFFER_BYTES, closefd=not is_standard) as raw,
+            _compressed(raw, compression) as stream,
+        ):
             yield stream
         return
     part = Path(f"{name}.part")

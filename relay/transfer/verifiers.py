@@ -5,8 +5,12 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from relay.transfer.verifier import Settings, Verified, decode_verified, frame
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""Where Python finds the package `relay`, wherever the command was started."""
 
 
 class VerifierDied(Exception):
@@ -26,7 +30,9 @@ class Verifiers:
         """Start the processes. They do not get the terminal's Ctrl-C."""
         for _ in range(self._processes):
             command = (sys.executable, "-m", "relay.transfer.verifier", self._settings.text())
-            process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True)
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, start_new_session=True, cwd=PROJECT
+            )
             self._started.append(process)
             self._idle.put_nowait(process)
 

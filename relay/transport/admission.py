@@ -3,7 +3,6 @@
 A connection counts from its accept to its end, whether it is a WebSocket, HTTP or half a request head.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -14,6 +13,9 @@ SUBSCRIBER_PREFIX = 64
 """An IPv6 subscriber has at least a /64."""
 UNKNOWN = "unknown"
 """The network of every client whose forwarded address is none (`X-Forwarded-For: unknown`): they share one limit."""
+
+UNIX = "unix"
+"""The address of clients of a Unix socket: the operator's own."""
 
 
 @lru_cache(maxsize=4_096)
@@ -30,9 +32,16 @@ def network_of(host: str) -> str:
     return str(IPv6Network((int(address), SUBSCRIBER_PREFIX), strict=False).network_address)
 
 
-def is_in(network: str, networks: Sequence[Network]) -> bool:
-    """Whether a result of `network_of` lies in one of `networks`."""
-    return network != UNKNOWN and any(ip_address(network) in each for each in networks)
+@lru_cache(maxsize=4_096)
+def is_in(host: str, networks: tuple[Network, ...]) -> bool:
+    """Whether a client's address, not its /64, lies in one of `networks`; IPv4 in IPv6 is IPv4."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in each for each in networks)
 
 
 @dataclass(slots=True)
@@ -55,7 +64,7 @@ class Admission:
         """
         network = "" if host is None else network_of(host)
         count = self._by_network.get(network, 0)
-        if count >= self.per_network and network and not is_in(network, self.exempt):
+        if count >= self.per_network and host is not None and not is_in(host, self.exempt):
             return None
         self._by_network[network] = count + 1
         self.open += 1

@@ -20,6 +20,8 @@ from relay.views.sending import send_busy, send_response
 WAITING = 64
 """Requests that wait for a thread; the next one gets 503."""
 WAIT_SECONDS = 5.0
+RESPONSE_SECONDS = 60.0
+"""Of a response, once it has a thread. While a server of the database hangs, no statement ends by itself."""
 PER_NETWORK = 12
 """Requests of one client network, running and waiting: twice what a browser sends at once."""
 
@@ -29,9 +31,17 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 class Gate:
     """ASGI application that passes `http` requests to `inner`, at most `threads` at a time."""
 
-    def __init__(self, inner: Application, threads: int, *, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self,
+        inner: Application,
+        threads: int,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        response_seconds: float = RESPONSE_SECONDS,
+    ) -> None:
         self._inner = inner
         self._wait_seconds = wait_seconds
+        self._response_seconds = response_seconds
         self._free: deque[ThreadPoolExecutor] = deque(
             ThreadPoolExecutor(1, thread_name_prefix=f"django-{number}") for number in range(threads)
         )
@@ -39,7 +49,7 @@ class Gate:
         self._by_network: Counter[str] = Counter()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI: one request. 503 with Retry-After when no thread is free in time."""
+        """ASGI: one request. 503 with Retry-After when no thread is free in time, or the response takes too long."""
         network = network_of((scope.get("client") or ("",))[0])
         if self._by_network[network] >= PER_NETWORK:
             await send_busy(send)
@@ -59,7 +69,7 @@ class Gate:
             await send_response(start["status"], start["headers"], body, send)
 
     async def _response(self, scope: Any, receive: Any) -> list[Any] | None:
-        """The messages of the response, none of them if the client has gone; None if no thread was free in time."""
+        """The messages of the response, none of them if the client has gone; None if they did not come in time."""
         thread = await self._thread()
         if thread is None:
             return None
@@ -69,8 +79,10 @@ class Gate:
             messages.append(message)
 
         try:
-            async with ThreadSensitiveContext(executor=thread):
+            async with asyncio.timeout(self._response_seconds), ThreadSensitiveContext(executor=thread):
                 await self._inner(scope, receive, keep)
+        except TimeoutError:
+            return None
         finally:
             self._give_back(thread)
         return messages

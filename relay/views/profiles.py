@@ -3,6 +3,7 @@
 Rule: as current as an answer over the WebSocket, therefore `no-cache`: clients revalidate by ETag.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -66,7 +67,9 @@ def _pubkey(text: str) -> str:
 
 
 async def _response(request: HttpRequest, pubkeys: Sequence[str]) -> HttpResponse:
-    found = await (await started_relay()).profiles.newest(pubkeys)
+    relay = await started_relay()
+    async with asyncio.timeout(relay.config.query_seconds):
+        found = await relay.profiles.newest(pubkeys)
     if sum(len(row.json) for row in found.values()) > MAX_BYTES:
         return error_response(413, "these profiles are larger than 4 MiB together: ask for fewer at once")
     body = msgspec.json.encode({"profiles": [described(key, found.get(key)) for key in pubkeys]})

@@ -40,6 +40,7 @@ def start(folder: Path, *words: str, stdin: Any = subprocess.DEVNULL) -> subproc
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd="/",
         )
     finally:
         signal.signal(signal.SIGINT, ours)

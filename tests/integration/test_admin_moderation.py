@@ -152,6 +152,29 @@ def test_the_queue_groups_reports_by_target_and_shows_what_they_say_as_text(oper
     assert "impersonation 1" in rows[1]
 
 
+async def _write(*events: dict[str, Any]) -> None:
+    scribe = Scribe()
+    scribe.writer.start()
+    await scribe.write(*events)
+    await scribe.writer.stop(5)
+
+
+def test_of_an_event_that_is_not_stored_no_key_is_offered_to_be_banned(operator: Client) -> None:
+    missing, innocent = "ab" * 32, pubkey_of(secret(9))
+    report = unsigned_event(pubkey=AUTHOR, kind=1984, created_at=NOW, tags=[["e", missing, "spam"], ["p", innocent]])
+    asyncio.run(_write(report))
+    (row,) = [row for row in queue(operator).split("</tr>") if missing in row]
+    assert "close-report" in row
+    assert "ban-key" not in row
+
+
+def test_long_reports_are_left_out(operator: Client) -> None:
+    target = "cd" * 32
+    tags = [["e", target, "spam"], *[["p", AUTHOR]] * 300]
+    asyncio.run(_write(unsigned_event(pubkey=AUTHOR, kind=1984, created_at=NOW, tags=tags)))
+    assert target not in queue(operator)
+
+
 def test_a_closed_report_leaves_the_queue_until_it_is_reported_again(operator: Client, stored: Tables) -> None:
     assert do(operator, "close-report", target=NOTE["id"], reason="harmless") == 302
     assert NOTE["id"] not in queue(operator)

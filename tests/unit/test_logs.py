@@ -108,6 +108,16 @@ def test_every_record_is_written_or_counted_and_no_kind_twice_in_a_second(steps:
 # -- lines --------------------------------------------------------------------------------------------
 
 
+def test_a_request_that_django_refuses_is_one_line() -> None:
+    try:
+        raise ValueError("Invalid HTTP_HOST header: 'a b'")
+    except ValueError as error:
+        message, fault = str(error), sys.exc_info()
+    made = logging.LogRecord("django.security.DisallowedHost", logging.ERROR, "here.py", 1, message, (), fault)
+
+    assert len(Formatter().format(made).splitlines()) == 1
+
+
 def test_a_line_of_json_has_every_field() -> None:
     try:
         raise ValueError("bad\x00value")

@@ -10,12 +10,17 @@ from relay.metrics import counters
 from relay.protocol.errors import RelayError
 from relay.protocol.login import check_login
 from relay.protocol.messages import AuthMessage, ok
+from relay.services.session.rates import TOO_MANY
 from relay.services.session.session import Session
 
 
 def auth(session: Session, message: AuthMessage) -> None:
     """Add the key to those that the connection has proved, and answer with OK."""
     event, login = message.event, session.login
+    if not session.rates.sign_in():
+        counters.logins_failed += 1
+        session.outbox.put(ok(event.id, False, TOO_MANY))
+        return
     try:
         login.check_rate()
         try:

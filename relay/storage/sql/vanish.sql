@@ -40,8 +40,9 @@ BEGIN
     newest := first_seq;
     INSERT INTO relay_vanish_pending AS p (pubkey, tag_key, until, seq, walked_to)
     VALUES (key, p_key, upto, first_seq, upto)
-    ON CONFLICT (pubkey) DO UPDATE SET until = excluded.until, seq = excluded.seq, step = 'a',
-        walked_to = excluded.walked_to, walked_id = '';
+    -- A ban may be removing what was made later than `upto`: that must not be served again.
+    ON CONFLICT (pubkey) DO UPDATE SET until = greatest(p.until, excluded.until), seq = excluded.seq, step = 'a',
+        walked_to = greatest(p.until, excluded.until), walked_id = '';
     IF (SELECT count(*) FROM (SELECT FROM relay_event AS e WHERE e.pubkey = key LIMIT few) AS c) < few
        AND (SELECT count(*) FROM (SELECT FROM relay_tag AS t WHERE t.key = p_key LIMIT few) AS c) < few
        AND (SELECT count(*) FROM (SELECT FROM relay_head AS h WHERE h.pubkey = key LIMIT few) AS c) < few THEN

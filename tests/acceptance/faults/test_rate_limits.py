@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from tests.acceptance.author import Author
-from tests.acceptance.client import Client
+from tests.acceptance.client import Client, Ok
 from tests.acceptance.conftest import StartRelay
 from tests.acceptance.faults.outages import OwnServers
 from tests.acceptance.relay_process import RelayProcess
@@ -73,6 +73,18 @@ async def test_queries_above_the_limit_are_closed(start_relay: StartRelay) -> No
     assert answers[:10] == [None] * 10  # a worker's first grant
     assert answers.count(None) <= 40 + 2 * 10
     assert answers[-1] == REFUSED
+
+
+async def test_42_9_logins_above_the_limit_of_an_address_are_refused_unverified(start_relay: StartRelay) -> None:
+    relay = start_relay({**PROXY, "RELAY_RATE_SIGN_INS": f"{STILL}:40"})
+    answers: list[Ok] = []
+    async with AsyncExitStack() as stack:
+        for client in await clients(stack, relay, "203.0.113.1"):
+            answers += await client.log_in(*[Author() for _ in range(12)])
+
+    accepted_ones = [answer for answer in answers if answer.accepted]
+    assert 10 <= len(accepted_ones) <= 40 + 2 * 10  # a worker's first grant is 10
+    assert {answer.text for answer in answers if not answer.accepted} == {REFUSED}
 
 
 async def test_bytes_above_the_limit_wait_and_none_is_refused(start_relay: StartRelay) -> None:

@@ -1,6 +1,7 @@
 """Policies as an operator writes them, in both forms."""
 
 import asyncio
+import sys
 import time
 from typing import Any
 
@@ -24,6 +25,10 @@ async def check_async(event: EventView, source: Source) -> Any:
 def decide(event: EventView, source: Source) -> Any:
     if event.content == "block":
         time.sleep(0.5)
+    if event.content == "exit":
+        sys.exit(3)
+    if event.content == "surrogate":
+        return "half \ud800"
     if event.content == "change":
         event.content = "other"  # type: ignore[misc]
     return {"no": False, "why": "rate-limited: slowly", "shadow": SHADOW, "where": source.address, "odd": 7}.get(

@@ -150,6 +150,22 @@ async def test_what_is_no_answer_is_counted_and_the_next_line_read(start: Start)
     assert counters.policy_failures == failures + 4
 
 
+@pytest.mark.parametrize("stream", ["", ">&2"])
+async def test_one_that_only_prints_does_not_hold_up_the_loop(start: Start, stream: str) -> None:
+    start(f"yes '' | head -c 3000000 {stream}")
+    async with asyncio.timeout(10):
+        for _ in range(100):  # 131,072 empty lines are there at a time, which take seconds
+            await asyncio.sleep(0.001)
+
+
+async def test_one_that_only_prints_is_ended(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    relay = start("yes hello")
+    async with asyncio.timeout(10):
+        while "in a row that are no answers" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert (await relay.ask("x")) == Verdict(False, UNAVAILABLE)
+
+
 async def test_a_line_without_end_ends_it(start: Start) -> None:
     relay = start("head -c 200000 /dev/zero; cat > /dev/null")
     assert await relay.ask("first") == Verdict(False, UNAVAILABLE)

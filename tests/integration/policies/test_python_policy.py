@@ -58,6 +58,16 @@ async def test_a_fault_of_the_function_refuses_one_event(name: str) -> None:
     assert await verdicts(name, "change", "odd", "fine") == [Verdict(False, UNAVAILABLE)] * 2 + [ACCEPT]
 
 
+@BOTH
+async def test_a_function_that_exits_ends_no_worker(name: str) -> None:
+    assert await verdicts(name, "exit", "fine") == [Verdict(False, UNAVAILABLE), ACCEPT]
+
+
+@BOTH
+async def test_any_text_can_be_sent_as_the_reason(name: str) -> None:
+    assert await verdicts(name, "surrogate") == [Verdict(False, "blocked: half ?")]
+
+
 async def test_a_plain_function_that_blocks_does_not_block_the_loop() -> None:
     turns = 0
 

@@ -233,6 +233,19 @@ async def test_62_7_the_removal_of_many_events_goes_on_where_it_was_killed(scrib
     assert tables.rows("SELECT count(*) FROM relay_event") == [(2,)]
 
 
+async def test_86_5_an_old_request_to_vanish_does_not_bring_back_what_a_ban_removes(
+    scribe: Scribe, tables: Tables
+) -> None:
+    await scribe.write(*[note(number) for number in range(450)])
+    tables.rows(f"SELECT relay_ban_key('\\x{ME}', '', 0, 'operator', true)")
+    assert tables.ids() == set()
+    assert await scribe.write(request(created_at=1)) == [STORED]  # a right of banned keys, too (62-4)
+    assert tables.ids() == set()
+    tables.vanish(100)
+    assert tables.ids() == set()
+    assert tables.rows("SELECT count(*) FROM relay_event") == [(0,)]
+
+
 async def test_62_7_one_entry_of_the_log_is_read_by_all(scribe: Scribe, primary: Primary, tables: Tables) -> None:
     await scribe.write(*[note(number) for number in range(120)])
     await scribe.write(request())

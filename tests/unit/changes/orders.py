@@ -44,12 +44,16 @@ def slices(changes: Sequence[Change]) -> st.SearchStrategy[Batch]:
     )
 
 
+LIFTED = -1
+
+
 class History:
     """An order of changes over a pool of events, and what it leaves stored."""
 
     def __init__(self, pool: Sequence[Json], steps: Sequence[int | tuple[str, int]]) -> None:
         """Step n adds the pool's event n, or removes it if it is there; -n removes it even if it is not. With a key and
-        a time the key vanishes: nothing of it is added any more, and it vanishes again only at a later time.
+        a time the key vanishes: nothing of it is added any more, and it vanishes again only at a later time. With a
+        key and LIFTED that was a ban, which was lifted.
         """
         self.pool = {event["id"]: event for event in pool}
         self.changes: list[Change] = []
@@ -58,7 +62,9 @@ class History:
             seq = len(self.changes) + 1
             if isinstance(step, tuple):
                 key, until = step
-                if until > vanished.get(key, -1):
+                if until == LIFTED:
+                    vanished.pop(key, None)
+                elif until > vanished.get(key, -1):
                     vanished[key] = until
                     self.changes.append(Vanished(seq, key, until))
                 continue
@@ -133,7 +139,8 @@ def histories(*, max_events: int = 14, max_changes: int = 30) -> st.SearchStrate
         st.integers(0, len(POOL) - max_events),
         st.integers(1, max_events),
     )
-    vanish = st.tuples(st.sampled_from(strategies.PUBKEYS), st.integers(NOW - 3, NOW))
+    until = st.one_of(st.integers(NOW - 3, NOW), st.integers(NOW - 3, NOW), st.just(LIFTED))
+    vanish = st.tuples(st.sampled_from(strategies.PUBKEYS), until)
     step = st.integers(-max_events // 4, max_events)
     steps = st.lists(st.one_of(step, step, step, step, step, step, vanish), max_size=max_changes)
     return st.builds(History, pools, steps)

@@ -168,6 +168,34 @@ def test_70_2_the_content_of_a_repost_is_parsed(kind: int, name: str, content: s
     assert (outcome is not None and outcome.prefix == "blocked") is refused
 
 
+def repost_of(content: str, levels: int) -> str:
+    for _ in range(levels):
+        content = json.dumps({"kind": 6, "tags": [], "content": content})
+    return content
+
+
+PROTECTED = '{"kind":1,"tags":[["-"]],"content":""}'
+HIDDEN = {
+    "in a repost": repost_of(PROTECTED, 1),
+    "in a repost of a repost": repost_of(PROTECTED, 2),
+    "below many reposts": repost_of(PROTECTED, 6),
+    "beside half a surrogate": '{"x":"\\ud800",' + PROTECTED[1:],
+    "beside a long number": '{"x":' + "1" * 5_000 + "," + PROTECTED[1:],
+    "beside deep nesting": '{"x":' + "[" * 2_000 + "]" * 2_000 + "," + PROTECTED[1:],
+    "in a repost, beside half a surrogate": repost_of('{"x":"\\ud800",' + PROTECTED[1:], 1),
+}
+
+
+@pytest.mark.parametrize("content", HIDDEN.values(), ids=HIDDEN)
+def test_70_2_a_protected_event_in_a_repost_is_found_where_browsers_find_it(parts: Parts, content: str) -> None:
+    assert at_once(parts, event(kind=16, content=content)).prefix == "blocked"
+
+
+@pytest.mark.parametrize("content", ["", "{", "text", repost_of('{"kind":1,"tags":[["t","-"]],"content":"-"}', 2)])
+def test_70_2_other_reposts_are_stored(parts: Parts, content: str) -> None:
+    assert parts.ingest.submit(event(kind=6, content=content), CLIENT, lambda later: None) is None
+
+
 def protected_event(key: bytes | None = None) -> Event:
     return Event(**sign_event(key, tags=[["-"]], created_at=int(time.time())))
 

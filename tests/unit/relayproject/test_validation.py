@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
     "RELAY_IP_LIMIT_EXEMPT": (),
     "RELAY_METRICS_ALLOW": ("127.0.0.1",),
     "RELAY_POLICY": "json.loads",
+    "RELAY_WRITE_POLICY_PLUGIN": "/bin/sh",
 }
 
 
@@ -50,6 +51,8 @@ def test_good_settings_have_no_problem() -> None:
         ({"RELAY_POLICY": "no_such_module.check"}, "relay.E013"),
         ({"RELAY_POLICY": "no_such_package.policy.check"}, "relay.E013"),
         ({"RELAY_POLICY": "check"}, "relay.E013"),
+        ({"RELAY_WRITE_POLICY_PLUGIN": "/no/such/program"}, "relay.E014"),
+        ({"RELAY_WRITE_POLICY_PLUGIN": __file__}, "relay.E014"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_check(changed: dict[str, Any], id: str) -> None:

@@ -121,3 +121,28 @@ def test_an_output_that_fails_leaves_the_file_of_before(tmp_path: Path, how: str
 
     assert [one.name for one in tmp_path.iterdir()] == ["events"]
     assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("how", ["none", "gzip", "zstd"])
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path, how: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with output(str(pipe), how) as stream:
+            stream.write(b"line\n")
+        (tmp_path / "copy").write_bytes(os.read(reader, 4_096))
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert content(tmp_path / "copy") == b"line\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "copy"}
+
+
+def test_a_full_device_is_a_fault_and_stays_a_device(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")  # so that a fault replaces the link and not the device
+    with pytest.raises(OSError, match="No space left"), output(str(full), "none") as stream:
+        stream.write(b"line\n")
+    assert full.is_symlink()
+    assert list(tmp_path.iterdir()) == [full]

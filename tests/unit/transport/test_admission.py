@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.transport.admission import UNKNOWN, Admission, network_of
+from relay.transport.admission import UNKNOWN, Admission, is_in, network_of
 
 EXEMPT = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 HOSTS = [
@@ -17,6 +17,8 @@ HOSTS = [
     "::ffff:203.0.113.5",
     "2001:db8::1",
     "2001:db8::2",
+    "::1",
+    "::2",
     "127.0.0.1",
     "unknown",
     "_hidden",
@@ -42,6 +44,22 @@ def test_one_network_is_one_client(host: str, network: str) -> None:
     assert network_of(host) == network
 
 
+@pytest.mark.parametrize(
+    "host, exempt",
+    [
+        ("::1", True),
+        ("::2", False),
+        ("::ffff:127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("2001:db8::1", False),
+        ("unknown", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_an_address_is_exempt_and_not_its_whole_network(host: str, exempt: bool) -> None:
+    assert is_in(host, EXEMPT) is exempt
+
+
 @given(st.lists(st.tuples(st.sampled_from(HOSTS), st.booleans()), max_size=60))
 def test_no_network_but_the_exempt_ones_has_more_than_its_limit(steps: list[tuple[str | None, bool]]) -> None:
     admission = Admission(10, 2, EXEMPT)
@@ -53,7 +71,7 @@ def test_no_network_but_the_exempt_ones_has_more_than_its_limit(steps: list[tupl
             continue
         network = admission.enter(host)
         expected = "" if host is None else network_of(host)
-        free = expected in ("", "127.0.0.1") or Counter(inside)[expected] < 2
+        free = host in (None, "127.0.0.1", "::1") or Counter(inside)[expected] < 2
         assert network == (expected if free else None)
         if network is not None:
             inside.append(network)

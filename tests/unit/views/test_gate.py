@@ -117,6 +117,19 @@ async def test_the_thread_of_a_client_that_left_is_free_only_after_its_work() ->
     assert (inner.most, len(inner.threads)) == (1, 1)
 
 
+async def test_a_response_that_does_not_come_is_given_up_and_its_thread_is_free_only_after_its_work() -> None:
+    inner = Inner()
+    gate = Gate(inner, 1, wait_seconds=LIMIT_SECONDS, response_seconds=0.05)
+
+    assert await ask(gate, "203.0.113.1") == 503
+    second = asyncio.create_task(ask(gate, "203.0.113.1"))
+    await asyncio.sleep(0)
+    assert inner.running == 1
+    inner.go_on.set()
+    assert await second == 200
+    assert inner.most == 1
+
+
 async def test_a_client_that_does_not_read_holds_no_thread() -> None:
     inner = Inner()
     inner.go_on.set()
