@@ -7,6 +7,8 @@ module names a private kind. Private kinds are never copied: no cache and no sin
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from msgspec import structs
+
 from relay.protocol import kinds
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import AuthRequired, RelayError, Restricted
@@ -125,6 +127,18 @@ def can_match(flt: Filter, audience: Audience = ANONYMOUS) -> bool:
     if flt.matches_nothing:
         return False
     return flt.kinds is None or not flt.kinds <= (UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS)
+
+
+def readable_part(flt: Filter, audience: Audience = ANONYMOUS) -> Filter:
+    """The filter without kinds of which `audience` may read no event: the stored answer is the same.
+
+    `{"kinds":[1,4]}` of an anonymous client becomes a walk of kind 1 that memory may answer; otherwise all private
+    messages are looked through. Not for subscriptions: a login may come after them.
+    """
+    if flt.kinds is None:
+        return flt
+    unreadable = UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS
+    return flt if flt.kinds.isdisjoint(unreadable) else structs.replace(flt, kinds=flt.kinds - unreadable)
 
 
 def why_unreadable(filters: Sequence[Filter], audience: Audience) -> RelayError | None:

@@ -13,6 +13,7 @@ from relay.changes.row import id_of
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
+from relay.protocol.visibility import readable_part
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.fair_queue import INTERNAL
@@ -160,7 +161,7 @@ class Reads:
         Raises Failed "query timed out" (01-S11), Failed if no server can answer, RateLimited if too many queries of
         `owner` wait, and Failed if a filter would have to read too much.
         """
-        asking = [flt for flt in filters if needs_query(flt, audience)]
+        asking = [readable_part(flt, audience) for flt in filters if needs_query(flt, audience)]
         position, parts = await self.parts(asking, audience, least=least, owner=owner, seconds=seconds)
         items = merged([part.items for part in parts])
         return Result(position, items, end_for(filters, audience, end_of(parts, items)))
