@@ -24,12 +24,14 @@ class Walks(TagWalks):
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
     def __init__(
-        self, now: int, audience: Audience, bounds: Bounds, second: bool = False, vanishing: bool = True
+        self, now: int, audience: Audience, bounds: Bounds, second: bool = False, vanishing: bool = True, count: int = 1
     ) -> None:
         """`second`: the first attempt stopped at its bound, walk other indexes. `vanishing`: rows of keys that asked to
-        vanish may still be there; the conditions that leave them out cost 15 us for each filter.
+        vanish may still be there; the conditions that leave them out cost 15 us for each filter. `count`: filters of
+        the statement.
         """
-        super().__init__(now, audience, bounds, vanishing)
+        super().__init__(now, audience, bounds.of_each(count), vanishing)
+        self._alone = bounds
         self._second = second
 
     def texts(self, flt: Filter) -> Rows:
@@ -82,7 +84,7 @@ class Walks(TagWalks):
             share = self._bounds.share(1, rows_wanted(flt), _probes(flt))
             return self._walk(flt, self._one(flt), "authors kinds", share, At.TEXT), At.TEXT, True
         if can_walk:
-            return self._walks(flt, At.PLACE), At.PLACE, False
+            return self._walks(flt, self._bounds, At.PLACE), At.PLACE, False
         if not named and not self._second:
             return self._walk(flt, [], "", self._bounds.share(1, rows_wanted(flt)), At.TEXT), At.TEXT, True
         if flt.authors is None or pairs > self._bounds.most_walks:
@@ -112,9 +114,9 @@ class Walks(TagWalks):
             driving.append(f"e.kind = {self._once('kind', next(iter(flt.kinds)), 'integer')}")
         return driving
 
-    def _walks(self, flt: Filter, at: At) -> str:
+    def _walks(self, flt: Filter, bounds: Bounds, at: At) -> str:
         """An ordered walk for each author, each kind, or each pair of them; each row once."""
-        share = self._bounds.share(self._pairs(flt), rows_wanted(flt), _probes(flt))
+        share = bounds.share(self._pairs(flt), rows_wanted(flt), _probes(flt))
         sets, joins = [], []
         if flt.authors is not None:
             sets.append(f"({self._authors(flt)}) AS w")
@@ -162,7 +164,7 @@ class Walks(TagWalks):
         walk. Otherwise each author is walked. The hashed look-up is a sub-plan, which keeps the order of the index, and
         reads only columns of the index.
         """
-        bounds, wanted, pairs = self._bounds, rows_wanted(flt), self._pairs(flt)
+        bounds, wanted, pairs = self._alone, rows_wanted(flt), self._pairs(flt)  # apps divide long lists into filters
         depth = max(bounds.recent_rows, min(1 << (10 * pairs).bit_length(), bounds.most_rows))
         recent = (
             "SELECT e.created_at, e.id, e.id AS at FROM (SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at "
@@ -172,7 +174,7 @@ class Walks(TagWalks):
         return (
             f"WITH recent AS MATERIALIZED ({recent}) SELECT r.* FROM recent AS r "
             f"WHERE (SELECT count(*) FROM recent) >= {wanted} "
-            f"UNION ALL SELECT m.* FROM ({self._walks(flt, At.ID)}) AS m "
+            f"UNION ALL SELECT m.* FROM ({self._walks(flt, bounds, At.ID)}) AS m "
             f"WHERE (SELECT count(*) FROM recent) < {wanted}"
         )
 
