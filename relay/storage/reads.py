@@ -185,7 +185,9 @@ class Reads:
         asked = [flt for each in divisions for flt in each]
         position, parts = await self._parts(asked, audience, least, owner, seconds)
         found = iter(parts)
-        return position, [joined([next(found) for _ in each], flt) for each, flt in zip(divisions, filters, strict=True)]
+        return position, [
+            joined([next(found) for _ in each], flt) for each, flt in zip(divisions, filters, strict=True)
+        ]
 
     async def _parts(
         self, filters: Sequence[Filter], audience: Audience, least: int, owner: str, seconds: float | None

@@ -30,14 +30,15 @@ class TagWalks(Conditions):
         super().__init__(now, audience, vanishing)
         self._bounds = bounds
 
-    def _tag_walks(self, flt: Filter) -> tuple[str, At, bool]:
+    def _tag_walks(self, flt: Filter, is_marked: bool = False) -> tuple[str, At, bool]:
         """Walk one tag newest first; other tags are checked for each event.
 
         With several tags the one on the fewest events is walked: they are counted in the index, up to a bound.
+        `is_marked`: with marks also for one value.
         """
         tags = sorted(flt.tags, key=lambda tag: (len(tag[1]), tag[0]))
         compared = tags[:_COMPARED_TAGS]
-        is_one = len(compared[-1][1]) == 1
+        is_one = len(compared[-1][1]) == 1 and not is_marked
         at = At.TEXT if is_one else At.PLACE
         way = self._tag_walk if is_one else self._marked_tag_walks
         if len(tags) == 1:
@@ -49,7 +50,10 @@ class TagWalks(Conditions):
 
     def _rarest(self, tags: Sequence[Tag]) -> str:
         """The CTE `rarest`: the number of the tag that is on the fewest events. Most often a short look tells."""
-        first, all_ = [self._counted(tag, _FIRST_ROWS) for tag in tags], [self._counted(tag, _COUNTED_ROWS) for tag in tags]
+        first, all_ = (
+            [self._counted(tag, _FIRST_ROWS) for tag in tags],
+            [self._counted(tag, _COUNTED_ROWS) for tag in tags],
+        )
         looks = " UNION ALL ".join([f"SELECT {n} AS n, {count} AS events" for n, count in enumerate(first)])
         counts = " ".join([f"WHEN {n} THEN {count}" for n, count in enumerate(all_)])
         return (
@@ -57,6 +61,11 @@ class TagWalks(Conditions):
             f"CASE WHEN (SELECT min(events) FROM looks) < {_FIRST_ROWS} THEN l.events ELSE CASE l.n {counts} END END, l.n "
             "LIMIT 1) "
         )
+
+    def _has_rare(self, tags: Sequence[Tag]) -> str:
+        """Whether one of the tags is on few events."""
+        shortest = sorted(tags, key=lambda tag: len(tag[1]))[:_COMPARED_TAGS]
+        return " OR ".join([f"{self._counted(tag, _FIRST_ROWS)} < {_FIRST_ROWS}" for tag in shortest])
 
     def _counted(self, tag: Tag, most: int) -> str:
         """The number of events that have a tag, up to `most`."""

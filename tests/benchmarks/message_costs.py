@@ -293,7 +293,11 @@ def main() -> int:
     """Measure and print the table; 1 if a message costs more than TARGET times a bad signature."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.message_costs", description=__doc__)
     parser.add_argument(
-        "--only", action="append", default=[], metavar="TEXT", help="only kinds with this in their name; may be repeated"
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only kinds with this in their name; may be repeated",
     )
     parser.add_argument("--store", type=Path, help="a folder that is kept, and used again")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)

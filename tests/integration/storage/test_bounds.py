@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 LIMITS = Limits(max_limit=40, default_limit=20)
 BOUNDS = Bounds(walk_rows=256, most_rows=2_048, recent_rows=128, most_walks=4_096)
-MOST = Read(rows=4 * 2_048, pages=10 * 2_048)
+MOST = Read(rows=5 * 2_048, pages=10 * 2_048)
 EVENTS = 12_000
 AUTHORS = [f"{number:064x}" for number in range(1, 101)]
 PEER = "f" * 64
