@@ -23,7 +23,7 @@ from relay.storage.walk_rows import END_TIME, ORDER, At, Rows
 class Walks(TagWalks):
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self, now: int, audience: Audience, bounds: Bounds, second: bool = False, vanishing: bool = True, count: int = 1
     ) -> None:
         """`second`: the first attempt stopped at its bound, walk other indexes. `vanishing`: rows of keys that asked to
@@ -82,11 +82,8 @@ class Walks(TagWalks):
             return self._tag_walks(flt)
         if flt.tags and not self._second:
             return self._rare_tag_or_walks(flt)
-        if can_walk and pairs == 1:
-            share = self._bounds.share(1, rows_wanted(flt), _probes(flt))
-            return self._walk(flt, self._one(flt), "authors kinds", share, At.TEXT), At.TEXT, True
         if can_walk:
-            return self._walks(flt, self._bounds, At.PLACE), At.PLACE, False
+            return self._few_walks(flt, pairs == 1)
         if not named and not self._second:
             return self._walk(flt, [], "", self._bounds.share(1, rows_wanted(flt)), At.TEXT), At.TEXT, True
         if pairs > self._bounds.most_walks or not named:
@@ -104,19 +101,22 @@ class Walks(TagWalks):
 
         An unused value cost the look at 2,000 events of an author, 6 ms.
         """
-        by_tag, at, is_one = self._tag_walks(flt)
-        if is_one and self._pairs(flt) == 1:
-            share = self._bounds.share(1, rows_wanted(flt), _probes(flt))
-            walks = self._walk(flt, self._one(flt), "authors kinds", share, at)
-        else:
-            walks, at, is_one = self._walks(flt, self._bounds, At.PLACE), At.PLACE, False
-            by_tag, _, _ = self._tag_walks(flt, is_marked=True)
+        is_one = self._pairs(flt) == 1 and all(len(values) == 1 for _, values in flt.tags)
+        by_tag, _, _ = self._tag_walks(flt, is_marked=not is_one)
+        walks, at, _ = self._few_walks(flt, is_one)
         sql = (
             f"WITH few AS MATERIALIZED (SELECT {self._has_rare(flt.tags)} AS few) "
             f"SELECT m.* FROM ({by_tag}) AS m WHERE (SELECT few FROM few) "
             f"UNION ALL SELECT m.* FROM ({walks}) AS m WHERE NOT (SELECT few FROM few)"
         )
         return sql, at, is_one
+
+    def _few_walks(self, flt: Filter, is_one: bool) -> tuple[str, At, bool]:
+        """A walk of one author, one kind or one pair of them; or several, with marks."""
+        if not is_one:
+            return self._walks(flt, self._bounds, At.PLACE), At.PLACE, False
+        share = self._bounds.share(1, rows_wanted(flt), _probes(flt))
+        return self._walk(flt, self._one(flt), "authors kinds", share, At.TEXT), At.TEXT, True
 
     @staticmethod
     def _pairs(flt: Filter) -> int:
@@ -146,7 +146,7 @@ class Walks(TagWalks):
             sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
             joins.append("e.kind = v.k")
             if flt.authors is None:
-                # The row itself, or PostgreSQL might look for each kind through relay_event_newest, which holds the rest.
+                # Asks for the row: PostgreSQL might look for each kind through relay_event_newest, which has the rest.
                 joins.append("e.ctid <> '(0,0)'")
         walk = self._marked_walk(flt, joins, share, at)
         return f"SELECT e.* FROM {' CROSS JOIN '.join(sets)} CROSS JOIN LATERAL ({walk}) AS e"

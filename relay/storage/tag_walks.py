@@ -58,8 +58,8 @@ class TagWalks(Conditions):
         counts = " ".join([f"WHEN {n} THEN {count}" for n, count in enumerate(all_)])
         return (
             f"WITH looks AS MATERIALIZED ({looks}), rarest AS MATERIALIZED (SELECT l.n FROM looks AS l ORDER BY "
-            f"CASE WHEN (SELECT min(events) FROM looks) < {_FIRST_ROWS} THEN l.events ELSE CASE l.n {counts} END END, l.n "
-            "LIMIT 1) "
+            f"CASE WHEN (SELECT min(events) FROM looks) < {_FIRST_ROWS} THEN l.events ELSE CASE l.n {counts} END END, "
+            "l.n LIMIT 1) "
         )
 
     def _has_rare(self, tags: Sequence[Tag]) -> str:
@@ -102,12 +102,13 @@ class TagWalks(Conditions):
         keys, wanted, kinds = self._tag_keys(tag), rows_wanted(flt), self._tag_kinds(flt)
         bound, most = self._tag_bounds(flt, tag, others)
         walked = " AND ".join(["t.key = w.key", *self._window(flt, "t")])
+        passed = f"{most} LIMIT 1"
         entries = f"FROM relay_tag AS t WHERE {walked} ORDER BY t.created_at DESC, t.event_id"
         # Only events that are looked at are numbered: for entries of other kinds that would cost ten times the reading.
         looked_at = (
             "SELECT t.*, row_number() OVER () AS n FROM ("
             f"SELECT * FROM (SELECT t.created_at, t.event_id, t.kind {entries} LIMIT {most}) AS t WHERE {kinds} "
-            f"UNION ALL SELECT * FROM (SELECT t.created_at, t.event_id, NULL::integer {entries} OFFSET {most} LIMIT 1) AS t"
+            f"UNION ALL SELECT * FROM (SELECT t.created_at, t.event_id, NULL::integer {entries} OFFSET {passed}) AS t"
             f") AS t LIMIT {bound + 1}"
         )
         stop = f"(t.kind IS NULL OR t.n > {bound})"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from relay.protocol.filters import Filter
 
-
 FULL_SHARES = 4
 """So many filters of a REQ may each read as much as a filter alone; more share that. Applications send up to ten."""
 

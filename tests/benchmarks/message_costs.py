@@ -78,6 +78,7 @@ def kinds(authors: Sequence[str], ids: Sequence[str]) -> Iterator[Kind]:
     new = [sign_event(secret(1 + n % 50), content=f"new {n} " + "x" * 300, created_at=now) for n in range(MOST)]
     tags = [["t", f"{n:05d}"] for n in range(10_000)]
     long = [sign_event(secret(3), tags=tags, content=f"{n}", created_at=now) for n in range(12)]
+    busy, unused = pubkey_of(secret(78)), list(range(40_000, 40_025))
     common = {"#t": ["common"], "#x": [UNUSED_TAG_VALUE]}
 
     def bad(number: int) -> str:
@@ -107,6 +108,13 @@ def kinds(authors: Sequence[str], ids: Sequence[str]) -> Iterator[Kind]:
     yield Kind('REQ 20 x {"kinds":[1,4],"#p":[v],"until":n}', mixed, 4)
     yield Kind('REQ {"#t":["common"],"#x":["none"]}', lambda n: _req(n, {**common, "until": now - n}), 4)
     yield Kind("REQ of 30,000 tag values", lambda n: _req(n, {"#t": [f"{n % 10}{each:05d}" for each in range(30_000)]}))
+    yield Kind(
+        'REQ {"kinds":[1],"#p":[v],"until":n}', lambda n: _req(n, {"kinds": [1], "#p": [VICTIM], "until": now - n})
+    )
+    yield Kind(
+        'REQ {"authors":[a],"#x":["none"]}', lambda n: _req(n, {"authors": [busy], "#x": ["none"], "until": now - n})
+    )
+    yield Kind("REQ of 25 unused kinds", lambda n: _req(n, {"kinds": unused, "until": now - n}))
     yield Kind("REQ, replaced each 10 ms", lambda n: _req(0, {**common, "until": now - n}), 0, 0.01)
     yield Kind("REQ, replaced at once", lambda n: _req(0, {**common, "until": now - n}), 0)
     yield Kind("CLOSE", lambda n: message("CLOSE", f"none {n}"), 0, most=20 * MOST)
