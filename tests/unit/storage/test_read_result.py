@@ -2,7 +2,8 @@
 
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.storage.read_result import Key, Part, joined, key_of
+from relay.storage.filter_sql import Key
+from relay.storage.read_result import Part, joined, key_of
 from tests.events import NOW, unsigned_event
 from tests.unit.changes.orders import stored
 
