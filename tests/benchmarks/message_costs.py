@@ -2,7 +2,8 @@
 
 It makes a store of 50,000 events and 40,000 that attacks ask for, starts `serve` with one worker on it, sends each kind
 of message over one connection for some seconds, and prints the CPU of the worker and of PostgreSQL (/proc) for a
-kilobyte sent, and its ratio to a kilobyte of events with a bad signature. About three minutes; `--only TEXT` measures some.
+kilobyte sent, and its ratio to a kilobyte of events with a bad signature. About three minutes; `--only TEXT` measures
+some.
 """
 
 import argparse
