@@ -22,7 +22,7 @@ from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
-from relay.protocol.visibility import may_be_private
+from relay.protocol.visibility import may_be_private, readable_part
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.filter_sql import needs_query
 from relay.storage.read_result import Item, Part, end_for, end_of, merged
@@ -65,7 +65,9 @@ class Answers:
 
     def known(self, filters: Sequence[Filter], audience: Audience = ANONYMOUS) -> Known | None:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
-        return None if audience and may_be_private(filters, audience) else self.copies.known(filters)
+        if audience and may_be_private(filters, audience):
+            return None
+        return self.copies.known([readable_part(flt, audience) for flt in filters])
 
     async def fetch(
         self,
@@ -88,7 +90,7 @@ class Answers:
         return answer if end is answer.end else structs.replace(answer, end=end)
 
     async def _fetch_all(self, filters: Sequence[Filter], audience: Audience, owner: str) -> Answer:
-        asking = [flt for flt in filters if needs_query(flt, audience)]
+        asking = [readable_part(flt, audience) for flt in filters if needs_query(flt, audience)]
         if audience and may_be_private(asking, audience):
             position, parts = await self._reads.parts(asking, audience, owner=owner)
             return _united(position, parts)

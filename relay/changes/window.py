@@ -6,7 +6,7 @@ answer.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress, islice
 from typing import Any
 
@@ -53,7 +53,9 @@ SORT_COST = 0.25
 """Cost of reading an event in order, relative to sorting it."""
 
 SAMPLE = 64
-"""Authors whose events are counted to estimate those of all."""
+"""Authors, or values of a tag, whose events are counted to estimate those of all."""
+
+Tag = tuple[str, frozenset[str]]
 
 
 class InWindow(Struct, frozen=True, gc=False):
@@ -205,12 +207,13 @@ class Window:
         """Events newest first from `until` on, in pieces, and the conditions left to check; None for too many."""
         until, authors, kinds = flt.until, flt.authors, flt.kinds
         if flt.tags:
-            fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
-            if self._long and len(fewest) > MAX_LONG_VALUES:
+            rarest = flt.tags[0] if len(flt.tags) == 1 else self._rarest(flt.tags)
+            keys = rarest[1]
+            if self._long and len(keys) > MAX_LONG_VALUES:
                 return None
-            others = [event for event in self._long if not fewest.isdisjoint(event.tag_keys)]
-            found = union(self._tags, fewest, until, MAX_SCAN, others)
-            left = flt if len(flt.tags) > 1 else _without(flt, tags=())
+            others = [event for event in self._long if not keys.isdisjoint(event.tag_keys)]
+            found = union(self._tags, keys, until, MAX_SCAN, others)
+            left = _without(flt, tags=tuple([tag for tag in flt.tags if tag is not rarest]))
             return None if found is None else (found, left)
         if authors is not None:
             if len(authors) == 1 or not self._is_frequent(authors, flt.limit):
@@ -220,6 +223,10 @@ class Window:
         if kinds is not None and len(kinds) == 1:
             return pieces(self._kinds.get(next(iter(kinds)), []), until, MAX_SCAN), _without(flt, kinds=None)
         return pieces(self._all, until, MAX_SCAN), flt
+
+    def _rarest(self, tags: Iterable[Tag]) -> Tag:
+        """The tag on the fewest events: a scan of 6,000 events for an unused value cost 2.4 ms."""
+        return min(tags, key=lambda tag: (_events_of(tag[1], self._tags), len(tag[1])))
 
     def _by_authors(self, authors: Collection[str], until: int | None) -> Iterator[list[StoredEvent]]:
         """The events of `authors` among all, newest first, found in the list of authors without touching the others."""
@@ -232,9 +239,7 @@ class Window:
 
     def _is_frequent(self, authors: Collection[str], limit: int) -> bool:
         """True if reading all events until `limit` are found is cheaper than sorting those of the authors."""
-        sample = list(islice(authors, SAMPLE))
-        theirs = sum([len(postings) for postings in map(self._authors.get, sample) if postings is not None])
-        theirs = theirs * len(authors) // len(sample)
+        theirs = _events_of(authors, self._authors)
         return theirs > MAX_GATHERED or theirs * theirs > SORT_COST * limit * len(self._all)
 
     def _insert(self, events: Iterable[StoredEvent]) -> None:
@@ -326,6 +331,12 @@ def _entry_bytes(event: StoredEvent) -> int:
     return ENTRY_BYTES + event_bytes(event) + PLACE_BYTES * len(event.tag_keys)
 
 
+def _events_of(keys: Collection[str], lists: Mapping[str, Collection[StoredEvent]]) -> int:
+    """The events in the lists of `keys`, estimated from a sample of them."""
+    sample = list(islice(keys, SAMPLE))
+    return sum([len(found) for found in map(lists.get, sample) if found is not None]) * len(keys) // len(sample)
+
+
 def _without(flt: Filter, **changes: Any) -> Filter:
     return structs.replace(flt, **changes)
 
@@ -338,7 +349,6 @@ def _collect(flt: Filter, now: int, candidates: Iterable[list[StoredEvent]], fou
     much.
     """
     authors, kinds, since = flt.authors, flt.kinds, flt.since
-    exact = flt.matches if flt.tags else None
     wanted = flt.limit
     for piece in candidates:
         rows = piece if since is None else [event for event in piece if event.created_at >= since]
@@ -346,8 +356,8 @@ def _collect(flt: Filter, now: int, candidates: Iterable[list[StoredEvent]], fou
             rows = [event for event in rows if event.pubkey in authors]
         if kinds is not None:
             rows = [event for event in rows if event.kind in kinds]
-        if exact is not None:
-            rows = [event for event in rows if exact(event)]
+        for _, keys in flt.tags:
+            rows = [event for event in rows if not keys.isdisjoint(event.tag_keys)]
         found += [event for event in rows if event.expires_at is None or event.expires_at > now]
         if len(found) > wanted and (
             not flt.capped or len(found) > 2 * wanted or found[-1].created_at != found[wanted - 1].created_at

@@ -7,6 +7,8 @@ module names a private kind. Private kinds are never copied: no cache and no sin
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from msgspec import structs
+
 from relay.protocol import kinds
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import AuthRequired, RelayError, Restricted
@@ -125,6 +127,40 @@ def can_match(flt: Filter, audience: Audience = ANONYMOUS) -> bool:
     if flt.matches_nothing:
         return False
     return flt.kinds is None or not flt.kinds <= (UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS)
+
+
+def readable_part(flt: Filter, audience: Audience = ANONYMOUS) -> Filter:
+    """The filter without kinds of which `audience` may read no event: the stored answer is the same.
+
+    `{"kinds":[1,4]}` of an anonymous client becomes a walk of kind 1 that memory may answer; otherwise all private
+    messages are looked through. Not for subscriptions: a login may come after them.
+    """
+    if flt.kinds is None:
+        return flt
+    unreadable = UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS
+    return flt if flt.kinds.isdisjoint(unreadable) else structs.replace(flt, kinds=flt.kinds - unreadable)
+
+
+def division(flt: Filter, audience: Audience) -> list[Filter]:
+    """Filters, whose answers together are that of `flt` for an `audience` with keys, cut at its limit.
+
+    Private kinds are divided by what makes them readable, author or recipient, so that each part names it and is found
+    by an index: `{"kinds":[4]}` looked through the private messages of all keys, and was refused.
+    """
+    if flt.ids is not None or flt.kinds is None or flt.kinds.isdisjoint(PRIVATE_KINDS):
+        return [flt]
+    by_author = flt.kinds & (AUTHOR_AND_RECIPIENT_KINDS | AUTHOR_KINDS)
+    by_recipient = flt.kinds & (AUTHOR_AND_RECIPIENT_KINDS | RECIPIENT_KINDS)
+    parts = []
+    if others := flt.kinds - by_author - by_recipient:
+        parts.append(structs.replace(flt, kinds=others))
+    if by_author and (authors := audience.keys if flt.authors is None else flt.authors & audience.keys):
+        parts.append(structs.replace(flt, kinds=by_author, authors=authors))
+    if by_recipient:
+        names_reader = any(keys <= audience.tag_keys for _, keys in flt.tags)
+        tags = flt.tags if names_reader else (*flt.tags, ("p", audience.tag_keys))
+        parts.append(structs.replace(flt, kinds=by_recipient, tags=tags))
+    return parts
 
 
 def why_unreadable(filters: Sequence[Filter], audience: Audience) -> RelayError | None:

@@ -90,7 +90,7 @@ def query_statement(
     takes a running total, which costs half as much again for each row. `second`: walk other indexes, because the first
     answer stopped at a bound.
     """
-    walks = Walks(now, audience, bounds, second, vanishing)
+    walks = Walks(now, audience, bounds, second, vanishing, len(filters))
     if len(filters) == 1:
         most, found = bounds.text_bytes, [walks.texts(filters[0])]
         count = found[0].most

@@ -70,7 +70,7 @@ def _of_one(flt: Filter) -> Cost:
         return _of_tags(flt, pairs, rows)
     walked = pairs * WALK_MS + min(pairs, BOUNDS.walks) * rows
     if flt.authors is None and pairs > BOUNDS.walks:
-        return Cost(UNBOUNDED_MS, False)  # all events are looked through for these kinds
+        return Cost(UNBOUNDED_MS, False)  # kinds that are not among the newest events are walked, each up to the limit
     if names_private(flt):
         # a walk along events that may not be read: all of the kind, or all of the author's
         return Cost(walked + (UNBOUNDED_MS if flt.authors is None else UNKNOWN_MS), False)

@@ -3,7 +3,8 @@
 Rule: pure. What the lines are is said by `relay.storage.filter_sql.query_statement`, which writes them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from relay.protocol.messages import End
 from relay.protocol.visibility import can_match
 from relay.storage.filter_sql import END, MARK, Key, rows_wanted
 
+T = TypeVar("T")
 Item = bytes | Key
 """An event of an answer: its JSON text, or its key if the text is to be fetched by `Reads.texts`."""
 
@@ -97,10 +99,12 @@ def key_of(text: bytes) -> Key:
     return Key(id_of(text), created_at_of(text), len(text))
 
 
+def _time_of(item: Item) -> int:
+    return item.created_at if type(item) is Key else created_at_of(item)  # type: ignore[arg-type]
+
+
 def _newest_first(item: Item) -> tuple[int, bytes]:
-    if type(item) is Key:
-        return -item.created_at, item.id
-    return -created_at_of(item), id_of(item)  # type: ignore[arg-type]
+    return -_time_of(item), id_in(item)
 
 
 _NOTHING = Part((), True)
@@ -135,11 +139,7 @@ def part_of(value: bytes | None, flt: Filter, has_end: bool) -> Part:
         _check_stopped(lines, flt)
         everything = False
     if len(lines) > flt.limit:
-        end = flt.limit
-        boundary = _created_at(lines[end - 1])
-        most = 2 * end if flt.capped else end
-        while end < min(len(lines), most) and _created_at(lines[end]) == boundary:
-            end += 1
+        end = _cut_at(lines, flt, _created_at)
         everything = everything and end == len(lines)
         if end < len(lines):
             following = lines[end] if lines[end][:1] == _TEXT else Key.of(lines[end])
@@ -148,6 +148,35 @@ def part_of(value: bytes | None, flt: Filter, has_end: bool) -> Part:
         return Part(lines, everything, (), following)
     first = next(number for number, line in enumerate(lines) if line[:1] != _TEXT)
     return Part(lines[:first], everything, [Key.of(line) for line in lines[first:]], following)
+
+
+def joined(parts: Sequence[Part], flt: Filter) -> Part:
+    """The answer of a filter from those of its `visibility.division`, each of which has its limit."""
+    if len(parts) == 1:
+        return parts[0]
+    items = merged([part.items for part in parts])
+    end = _cut_at(items, flt, _time_of)
+    sent = items[:end]
+    ids = set(map(id_in, sent))
+    following = [item for item in (*items[end:], *[part.next for part in parts]) if item and id_in(item) not in ids]
+    texts = next((number for number, item in enumerate(sent) if type(item) is Key), len(sent))
+    return Part(
+        [item for item in sent[:texts] if type(item) is bytes],
+        end == len(items) and all(part.complete for part in parts),
+        [item if type(item) is Key else key_of(item) for item in sent[texts:]],  # type: ignore[arg-type]
+        min(following, key=_newest_first, default=None),
+    )
+
+
+def _cut_at(items: Sequence[T], flt: Filter, time_of: Callable[[T], int]) -> int:
+    """How many of the items belong to the answer."""
+    end = min(flt.limit, len(items))
+    if end == len(items) or not flt.capped:
+        return end
+    boundary = time_of(items[end - 1])
+    while end < min(len(items), 2 * flt.limit) and time_of(items[end]) == boundary:
+        end += 1
+    return end
 
 
 def _check_stopped(lines: list[bytes], flt: Filter) -> None:

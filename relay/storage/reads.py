@@ -13,6 +13,7 @@ from relay.changes.row import id_of
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
+from relay.protocol.visibility import division, readable_part
 from relay.storage.channel import Parameter, Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.fair_queue import INTERNAL
@@ -28,7 +29,7 @@ from relay.storage.filter_sql import (
 )
 from relay.storage.lanes import QUICK_SECONDS, Lanes
 from relay.storage.query_cost import LOOKED_UP_MS, ONE_ROW, Cost, query_cost
-from relay.storage.read_result import Item, Part, Result, Stopped, end_for, end_of, merged, part_of
+from relay.storage.read_result import Item, Part, Result, Stopped, end_for, end_of, joined, merged, part_of
 from relay.storage.server import Server
 
 FROM_START = 0
@@ -160,7 +161,7 @@ class Reads:
         Raises Failed "query timed out" (01-S11), Failed if no server can answer, RateLimited if too many queries of
         `owner` wait, and Failed if a filter would have to read too much.
         """
-        asking = [flt for flt in filters if needs_query(flt, audience)]
+        asking = [readable_part(flt, audience) for flt in filters if needs_query(flt, audience)]
         position, parts = await self.parts(asking, audience, least=least, owner=owner, seconds=seconds)
         items = merged([part.items for part in parts])
         return Result(position, items, end_for(filters, audience, end_of(parts, items)))
@@ -178,6 +179,19 @@ class Reads:
 
         Raises Failed like `query`.
         """
+        if not audience.keys:
+            return await self._parts(filters, audience, least, owner, seconds)
+        divisions = [division(flt, audience) for flt in filters]
+        asked = [flt for each in divisions for flt in each]
+        position, parts = await self._parts(asked, audience, least, owner, seconds)
+        found = iter(parts)
+        return position, [
+            joined([next(found) for _ in each], flt) for each, flt in zip(divisions, filters, strict=True)
+        ]
+
+    async def _parts(
+        self, filters: Sequence[Filter], audience: Audience, least: int, owner: str, seconds: float | None
+    ) -> tuple[int, list[Part]]:
         self.queries += 1
         cost, now = query_cost(filters), int(time.time())
         loop = asyncio.get_running_loop()

@@ -3,9 +3,14 @@
 Rule: pure. `relay.storage.filter_walks` keeps to the bounds, `relay.storage.query_cost` estimates from them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.protocol.filters import Filter
+
+FULL_SHARES = 8
+"""So many filters of a REQ may each read as much as a filter alone; more share that. Applications send up to ten; to a
+key there may be 20,000 private messages since its newest mention.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,13 @@ class Bounds:
 
     text_bytes: int = 1_048_576
     """Texts returned by the statement of a REQ; of the other rows only the key is."""
+
+    def of_each(self, filters: int) -> "Bounds":
+        """The bounds of each filter of one statement: together they may read as much as FULL_SHARES filters alone."""
+        if filters <= FULL_SHARES:
+            return self
+        rows, entries = self.walk_rows * FULL_SHARES // filters, self.most_rows * FULL_SHARES // filters
+        return replace(self, walk_rows=rows, most_rows=entries)
 
     def share(self, walks: int, wanted: int, cost: int = 1) -> int:
         """The entries that one of `walks` walks may read. A power of two, so that fewer statements are prepared."""

@@ -55,7 +55,8 @@ class Conditions:
 
     def _tag_keys(self, tag: Tag) -> str:
         letter, values = tag
-        return self._once(f"#{letter}", bytea_array([tag_key(value) for value in values]), "bytea[]")
+        name = f"#{letter} {id(values)}"  # a filter may have two conditions on one letter (`visibility.division`)
+        return self._once(name, bytea_array([tag_key(value) for value in values]), "bytea[]")
 
     def _window(self, flt: Filter, alias: str) -> list[str]:
         out = []

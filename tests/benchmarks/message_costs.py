@@ -2,7 +2,8 @@
 
 It makes a store of 50,000 events and 40,000 that attacks ask for, starts `serve` with one worker on it, sends each kind
 of message over one connection for some seconds, and prints the CPU of the worker and of PostgreSQL (/proc) for a
-kilobyte sent, and its ratio to a kilobyte of events with a bad signature. About three minutes.
+kilobyte sent, and its ratio to a kilobyte of events with a bad signature. About three minutes; `--only TEXT` measures
+some.
 """
 
 import argparse
@@ -78,6 +79,7 @@ def kinds(authors: Sequence[str], ids: Sequence[str]) -> Iterator[Kind]:
     new = [sign_event(secret(1 + n % 50), content=f"new {n} " + "x" * 300, created_at=now) for n in range(MOST)]
     tags = [["t", f"{n:05d}"] for n in range(10_000)]
     long = [sign_event(secret(3), tags=tags, content=f"{n}", created_at=now) for n in range(12)]
+    busy, unused = pubkey_of(secret(78)), list(range(40_000, 40_025))
     common = {"#t": ["common"], "#x": [UNUSED_TAG_VALUE]}
 
     def bad(number: int) -> str:
@@ -107,12 +109,20 @@ def kinds(authors: Sequence[str], ids: Sequence[str]) -> Iterator[Kind]:
     yield Kind('REQ 20 x {"kinds":[1,4],"#p":[v],"until":n}', mixed, 4)
     yield Kind('REQ {"#t":["common"],"#x":["none"]}', lambda n: _req(n, {**common, "until": now - n}), 4)
     yield Kind("REQ of 30,000 tag values", lambda n: _req(n, {"#t": [f"{n % 10}{each:05d}" for each in range(30_000)]}))
+    yield Kind(
+        'REQ {"kinds":[1],"#p":[v],"until":n}', lambda n: _req(n, {"kinds": [1], "#p": [VICTIM], "until": now - n})
+    )
+    yield Kind(
+        'REQ {"authors":[a],"#x":["none"]}', lambda n: _req(n, {"authors": [busy], "#x": ["none"], "until": now - n})
+    )
+    yield Kind("REQ of 25 unused kinds", lambda n: _req(n, {"kinds": unused, "until": now - n}))
     yield Kind("REQ, replaced each 10 ms", lambda n: _req(0, {**common, "until": now - n}), 0, 0.01)
     yield Kind("REQ, replaced at once", lambda n: _req(0, {**common, "until": now - n}), 0)
     yield Kind("CLOSE", lambda n: message("CLOSE", f"none {n}"), 0, most=20 * MOST)
     yield Kind("garbage", lambda n: f"{n}" + "\ufffd{]" * 150, 50)
     yield Kind("deep JSON", lambda n: '["EVENT",' + "[" * 5_000 + f"{n}" + "]" * 5_000 + "]", 50)
     yield Kind("ping", lambda n: b"%d" % n, 0, most=20 * MOST)
+    yield Kind("ping each 10 ms", lambda n: b"%d" % n, 0, 0.01)  # what a worker takes to wake up
     yield Kind("empty frame", lambda _: "", 0, most=20 * MOST)
 
 
@@ -236,9 +246,9 @@ class Client:
         return sent, size
 
 
-def measure(folder: Path, wanted: str) -> list[tuple[str, int, int, float, float, float]]:
-    """A row for each kind whose name holds `wanted`: name, sent, refused, bytes of one, and the CPU of worker and
-    PostgreSQL in ms for a kilobyte.
+def measure(folder: Path, only: Sequence[str]) -> list[tuple[str, int, int, float, float, float]]:
+    """A row for the bad signature, and for each kind whose name holds one of `only` (without any: for all): name, sent,
+    refused, bytes of one, and the CPU of worker and PostgreSQL in ms for a kilobyte.
     """
     from tests.benchmarks.bulk import load_crowd
 
@@ -253,7 +263,7 @@ def measure(folder: Path, wanted: str) -> list[tuple[str, int, int, float, float
         idle = [(after - before) / 3.0 for before, after in zip(begin, cpu_ms(relay), strict=True)]
         rows = []
         for number, kind in enumerate(kinds(crowd.authors, ids)):
-            if number and wanted not in kind.name:
+            if number and only and not any(text in kind.name for text in only):
                 continue
             print(f"{kind.name} ...", file=sys.stderr, flush=True)
             rows.append(asyncio.run(_measure(relay, kind, idle)))
@@ -292,7 +302,13 @@ def table(rows: Sequence[tuple[str, int, int, float, float, float]]) -> str:
 def main() -> int:
     """Measure and print the table; 1 if a message costs more than TARGET times a bad signature."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.message_costs", description=__doc__)
-    parser.add_argument("wanted", nargs="?", default="", help="only kinds whose name holds this, and the bad signature")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="only kinds with this in their name; may be repeated",
+    )
     parser.add_argument("--store", type=Path, help="a folder that is kept, and used again")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -306,7 +322,7 @@ def main() -> int:
             print("making the store ...", file=sys.stderr, flush=True)
             command = [sys.executable, "-m", "tests.benchmarks.message_costs", "--make", str(folder)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        rows = measure(folder, arguments.wanted)
+        rows = measure(folder, arguments.only)
     print(table(rows))
     unit = sum(rows[0][4:])
     return int(any(sum(row[4:]) > TARGET * unit for row in rows))

@@ -10,11 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.models import tag_key
+from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
+from relay.protocol.visibility import division
 from relay.storage.filter_sql import Bounds, needs_query, query_statement
 from relay.storage.reads import Reads
+from relay.storage.walk_bounds import FULL_SHARES
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.plans import Plans, Read
 from tests.integration.storage.scribe import Json, Tables, entry
@@ -24,7 +27,9 @@ pytestmark = pytest.mark.django_db
 
 LIMITS = Limits(max_limit=40, default_limit=20)
 BOUNDS = Bounds(walk_rows=256, most_rows=2_048, recent_rows=128, most_walks=4_096)
-MOST = Read(rows=4 * 2_048, pages=10 * 2_048)
+LOOKS = 2 * 64
+"""Entries by which the rarest of two tags is found."""
+MOST = Read(rows=5 * 2_048, pages=10 * 2_048)
 EVENTS = 12_000
 AUTHORS = [f"{number:064x}" for number in range(1, 101)]
 PEER = "f" * 64
@@ -149,9 +154,27 @@ async def test_any_filter_is_bounded_and_never_answered_wrongly(plans: Plans, re
         assert await check(plans, reads, wanted) is None
 
 
+@pytest.mark.parametrize(
+    "wanted", [{"kinds": [9], "#p": [PEER]}, {"kinds": [9], "#p": [PEER, "e" * 64]}, {"#t": ["common"], "#x": ["none"]}]
+)
+@pytest.mark.parametrize("second", [False, True])
+async def test_many_filters_read_no_more_than_some_alone(plans: Plans, wanted: Json, second: bool) -> None:
+    filters = [parse_filter({**wanted, "until": NOW - n}, LIMITS) for n in range(20)]
+    alone = plans.read(query_statement(filters[:1], NOW, bounds=BOUNDS, second=second))
+    together = plans.read(query_statement(filters, NOW, bounds=BOUNDS, second=second))
+    assert together.rows <= FULL_SHARES * alone.rows + 20 * 2 * LIMITS.max_limit + 20 * LOOKS
+
+
 @pytest.mark.parametrize("wanted", [{"kinds": [4]}, {"kinds": [4], "#p": [PEER], "until": NOW}, {"kinds": [1_059, 4]}])
 def test_private_kinds_cost_nothing_for_those_who_cannot_read_them(wanted: Json) -> None:
     assert not needs_query(parse_filter(wanted, LIMITS))
+
+
+@pytest.mark.parametrize("wanted", [{"kinds": [1_059]}, {"kinds": [9, 1_059]}, {"kinds": [1_059, 4], "#p": [PEER]}])
+async def test_private_events_of_others_are_not_looked_through(plans: Plans, wanted: Json) -> None:
+    reader = Audience.of(["e" * 64])
+    parts = division(parse_filter(wanted, LIMITS), reader)
+    assert plans.read(query_statement(parts, NOW, reader, BOUNDS)).rows < 4 * LOOKS
 
 
 async def test_what_is_common_alone_is_found_at_once(plans: Plans) -> None:

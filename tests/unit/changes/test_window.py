@@ -149,6 +149,16 @@ def test_a_query_that_would_read_too_many_events_is_not_answered() -> None:
     assert not events_in(window, {"kinds": [7]})
 
 
+def test_of_several_tags_the_one_on_the_fewest_events_is_read() -> None:
+    window = Window(10**9)
+    window.extend([], True, [], 0)
+    rare = note(0, created_at=NOW, tags=[["a", "common"], ["x", "rare"]])
+    common = [note(number, created_at=NOW - number, tags=[["a", "common"]]) for number in range(1, MAX_SCAN + 2)]
+    window.apply([Added(number, event) for number, event in enumerate([rare, *common], 1)], MAX_SCAN + 2)
+    assert ids(events_in(window, {"#a": ["common"], "#x": ["rare"]}) or ()) == [rare.id]
+    assert events_in(window, {"#a": ["common"], "#x": ["none"]}) == []
+
+
 def test_an_event_with_very_many_tags_is_found_by_each_of_them() -> None:
     long = note(1, created_at=NOW - 1, tags=[["t", str(number)] for number in range(LONG_TAGS + 1)])
     short = note(2, created_at=NOW, tags=[["t", "7"]])

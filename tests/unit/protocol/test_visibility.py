@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.event import Event, StoredEvent
@@ -17,10 +18,12 @@ from relay.protocol.limits import Limits
 from relay.protocol.visibility import (
     NEVER_COPIED_KINDS,
     can_match,
+    division,
     is_copied,
     keep_drafts_private,
     keep_for_logins,
     may_be_private,
+    readable_part,
     visible,
     why_unreadable,
 )
@@ -228,6 +231,29 @@ def test_a_filter_that_cannot_match_matches_nothing_that_its_audience_may_read(
 ) -> None:
     if not can_match(parse_filter(wanted, Limits()), Audience.of(keys)):
         assert not (naive_match(wanted, event) and naive_visible(event, NOW, keys, *rule))
+
+
+@TWICE
+@given(event=strategies.events(), wanted=strategies.filters(), keys=strategies.audiences())
+def test_the_readable_part_and_the_division_of_a_filter_match_what_it_does_for_its_audience(
+    rule: Rule, event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
+) -> None:
+    audience, offered = Audience.of(keys), stored(event)
+    flt = readable_part(parse_filter(wanted, Limits()), audience)
+    parts = division(flt, audience) if audience else [flt]
+    if visible(offered, audience, NOW):
+        assert any(part.matches(offered) for part in parts) is naive_match(wanted, event)
+
+
+def test_a_private_kind_is_looked_for_by_the_reader_as_author_and_as_recipient() -> None:
+    key = "a" * 64
+    audience = Audience.of([key])
+    wanted = parse_filter({"kinds": [4, 1], "#p": ["b" * 64]}, Limits())
+    public, own, received = division(wanted, audience)
+    private = frozenset({4})
+    assert public == structs.replace(wanted, kinds=frozenset({1}))
+    assert own == structs.replace(wanted, kinds=private, authors=frozenset({key}))
+    assert received == structs.replace(wanted, kinds=private, tags=(*wanted.tags, ("p", audience.tag_keys)))
 
 
 STATED_IN = {"protocol/kinds.py", "protocol/visibility.py", "storage/visibility_sql.py"}
