@@ -43,3 +43,8 @@ def migration_0003() -> str:
 def migration_0004() -> str:
     """The operators' lists; all functions."""
     return _tables("drop_functions") + _tables("0004_tables") + functions()
+
+
+def migration_0010() -> str:
+    """Comments of indexes, storage settings of tables."""
+    return _tables("0010_tables")

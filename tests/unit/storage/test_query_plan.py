@@ -62,7 +62,9 @@ def test_pages_are_bytes_of_memory_and_of_disk() -> None:
 
 
 def test_the_tree_leaves_out_what_did_not_run() -> None:
-    explained = plan(scan("relay_event", "a", Alias="e", **ran(2, dropped=1)), scan("relay_tag", "t", **ran(0, times=0)))
+    explained = plan(
+        scan("relay_event", "a", Alias="e", **ran(2, dropped=1)), scan("relay_tag", "t", **ran(0, times=0))
+    )
 
     lines = list(tree(explained["Plan"]))
 
