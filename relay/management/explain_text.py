@@ -71,7 +71,8 @@ def _attempt(number: int, attempt: Attempt, comments: dict[str, str]) -> Iterato
 
 
 def _access(access: Access, outcome: Outcome) -> str:
-    way = f"{access.table} along the index {access.index}" if access.index else f"{access.table} from end to end"
+    places = "from end to end" if access.is_scan else "at places that an index gave"
+    way = f"{access.table} along the index {access.index}" if access.index else f"{access.table} {places}"
     if outcome in (Outcome.NOT_RUN, Outcome.TIMED_OUT):
         return way
     dropped = f", {access.dropped:,} of them did not match" if access.dropped else ""

@@ -86,23 +86,27 @@ async def _explain(
     filters: Sequence[Filter], audience: Audience, analyze: bool, seconds: float, bounds: Bounds
 ) -> Explanation:
     asked = [flt for flt in filters if needs_query(flt, audience)]
-    async with _connected() as connection:
-        attempts = await _attempts(connection, asked, audience, seconds if analyze else 0, bounds) if asked else []
+    async with connected() as connection:
+        attempts = await attempts_of(connection, asked, audience, seconds if analyze else 0, bounds) if asked else []
         return Explanation(asked, attempts, await _index_comments(connection))
 
 
 @asynccontextmanager
-async def _connected() -> AsyncIterator[Connection]:
+async def connected() -> AsyncIterator[Connection]:
+    """A connection that can only read, otherwise like those for queries."""
     options = {"default_transaction_read_only": "on", **INDEX_WALKS_ONLY}
     connection = await connect(application="relay explain", statement_seconds=PLAN_SECONDS, **options)
     async with connection:
         yield connection
 
 
-async def _attempts(
+async def attempts_of(
     connection: Connection, filters: Sequence[Filter], audience: Audience, seconds: float, bounds: Bounds
 ) -> list[Attempt]:
-    """The statements that `relay.storage.reads` would send one after the other; run for `seconds` each, 0: not run."""
+    """The statements that `relay.storage.reads` would send one after the other; run for `seconds` each, 0: not run.
+
+    Raises psycopg.Error.
+    """
     now, found = int(time.time()), list[Attempt]()
     second = keyed = vanishing = False
     while True:

@@ -19,13 +19,15 @@ Node = Mapping[str, Any]
 class Access(Struct, frozen=True):
     """One way into a table, over all nodes and runs of a plan that take it.
 
-    `index`: empty for a scan of the table. `times`: runs. `read`: entries or rows that were read, of which `dropped`
+    `index`: empty for a scan of the table from end to end (`is_scan`), and for rows at places that an index gave.
+    `times`: runs. `read`: entries or rows that were read, of which `dropped`
     did not fulfil a condition. `visited`: entries of an index-only scan whose row was visited, because no vacuum has
     marked its page yet.
     """
 
     table: str
     index: str
+    is_scan: bool = False
     times: int = 0
     read: int = 0
     dropped: int = 0
@@ -36,6 +38,7 @@ class Access(Struct, frozen=True):
         return Access(
             self.table,
             self.index,
+            self.is_scan,
             self.times + other.times,
             self.read + other.read,
             self.dropped + other.dropped,
@@ -68,17 +71,17 @@ class PlanFigures(Struct, frozen=True):
     @property
     def scans(self) -> list[str]:
         """Large tables that are scanned from end to end."""
-        return sorted({one.table for one in self.accesses if not one.index and one.table in LARGE_TABLES})
+        return sorted({one.table for one in self.accesses if one.is_scan and one.table in LARGE_TABLES})
 
 
 def figures_of(explained: Mapping[str, Any]) -> PlanFigures:
     """The figures of the object that EXPLAIN (FORMAT JSON) returns in its list. A node that did not run is left out."""
     plan = explained["Plan"]
-    found: dict[tuple[str, str], Access] = {}
+    found: dict[tuple[str, str, bool], Access] = {}
     for node in nodes(plan):
         if "Relation Name" in node and node.get("Actual Loops", 1):
             access = _access(node)
-            key = access.table, access.index
+            key = access.table, access.index, access.is_scan
             found[key] = found[key].plus(access) if key in found else access
     return PlanFigures(
         sorted(found.values(), key=lambda access: (-access.read, access.table, access.index)),
@@ -126,6 +129,7 @@ def _access(node: Node) -> Access:
     return Access(
         node["Relation Name"],
         node.get("Index Name", ""),
+        "Seq Scan" in node["Node Type"],
         times,
         round(node.get("Actual Rows", 0) * times) + dropped,
         dropped,

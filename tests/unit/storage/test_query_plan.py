@@ -61,6 +61,12 @@ def test_pages_are_bytes_of_memory_and_of_disk() -> None:
     assert figures.pages == 5
 
 
+def test_rows_at_known_places_are_no_scan() -> None:
+    place = {"Node Type": "Tid Scan", "Relation Name": "relay_event", **ran(1, times=9)}
+
+    assert figures_of(plan(place)).scans == []
+
+
 def test_the_tree_leaves_out_what_did_not_run() -> None:
     explained = plan(
         scan("relay_event", "a", Alias="e", **ran(2, dropped=1)), scan("relay_tag", "t", **ran(0, times=0))
