@@ -89,55 +89,45 @@ def _totals(attempt: Attempt, figures: PlanFigures) -> str:
     )
 
 
-def advice(explained: Explanation) -> Iterator[str]:
-    """What an operator can do, at least one line."""
-    last = explained.attempts[-1]
+def advice(explained: Explanation) -> list[str]:
+    """What an operator can do, at least one sentence."""
+    return list(_advice(explained, explained.attempts[-1])) or ["Nothing: it reads about what it returns."]
+
+
+def _advice(explained: Explanation, last: Attempt) -> Iterator[str]:
     figures = last.figures
-    found = False
     if figures.scans:
-        found = True
         yield (
             f"{' and '.join(figures.scans)} is read from end to end. Are all indexes there and valid "
             "(`manage.py indexes`)? If so, report it with this output."
         )
     if last.outcome is Outcome.TIMED_OUT:
-        found = True
         yield (
             "It takes longer than the time-out. Run it again: pages that came from disk are then in memory. Look at "
             "`manage.py indexes` for missing vacuums, and at the load of PostgreSQL."
         )
     if explained.is_refused:
-        found = True
         yield (
             "Clients are answered `CLOSED error: ... narrow it`: too few of the events on either index match. A kind, "
-            "an author, a rarer tag or a range of time makes it narrower. Bounds: docs/operations/database.md."
+            "an author, a rarer tag or a range of time makes it narrower."
         )
     elif _wastes(last, figures):
-        found = True
         yield (
             f"It reads {figures.read:,} entries for {last.events:,} events: no index has all of its conditions. "
             "The bounds of the walks limit that. Many such queries: see Slow queries in the admin, and lower "
             "RELAY_RATE_QUESTIONS."
         )
     if figures.disk_bytes > MUCH_FROM_DISK:
-        found = True
         yield (
             f"{_size(figures.disk_bytes)} were not in PostgreSQL's memory. Once is normal after a start; if it is so "
             "again and again, raise shared_buffers or the memory of the machine."
         )
     if (visited := sum(access.visited for access in figures.accesses)) > MANY_VISITED:
-        found = True
         yield f"{visited:,} rows were visited for visibility alone: VACUUM {', '.join(_unvacuumed(figures))}."
-    if not found:
-        yield "Nothing: it reads about what it returns."
 
 
 def _wastes(attempt: Attempt, figures: PlanFigures) -> bool:
-    return (
-        attempt.outcome in (Outcome.SENT, Outcome.LARGE)
-        and figures.read > FEW_ENTRIES
-        and figures.read > WASTE * attempt.events
-    )
+    return attempt.outcome is Outcome.SENT and figures.read > FEW_ENTRIES and figures.read > WASTE * attempt.events
 
 
 def _unvacuumed(figures: PlanFigures) -> list[str]:
@@ -165,7 +155,7 @@ def as_json(explained: Explanation) -> dict[str, Any]:
         "needs_database": bool(explained.asked),
         "refused": explained.is_refused,
         "attempts": [_attempt_json(attempt) for attempt in explained.attempts],
-        "advice": list(advice(explained)) if explained.attempts else [],
+        "advice": advice(explained) if explained.attempts else [],
     }
 
 
