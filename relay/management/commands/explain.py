@@ -16,9 +16,9 @@ from relay.conf import config
 from relay.management.command import CommandWithExamples
 from relay.management.explain_text import as_json, as_text
 from relay.protocol.audience import Audience
-from relay.protocol.errors import Invalid, RelayError
-from relay.protocol.filters import Filter, parse_filter
+from relay.protocol.filters import Filter
 from relay.protocol.limits import Limits
+from relay.protocol.messages import Refused, ReqMessage, parse_message
 from relay.services.moderation import CannotModerate, public_key
 from relay.storage.explain import explain
 
@@ -57,12 +57,9 @@ class Command(CommandWithExamples):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Django: explain; CommandError for a bad filter or a database that does not answer."""
-        limits = config().limits
+        filters = parse_filters(options["filters"], config().limits)
         try:
-            filters = parse_filters(options["filters"], limits)
             audience = Audience.of(public_key(key) for key in options["audience"])
-        except RelayError as fault:
-            raise CommandError(f"FILTER: {fault.message}", returncode=2) from None
         except CannotModerate as fault:
             raise CommandError(f"--audience: {fault}", returncode=2) from None
         try:
@@ -77,18 +74,22 @@ class Command(CommandWithExamples):
             self.stdout.write("\n".join(as_text(explained)))
 
 
-def parse_filters(texts: Sequence[str], limits: Limits) -> list[Filter]:
-    """The filters in JSON texts, each a filter, an array of filters or a REQ. Raises RelayError with the reason."""
-    found: list[Filter] = []
+def parse_filters(texts: Sequence[str], limits: Limits) -> Sequence[Filter]:
+    """The filters of one REQ, from JSON texts: each a filter, an array of filters or a REQ.
+
+    Raises CommandError with what the relay would answer.
+    """
+    listed: list[object] = []
     for text in texts:
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as fault:
-            raise Invalid(f"a filter must be JSON: {fault.msg}") from None
-        listed = value if isinstance(value, list) else [value]
-        if listed[:1] == ["REQ"]:
-            listed = listed[2:]
-        found += [parse_filter(one, limits) for one in listed]
-    if not 0 < len(found) <= limits.max_filters:
-        raise Invalid(f"a REQ has 1 to {limits.max_filters} filters")
-    return found
+            raise CommandError(f"a filter must be JSON: {fault.msg}", returncode=2) from None
+        given = value if isinstance(value, list) else [value]
+        listed += given[2:] if given[:1] == ["REQ"] else given
+    try:
+        message = parse_message(orjson.dumps(["REQ", "explain", *listed]), limits)
+    except Refused as refused:
+        raise CommandError(orjson.loads(refused.reply)[2], returncode=2) from None
+    assert isinstance(message, ReqMessage)
+    return message.filters

@@ -159,8 +159,9 @@ def test_it_writes_nothing(store: Tables) -> None:
         (['"text"'], "must be a JSON object"),
         (['{"kinds":["one"]}'], "kinds"),
         (['{"search":"x"}'], "unknown"),
-        (["[]"], "1 to 20 filters"),
-        (['{"kinds":[1]}'] * 21, "1 to 20 filters"),
+        ([json.dumps({"kinds": [1] * 30_001})], "values"),
+        (["[]"], "needs a filter"),
+        (['{"kinds":[1]}'] * 21, "too many filters"),
         (['{"kinds":[1]}', "--audience", "npub1nobody"], "--audience"),
     ],
 )
