@@ -81,6 +81,8 @@ METRICS: tuple[Shown, ...] = (
     Counted("nostr_db_pieces_total", "Statements for texts of large answers.", of.count("read_pieces")),
     Counted("nostr_db_second_attempts_total", "Queries that read too much at first.", of.count("read_second_attempts")),
     Counted("nostr_db_reads_too_broad_total", "Queries that would read too much.", of.count("read_too_broad")),
+    Counted("nostr_slow_queries_total", "Slow statements, by the fields of filters.", of.slow_queries, ("fields",)),
+    Counted("nostr_slow_query_seconds_total", "How long they ran.", of.slow_query_seconds, ("fields",)),
     Counted("nostr_piece_waits_total", "Pieces of large answers that waited for memory.", of.count("piece_waits")),
     Measured("nostr_write_queue_events", "Events that wait to be written.", of.figure(lambda total: total.write_queue)),
     Counted("nostr_write_failures_total", "Events that could not be written.", of.count("write_failures")),

@@ -107,6 +107,16 @@ def rate_limited(figures: WorkerFigures) -> Values:
     return [((limit,), found.get(limit, 0)) for limit in sorted({*RATE_LIMITS, *found})]
 
 
+def slow_queries(figures: WorkerFigures) -> Values:
+    """Slow statements by the fields of their filters."""
+    return [((fields,), number) for fields, number in sorted(figures.by_label.get("slow_queries", {}).items())]
+
+
+def slow_query_seconds(figures: WorkerFigures) -> Values:
+    """How long they ran, by the same."""
+    return [((fields,), ms / 1_000) for fields, ms in sorted(figures.by_label.get("slow_query_ms", {}).items())]
+
+
 def pool_states(figures: WorkerFigures) -> Values:
     """Connections to the database by pool and state."""
     for name, pool in figures.pools.items():

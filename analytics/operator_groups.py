@@ -21,6 +21,8 @@ VIEWER: Final = (
     "analytics.view_reportedtarget",
     "analytics.view_storegrowth",
     "analytics.view_cache",
+    "analytics.view_slowquery",
+    "analytics.view_storetable",
     "analytics.view_jobrun",
     "django_celery_beat.view_periodictask",
 )

@@ -36,6 +36,7 @@ class Config:
     write_queue: int
     read_connections: int
     slow_connections: int  # of those for expensive queries
+    slow_query_seconds: float  # from when on a statement counts as slow
     query_queue: int  # queries that wait for the database, in each lane
     query_queue_per_owner: int
     query_queue_bytes: int  # of their parameters
@@ -79,6 +80,7 @@ def config() -> Config:
         write_queue=settings.RELAY_WRITE_QUEUE,
         read_connections=settings.RELAY_READ_CONNECTIONS,
         slow_connections=settings.RELAY_SLOW_QUERY_CONNECTIONS,
+        slow_query_seconds=settings.RELAY_SLOW_QUERY_SECONDS,
         query_queue=settings.RELAY_QUERY_QUEUE,
         query_queue_per_owner=settings.RELAY_QUERY_QUEUE_PER_OWNER,
         query_queue_bytes=settings.RELAY_QUERY_QUEUE_BYTES,

@@ -126,6 +126,7 @@ RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # 
 RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # queued events of one worker
 RELAY_READ_CONNECTIONS = env.integer("RELAY_READ_CONNECTIONS", 4, low=1, high=100)  # of one worker
 RELAY_SLOW_QUERY_CONNECTIONS = env.integer("RELAY_SLOW_QUERY_CONNECTIONS", 1, low=1, high=100)  # of one worker
+RELAY_SLOW_QUERY_SECONDS = env.seconds("RELAY_SLOW_QUERY_SECONDS", 0.1, low=0.001)  # from when on it is noted
 RELAY_QUERY_QUEUE = env.integer("RELAY_QUERY_QUEUE", 10_000, low=1)  # waiting queries of one worker, in each lane
 RELAY_QUERY_QUEUE_PER_OWNER = env.integer("RELAY_QUERY_QUEUE_PER_OWNER", 500, low=1)  # of one address
 RELAY_QUERY_QUEUE_BYTES = env.integer("RELAY_QUERY_QUEUE_BYTES", 67_108_864, low=1_048_576)  # of their parameters

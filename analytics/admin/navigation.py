@@ -61,6 +61,8 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
         "Operation",
         (
             Entry("analytics.cache", "cache", "caches", "memory"),
+            Entry("analytics.slowquery", "slow query", "slow queries", "speed"),
+            Entry("analytics.storetable", "table", "database", "database"),
             Entry("django_celery_beat.periodictask", "job", "jobs", "schedule"),
             Entry("analytics.jobrun", "job run", "job runs", "checklist"),
             Entry("analytics.setting", "setting", "settings", "settings"),

@@ -113,6 +113,8 @@ def measure(relay: Measured) -> WorkerFigures:
             "rate_limited": dict(metrics.counters.rate_limited),
             "refused_by": dict(metrics.counters.refused_by),
             "lists": relay.lists.sizes(),
+            "slow_queries": dict(relay.reads.slow_queries.counts),
+            "slow_query_ms": dict(relay.reads.slow_queries.milliseconds),
             "refusals": dict(metrics.counters.refusals),
             "http_refused": dict(transport.http_refused),
             "closes": {str(code): number for code, number in transport.closes.items()},
@@ -121,6 +123,7 @@ def measure(relay: Measured) -> WorkerFigures:
             name: HistogramFigures(list(each.bounds), list(each.counts), each.sum)
             for name, each in metrics.histograms().items()
         },
+        slow_queries=relay.reads.slow_queries.shown(),
     )
 
 

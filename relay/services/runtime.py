@@ -42,6 +42,7 @@ from relay.storage.event_count import event_count
 from relay.storage.fair_queue import Bounds
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
+from relay.storage.slow_queries import SlowQueries
 from relay.storage.store import Store
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
@@ -78,6 +79,7 @@ class Relay:
             slow_connections=conf.slow_connections,
             bounds=Bounds.of(conf.query_queue, conf.query_queue_bytes, conf.query_queue_per_owner),
         )
+        self.reads.watch(SlowQueries(conf.slow_query_seconds))
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.hub = Hub(self.intake, conf.filter_bytes)
         self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)

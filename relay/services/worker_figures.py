@@ -12,6 +12,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from relay.caching.registry import CacheFigures, Layer
+from relay.storage.slow_queries import SlowShape, merged
 
 Value = TypeVar("Value")
 Counts = dict[str, int]
@@ -96,7 +97,7 @@ class WorkerFigures(Struct, frozen=True):
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
         http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit), refused_by (events, by
-        policy), lists (entries).
+        policy), lists (entries), slow_queries and slow_query_ms (by relay.storage.slow_queries.fields_of).
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
     recent: the same of the last minute.
@@ -144,6 +145,7 @@ class WorkerFigures(Struct, frozen=True):
     by_label: dict[str, Counts] = field(default_factory=dict)
     histograms: dict[str, HistogramFigures] = field(default_factory=dict)
     recent: dict[str, HistogramFigures] = field(default_factory=dict)
+    slow_queries: list[SlowShape] = field(default_factory=list)  # those that took PostgreSQL the longest in all
 
 
 NOTHING = WorkerFigures(0, 0, 0, 0.0, 0, 0.0)
@@ -172,6 +174,7 @@ def total(workers: Iterable[WorkerFigures]) -> WorkerFigures:
         histograms=_joined([part.histograms for part in parts], _histograms),
         recent=_joined([part.recent for part in parts], _histograms),
         caches=_caches(cache for part in parts for cache in part.caches),
+        slow_queries=merged(shape for part in parts for shape in part.slow_queries),
     )
 
 

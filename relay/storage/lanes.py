@@ -100,7 +100,7 @@ class Lanes:
         of the owner wait.
         """
         left = self.seconds if seconds is None else seconds
-        statement = Statement(text.encode(), parameters, owner, cost.ms)
+        statement = Statement(text.encode(), parameters, owner, cost.ms, filters=cost.filters)
         if cost.is_quick and (cost.is_certain or not self._is_distrusted(owner)):
             if not cost.is_certain and owner != INTERNAL:
                 statement.ended = lambda ms: self._distrust(owner) if ms > QUICK_MS else None

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import psycopg
 
+from relay.protocol.filters import Filter
 from relay.storage.channel import Channel, Parameter, Request, Row
 from relay.storage.database import Connection
 from relay.storage.fair_queue import INTERNAL
@@ -25,10 +26,10 @@ Connect = Callable[[], Awaitable[Connection]]
 
 class Statement:
     """A statement on its way: `owner` is charged `cost` milliseconds when it is sent, and the rest of what it took
-    afterwards. `ended` gets the milliseconds that it ran.
+    afterwards. `ended` gets the milliseconds that it ran. `filters`: those of a client's query.
     """
 
-    __slots__ = ("cost", "ended", "owner", "parameters", "text")
+    __slots__ = ("cost", "ended", "filters", "owner", "parameters", "text")
 
     def __init__(
         self,
@@ -37,12 +38,15 @@ class Statement:
         owner: str = INTERNAL,
         cost: float = 1.0,
         ended: Callable[[float], None] | None = None,
+        *,
+        filters: Sequence[Filter] = (),
     ) -> None:
         self.text = text
         self.parameters = parameters
         self.owner = owner
         self.cost = cost
         self.ended = ended
+        self.filters = filters
 
 
 class Link:

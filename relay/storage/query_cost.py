@@ -33,10 +33,11 @@ MOST_MS = 1_000.0
 
 
 class Cost(Struct, frozen=True, gc=False):
-    """`ms`: milliseconds of a backend. `is_certain`: it cannot be much more."""
+    """`ms`: milliseconds of a backend. `is_certain`: it cannot be much more. `filters`: those of the query, if any."""
 
     ms: float
     is_certain: bool
+    filters: Sequence[Filter] = ()
 
     @property
     def is_quick(self) -> bool:
@@ -52,13 +53,14 @@ def query_cost(filters: Sequence[Filter]) -> Cost:
     """The cost of one statement that answers all of `filters`."""
     if len(filters) == 1:
         cost = _of_one(filters[0])
-        return cost if WALK_MS < cost.ms <= MOST_MS else Cost(min(cost.ms + WALK_MS, MOST_MS), cost.is_certain)
+        ms = cost.ms if WALK_MS < cost.ms <= MOST_MS else min(cost.ms + WALK_MS, MOST_MS)
+        return Cost(ms, cost.is_certain, filters)
     ms, is_certain = WALK_MS, True
     for flt in filters:
         cost = _of_one(flt)
         ms += cost.ms
         is_certain = is_certain and cost.is_certain
-    return Cost(min(ms, MOST_MS), is_certain)
+    return Cost(min(ms, MOST_MS), is_certain, filters)
 
 
 def _of_one(flt: Filter) -> Cost:

@@ -31,6 +31,7 @@ from relay.storage.lanes import QUICK_SECONDS, Lanes
 from relay.storage.query_cost import LOOKED_UP_MS, ONE_ROW, Cost, query_cost
 from relay.storage.read_result import Item, Part, Result, Stopped, end_for, end_of, joined, merged, part_of
 from relay.storage.server import Server
+from relay.storage.slow_queries import SlowQueries
 
 FROM_START = 0
 """The least position, which every server has."""
@@ -53,6 +54,7 @@ class Reads:
         self.too_broad = 0
         """Queries that would have to read too much."""
         self.bounds: Bounds = BOUNDS
+        self.slow_queries = SlowQueries()
         self._vanishing = False  # the last query found that rows of some key are still to be removed
         self._servers = list(servers)
 
@@ -81,6 +83,12 @@ class Reads:
             bounds=bounds,
         )
         return cls([lanes])
+
+    def watch(self, slow_queries: SlowQueries) -> None:
+        """Have queries that run long, and those that stop at a bound, noted."""
+        self.slow_queries = slow_queries
+        for server in (*self.quick, *self.slow):
+            server.slow_queries = slow_queries
 
     def open(self) -> None:
         """Begin to connect to all servers; needs a running loop."""
@@ -221,6 +229,7 @@ class Reads:
                     for lines, flt, has_end in zip(found[2:], filters, asked.ends, strict=True)
                 ]
             except Stopped:
+                self.slow_queries.stopped(filters)
                 if second:
                     break
                 self.second_attempts += 1

@@ -48,3 +48,8 @@ def migration_0004() -> str:
 def migration_0006() -> str:
     """The addresses of the relay."""
     return _tables("0006_tables")
+
+
+def migration_0007() -> str:
+    """Comments of indexes, storage settings of tables."""
+    return _tables("0007_tables")

@@ -15,6 +15,7 @@ from relay.protocol.errors import Failed, RelayError
 from relay.storage.channel import Broken, Channel, Parameter, Request, Row
 from relay.storage.fair_queue import Bounds, FairQueue
 from relay.storage.link import Connect, Link, Rows, Statement, expire, hand_over, keep_open, least_busy
+from relay.storage.slow_queries import SlowQueries
 
 log = logging.getLogger("relay.storage")
 
@@ -53,6 +54,8 @@ class Server:
         self.seconds = seconds
         self.failures = 0
         self.cancelled = 0
+        self.slow_queries: SlowQueries | None = None
+        """Gets the queries whose statements ran long."""
         self._connect = connect
         self._count = connections
         self._tasks = tasks
@@ -211,6 +214,8 @@ class Server:
         self._queue.end(statement.owner, took - statement.cost)
         if statement.ended is not None:
             statement.ended(took)
+        if self.slow_queries is not None and took > self.slow_queries.least_ms:
+            self.slow_queries.ran(statement.filters, took)
         self._fill(link)
 
     def _fill(self, link: Link) -> None:

@@ -248,6 +248,8 @@ EVERY_PAGE = (
     "/admin/django_celery_beat/periodictask/1/change/",
     "/admin/analytics/jobrun/",
     "/admin/analytics/setting/",
+    "/admin/analytics/slowquery/",
+    "/admin/analytics/storetable/",
     "/admin/auth/user/",
     "/admin/auth/user/1/change/",
     "/admin/auth/group/",

@@ -44,7 +44,15 @@ RECORDS = [
     entry
     for _, entries in SECTIONS
     for entry in entries
-    if entry.model not in ("analytics.cache", "analytics.setting", "auth.user", "auth.group")
+    if entry.model
+    not in (
+        "analytics.cache",
+        "analytics.slowquery",
+        "analytics.storetable",
+        "analytics.setting",
+        "auth.user",
+        "auth.group",
+    )
 ]
 JOBS = "/admin/django_celery_beat/periodictask/"
 

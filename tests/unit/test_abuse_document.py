@@ -14,8 +14,8 @@ DOCUMENTED = dict(re.findall(r"^\| `(RELAY_[A-Z_]+)` \| ([^|]*) \|", DOCUMENT, r
 BOUND = re.compile(r"^RELAY_(MAX|RATE|LOGIN)_|_(SECONDS|BYTES|QUEUE|PER_OWNER|LIMIT|CONNECTIONS|THREADS|BATCH)$")
 OF_POLICIES = re.compile(r"^RELAY_POLICY_|^nostr_events_refused_total$")
 """Policies, and what they refuse, have a document of their own."""
-OF_NO_CLIENT = {"RELAY_HEARTBEAT_SECONDS", "RELAY_DRAIN_SECONDS", "RELAY_SWEEP_SECONDS"}
-"""Durations of the relay's own processes."""
+OF_NO_CLIENT = {"RELAY_HEARTBEAT_SECONDS", "RELAY_DRAIN_SECONDS", "RELAY_SWEEP_SECONDS", "RELAY_SLOW_QUERY_SECONDS"}
+"""Durations of the relay's own processes, and a threshold that refuses nothing."""
 REFUSAL = re.compile(r"refused|rejected|dropped|timed_out|aborted|closures|limited|too_broad|cancelled|protocol_errors")
 
 

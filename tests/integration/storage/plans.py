@@ -1,12 +1,12 @@
 """What a statement reads: its plan, run by PostgreSQL as the relay's connections run it."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import psycopg
 
 from relay.storage.database import INDEX_WALKS_ONLY, conninfo
 from relay.storage.filter_sql import Statement
+from relay.storage.query_plan import figures_of
 
 
 class Read(NamedTuple):
@@ -42,18 +42,5 @@ class Plans:
 
     def read(self, statement: Statement) -> Read:
         """What a run of the statement reads."""
-        plan = self.plan(statement)
-        return Read(sum(_rows(node) for node in _nodes(plan)), plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-
-
-def _nodes(plan: Any) -> Iterator[Any]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
-
-
-def _rows(node: Any) -> int:
-    if "Relation Name" not in node:
-        return 0
-    dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    return int((node["Actual Rows"] + dropped) * node["Actual Loops"])
+        figures = figures_of({"Plan": self.plan(statement)})
+        return Read(figures.read, figures.pages)

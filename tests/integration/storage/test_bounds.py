@@ -19,8 +19,9 @@ from relay.storage.filter_sql import Bounds, needs_query, query_statement
 from relay.storage.reads import Reads
 from relay.storage.walk_bounds import FULL_SHARES
 from tests.events import NOW, unsigned_event
+from tests.integration.storage.bulk import copy_in
 from tests.integration.storage.plans import Plans, Read
-from tests.integration.storage.scribe import Json, Tables, entry
+from tests.integration.storage.scribe import Json, Tables
 from tests.oracle import naive_query
 
 pytestmark = pytest.mark.django_db
@@ -54,20 +55,7 @@ STORED = _stored()
 
 @pytest.fixture
 def store(tables: Tables) -> Tables:
-    rows = [entry(event).event for event in STORED]
-    with tables.connection.cursor() as cursor:
-        with cursor.copy("COPY relay_event (id, pubkey, created_at, kind, tag_keys, json) FROM STDIN") as copy:
-            for event in rows:
-                json = event.json.decode()
-                copy.write_row(
-                    (bytes.fromhex(event.id), bytes.fromhex(event.pubkey), event.created_at, event.kind, [], json)
-                )
-        with cursor.copy("COPY relay_tag (key, created_at, event_id, kind) FROM STDIN") as copy:
-            for event in rows:
-                for key in event.tag_keys:
-                    copy.write_row((tag_key(key), event.created_at, bytes.fromhex(event.id), event.kind))
-    tables.connection.execute("VACUUM ANALYZE relay_event; ")
-    tables.connection.execute("VACUUM ANALYZE relay_tag")
+    copy_in(tables, STORED)
     return tables
 
 
