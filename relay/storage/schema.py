@@ -51,5 +51,5 @@ def migration_0006() -> str:
 
 
 def migration_0007() -> str:
-    """Comments of indexes, storage settings of tables."""
-    return _tables("0007_tables")
+    """Comments of indexes, storage settings of tables; all functions, of which that for requests to vanish is new."""
+    return _tables("drop_functions") + _tables("0007_tables") + functions()

@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from itertools import combinations, islice, product
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,13 @@ def described(flt: Filter, attempt: Attempt) -> str:
 def ran(ids: list[str]) -> list[tuple[Filter, Attempt]]:
     """The statements of all shapes, for readers without a key; of some for one who reads private events."""
     public = [parse_filter(wanted, LIMITS) for wanted in shapes(ids)]
-    private = [{}, {"kinds": [1_059]}, {"#p": [READER]}, {"kinds": [1_059], "#p": [READER]}, {"kinds": [1, 1_059]}]
+    private: list[dict[str, Any]] = [
+        {},
+        {"kinds": [1_059]},
+        {"#p": [READER]},
+        {"kinds": [1_059], "#p": [READER]},
+        {"kinds": [1, 1_059]},
+    ]
     own = [parse_filter({**wanted, "limit": 20}, LIMITS) for wanted in private]
     found = asyncio.run(attempts(public)) + asyncio.run(attempts(own, Audience.of([READER])))
     if EVENTS > FEW:
