@@ -13,7 +13,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.acceptance.client import Client
 from tests.acceptance.faults.outages import OwnServers, Way
-from tests.acceptance.faults.workers import client_of
+from tests.acceptance.faults.workers import is_served
 from tests.acceptance.relay_process import RelayProcess, wait_for
 
 
@@ -46,14 +46,15 @@ class Place:
 
 @asynccontextmanager
 async def patient(place: Place) -> AsyncIterator[Client]:
-    """A client of a worker that may not listen yet."""
+    """A client of a worker that may not listen yet. The kernel spreads connections over the workers."""
     async with AsyncExitStack() as stack:
+        client = None
         async with asyncio.timeout(20):
-            while True:
+            while client is None:
                 try:
-                    client = await stack.enter_async_context(client_of(place.relay, place.pid))
-                    break
-                except (OSError, AssertionError, WebSocketException):
+                    found = await stack.enter_async_context(Client(place.relay.ws_url))
+                    client = found if is_served(place.relay.port, [place.pid], found) else None
+                except (OSError, WebSocketException):
                     await asyncio.sleep(0.1)
         yield client
 
