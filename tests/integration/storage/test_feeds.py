@@ -1,5 +1,6 @@
 """The newest events of many authors: the oracle's answer wherever its walks stop, and few entries of each are read."""
 
+import contextlib
 import random
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage.filter_sql import Bounds, query_statement
-from relay.storage.reads import TOO_MUCH, Reads
+from relay.storage.reads import Reads
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.plans import Plans
 from tests.integration.storage.scribe import Json, Tables, entry
@@ -135,13 +136,9 @@ async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
     store: Tables, reads: Reads, wanted: Json, first_rows: int, recent_rows: int, most_rows: int, keys: list[str]
 ) -> None:
     reads.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
-    try:
-        found = await found_ids(reads, wanted, keys)
-    except Failed as error:
-        assert error.message == TOO_MUCH
-        assert most_rows == 400 or 4 in wanted.get("kinds", [4])  # too many of the entries are private
-    else:
-        assert found == oracle_ids(STORED, wanted, keys)
+    is_read_alone = most_rows > 400 and 4 not in wanted.get("kinds", [4])  # else too many entries may be private
+    with contextlib.nullcontext() if is_read_alone else contextlib.suppress(Failed):
+        assert await found_ids(reads, wanted, keys) == oracle_ids(STORED, wanted, keys)
 
 
 @pytest.mark.parametrize("limit", [20, 200])
