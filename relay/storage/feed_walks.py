@@ -17,7 +17,7 @@ from relay.storage.walk_bounds import Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER
 
-SAMPLES = 16
+SAMPLES = 32
 """The first of so many parts of the newest events tells whether to look through the others."""
 
 
