@@ -3,7 +3,6 @@
 Rule: one answer is the state at one position, at or after everything acknowledged before the call.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from time import time
 from typing import Any
@@ -54,8 +53,7 @@ class ProfileReader:
             await cache.load([profile_filter(pubkey) for pubkey in unknown])
             found, unknown = self._look(answers, pubkeys)
         if unknown:
-            async with asyncio.timeout(self._reads.seconds):
-                await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
+            await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
             found, unknown = self._look(answers, pubkeys)
         return None if unknown else found
 
