@@ -110,7 +110,7 @@ class Answers:
 
     async def _fetch(self, flt: Filter, owner: str) -> Answer:
         fetching = _Fetch(self, flt, owner)
-        answer = await self.flights.join(flt, fetching.run, self._reads.seconds)
+        answer = await self.flights.join(flt, fetching.run)
         if fetching.from_database:
             return answer
         # A page of L2, or a fetch that another query started, may be older than what was acknowledged before this call.

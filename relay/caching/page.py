@@ -40,7 +40,18 @@ class Page:
     `next`: the id of a match below the last row that never expires, None if none is known (67-3).
     """
 
-    __slots__ = ("_expires", "_keys", "_rows", "complete", "flt", "next", "position", "shared_at", "texts")
+    __slots__ = (
+        "_expires",
+        "_keys",
+        "_rows",
+        "_was_searched",
+        "complete",
+        "flt",
+        "next",
+        "position",
+        "shared_at",
+        "texts",
+    )
 
     def __init__(
         self, flt: Filter, position: int, texts: Sequence[bytes], complete: bool, following: str | None = None
@@ -53,7 +64,10 @@ class Page:
         self.shared_at = -1
         self._keys = ring_keys(flt)
         self._rows: Sequence[Found] | None = None
-        self._expires = self._first_expiry() if any(b'"expiration"' in text for text in texts) else None
+        self._expires: int | None = None
+        self._was_searched = (
+            False  # for expirations: 0.6 us a text, which a page that is never used again does not cost
+        )
 
     @property
     def size_bytes(self) -> int:
@@ -70,6 +84,10 @@ class Page:
     @property
     def expires_at(self) -> int | None:
         """The earliest expiration of its events in Unix seconds, None when none expires."""
+        if not self._was_searched:
+            self._was_searched = True
+            if any(b'"expiration"' in text for text in self.texts):
+                self._expires = self._first_expiry()
         return self._expires
 
     @property
@@ -84,7 +102,8 @@ class Page:
 
     def advance(self, ring: Ring, now: int) -> bool:
         """Make it the answer at the ring's position and at `now` (Unix seconds); False if that is not possible."""
-        expired = self._expires is not None and self._expires <= now
+        expires = self._expires if self._was_searched else self.expires_at
+        expired = expires is not None and expires <= now
         if self.position == ring.position and not expired:
             return True
         if self.position < ring.floor or self.position > ring.position:
@@ -121,5 +140,5 @@ class Page:
         if over.cut is not None:
             self.next = over.cut.id if over.cut.expires_at is None else None
         self.position = ring.position
-        self._expires = self._first_expiry()
+        self._expires, self._was_searched = self._first_expiry(), True
         return True

@@ -57,8 +57,9 @@ class PageCache:
         """Keep a page in L1. `ring`: this process's ring when the page was queried. If the ring was replaced since, as
         for another epoch, the page is dropped: its position may mean another state.
         """
-        if page.size_bytes <= MAX_PAGE_BYTES and ring is self._ring():
-            self._memory.put(page.flt, page, page.size_bytes)
+        size = page.size_bytes
+        if size <= MAX_PAGE_BYTES and ring is self._ring():
+            self._memory.put(page.flt, page, size)
 
     def drop(self, flt: Filter) -> None:
         """Drop a page here and in L2, because its event was removed."""

@@ -1,7 +1,8 @@
 """Single flight: concurrent calls for the same key share one fetch.
 
-Rule: sharing changes nothing but the cost. An error reaches all waiting callers and is not kept; a caller that is
-cancelled does not cancel the others; no caller waits longer than its own limit.
+Rule: sharing changes nothing but the cost. The first caller fetches, in its own task; an error reaches all waiting
+callers and is not kept. If the first caller is cancelled, so is its fetch, and the next one fetches for itself and the
+others. The callers limit their time themselves.
 """
 
 import asyncio
@@ -11,79 +12,66 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-LIMIT_SECONDS = 10.0
-
 
 class Abandoned(Exception):
     """the shared fetch was cancelled"""
 
 
-class _Flight(Generic[V]):
-    __slots__ = ("task", "waiting")
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[V]
-        self.waiting = 0
-
-
 class SingleFlight(Generic[K, V]):
     """The fetches of this process that are under way, by key. `fetched` and `joined` count since the start."""
 
-    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(self) -> None:
         self.fetched = 0
         self.joined = 0
-        self._limit = limit_seconds
-        self._flights: dict[K, _Flight[V]] = {}
+        self._flights: dict[K, list[asyncio.Future[tuple[V] | None]]] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def join(self, key: K, fetch: Callable[[], Awaitable[V]], limit_seconds: float | None = None) -> V:
+    async def join(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
         """The result of `fetch`, or of a fetch of the same key that is under way, which may have started before this
         call.
 
-        Raises what the fetch raises, TimeoutError after `limit_seconds` of waiting. The fetch is cancelled when its
-        last caller stops waiting.
+        Raises what the fetch raises.
         """
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._begin(key, fetch)
-        else:
-            self.joined += 1
-        flight.waiting += 1
-        try:
-            async with asyncio.timeout(self._limit if limit_seconds is None else limit_seconds):
-                return await asyncio.shield(flight.task)
-        finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
-                self._end(key, flight)
-                flight.task.cancel()
+        has_joined = False
+        while (waiting := self._flights.get(key)) is not None:
+            if not has_joined:
+                has_joined = True
+                self.joined += 1
+            future: asyncio.Future[tuple[V] | None] = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            result = await future
+            if result is not None:
+                return result[0]
+        return await self._fetch(key, fetch)
 
-    def _begin(self, key: K, fetch: Callable[[], Awaitable[V]]) -> _Flight[V]:
+    async def _fetch(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
+        """Fetch for this caller and those that join; of those, the first to wake fetches if this one is cancelled."""
         self.fetched += 1
-        flight: _Flight[V] = _Flight()
-        self._flights[key] = flight
-        flight.task = asyncio.get_running_loop().create_task(self._run(key, flight, fetch))
-        flight.task.add_done_callback(lambda task: self._done(key, flight, task))
-        return flight
-
-    async def _run(self, key: K, flight: _Flight[V], fetch: Callable[[], Awaitable[V]]) -> V:
+        waiting = self._flights[key] = []
+        result: tuple[V] | None = None
+        failure: Exception | None = None
         try:
-            return await fetch()
+            value = await fetch()
+            result = (value,)
         except asyncio.CancelledError:
-            if flight.task.cancelling():
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
             # CancelledError would look like the caller's own cancellation.
-            raise Abandoned("the fetch was cancelled") from None
+            failure = Abandoned("the fetch was cancelled")
+            raise failure from None
+        except Exception as error:
+            failure = error
+            raise
         finally:
-            self._end(key, flight)  # at once, so that no later call joins it
-
-    def _done(self, key: K, flight: _Flight[V], task: "asyncio.Task[V]") -> None:
-        self._end(key, flight)  # a task cancelled before its first step ran no `finally`
-        if not task.cancelled():
-            task.exception()  # retrieved, even if no caller is left
-
-    def _end(self, key: K, flight: _Flight[V]) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+            del self._flights[key]  # at once, so that no later call joins it
+            for future in waiting:
+                if future.done():
+                    continue
+                if failure is not None:
+                    future.set_exception(failure)
+                else:
+                    future.set_result(result)
+        return value

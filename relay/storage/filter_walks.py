@@ -13,14 +13,14 @@ end. What must be sorted are narrow rows, never texts.
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
-from relay.storage.tag_walks import TagWalks
+from relay.storage.feed_walks import FeedWalks
 from relay.storage.visibility_sql import hex_array
 from relay.storage.walk_bounds import SPECIFIC_TAGS, Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER, At, Rows
 
 
-class Walks(TagWalks):
+class Walks(FeedWalks):
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
     def __init__(  # noqa: PLR0917
@@ -88,7 +88,7 @@ class Walks(TagWalks):
             return self._walk(flt, [], "", self._bounds.share(1, rows_wanted(flt)), At.TEXT), At.TEXT, True
         if pairs > self._bounds.most_walks or not named:
             return self._walk(flt, [], "", self._bounds.most_rows, At.ID), At.ID, True
-        return self._newest_of_many(flt), At.ID, False
+        return self._many_walks(flt, pairs)
 
     def _walks_before_tags(self, flt: Filter) -> bool:
         """Walk authors and kinds, and look for the tags of each event? The second attempt walks the other index."""
@@ -117,6 +117,12 @@ class Walks(TagWalks):
             return self._walks(flt, self._bounds, At.PLACE), At.PLACE, False
         share = self._bounds.share(1, rows_wanted(flt), _probes(flt))
         return self._walk(flt, self._one(flt), "authors kinds", share, At.TEXT), At.TEXT, True
+
+    def _many_walks(self, flt: Filter, pairs: int) -> tuple[str, At, bool]:
+        """The bounds are those of a filter alone: applications divide a long list of authors into filters."""
+        if self._second:
+            return self._walks(flt, self._alone, At.ID), At.ID, False
+        return self._feed(flt, pairs, self._alone), At.TEXT, False
 
     @staticmethod
     def _pairs(flt: Filter) -> int:
@@ -178,28 +184,6 @@ class Walks(TagWalks):
             f"SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at, {at.value} AS at, "
             f"row_number() OVER ({ORDER}) AS n FROM relay_event AS e WHERE {walked} {ORDER} LIMIT {bound + 1}) AS e "
             f"WHERE ({all_of(conditions)}) OR e.n > {bound} {ORDER} LIMIT {wanted}"
-        )
-
-    def _newest_of_many(self, flt: Filter) -> str:
-        """The newest events of many authors (a home feed), in two ways, of which the second runs only if the first
-        falls short.
-
-        If the authors write often, they are found among the newest events: ten for each walk, which cost as much as the
-        walk. Otherwise each author is walked. The hashed look-up is a sub-plan, which keeps the order of the index, and
-        reads only columns of the index.
-        """
-        bounds, wanted, pairs = self._alone, rows_wanted(flt), self._pairs(flt)  # apps divide long lists into filters
-        depth = max(bounds.recent_rows, min(1 << (10 * pairs).bit_length(), bounds.most_rows))
-        recent = (
-            "SELECT e.created_at, e.id, e.id AS at FROM (SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at "
-            f"FROM relay_event AS e WHERE {all_of(self._window(flt, 'e'))} {ORDER} LIMIT {depth}) AS e "
-            f"WHERE {all_of(self._conditions(flt, ''))} {ORDER} LIMIT {wanted}"
-        )
-        return (
-            f"WITH recent AS MATERIALIZED ({recent}) SELECT r.* FROM recent AS r "
-            f"WHERE (SELECT count(*) FROM recent) >= {wanted} "
-            f"UNION ALL SELECT m.* FROM ({self._walks(flt, bounds, At.ID)}) AS m "
-            f"WHERE (SELECT count(*) FROM recent) < {wanted}"
         )
 
 

@@ -77,7 +77,7 @@ def _of_one(flt: Filter) -> Cost:
         # a walk along events that may not be read: all of the kind, or all of the author's
         return Cost(walked + (UNBOUNDED_MS if flt.authors is None else UNKNOWN_MS), False)
     if pairs > BOUNDS.walks:
-        return Cost(BOUNDS.recent_rows * 0.001 + walked / 4, pairs * rows <= QUICK_MS)
+        return Cost(walked / 4, pairs * rows <= QUICK_MS)  # of an index alone
     return Cost(walked, True)
 
 

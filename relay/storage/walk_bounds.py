@@ -26,8 +26,11 @@ class Bounds:
     most_rows: int = 100_000
     """Entries read by many walks at most, each of which could fill the limit alone; and by a scan of an index alone."""
 
-    recent_rows: int = 5_000
-    """The newest events searched for a list of many authors before each author is walked."""
+    recent_rows: int = 8
+    """The newest events looked at for many authors in place of one walk: as many as cost the same."""
+
+    first_rows: int = 8
+    """Entries of each of many authors that are read first."""
 
     most_walks: int = 20_000
     """Pairs of an author and a kind that are walked; more are only searched for among the newest events."""

@@ -1,5 +1,6 @@
 """What a statement reads: its plan, run by PostgreSQL as the relay's connections run it."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import psycopg
@@ -44,3 +45,18 @@ class Plans:
         """What a run of the statement reads."""
         figures = figures_of({"Plan": self.plan(statement)})
         return Read(figures.read, figures.pages)
+
+    def rows_by_index(self, statement: Statement) -> dict[str, int]:
+        """Entries that a run of the statement returns of each index."""
+        found: dict[str, int] = {}
+        for node in _nodes(self.plan(statement)):
+            if "Index Name" in node and node["Actual Loops"]:
+                rows = int(node["Actual Rows"] * node["Actual Loops"])
+                found[node["Index Name"]] = found.get(node["Index Name"], 0) + rows
+        return found
+
+
+def _nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)

@@ -26,7 +26,7 @@ from tests.oracle import naive_query
 pytestmark = pytest.mark.django_db
 
 LIMITS = Limits(max_limit=40, default_limit=20)
-BOUNDS = Bounds(walk_rows=256, most_rows=2_048, recent_rows=128, most_walks=4_096)
+BOUNDS = Bounds(walk_rows=256, most_rows=2_048, recent_rows=1, most_walks=4_096)
 LOOKS = 2 * 64
 """Entries by which the rarest of two tags is found."""
 MOST = Read(rows=5 * 2_048, pages=10 * 2_048)

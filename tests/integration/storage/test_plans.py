@@ -39,7 +39,7 @@ WASTE = 20
 
 PATIENCE = 30.0
 FEW = 100_000
-BOUNDS = REAL if EVENTS > FEW else Bounds(walk_rows=1_024, most_rows=2_048, recent_rows=512)
+BOUNDS = REAL if EVENTS > FEW else Bounds(walk_rows=1_024, most_rows=2_048)
 """Small on a small store, so that a walk that has no bound is seen."""
 
 COMPARED = 6_000

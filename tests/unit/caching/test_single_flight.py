@@ -61,13 +61,26 @@ async def test_other_keys_are_fetched_for_themselves() -> None:
 
 async def test_a_cancelled_caller_does_not_cancel_the_others() -> None:
     flights, source = SingleFlight[str, str](), Source()
-    first, second = ask(flights, source, 2)
+    first, second, third = ask(flights, source, 3)
+    await a_turn()
+    second.cancel()
+    await a_turn()
+    source.let_go.set()
+    assert [await first, await third] == ["value"] * 2
+    assert second.cancelled()
+    assert source.asked == 1
+
+
+async def test_when_the_caller_that_fetches_is_cancelled_one_of_the_others_fetches() -> None:
+    flights, source = SingleFlight[str, str](), Source()
+    first, *others = ask(flights, source, 100)
     await a_turn()
     first.cancel()
     await a_turn()
     source.let_go.set()
-    assert await second == "value"
+    assert await asyncio.gather(*others) == ["value"] * 99
     assert first.cancelled()
+    assert (source.asked, source.cancelled, flights.fetched, flights.joined) == (2, 1, 2, 99)
 
 
 async def test_a_fetch_without_callers_is_cancelled_and_not_joined() -> None:
@@ -93,9 +106,11 @@ async def test_an_error_reaches_all_and_is_not_kept() -> None:
 
 async def test_no_caller_waits_longer_than_its_own_limit() -> None:
     flights, source = SingleFlight[str, str](), Source()
-    patient = asyncio.create_task(flights.join("k", source.fetch, 60))
+    patient = asyncio.create_task(flights.join("k", source.fetch))
+    await a_turn()
     with pytest.raises(TimeoutError):
-        await flights.join("k", source.fetch, 0.01)
+        async with asyncio.timeout(0.01):
+            await flights.join("k", source.fetch)
     source.let_go.set()
     assert await patient == "value"
 

@@ -1,0 +1,105 @@
+"""The newest events of many authors (a home feed): few index entries of each, more only where they matter.
+
+Of each pair of an author and a kind the newest `first_rows` entries are read, of the index alone. The `most` newest of
+them set a floor: no older event is among the `most` newest of all. Only a pair whose first entries are all among those
+can have more above the floor, so there are at most `most / first_rows` such pairs, and only they are walked on. The
+texts are looked up at last, with the conditions that the index cannot decide (expiry, private kinds). More rows are
+found than wanted, to replace the few that these drop; if they drop more, the mark says so, and the second attempt
+checks the conditions in the walks.
+
+300 of 40,000 authors, 2 kinds, newest 100 of 2,000,000 events: 4 ms; 22 ms with the conditions in the walks.
+"""
+
+from relay.protocol.filters import Filter
+from relay.protocol.visibility import all_public
+from relay.storage.tag_walks import TagWalks
+from relay.storage.walk_bounds import Bounds, rows_wanted
+from relay.storage.walk_conditions import all_of
+from relay.storage.walk_rows import END_TIME, ORDER
+
+SAMPLES = 32
+"""The first of so many parts of the newest events tells whether to look through the others."""
+
+
+class FeedWalks(TagWalks):
+    """The walks of one filter with many authors."""
+
+    def _feed(self, flt: Filter, pairs: int, bounds: Bounds) -> str:
+        """The rows of a filter without tags with their texts, in their order.
+
+        If the authors write a good part of what is stored, their events are found among the newest of all: eight of
+        those are looked at in the time of one walk. So the pairs are walked only if these hold too few.
+        """
+        wanted = rows_wanted(flt)
+        most = wanted + wanted // 8 + 16 if all_public(flt.kinds) else 2 * wanted + 16
+        recent = self._recent(flt, pairs, bounds)
+        found = (
+            f"WITH {recent}, {self._newest_of_pairs(flt, most, pairs, bounds)} "
+            "SELECT r.created_at, r.id, false AS stops FROM recent AS r "
+            f"WHERE (SELECT count(*) FROM recent) >= {wanted} "
+            f"UNION ALL SELECT e.created_at, e.id, row_number() OVER ({ORDER}) = {most} FROM newest AS e "
+            f"WHERE (SELECT count(*) FROM recent) < {wanted}"
+        )
+        where = all_of(["e.id = r.id", *self._conditions(flt, "authors kinds")])
+        return (
+            f"SELECT r.created_at, r.id, CASE WHEN NOT r.stops THEN t.json END AS json "
+            f"FROM (SELECT e.* FROM ({found}) AS e {ORDER} LIMIT {most}) AS r "
+            f"LEFT JOIN LATERAL (SELECT e.json FROM relay_event AS e WHERE {where} OFFSET 0) AS t ON true "
+            f"WHERE t.json IS NOT NULL OR r.stops LIMIT {wanted}"
+        )
+
+    def _recent(self, flt: Filter, pairs: int, bounds: Bounds) -> str:
+        """Their events among the newest of all, `wanted` at least if that is known to be the answer.
+
+        The hashed look-up is a sub-plan, which keeps the order of the index, and reads only columns of the index.
+        """
+        wanted = rows_wanted(flt)
+        looked = min(bounds.recent_rows << pairs.bit_length(), bounds.most_rows)
+        sample = looked // SAMPLES
+        where = all_of(self._conditions(flt, ""))
+
+        def among(limit: str) -> str:
+            return (
+                f"SELECT e.created_at, e.id FROM (SELECT e.created_at, e.id, e.pubkey, e.kind, e.expires_at "
+                f"FROM relay_event AS e WHERE {all_of(self._window(flt, 'e'))} {ORDER} LIMIT {limit}) AS e "
+                f"WHERE {where} {ORDER} LIMIT {wanted}"
+            )
+
+        enough = -(-2 * wanted // SAMPLES)
+        return (
+            f"sample AS MATERIALIZED ({among(str(sample))}), recent AS MATERIALIZED (SELECT * FROM sample "
+            f"UNION ALL SELECT e.* FROM ({among(f'{looked - sample} OFFSET {sample}')}) AS e "
+            f"WHERE (SELECT count(*) FROM sample) BETWEEN {enough} AND {wanted - 1})"
+        )
+
+    def _newest_of_pairs(self, flt: Filter, most: int, pairs: int, bounds: Bounds) -> str:
+        """`newest`: the `most` newest events of all pairs, whatever their expiry and, without kinds, their kind."""
+        first = max(bounds.first_rows, most * most // bounds.most_rows)
+        first = min(first, bounds.share(pairs, most), most)
+        columns, sets, driving = [], [], []
+        if flt.authors is not None:
+            columns.append("e.pubkey")
+            sets.append(f"({self._authors(flt)}) AS w")
+            driving.append("e.pubkey = w.a")
+        if flt.kinds is not None:
+            columns.append("e.kind")
+            sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
+            driving.append("e.kind = v.k")
+        pair, window = ", ".join(columns), self._window(flt, "e")
+        if flt.authors is None:
+            # Asks for the row: PostgreSQL might look for each kind through relay_event_newest, which has the rest.
+            window.append("e.ctid <> '(0,0)'")
+        walk = (
+            f"SELECT {pair}, e.created_at, e.id FROM relay_event AS e WHERE {all_of([*driving, *window])} "
+            f"{ORDER} LIMIT {first}"
+        )
+        onward = [f"{column} = {column.replace('e.', 'd.')}" for column in columns] + window
+        return (
+            f"first AS MATERIALIZED (SELECT e.* FROM {' CROSS JOIN '.join(sets)} CROSS JOIN LATERAL ({walk}) AS e "
+            f"{ORDER} LIMIT {most}), "
+            f"newest AS (SELECT e.* FROM (SELECT e.created_at, e.id FROM first AS e "
+            f"UNION SELECT e.created_at, e.id FROM (SELECT {pair} FROM first AS e GROUP BY {pair} "
+            f"HAVING count(*) >= {first}) AS d CROSS JOIN LATERAL (SELECT e.created_at, e.id FROM relay_event AS e "
+            f"WHERE {all_of(onward)} AND e.created_at >= (SELECT CASE WHEN count(*) < {most} THEN {END_TIME} "
+            f"ELSE min(e.created_at) END FROM first AS e) {ORDER} LIMIT {most}) AS e) AS e {ORDER} LIMIT {most})"
+        )

@@ -1,0 +1,191 @@
+"""The newest events of many authors: the oracle's answer wherever its walks stop, and few entries of each are read."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from relay.models import tag_key
+from relay.protocol.audience import Audience
+from relay.protocol.errors import Failed
+from relay.protocol.filters import parse_filter
+from relay.protocol.limits import Limits
+from relay.storage.filter_sql import Bounds, query_statement
+from relay.storage.reads import Reads
+from tests.events import NOW, unsigned_event
+from tests.integration.storage.plans import Plans
+from tests.integration.storage.scribe import Json, Tables, entry
+from tests.oracle import naive_query
+
+pytestmark = pytest.mark.django_db
+
+LIMITS = Limits(max_limit=200, default_limit=20)
+AUTHORS = [f"{number:064x}" for number in range(1, 61)]
+KINDS = [1, 6, 7, 30_023, 4]
+STRANGER = "f" * 64
+EVENTS = 3_000
+SECONDS = 150
+
+
+def _stored(expired: float) -> list[Json]:
+    """A few authors write most, twenty events share a second, and one second has three hundred; a tenth is private."""
+    chance = random.Random(7)
+    busy = [1 / (number + 1) for number in range(len(AUTHORS))]
+    events = []
+    for number in range(EVENTS):
+        author = STRANGER if number % 7 == 0 else chance.choices(AUTHORS, busy)[0]
+        tags = [["expiration", str(NOW - chance.choice([0, 1]))]] if chance.random() < expired else []
+        if number % 50 == 0:
+            tags = [["expiration", str(NOW + 1)]]
+        events.append(
+            unsigned_event(
+                pubkey=author,
+                kind=chance.choice([1, 1, 1, 1, 6, 6, 7, 7, 30_023, 4]),
+                created_at=NOW - 40 if number % 10 == 0 else NOW - number * SECONDS // EVENTS,
+                tags=[*tags, ["d", str(number)], ["p", chance.choice(AUTHORS)]],
+                content=str(number),
+            )
+        )
+    return events
+
+
+STORED = _stored(0.02)
+BUSY, QUIET = AUTHORS[:4], AUTHORS[30:]
+
+
+def fill(tables: Tables, events: list[Json]) -> None:
+    rows = [entry(event).event for event in events]
+    columns = "id, pubkey, created_at, kind, expires_at, tag_keys, json"
+    with (
+        tables.connection.cursor() as cursor,
+        cursor.copy(f"COPY relay_event ({columns}) FROM STDIN") as copy,
+    ):
+        for event in rows:
+            keys = (bytes.fromhex(event.id), bytes.fromhex(event.pubkey), event.created_at, event.kind)
+            copy.write_row((*keys, event.expires_at, [], event.json.decode()))
+    with (
+        tables.connection.cursor() as cursor,
+        cursor.copy("COPY relay_tag (key, created_at, event_id, kind) FROM STDIN") as copy,
+    ):
+        for event in rows:
+            for key in event.tag_keys:
+                copy.write_row((tag_key(key), event.created_at, bytes.fromhex(event.id), event.kind))
+    tables.connection.execute("VACUUM ANALYZE relay_event")
+
+
+@pytest.fixture
+def store(tables: Tables) -> Tables:
+    fill(tables, STORED)
+    return tables
+
+
+@pytest.fixture
+def plans(store: Tables) -> Iterator[Plans]:
+    made = Plans()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def now_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.storage.reads.time", SimpleNamespace(time=lambda: NOW + 0.5))
+
+
+async def found_ids(reads: Reads, wanted: Json, keys: list[str]) -> list[str]:
+    result = await reads.query([parse_filter(wanted, LIMITS)], Audience.of(keys))
+    return [msgspec.json.decode(text)["id"] for text in result.events]  # type: ignore[arg-type]
+
+
+def oracle_ids(stored: list[Json], wanted: Json, keys: list[str]) -> list[str]:
+    found = naive_query(stored, [wanted], NOW, LIMITS.max_limit, LIMITS.default_limit, keys)
+    return [event["id"] for event in found]
+
+
+def feeds() -> st.SearchStrategy[Json]:
+    """Filters of many authors; limits from 1 to beyond what they have written."""
+    times = st.one_of(st.none(), st.sampled_from([NOW - 40, NOW - 41]), st.integers(NOW - SECONDS, NOW + 1))
+    return st.fixed_dictionaries(
+        {
+            "authors": st.one_of(
+                st.sampled_from([AUTHORS, BUSY, QUIET, [*BUSY, *QUIET], [*QUIET, STRANGER]]),
+                st.lists(st.sampled_from([*AUTHORS, STRANGER, "e" * 64]), min_size=2, max_size=50, unique=True),
+            ),
+            "kinds": st.one_of(st.none(), st.lists(st.sampled_from([*KINDS, 9]), min_size=1, max_size=6, unique=True)),
+            "since": times,
+            "until": times,
+            "limit": st.one_of(st.none(), st.integers(1, 40), st.sampled_from([100, 200])),
+        }
+    ).map(lambda named: {name: value for name, value in named.items() if value is not None})
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    wanted=feeds(),
+    first_rows=st.sampled_from([1, 2, 3, 8, 100]),
+    recent_rows=st.sampled_from([0, 1, 8]),
+    most_rows=st.sampled_from([400, 100_000]),
+    keys=st.sampled_from([[], AUTHORS[:1], AUTHORS[2:5]]),
+)
+async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
+    store: Tables, reads: Reads, wanted: Json, first_rows: int, recent_rows: int, most_rows: int, keys: list[str]
+) -> None:
+    reads.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
+    is_read_alone = most_rows > 400 and 4 not in wanted.get("kinds", [4])  # else too many entries may be private
+    with contextlib.nullcontext() if is_read_alone else contextlib.suppress(Failed):
+        assert await found_ids(reads, wanted, keys) == oracle_ids(STORED, wanted, keys)
+
+
+@pytest.mark.parametrize("limit", [20, 200])
+async def test_a_feed_of_which_most_has_expired_is_still_the_oracles(tables: Tables, reads: Reads, limit: int) -> None:
+    stored = _stored(0.97)
+    fill(tables, stored)
+    reads.bounds = Bounds(walks=1, recent_rows=0)
+    wanted = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
+    assert await found_ids(reads, wanted, []) == oracle_ids(stored, wanted, [])
+    assert reads.second_attempts == 1
+
+
+@pytest.mark.parametrize("recent_rows", [0, 8])
+@pytest.mark.parametrize("limit", [20, 200])
+async def test_a_feed_leaves_out_an_author_who_vanishes(
+    store: Tables, reads: Reads, limit: int, recent_rows: int
+) -> None:
+    until = NOW - 20
+    store.connection.execute(
+        "INSERT INTO relay_vanish_pending (pubkey, tag_key, until, seq, walked_to) VALUES (%s, %s, %s, 1, 0)",
+        (bytes.fromhex(AUTHORS[0]), b"p", until),
+    )
+    reads.bounds = Bounds(walks=1, recent_rows=recent_rows)
+    wanted: Json = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
+    left = [event for event in STORED if event["pubkey"] != AUTHORS[0] or event["created_at"] > until]
+    assert await found_ids(reads, wanted, []) == oracle_ids(left, wanted, [])
+
+
+def _rows_read(plans: Plans, authors: list[str], **more: Any) -> int:
+    wanted = {"authors": authors, "kinds": [1, 6], "limit": 20, **more}
+    return plans.read(query_statement([parse_filter(wanted, LIMITS)], NOW, bounds=Bounds(recent_rows=0))).rows
+
+
+def test_of_authors_who_write_much_a_few_entries_are_read(plans: Plans) -> None:
+    """All that these have written is 2,000 events."""
+    assert _rows_read(plans, AUTHORS) < 2 * len(AUTHORS) * 8 + 200
+
+
+def test_no_author_is_walked_when_the_newest_events_hold_the_answer(plans: Plans) -> None:
+    statement = query_statement(
+        [parse_filter({"authors": [*AUTHORS, STRANGER], "kinds": [1, 6, 7], "limit": 20}, LIMITS)], NOW
+    )
+    assert "relay_event_author_kind" not in plans.rows_by_index(statement)
+
+
+def test_the_newest_events_are_not_looked_through_for_authors_who_write_little(plans: Plans) -> None:
+    statement = query_statement([parse_filter({"authors": QUIET, "kinds": [1], "limit": 200}, LIMITS)], NOW)
+    read = plans.rows_by_index(statement)
+    assert 0 < read["relay_event_newest"] < 64
+    assert read["relay_event_author_kind"] > 0
