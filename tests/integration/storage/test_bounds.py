@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.models import tag_key
 from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import parse_filter
