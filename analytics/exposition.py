@@ -72,6 +72,7 @@ METRICS: tuple[Shown, ...] = (
     Counted("nostr_queries_failed_total", "Queries that ended with CLOSED.", of.count("queries_failed")),
     Counted("nostr_internal_errors_total", "Faults of the relay itself.", of.count("internal_errors")),
     Measured("nostr_db_connections", "Connections to PostgreSQL of workers.", of.pool_states, ("pool", "state")),
+    Counted("nostr_db_connect_failures_total", "Attempts to connect that failed.", of.count("connect_failures")),
     Lowest("nostr_database_up", "1: every worker reaches the database.", of.figure(lambda total: total.database_up)),
     Counted("nostr_db_queries_total", "Queries that PostgreSQL was asked.", of.count("read_queries")),
     Counted("nostr_db_read_failures_total", "Statements that failed or timed out.", of.count("read_failures")),

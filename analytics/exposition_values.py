@@ -122,6 +122,8 @@ def pool_states(figures: WorkerFigures) -> Values:
     for name, pool in figures.pools.items():
         yield (name, "in_use"), pool.in_use
         yield (name, "idle"), pool.idle
+        yield (name, "total"), pool.total
+        yield (name, "limit"), pool.most
         yield (name, "waiting"), pool.waiting
 
 

@@ -16,6 +16,23 @@ Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
+class Life:
+    """How long a connection is used: one beyond the least number until it was idle for `idle_seconds`, each until it is
+    `age_seconds` old (0: no limit) or had `uses` statements (0: no limit).
+
+    PostgreSQL's process of a connection keeps what it has ever read of the catalogue; a new one begins without.
+    """
+
+    idle_seconds: float = 30.0
+    age_seconds: float = 3_600.0
+    uses: int = 7_500
+
+    def is_over(self, age_seconds: float, uses: int) -> bool:
+        """True if a connection is to be replaced."""
+        return bool((self.uses and uses >= self.uses) or (self.age_seconds and age_seconds >= self.age_seconds))
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Bounds and durations of one process. Sizes are in bytes, durations in seconds."""
 
@@ -34,9 +51,14 @@ class Config:
     drain_seconds: float
     write_batch: int
     write_queue: int
-    read_connections: int
-    slow_connections: int  # of those for expensive queries
     slow_query_seconds: float  # from when on a statement counts as slow
+    read_connections: int  # for quick queries to the primary, always open
+    read_connections_most: int  # while queries wait
+    replica_connections: int  # the same for each replica
+    replica_connections_most: int
+    slow_connections: int  # for expensive queries, beside those
+    connection_life: Life
+    stale_read_seconds: float  # how long copies answer while the primary is gone
     query_queue: int  # queries that wait for the database, in each lane
     query_queue_per_owner: int
     query_queue_bytes: int  # of their parameters
@@ -78,9 +100,18 @@ def config() -> Config:
         drain_seconds=settings.RELAY_DRAIN_SECONDS,
         write_batch=settings.RELAY_WRITE_BATCH,
         write_queue=settings.RELAY_WRITE_QUEUE,
-        read_connections=settings.RELAY_READ_CONNECTIONS,
+        read_connections=settings.RELAY_PRIMARY_POOL_MIN - settings.RELAY_SLOW_QUERY_CONNECTIONS,
+        read_connections_most=settings.RELAY_PRIMARY_POOL_MAX - settings.RELAY_SLOW_QUERY_CONNECTIONS,
+        replica_connections=settings.RELAY_REPLICA_POOL_MIN - settings.RELAY_SLOW_QUERY_CONNECTIONS,
+        replica_connections_most=settings.RELAY_REPLICA_POOL_MAX - settings.RELAY_SLOW_QUERY_CONNECTIONS,
         slow_connections=settings.RELAY_SLOW_QUERY_CONNECTIONS,
         slow_query_seconds=settings.RELAY_SLOW_QUERY_SECONDS,
+        connection_life=Life(
+            settings.RELAY_CONNECTION_IDLE_SECONDS,
+            settings.RELAY_CONNECTION_AGE_SECONDS,
+            settings.RELAY_CONNECTION_USES,
+        ),
+        stale_read_seconds=settings.RELAY_STALE_READ_SECONDS,
         query_queue=settings.RELAY_QUERY_QUEUE,
         query_queue_per_owner=settings.RELAY_QUERY_QUEUE_PER_OWNER,
         query_queue_bytes=settings.RELAY_QUERY_QUEUE_BYTES,

@@ -20,6 +20,7 @@ SECRET_DIFFERENT = 5  # as Django's security.W009
 RESEMBLANCE = 0.85  # RELAY_MAX_LIMITS and RELAY_MAX_LIMIT: 0.97; RELAY_SERVICE_PORT and RELAY_PORT: 0.71
 INTERNAL = frozenset({"RELAY_SUPERVISED", "RELAY_HEARTBEAT_FD", "RELAY_ACK_TABLE", "RELAY_WORKER", "RELAY_PROCESS"})
 """What the supervisor tells its children."""
+HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
@@ -222,6 +223,32 @@ def misspelt(prefix: str = "RELAY_") -> Iterator[tuple[str, str]]:
 def host_and_port(host: str, port: int) -> str:
     """The authority of a URL: an IPv6 address stands in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def database_address(name: str, default: str) -> str:
+    """A URL of PostgreSQL, perhaps of several hosts (`postgresql://user@a:5432,b:5432/name`), as all that read it take
+    it: several hosts as parameters, because URL parsers know one.
+    """
+    defaults.setdefault(name, default)
+    from urllib.parse import quote, urlsplit, urlunsplit
+
+    parts = urlsplit(text(name, default))
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return web_address(name, default, ("postgresql", "postgres"))
+    pairs = [HOST_AND_PORT.fullmatch(host) for host in hosts.split(",")]
+    if parts.scheme not in {"postgresql", "postgres"} or None in pairs:
+        faults.append(Fault(name, "must be a URL such as postgresql://user:password@host-a:5432,host-b:5432/name"))
+        return default
+    found = [(pair[1].strip("[]"), pair[2] or "5432") for pair in pairs if pair is not None]
+    query = "&".join(
+        [
+            f"host={quote(','.join(host for host, _ in found), safe=',:')}",
+            f"port={','.join(port for _, port in found)}",
+            *([parts.query] if parts.query else []),
+        ]
+    )
+    return urlunsplit((parts.scheme, user + at, parts.path, query, ""))
 
 
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
-from relayproject import admin_theme, env, local_mode
+from relayproject import admin_theme, database_options, env, local_mode
 from relayproject.log_config import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -25,7 +25,7 @@ RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
 
 
 _services = local_mode.running_services(RELAY_DATA_DIR)
-DATABASE_URL = env.web_address("DATABASE_URL", "", ("postgresql", "postgres")) or _services.get("DATABASE_URL", "")
+DATABASE_URL = env.database_address("DATABASE_URL", "") or _services.get("DATABASE_URL", "")
 REDIS_URL = env.web_address("REDIS_URL", "", ("redis", "rediss", "unix")) or _services.get("REDIS_URL", "")
 CACHE_URL = env.cache_address("CACHE_URL", REDIS_URL)
 BUS_URL = env.web_address("BUS_URL", REDIS_URL, ("redis", "rediss", "unix"))
@@ -124,9 +124,20 @@ PROMETHEUS_MULTIPROC_DIR = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")  # cre
 # -- Writing, ring and log ----------------------------------------------------------------------------
 RELAY_WRITE_BATCH = env.integer("RELAY_WRITE_BATCH", 500, low=1, high=5_000)  # events of one transaction
 RELAY_WRITE_QUEUE = env.integer("RELAY_WRITE_QUEUE", 10_000, low=1)  # queued events of one worker
-RELAY_READ_CONNECTIONS = env.integer("RELAY_READ_CONNECTIONS", 4, low=1, high=100)  # of one worker
-RELAY_SLOW_QUERY_CONNECTIONS = env.integer("RELAY_SLOW_QUERY_CONNECTIONS", 1, low=1, high=100)  # of one worker
 RELAY_SLOW_QUERY_SECONDS = env.seconds("RELAY_SLOW_QUERY_SECONDS", 0.1, low=0.001)  # from when on it is noted
+# Connections of one worker for queries, least and most: docs/operations/database.md
+RELAY_PRIMARY_POOL_MIN = env.integer("RELAY_PRIMARY_POOL_MIN", 5, low=2, high=1_000)
+RELAY_PRIMARY_POOL_MAX = env.integer("RELAY_PRIMARY_POOL_MAX", 20, low=2, high=1_000)
+RELAY_REPLICA_POOL_MIN = env.integer("RELAY_REPLICA_POOL_MIN", 10, low=2, high=1_000)  # to each replica
+RELAY_REPLICA_POOL_MAX = env.integer("RELAY_REPLICA_POOL_MAX", 50, low=2, high=1_000)
+RELAY_SLOW_QUERY_CONNECTIONS = env.integer("RELAY_SLOW_QUERY_CONNECTIONS", 1, low=1, high=100)  # of each of these
+RELAY_CONNECTION_IDLE_SECONDS = env.seconds("RELAY_CONNECTION_IDLE_SECONDS", 30.0, low=1.0)  # beyond the least
+RELAY_CONNECTION_AGE_SECONDS = env.seconds("RELAY_CONNECTION_AGE_SECONDS", 3_600.0)  # 0: no limit
+RELAY_CONNECTION_USES = env.integer("RELAY_CONNECTION_USES", 7_500)  # statements, 0: no limit
+RELAY_CONNECT_SECONDS = env.integer("RELAY_CONNECT_SECONDS", 2, low=2, high=60)
+RELAY_STATEMENT_SECONDS = env.seconds("RELAY_STATEMENT_SECONDS", 10.0, low=1.0)  # of pages
+RELAY_DATABASE_POOLER = env.choice("RELAY_DATABASE_POOLER", "none", ("none", "transaction", "transaction-prepared"))
+RELAY_STALE_READ_SECONDS = env.seconds("RELAY_STALE_READ_SECONDS", 300.0)  # of memory, while the primary is gone
 RELAY_QUERY_QUEUE = env.integer("RELAY_QUERY_QUEUE", 10_000, low=1)  # waiting queries of one worker, in each lane
 RELAY_QUERY_QUEUE_PER_OWNER = env.integer("RELAY_QUERY_QUEUE_PER_OWNER", 500, low=1)  # of one address
 RELAY_QUERY_QUEUE_BYTES = env.integer("RELAY_QUERY_QUEUE_BYTES", 67_108_864, low=1_048_576)  # of their parameters
@@ -208,17 +219,30 @@ WHITENOISE_USE_FINDERS = True  # static files are served from the packages; coll
 warnings.filterwarnings("ignore", "No directory at", UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 
+RELAY_DJANGO_THREADS = env.integer("RELAY_DJANGO_THREADS", 8, low=2, high=100)  # of one worker, a connection each
 DATABASES: dict[str, Any] = {
     "default": {
         **dj_database_url.parse(DATABASE_URL or "postgresql:///relay", conn_max_age=60),
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": RELAY_DATABASE_POOLER != "none",
     },
 }
-RELAY_DJANGO_THREADS = env.integer("RELAY_DJANGO_THREADS", 8, low=2, high=100)  # of one worker, a connection each
 _database = DATABASES["default"]
-_database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+_database["OPTIONS"] = {**database_options.of(RELAY_CONNECT_SECONDS), **_database.get("OPTIONS", {})}
+_database["OPTIONS"].setdefault(
+    "application_name", f"relay django {RELAY_INSTANCE}{'/' + RELAY_WORKER if RELAY_WORKER else ''}"[-63:]
+)
+if RELAY_WORKER and RELAY_DATABASE_POOLER == "none":  # pages; jobs have limits of their own, migrations none
+    _database["OPTIONS"]["options"] = " ".join(
+        [
+            f"-c statement_timeout={round(RELAY_STATEMENT_SECONDS * 1000)}",
+            *filter(None, [_database["OPTIONS"].get("options")]),
+        ]
+    )
 for _name in ("host", "port"):  # psql takes them from here alone
     _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
+if "," in _database["HOST"]:
+    _database["OPTIONS"].setdefault("target_session_attrs", "read-write")
 if not DATABASE_URL:  # where the embedded server would be; by default libpq would look for another one of this host
     _database["HOST"] = str(RELAY_DATA_DIR / "run")
 DATABASE_ROUTERS = ["relay.routers.PrimaryReplicaRouter"]

@@ -92,6 +92,22 @@ def _limits(settings: Any) -> Iterator[Problem]:
         )
 
 
+def _pools(settings: Any) -> Iterator[Problem]:
+    for name in ("RELAY_PRIMARY_POOL", "RELAY_REPLICA_POOL"):
+        least, most = getattr(settings, f"{name}_MIN"), getattr(settings, f"{name}_MAX")
+        if least > most:
+            yield Problem(
+                "relay.E015", f"{name}_MIN {least} exceeds {name}_MAX {most}.", f"Lower {name}_MIN or raise {name}_MAX."
+            )
+        if least <= settings.RELAY_SLOW_QUERY_CONNECTIONS:
+            yield Problem(
+                "relay.E016",
+                f"RELAY_SLOW_QUERY_CONNECTIONS {settings.RELAY_SLOW_QUERY_CONNECTIONS} leaves none of {name}_MIN "
+                f"{least} for quick queries.",
+                f"Lower RELAY_SLOW_QUERY_CONNECTIONS or raise {name}_MIN.",
+            )
+
+
 def _keys(settings: Any) -> Iterator[Problem]:
     for name in ("RELAY_PUBKEY", "RELAY_SELF"):
         value = getattr(settings, name)
@@ -151,4 +167,4 @@ def _is_found(module: str) -> bool:
         return False
 
 
-RULES = (_replicas, _name, _limits, _keys, _addresses, _networks, _policy)
+RULES = (_replicas, _name, _limits, _pools, _keys, _addresses, _networks, _policy)

@@ -3,7 +3,9 @@
 The primary gives it, in one statement for all queries that wait in a turn of the loop. While this instance holds the
 single-instance lease, the acknowledged positions of its own workers, in shared memory, give it.
 
-Rule: the position is never below one that was acknowledged before the query, whatever happens to cache and bus.
+Rule: the position is never below one that was acknowledged before the query, whatever happens to cache and bus. The one
+exception: while the primary is gone, a copy answers for a limited time as of the newest change that is known here. If
+the primary is gone for all processes, nothing can be acknowledged, and the answer is right all the same.
 """
 
 import asyncio
@@ -38,9 +40,11 @@ class Barrier:
         log_key: Callable[[], int],
         tasks: BackgroundTasks,
         table: AckTable | None = None,
+        without_primary: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`log_key` gives `Store.log_key` of the followed store. Without a `table` this process is an instance of its
-        own.
+        own. `without_primary` gives the position of copies that answer because the primary is gone, None if it is not,
+        or for too long.
         """
         self.from_memory = 0
         self.looks = 0
@@ -49,6 +53,7 @@ class Barrier:
         self._table = table or AckTable.of_one()
         self.lease = SingleInstanceLease(self._table.name, primary, tasks)
         self._primary = primary
+        self._without_primary = without_primary
         self._log_key = log_key
         self._tasks = tasks
         self._waiting: dict[Then, None] = {}
@@ -80,6 +85,9 @@ class Barrier:
         if self.lease.is_held():
             self.from_memory += 1
             then(self.acknowledged())
+            return
+        if (position := self._without_primary()) is not None:
+            then(position)
             return
         self._waiting[then] = None
         if not self._looking:
@@ -123,11 +131,12 @@ class Barrier:
             if look is not None:
                 self._newest = max(self._newest, look.position)
                 self.lease.saw(begin, look)
+            position = self._without_primary() if look is None else look.position
             if self._waiting:
                 self._look()
             for then in list(group):
                 try:
-                    then(None if look is None else look.position)
+                    then(position)
                 except Exception:
                     log.exception("a query could not be answered")
 

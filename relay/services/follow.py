@@ -25,6 +25,10 @@ GAP_SECONDS = 0.02
 HEARTBEAT_SECONDS = 0.8
 """The operators' lists are read with it, and a change of them is in force within a second."""
 BUS_DOWN_SECONDS = 0.1
+MISSED = 2
+"""The primary is gone after so many heartbeats in a row without an answer: at once if it refuses connections, after
+3.9 s if it is frozen or the network drops what is sent. One alone may be this process's own pause.
+"""
 SUSPECT_SECONDS = 5.0
 """After a heartbeat found changes that the bus had lost, or the server was restarted, the log is polled for so long as
 if the bus were down.
@@ -50,10 +54,16 @@ class Follower:
         on_cache_fault: Callable[[], None],
         on_lost: Callable[[str], None],
         on_lists: Callable[[int], None] = lambda version: None,
+        on_gone: Callable[[], None] = lambda: None,
+        on_back: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_lists` is called with the version of the operators' lists at each heartbeat."""
+        """`on_lists` is called with the version of the operators' lists at each heartbeat, `on_gone` when the primary
+        does not answer any more, `on_back` when it does again.
+        """
         self.newest = intake.ring.position
         self.database_up = False
+        self.gone_since = 0.0
+        """When the primary was found gone, in seconds of the loop's clock, unless `database_up`."""
         self.cache_faults = 0
         self.refused = 0
         """Batches that were not applied because too many changes waited for their delivery."""
@@ -67,6 +77,9 @@ class Follower:
         self._on_cache_fault = on_cache_fault
         self._on_lost = on_lost
         self._on_lists = on_lists
+        self._on_gone = on_gone
+        self._on_back = on_back
+        self._missed = 0
         self._lists = 0
         self._is_lost = False
         self._is_behind = False  # batches were refused
@@ -85,6 +98,7 @@ class Follower:
         self.newest = begin.position
         self._lists = begin.lists
         self.database_up = True
+        self._missed = 0
         self._is_lost = False
         self._started = [
             self._tasks.service(self._fill_gaps(), "gaps in the log"),
@@ -157,7 +171,7 @@ class Follower:
     async def _heartbeats(self) -> None:
         while True:
             trusted = self._trusted
-            await asyncio.sleep(HEARTBEAT_SECONDS if trusted and self.database_up else BUS_DOWN_SECONDS)
+            await asyncio.sleep(BUS_DOWN_SECONDS if self._missed or not trusted else HEARTBEAT_SECONDS)
             await self.beat(trusted)
 
     async def beat(self, trusted: bool = True) -> None:
@@ -166,9 +180,13 @@ class Follower:
         try:
             now = await self._primary.heartbeat()
         except Failed:
-            self.database_up = False
+            self._miss()
             return
-        self.database_up = True
+        self._missed = 0
+        if not self.database_up:
+            self.database_up = True
+            log.warning("the primary answers again")
+            self._on_back()
         if not self.check(now.store):
             return
         if now.position < applied:  # an older copy of the data folder, whose numbers will be used again
@@ -187,6 +205,14 @@ class Follower:
         elif self._intake.ring.position < (before if trusted and self._trusted else now.position):
             self._suspect()
             await self._catch_up()
+
+    def _miss(self) -> None:
+        self._missed += 1
+        if self._missed >= MISSED and self.database_up:
+            self.database_up = False
+            self.gone_since = asyncio.get_running_loop().time()
+            log.error("the primary does not answer: events are refused, and memory alone answers queries")
+            self._on_gone()
 
     async def _catch_up(self) -> None:
         """Read the log until no known change is missing."""

@@ -30,6 +30,7 @@ from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
 from relay.services.status import Status
 from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
+from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.server import Server
 from relay.storage.writer import Writer
@@ -50,6 +51,7 @@ class Measured(Protocol):
     connections: Connections
     loop_lag: LoopLag
     tasks: BackgroundTasks
+    primary: Primary
     reads: Reads
     pieces: PieceBudget
     intake: Intake
@@ -132,14 +134,18 @@ def _pools(relay: Measured) -> dict[str, PoolFigures]:
     return {
         "read": _pool(reads.quick),
         "slow": _pool(reads.slow),
-        "write": PoolFigures(int(writer.busy), int(writer.connected and not writer.busy), 0),
+        "coordination": _pool(relay.primary.pools),
+        "write": PoolFigures(int(writer.busy), int(writer.connected and not writer.busy), 0, 1),
     }
 
 
 def _pool(servers: Sequence[Server]) -> PoolFigures:
     busy = sum(server.busy for server in servers)
     return PoolFigures(
-        busy, sum(server.connected for server in servers) - busy, sum(server.waiting for server in servers)
+        busy,
+        sum(server.connected for server in servers) - busy,
+        sum(server.waiting for server in servers),
+        sum(server.most for server in servers),
     )
 
 
@@ -173,6 +179,9 @@ def _counts(relay: Measured) -> Counts:
         "read_asked_again": relay.reads.asked_again,
         "read_cancelled": relay.reads.cancelled,
         "read_refused": relay.reads.refused,
+        "connect_failures": sum(
+            server.connect_failures for server in (*relay.reads.quick, *relay.reads.slow, *relay.primary.pools)
+        ),
         "read_pieces": relay.reads.pieces,
         "read_second_attempts": relay.reads.second_attempts,
         "read_too_broad": relay.reads.too_broad,

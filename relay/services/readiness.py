@@ -7,8 +7,6 @@ def problem(relay: Relay) -> str | None:
     """Why the process of `relay` cannot serve clients exactly now, None if it can."""
     if (why := relay.unready()) is not None:
         return why
-    if not relay.follower.database_up:
-        return "the database does not answer"
     if relay.follower.lag > relay.config.write_queue:
         return f"{relay.follower.lag} changes behind the log"
     return None
@@ -16,7 +14,11 @@ def problem(relay: Relay) -> str | None:
 
 def degraded(relay: Relay) -> list[str]:
     """What does not work while clients are served exactly all the same."""
-    faults = [] if relay.bus.up else ["the bus is down: changes of other processes come late, from the log"]
+    faults = []
+    if not relay.follower.database_up:
+        faults.append("the primary does not answer: events are refused, and memory alone answers queries")
+    if not relay.bus.up:
+        faults.append("the bus is down: changes of other processes come late, from the log")
     if relay.shared is not None and not relay.shared.up:
         faults.append("the shared cache is down: the database answers in its place")
     return faults

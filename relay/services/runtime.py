@@ -71,12 +71,14 @@ class Relay:
         self.started_at = time.time()
         self.ready = False
         self._restarting = False
-        self.primary = Primary(conf.query_seconds, self.tasks)
+        self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
         self.reads = Reads.of_primary(
             conf.read_connections,
             conf.query_seconds,
             self.tasks,
             slow_connections=conf.slow_connections,
+            most=conf.read_connections_most,
+            life=conf.connection_life,
             bounds=Bounds.of(conf.query_queue, conf.query_queue_bytes, conf.query_queue_per_owner),
         )
         self.reads.watch(SlowQueries(conf.slow_query_seconds))
@@ -85,7 +87,9 @@ class Relay:
         self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
-        self.barrier = Barrier(self.primary, lambda: self.follower.store.log_key, self.tasks, table)
+        self.barrier = Barrier(
+            self.primary, lambda: self.follower.store.log_key, self.tasks, table, self._known_without_primary
+        )
         self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
         self.answers: Answers | None = None
         if conf.cache_layers != "none":
@@ -111,6 +115,8 @@ class Relay:
             on_cache_fault=self._clear_copies,
             on_lost=self._lost,
             on_lists=self.list_keeper.follow,
+            on_gone=self._primary_gone,
+            on_back=self.reads.hurry_primary,
         )
         self.bus.on_hint = self.hurry
         self.writer = Writer(
@@ -118,6 +124,8 @@ class Relay:
             self.barrier.acknowledge,
             instance=table.name,
             is_followed=self.follower.check,
+            is_gone=lambda: not self.follower.database_up,
+            life=conf.connection_life,
             tasks=self.tasks,
             batch_events=conf.write_batch,
             queue_events=conf.write_queue,
@@ -274,6 +282,22 @@ class Relay:
             return False
         self.barrier.acknowledge(position, 0, lambda: None)
         return True
+
+    def _primary_gone(self) -> None:
+        """End what it was asked: a server that is frozen, or a network that drops all, would end nothing by itself."""
+        why = "the primary does not answer"
+        self.writer.disconnect()
+        self.reads.drop_primary(why)
+        self.primary.drop(why)
+
+    def _known_without_primary(self) -> int | None:
+        """The position as of which memory answers while the primary is gone, None if it must not."""
+        follower = self.follower
+        if follower.database_up or not self.ready:
+            return None
+        if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
+            return None
+        return self.intake.ring.position
 
     def _lost(self, why: str) -> None:
         """The position is lost: have clients connect again, and start over."""

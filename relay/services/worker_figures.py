@@ -58,11 +58,17 @@ class HistogramFigures(Struct, frozen=True):
 
 
 class PoolFigures(Struct, frozen=True):
-    """Connections to the database in use and idle, and queries waiting for one."""
+    """Connections to the database in use and idle, queries waiting for one, and how many connections there may be."""
 
     in_use: int = 0
     idle: int = 0
     waiting: int = 0
+    most: int = 0
+
+    @property
+    def total(self) -> int:
+        """Connections."""
+        return self.in_use + self.idle
 
 
 class LayerRate(Struct, frozen=True):
@@ -85,7 +91,7 @@ class WorkerFigures(Struct, frozen=True):
         intake_dropped, intake_refused, ephemerals_dropped, write_batches, write_failures (events), rate_grants,
         rate_failures (relay.caching.shared_buckets), read_queries (queries that PostgreSQL was asked),
         read_failures, read_asked_again (too long for the quick lane), read_cancelled (expensive, ended early),
-        read_refused (too many waited), read_pieces (statements for texts of
+        read_refused (too many waited), connect_failures, read_pieces (statements for texts of
         large answers), read_second_attempts, read_too_broad (queries that would have to read too much), piece_waits,
         connections_opened, status_failures, logging_repeated and logging_dropped (lines); of the transport
         (relay.transport.counters) bytes_in,
@@ -101,7 +107,8 @@ class WorkerFigures(Struct, frozen=True):
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
     recent: the same of the last minute.
-    pools: `read` (quick queries), `slow` (expensive ones) and `write`. layers: by "L1", "L2", ... of the last minute.
+    pools: `read` (quick queries), `slow` (expensive ones), `coordination` and `write`. layers: by "L1", "L2", ... of
+        the last minute.
     memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery), pieces,
         receiving (messages that are being received), rate_buckets,
         caches.
@@ -216,7 +223,10 @@ def _joined(tables: Iterable[Mapping[str, Value]], join: Callable[[list[Value]],
 
 def _pools(parts: list[PoolFigures]) -> PoolFigures:
     return PoolFigures(
-        sum(part.in_use for part in parts), sum(part.idle for part in parts), sum(part.waiting for part in parts)
+        sum(part.in_use for part in parts),
+        sum(part.idle for part in parts),
+        sum(part.waiting for part in parts),
+        sum(part.most for part in parts),
     )
 
 

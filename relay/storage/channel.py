@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL shared by many queries: prepared, pipelined, binary.
+"""One connection to PostgreSQL, or a pooler before it, shared by many queries: prepared, pipelined, binary.
 
 A query through psycopg's cursors and pool costs the loop about 200 us before PostgreSQL gets it. Here it is one call of
 libpq, one write and one callback, and queries follow each other without waiting for earlier answers. Rule: each query
@@ -50,6 +50,9 @@ class Channel:
         """Called in a turn of its own after each answer, also for cancelled requests."""
         self._connection = connection
         self._libpq: Any = connection.pgconn
+        self.prelude = connection.prelude.encode()
+        """A statement that precedes each one in its transaction; none if empty."""
+        self._is_named = connection.is_named
         self._socket: int = self._libpq.socket
         self._statements: OrderedDict[bytes, bytes] = OrderedDict()
         self._named = 0
@@ -80,8 +83,13 @@ class Channel:
         values = [_value(parameter) for parameter in parameters]
         formats = [1 if type(parameter) is bytes else 0 for parameter in parameters]
         try:
-            name = self._prepared(request)
-            self._libpq.send_query_prepared(name, values, formats, result_format=1)
+            if self.prelude:
+                self._libpq.send_query_params(self.prelude, None)
+            if self._is_named:
+                name = self._prepared(request)
+                self._libpq.send_query_prepared(name, values, formats, result_format=1)
+            else:
+                self._libpq.send_query_params(text, values, param_formats=formats, result_format=1)
             self._libpq.pipeline_sync()
             self._requests.append(request)
             self._flush()
@@ -100,7 +108,8 @@ class Channel:
             return name
         if len(statements) >= MAX_STATEMENTS:
             _, oldest = statements.popitem(last=False)
-            self._libpq.send_query_params(b"DEALLOCATE " + oldest, None)
+            if not self.prelude:  # a pooler gives them other names, and forgets them by itself
+                self._libpq.send_query_params(b"DEALLOCATE " + oldest, None)
         self._named += 1
         name = b"q%d" % self._named
         self._libpq.send_prepare(name, request.text)

@@ -26,9 +26,12 @@ PAGE_ROWS = 200
 NO_LIMIT = 2**31
 """A filter whose limit is as great has none."""
 
-_OPTIONS = (
-    r"-c default_transaction_isolation=repeatable\ read -c default_transaction_read_only=on "
-    "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c cursor_tuple_fraction=1 -c jit=off"
+_BEGIN = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "SET LOCAL statement_timeout = 0",
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    "SET LOCAL cursor_tuple_fraction = 1",
+    "SET LOCAL jit = off",
 )
 """The plan is for all rows, and a slow reader of the export keeps its snapshot."""
 
@@ -129,7 +132,9 @@ def snapshot(filters: Sequence[Filter], now: int, *, private: bool, newest_first
     statements = [events_statement(filters, now, private=private, newest_first=newest_first)]
     if private:
         statements.insert(0, requests_statement(filters))
-    with psycopg.connect(conninfo(application_name="relay export", options=_OPTIONS)) as connection:
+    with psycopg.connect(conninfo(application_name="relay export"), prepare_threshold=None) as connection:
+        for setting in _BEGIN:
+            connection.execute(setting)
         row = connection.execute(_WHERE).fetchone()
         assert row is not None
         count = connection.execute(_COUNT).fetchone()

@@ -88,6 +88,13 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return self._len
 
+    def set_places(self, places: int) -> None:
+        """Change the number of places that one owner may hold."""
+        grows, self._places = places > self._places, places
+        if grows:
+            for account in self._accounts.values():
+                self._list(account)
+
     def begin(self, owner: str, cost: float) -> bool:
         """Take a free place at once, past the queue: True if no query is to be served first, and `owner` may hold
         another place.

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import psycopg
 
 from relay.background import BackgroundTasks
+from relay.conf import Life
 from relay.protocol.errors import Failed
 from relay.storage.channel import Parameter, Row
 from relay.storage.fair_queue import INTERNAL, Bounds
@@ -47,12 +48,16 @@ class Lanes:
         slow_connections: int,
         name: str = "primary",
         bounds: Bounds | None = None,
+        most: int = 0,
+        life: Life | None = None,
     ) -> None:
-        """`seconds`: the time-out of a query with its time in the queue."""
+        """`seconds`: the time-out of a query with its time in the queue. `most`: connections for quick statements while
+        they wait, each for a `life`.
+        """
         self.name = name
         self.seconds = seconds
         self.asked_again = 0
-        self.quick = Server(connect, connections, seconds, tasks, name, bounds=bounds)
+        self.quick = Server(connect, connections, seconds, tasks, name, bounds=bounds, most=most, life=life)
         self.slow = Server(
             connect_slow,
             slow_connections,
@@ -62,6 +67,7 @@ class Lanes:
             depth=1,
             bounds=bounds,
             turn_seconds=TURN_SECONDS,
+            life=life,
         )
         self._distrusted: OrderedDict[str, float] = OrderedDict()
 
@@ -74,6 +80,16 @@ class Lanes:
         """Close all connections; waiting queries fail."""
         await self.quick.close()
         await self.slow.close()
+
+    def drop(self, why: str) -> None:
+        """Close all connections now: their queries fail, and new connections are made."""
+        self.quick.drop(why)
+        self.slow.drop(why)
+
+    def hurry(self) -> None:
+        """Try to connect now."""
+        self.quick.hurry()
+        self.slow.hurry()
 
     async def until_connected(self, seconds: float) -> None:
         """Return once each lane has a connection. Raises Failed after `seconds`."""

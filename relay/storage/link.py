@@ -1,24 +1,19 @@
-"""A connection to PostgreSQL in use: what is under way on it, and how it is kept open.
+"""A connection to PostgreSQL in use: what is under way on it, and when it is worn.
 
-Which statement runs where and when is decided by `relay.storage.server`.
+Which statement runs where and when is decided by `relay.storage.server`, how many connections by `relay.storage.pool`.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-
-import psycopg
 
 from relay.protocol.filters import Filter
 from relay.storage.channel import Channel, Parameter, Request, Row
 from relay.storage.database import Connection
 from relay.storage.fair_queue import INTERNAL
 
-log = logging.getLogger("relay.storage")
-
-FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 1.0
+RETIRED = "not needed any more"
+"""Why a connection is closed that had its time or its uses, or was idle."""
 
 Rows = asyncio.Future[list[Row]]
 Connect = Callable[[], Awaitable[Connection]]
@@ -50,16 +45,27 @@ class Statement:
 
 
 class Link:
-    """A connection in use: what is under way on it in order, and since when the first one runs."""
+    """A connection in use: what is under way on it in order, and since when the first one runs (or none does).
 
-    __slots__ = ("channel", "cost", "is_cancelling", "requests", "since")
+    `is_retired`: it takes no more statements, and is closed when it has answered those under way.
+    """
+
+    __slots__ = ("begun", "channel", "cost", "is_cancelling", "is_retired", "requests", "since", "uses")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.cost = 0.0
         self.requests: deque[tuple[Statement, Request]] = deque()
-        self.since = 0.0
+        self.begun = self.since = asyncio.get_running_loop().time()
+        self.uses = 0
         self.is_cancelling = False
+        self.is_retired = False
+
+    def retire(self) -> None:
+        """Close it as soon as nothing is under way."""
+        self.is_retired = True
+        if not self.requests:
+            self.channel.close(RETIRED)
 
 
 def least_busy(links: Sequence[Link], depth: int) -> Link | None:
@@ -68,39 +74,16 @@ def least_busy(links: Sequence[Link], depth: int) -> Link | None:
     What runs on it is taken to run as long again as it has run.
     """
     for link in links:
-        if not link.requests and not link.is_cancelling:
+        if not link.requests and not link.is_cancelling and not link.is_retired:
             return link
     best, least = None, 0.0
     now = asyncio.get_running_loop().time()
     for link in links:
-        if len(link.requests) < depth and not link.is_cancelling:
+        if len(link.requests) < depth and not link.is_cancelling and not link.is_retired:
             left = link.cost + (now - link.since) * 1_000
             if best is None or left < least:
                 best, least = link, left
     return best
-
-
-async def keep_open(connect: Connect, name: str, begin: Callable[[Link], None], end: Callable[[Link], None]) -> None:
-    """Keep one connection to the server `name` open: connect again whenever it breaks. Runs until it is cancelled.
-
-    `begin` gets each connection when it can be used, `end` when it has ended.
-    """
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            channel = Channel(await connect())
-        except (psycopg.Error, OSError):
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-            continue
-        pause = FIRST_PAUSE_SECONDS
-        link = Link(channel)
-        begin(link)
-        try:
-            reason = await asyncio.shield(channel.closed)
-            log.warning("a connection to %s ended: %s", name, reason)
-        finally:
-            end(link)
 
 
 def expire(future: Rows) -> None:

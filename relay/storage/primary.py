@@ -6,20 +6,32 @@ write position, and its lease is a copy.
 
 from collections.abc import Callable, Sequence
 
+import psycopg
 from msgspec import Struct
 
 from relay.background import BackgroundTasks, Turn
 from relay.changes.change import Added, Batch, Change, Removed, Vanished
+from relay.conf import Life
+from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
 from relay.storage.channel import Row, integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.filter_sql import POSITION
+from relay.storage.link import Statement
 from relay.storage.server import Server
 from relay.storage.store import Store, store_of
 from relay.storage.visibility_sql import STORED
 
 CONNECTIONS = 2
 """One is enough for the short statements; the other reads pages of the log meanwhile."""
+
+PAUSE_SECONDS = 0.5
+"""Between two attempts to connect, at most: when these connections are back, the other pools connect at once."""
+
+HEARTBEAT_SECONDS = 1.5
+"""A statement that reads four rows, on a connection that runs nothing slow. Two that are not answered in time mean that
+the primary is gone (relay.services.follow).
+"""
 
 PAGE_CHANGES = 1_000
 """Changes of one read of the log."""
@@ -104,13 +116,21 @@ class LogPruned(LookupError):
 class Primary:
     """The coordination connections of one process. Every call raises Failed if the primary cannot answer."""
 
-    def __init__(self, seconds: float, tasks: BackgroundTasks | None = None) -> None:
-        """`seconds` is the time-out of a call."""
+    def __init__(self, seconds: float, tasks: BackgroundTasks | None = None, *, life: Life | None = None) -> None:
+        """`seconds` is the time-out of a call; a connection is used for a `life`."""
 
         async def opened() -> Connection:
             return await connect(application="relay coordination", statement_seconds=seconds, **INDEX_WALKS_ONLY)
 
-        self._server = Server(opened, CONNECTIONS, seconds, tasks or BackgroundTasks(), "primary (coordination)")
+        self._server = Server(
+            opened,
+            CONNECTIONS,
+            seconds,
+            tasks or BackgroundTasks(),
+            "primary (coordination)",
+            life=life,
+            pause_seconds=PAUSE_SECONDS,
+        )
 
     def open(self) -> None:
         """Begin to connect; needs a running loop."""
@@ -124,9 +144,22 @@ class Primary:
         """Close the connections."""
         await self._server.close()
 
+    @property
+    def pools(self) -> list[Server]:
+        """Its connections, for the figures."""
+        return [self._server]
+
+    def drop(self, why: str) -> None:
+        """The primary does not answer: end what it was asked, and connect again."""
+        self._server.drop(why)
+
     async def heartbeat(self) -> Heartbeat:
-        """The position now. Begins a new epoch or generation if the server is another one."""
-        ((position, lists, *store),) = await self._server.fetch(_HEARTBEAT)
+        """The position now, within HEARTBEAT_SECONDS. Begins a new epoch or generation if the server is another one."""
+        statement = Statement(_HEARTBEAT.encode(), ())
+        try:
+            ((position, lists, *store),) = await self._server.run(statement, HEARTBEAT_SECONDS)
+        except psycopg.errors.QueryCanceled as error:
+            raise Failed("query timed out") from error
         return Heartbeat(integer(position), store_of(*store), integer(lists))
 
     async def note_urls(self, urls: Sequence[str]) -> None:

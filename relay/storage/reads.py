@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from relay.background import BackgroundTasks
 from relay.changes.row import id_of
+from relay.conf import Life
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
@@ -67,8 +68,12 @@ class Reads:
         *,
         slow_connections: int = 1,
         bounds: QueueBounds | None = None,
+        most: int = 0,
+        life: Life | None = None,
     ) -> "Reads":
-        """Queries to the primary only, over `connections` connections, expensive ones over `slow_connections`."""
+        """Queries to the primary only, over `connections` connections (up to `most` while queries wait, each for a
+        `life`), expensive ones over `slow_connections`.
+        """
 
         async def opened(seconds: float) -> Connection:
             return await connect(application="relay read", statement_seconds=seconds, **INDEX_WALKS_ONLY)
@@ -81,6 +86,8 @@ class Reads:
             connections=connections,
             slow_connections=slow_connections,
             bounds=bounds,
+            most=most,
+            life=life,
         )
         return cls([lanes])
 
@@ -99,6 +106,14 @@ class Reads:
         """Close all connections; waiting queries fail."""
         for server in self._servers:
             await server.close()
+
+    def drop_primary(self, why: str) -> None:
+        """The primary does not answer: end what it was asked, and connect again."""
+        self._servers[-1].drop(why)
+
+    def hurry_primary(self) -> None:
+        """The primary answers again: connect now."""
+        self._servers[-1].hurry()
 
     async def until_connected(self, seconds: float) -> None:
         """Return once the first server is connected. Raises Failed after `seconds`."""

@@ -10,24 +10,20 @@ from functools import partial
 
 import psycopg
 
-from relay.background import BackgroundTasks, Task, cancel
+from relay.background import BackgroundTasks
+from relay.conf import Life
 from relay.protocol.errors import Failed, RelayError
-from relay.storage.channel import Broken, Channel, Parameter, Request, Row
+from relay.storage.channel import Broken, Parameter, Request, Row
 from relay.storage.fair_queue import Bounds, FairQueue
-from relay.storage.link import Connect, Link, Rows, Statement, expire, hand_over, keep_open, least_busy
+from relay.storage.link import RETIRED, Connect, Link, Rows, Statement, expire, hand_over, least_busy
+from relay.storage.overdue import Overdue
+from relay.storage.pool import LONGEST_PAUSE_SECONDS, Pool
 from relay.storage.slow_queries import SlowQueries
 
 log = logging.getLogger("relay.storage")
 
 PIPELINE = 4
 """Statements under way on one connection, which runs them in turn: a deeper pipeline only hides the queue."""
-
-HUNG_SECONDS = 2.0
-"""A statement still running so long after PostgreSQL's own time-out hangs: its connection is closed."""
-
-CANCEL_AFTER_SECONDS = 0.1
-"""A statement that is alone on its connection is cancelled at PostgreSQL if it runs so long after its caller has left:
-a cancel request costs a connection, about 3 ms."""
 
 Waiting = tuple[Statement, Rows]
 
@@ -46,39 +42,54 @@ class Server:
         depth: int = PIPELINE,
         bounds: Bounds | None = None,
         turn_seconds: float = 0.0,
+        most: int = 0,
+        life: Life | None = None,
+        pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
-        """`depth`: statements under way on one connection. With 1, a statement whose caller has left is cancelled at
+        """`connections` are always open, up to `most` while statements wait, each for a `life` (`relay.storage.pool`).
+
+        `depth`: statements under way on one connection. With 1, a statement whose caller has left is cancelled at
         PostgreSQL, and so is one that has run for `turn_seconds` while another owner waits (0: none is).
         """
         self.name = name
         self.seconds = seconds
         self.failures = 0
-        self.cancelled = 0
         self.slow_queries: SlowQueries | None = None
         """Gets the queries whose statements ran long."""
-        self._connect = connect
-        self._count = connections
-        self._tasks = tasks
         self._depth = depth
-        self._turn_seconds = turn_seconds
-        self._links: list[Link] = []
         self._connected = asyncio.Event()
-        self._keepers: list[Task] = []
-        self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), max(1, (connections * depth + 1) // 2))
+        self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), self._places(connections))
+        self._overdue = Overdue(self._queue, tasks, seconds, turn_seconds, self._fill)
+        self._pool = Pool(
+            connect,
+            name,
+            tasks,
+            least=connections,
+            most=most,
+            life=life or Life(),
+            begin=self._begin,
+            end=self._lose,
+            is_needed=lambda: len(self._queue) > 0,
+            pause_seconds=pause_seconds,
+        )
+        self._links = self._pool.links
 
     def open(self) -> None:
         """Begin to connect, and reconnect when needed; returns at once. Needs a running loop."""
-        self._keepers = [
-            self._tasks.service(
-                keep_open(self._connect, self.name, self._begin, self._lose), f"connection {number} to {self.name}"
-            )
-            for number in range(self._count)
-        ]
+        self._pool.open()
 
     async def close(self) -> None:
         """Close all connections; waiting statements fail."""
-        await cancel(self._keepers)
+        await self._pool.close()
         self._refuse_waiting("the relay is stopping")
+
+    def drop(self, why: str) -> None:
+        """Close all connections now: what is under way and what waits fails, and new connections are made."""
+        self._pool.drop(why)
+
+    def hurry(self) -> None:
+        """Try to connect now."""
+        self._pool.hurry()
 
     async def until_connected(self, seconds: float) -> None:
         """Return once there is a connection. Raises Failed after `seconds` without one."""
@@ -94,6 +105,16 @@ class Server:
         return len(self._links)
 
     @property
+    def most(self) -> int:
+        """Connections that there may be."""
+        return self._pool.most
+
+    @property
+    def connect_failures(self) -> int:
+        """Attempts to connect that failed."""
+        return self._pool.failures
+
+    @property
     def busy(self) -> int:
         """Connections with a statement under way."""
         return sum(1 for link in self._links if len(link.channel))
@@ -107,6 +128,11 @@ class Server:
     def waiting_bytes(self) -> int:
         """Bytes of parameters of waiting statements."""
         return self._queue.bytes
+
+    @property
+    def cancelled(self) -> int:
+        """Statements ended at PostgreSQL: their callers had left, or their turns were over."""
+        return self._overdue.cancelled
 
     @property
     def refused(self) -> int:
@@ -181,6 +207,8 @@ class Server:
         future.add_done_callback(lambda _: self._queue.remove(ticket))
         if link is not None:
             self._fill(link)
+        else:
+            self._pool.grow()
         return future
 
     def _send(self, link: Link, statement: Statement) -> Rows:
@@ -188,19 +216,16 @@ class Server:
         if not link.requests:
             link.since = asyncio.get_running_loop().time()
         link.requests.append((statement, request))
+        link.uses += 1
         link.cost += statement.cost
         request.future.add_done_callback(lambda _: self._sent(link, request))
-        if self._turn_seconds:
-            self._limit_turn(link, statement, request)
+        if self._overdue.turn_seconds:
+            self._overdue.limit_turn(link, statement, request)
         return request.future
 
     def _sent(self, link: Link, request: Request) -> None:
         if link.channel.holds(request):
-            # Its caller has left; PostgreSQL's own time-out must end the statement soon, or the connection hangs.
-            loop = asyncio.get_running_loop()
-            loop.call_later(self.seconds + HUNG_SECONDS, self._give_up, link.channel, request)
-            if self._depth == 1:
-                loop.call_later(CANCEL_AFTER_SECONDS, self._cancel, link, request)
+            self._overdue.left(link, request, is_alone=self._depth == 1)
 
     def _answered(self, link: Link) -> None:
         """The connection has answered its first statement: charge it, and send what waits."""
@@ -216,11 +241,15 @@ class Server:
             statement.ended(took)
         if self.slow_queries is not None and took > self.slow_queries.least_ms:
             self.slow_queries.ran(statement.filters, took)
+        if link.is_retired and not link.requests:
+            link.channel.close(RETIRED)
         self._fill(link)
 
     def _fill(self, link: Link) -> None:
         """Send statements that wait, as far as there is room on the connection."""
-        while len(link.requests) < self._depth and not link.is_cancelling and not link.channel.closed.done():
+        while len(link.requests) < self._depth and not (
+            link.is_cancelling or link.is_retired or link.channel.closed.done()
+        ):
             taken = self._queue.take()
             if taken is None:
                 return
@@ -230,53 +259,22 @@ class Server:
                 continue
             hand_over(self._send(link, statement), waiting)
 
-    # -- Statements that take too long ---------------------------------------------------------------------------------
-
-    def _limit_turn(self, link: Link, statement: Statement, request: Request) -> None:
-        """End the statement after its turn, as soon as another owner waits."""
-
-        def over() -> None:
-            if link.channel.holds(request):
-                if self._queue.others_wait(statement.owner):
-                    self._cancel(link, request)
-                else:
-                    loop.call_later(CANCEL_AFTER_SECONDS, over)
-
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._turn_seconds, over)
-
-    def _cancel(self, link: Link, request: Request) -> None:
-        """Ask PostgreSQL to end the statement that runs, which is this one: it is alone on its connection."""
-        if link.channel.holds(request) and not link.is_cancelling:
-            self.cancelled += 1
-            link.is_cancelling = True  # nothing is sent meanwhile: the request ends whatever it finds
-            self._tasks.job(self._cancel_now(link), "cancel a statement")
-
-    async def _cancel_now(self, link: Link) -> None:
-        try:
-            await link.channel.cancel(self.seconds)
-        finally:
-            link.is_cancelling = False
-            self._fill(link)
-
-    @staticmethod
-    def _give_up(channel: Channel, request: Request) -> None:
-        if channel.holds(request):
-            channel.close("the database hangs")
-
     # -- Connections ---------------------------------------------------------------------------------------------------
+
+    def _places(self, connections: int) -> int:
+        """How many places one owner may hold: half of them."""
+        return max(1, (connections * self._depth + 1) // 2)
 
     def _begin(self, link: Link) -> None:
         """Use a new connection."""
         link.channel.on_answer = partial(self._answered, link)
-        self._links.append(link)
+        self._queue.set_places(self._places(len(self._links)))
         self._connected.set()
         self._fill(link)
 
     def _lose(self, link: Link) -> None:
         """Give the places of an ended connection back."""
-        self._links.remove(link)
-        link.channel.close("the relay is stopping")
+        self._queue.set_places(self._places(len(self._links)))
         while link.requests:
             statement, _ = link.requests.popleft()
             self._queue.end(statement.owner, 0.0)

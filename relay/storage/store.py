@@ -51,6 +51,14 @@ def store_of(identity: bytes | None, generation: bytes | None, epoch: bytes | No
     return Store((identity or b"").decode(), (generation or b"").decode(), integer(epoch))
 
 
+def only_in(store: Store) -> str:
+    """A further column of `relay.storage.database.local_settings`: the rest of the transaction can write in `store`
+    alone, in any of its generations. Elsewhere it is read-only (25006).
+    """
+    is_other = f"s.identity <> '{store.identity}' OR s.epoch <> {store.epoch}"
+    return f", (SELECT set_config('transaction_read_only', ({is_other})::text, true) FROM relay_current_store() AS s)"  # noqa: S608 - the store's own names
+
+
 def read_store() -> Store:
     """The store behind Django's connection, queried now. Raises django.db.Error.
 

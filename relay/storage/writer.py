@@ -8,21 +8,27 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 
 import psycopg
 
 from relay import metrics
 from relay.background import BackgroundTasks, Task, cancel
 from relay.changes.change import Batch
+from relay.conf import Life
+from relay.protocol.errors import Failed
 from relay.protocol.removal import Targets
 from relay.storage.batch import DELETE_PART, Entry, divided, part_columns, statement
 from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
-from relay.storage.store import CURRENT_STORE, Store, store_of
+from relay.storage.link import RETIRED
+from relay.storage.store import CURRENT_STORE, Store, only_in, store_of
 from relay.storage.write_queue import Queued, Waiter, WriteQueue
 from relay.storage.write_result import WriteOutcome, WriteResult, parse_removals, parse_result
 
 log = logging.getLogger("relay.writer")
+
+GONE = "the database does not answer, try again"
 
 RETRIES = 3
 """How often a batch is tried again after a serialization failure."""
@@ -40,7 +46,8 @@ class Writer:
     """One connection, one queue. `on_commit` gets each committed batch; `acknowledge` calls the waiters.
 
     `is_followed` is called for each new connection: True if its store is the one that this process follows. Events
-    written to another store would be acknowledged under numbers of another log.
+    written to another store would be acknowledged under numbers of another log. `is_gone`: True while the primary is
+    known not to answer; events are refused then without a wait. A connection is used for a `life`, in transactions.
     """
 
     def __init__(
@@ -50,6 +57,8 @@ class Writer:
         *,
         instance: str = "",
         is_followed: Callable[[Store], bool] = lambda _store: True,
+        is_gone: Callable[[], bool] = lambda: False,
+        life: Life | None = None,
         tasks: BackgroundTasks | None = None,
         batch_events: int,
         queue_events: int,
@@ -62,6 +71,8 @@ class Writer:
         self._acknowledge = acknowledge
         self._instance = instance
         self._is_followed = is_followed
+        self._is_gone = is_gone
+        self._life = life or Life()
         self._tasks = tasks or BackgroundTasks()
         self._write_seconds = write_seconds
         self._queue = WriteQueue(batch_events, queue_events)
@@ -70,6 +81,8 @@ class Writer:
         self._idle.set()
         self._failing = False
         self._channel: Channel | None = None
+        self._channel_since = 0.0
+        self._channel_uses = 0
         self._task: Task | None = None
 
     def __len__(self) -> int:
@@ -107,8 +120,10 @@ class Writer:
 
     def submit(self, entry: Entry, waiter: Waiter, owner: str = "") -> None:
         """Queue an event, in the turn of `owner`; `waiter` is called with its outcome. Raises Failed if the queue is
-        full.
+        full or the primary is gone.
         """
+        if self._is_gone():
+            raise Failed(GONE)
         self._queue.add(entry, waiter, owner)
         if not self._wake.is_set():
             self._idle.clear()
@@ -209,20 +224,29 @@ class Writer:
             self._on_commit(batch)
 
     async def _connected(self) -> Channel:
-        if self._channel is None or self._channel.closed.done():
-            channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
-            self._channel = channel
-            try:
-                (row,) = await channel.send(CURRENT_STORE.encode(), []).future
-                if not self._is_followed(store_of(*row)):
-                    raise Broken("the database is another store, or has begun another epoch")
-            except BaseException:
-                channel.close("its store is not known")
-                raise
-            if channel.closed.done():  # `disconnect` came between the answer and this step
-                raise Broken("left by the writer")
-            return channel
-        return self._channel
+        channel = self._channel
+        if channel is not None and not channel.closed.done():
+            self._channel_uses += 1
+            if not self._life.is_over(monotonic() - self._channel_since, self._channel_uses):
+                return channel
+            channel.close(RETIRED)
+        if self._is_gone():
+            raise Broken(GONE)
+        channel = Channel(await connect(application="relay write", statement_seconds=self._write_seconds))
+        self._channel, self._channel_since, self._channel_uses = channel, monotonic(), 0
+        try:
+            (row,) = await channel.send(CURRENT_STORE.encode(), []).future
+            store = store_of(*row)
+            if not self._is_followed(store):
+                raise Broken("the database is another store, or has begun another epoch")
+        except BaseException:
+            channel.close("its store is not known")
+            raise
+        if channel.prelude:  # a pooler may lead each transaction to another server
+            channel.prelude += only_in(store).encode()
+        if channel.closed.done():  # `disconnect` came between the answer and this step
+            raise Broken("left by the writer")
+        return channel
 
     def disconnect(self) -> None:
         """Close the connection: its state is unknown, or it may lead to a server that is not followed any more. A batch

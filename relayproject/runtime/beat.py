@@ -1,5 +1,8 @@
 """Celery beat on one of many machines: the holder of an advisory lock keeps the schedule, the others stand by.
 
+The lock is a transaction's, which stays open: a session's lock would be lost behind a transaction pooler. It has no
+snapshot between its statements, so it holds no vacuum back.
+
 `python -m relayproject.runtime.beat`, started by the supervisor. When the lock's connection is lost the process
 ends, so that two machines never keep the schedule at once for long, and when the store gets another name, because
 that names the queue; the supervisor starts it again as a standby. Its heartbeat follows the ticks of the schedule.
@@ -25,25 +28,28 @@ from relayproject.runtime.store_watch import LOOK_SECONDS, Connection, connect, 
 
 
 def wait_for_turn(connection: Connection, heartbeat: ThreadHeartbeat) -> None:
-    """Return when this process holds the lock; says once that it stands by."""
+    """Return when this process holds the lock, in an open transaction; says once that it stands by."""
     standing_by = False
+    connection.autocommit = False
     while True:
         heartbeat.turn()
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK]).fetchone()
+        row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [BEAT_LOCK]).fetchone()
         if row is not None and row[0]:
             if standing_by:
                 say("beat", "this machine keeps the schedule now")
             return
+        connection.rollback()
         if not standing_by:
             say("beat", "another machine keeps the schedule; standing by")
             standing_by = True
         time.sleep(LOOK_SECONDS)
 
 
-def watch(connection: Connection, store: Store) -> None:
-    """End this process when the connection that holds the lock is gone, or the store has another name."""
+def watch(lock: Connection, watching: Connection, store: Store) -> None:
+    """End this process when the transaction that holds the lock is gone, or the store has another name."""
     try:
-        while store_of(connection) == store:
+        while store_of(watching) == store:
+            lock.execute("SELECT 1")
             time.sleep(LOOK_SECONDS)
         say("beat", "the store has another name; starting again")
     except psycopg.Error:
@@ -69,14 +75,14 @@ def main() -> None:
     heartbeat = ThreadHeartbeat()
     metrics_folder.count_as("beat")
     try:
-        connection = connect()
-        wait_for_turn(connection, heartbeat)
-        store = store_of(connection)
+        lock, watching = connect(), connect()
+        wait_for_turn(lock, heartbeat)
+        store = store_of(watching)
     except psycopg.Error as error:
         say("beat", f"the database does not answer: {error}")
         sys.exit(1)
     use_store(store)
-    threading.Thread(target=watch, args=(connection, store), daemon=True).start()
+    threading.Thread(target=watch, args=(lock, watching, store), daemon=True).start()
     app.Beat(loglevel="WARNING", quiet=True, redirect_stdouts=False, scheduler=scheduler(heartbeat)).run()
 
 

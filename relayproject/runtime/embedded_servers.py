@@ -18,11 +18,13 @@ Server = EmbeddedPostgres | EmbeddedValkey
 class EmbeddedServers:
     """Embedded PostgreSQL and Valkey on a locked data folder. `addresses`: DATABASE_URL, REDIS_URL -> URL."""
 
-    def __init__(self, folder: DataFolder, *, postgres: bool, valkey: bool) -> None:
+    def __init__(self, folder: DataFolder, *, postgres: bool, valkey: bool, connections: int = 0) -> None:
+        """`connections`: to PostgreSQL, that the instance and operators' own clients need."""
         self.addresses: dict[str, str] = {}
         self._servers: dict[str, Server] = {}
         if postgres:
-            server = EmbeddedPostgres(folder.path / "postgres", folder.sockets(), folder.path / "postgres.log")
+            sockets, log = folder.sockets(), folder.path / "postgres.log"
+            server = EmbeddedPostgres(folder.path / "postgres", sockets, log, connections=connections)
             self._servers["PostgreSQL"] = server
             self.addresses["DATABASE_URL"] = server.url
         if valkey:

@@ -23,6 +23,7 @@ from relayproject.runtime.run_as import RunAs, choose_run_as, chown_tree
 
 MAJOR_VERSION = "18"
 USER = DATABASE = "relay"
+LEAST_CONNECTIONS = 200
 PORT = 5432  # part of the socket's file name; nothing listens on TCP
 STOP_STEPS = ((signal.SIGINT, 1.5), (signal.SIGQUIT, 0.7), (signal.SIGKILL, 0.5))  # fast, immediate, kill
 HASTY_STOP_STEPS = ((signal.SIGINT, 0.5), *STOP_STEPS[1:])
@@ -33,7 +34,7 @@ listen_addresses = ''
 port = {port}
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
-max_connections = 200
+max_connections = {connections}
 shared_buffers = {shared_megabytes}MB
 effective_cache_size = {cache_megabytes}MB
 work_mem = 16MB
@@ -78,13 +79,15 @@ class EmbeddedPostgres:
     """One server on one database cluster. `process` is the postmaster.
 
     data: the cluster's folder, created on first start (mode 0700). sockets: a folder with a short path. log: the log
-    file. run_as: the user to run as, by default `choose_run_as()`.
+    file. run_as: the user to run as, by default `choose_run_as()`. connections: its max_connections, if above
+    LEAST_CONNECTIONS.
     """
 
     data: Path
     sockets: Path
     log: Path
     run_as: RunAs | None = None
+    connections: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def stop_steps(self, *, hasty: bool) -> Sequence[tuple[signal.Signals, float]]:
@@ -198,6 +201,7 @@ class EmbeddedPostgres:
         path.write_text(
             CONFIGURATION.format(
                 port=PORT,
+                connections=max(LEAST_CONNECTIONS, self.connections),
                 sockets=self.sockets,
                 shared_megabytes=min(1024, max(128, memory // 16)),
                 cache_megabytes=max(256, memory // 2),

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import psycopg.sql
+from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
+from relay.storage.database import conninfo
+from relayproject.database_options import most_connections
 from relayproject.runtime.database_check import reason
 from relayproject.runtime.datafolder import write_private
 from relayproject.runtime.errors import StartupError
@@ -37,13 +41,35 @@ def connect() -> None:
 
 @contextmanager
 def prepare_lock() -> Iterator[None]:
-    """Hold the advisory lock of the preparation; waits while another machine holds it."""
+    """Hold the advisory lock of the preparation; waits while another machine holds it.
+
+    It is the lock of a transaction on a connection of its own, so that it holds behind a transaction pooler too.
+    """
+    with psycopg.connect(conninfo(application_name="relay prepare"), prepare_threshold=None) as lock:
+        lock.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        lock.execute("SELECT pg_advisory_xact_lock(%s)", [PREPARE_LOCK])
+        yield
+
+
+def too_few_connections() -> str | None:
+    """A sentence if the server's max_connections is too small for this instance alone; None behind a pooler, whose
+    limits are its own.
+    """
+    if settings.RELAY_DATABASE_POOLER != "none":
+        return None
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARE_LOCK])
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [PREPARE_LOCK])
+        cursor.execute(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"
+            " - coalesce(current_setting('reserved_connections', true)::int, 0)"
+        )
+        (there,) = cursor.fetchone()
+    wanted = most_connections(settings)
+    if wanted <= there:
+        return None
+    return (
+        f"this instance may have {wanted} connections to PostgreSQL, whose max_connections leaves {there} to all "
+        "instances: raise it, or lower RELAY_WORKERS, RELAY_PRIMARY_POOL_MAX or RELAY_DJANGO_THREADS"
+    )
 
 
 def refuse_newer_database() -> None:

@@ -21,26 +21,18 @@ LOOK_SECONDS = 2.0
 def connect() -> Connection:
     """A connection of its own to the primary. Raises psycopg.Error.
 
-    A server that is gone without a word is noticed within half a minute, a statement that hangs within 5 s.
+    A server that is gone without a word is noticed within 3 s, a statement that hangs within 5 s.
     """
-    from django.conf import settings
+    from relay.storage.database import conninfo
 
-    connection = psycopg.connect(
-        settings.DATABASE_URL,
-        autocommit=True,
-        connect_timeout=3,
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=15_000,
-    )
-    connection.execute("SET statement_timeout = '5s'")
-    return connection
+    return psycopg.connect(conninfo(application_name="relay store watch"), autocommit=True, prepare_threshold=None)
 
 
 def store_of(connection: Connection) -> Store:
     """The store behind the connection, asked now. Raises psycopg.Error, also on a standby."""
-    row = connection.execute(CURRENT_STORE).fetchone()
+    with connection.transaction():  # behind a transaction pooler a session's setting would be another client's too
+        connection.execute("SET LOCAL statement_timeout = '5s'")
+        row = connection.execute(CURRENT_STORE).fetchone()
     assert row is not None
     return Store(*row)
 

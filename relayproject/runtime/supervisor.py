@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from relay.freshness import ack_table
 from relay.transport.listener import addresses
 from relayproject import descriptors, env, settings
+from relayproject.database_options import most_connections
 from relayproject.runtime import metrics_folder
 from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
@@ -85,6 +86,10 @@ def web_address(scheme: str, path: str = "") -> str:
     return f"{scheme}://{env.host_and_port(host, settings.RELAY_PORT)}{path}"
 
 
+OTHER_CLIENTS = 20
+"""Connections to the embedded PostgreSQL that are left for psql, backups and the reserved ones."""
+
+
 def tell(line: str) -> None:
     """Print a line; a reader that has gone (`serve | head -1`) is no reason to stop."""
     with contextlib.suppress(BrokenPipeError):
@@ -97,7 +102,12 @@ class Supervisor:
     def __init__(self, roles: frozenset[str], folder: DataFolder) -> None:
         self._roles = roles
         self._folder = folder
-        self._servers = EmbeddedServers(folder, postgres=not env.text("DATABASE_URL"), valkey=not env.text("REDIS_URL"))
+        self._servers = EmbeddedServers(
+            folder,
+            postgres=not env.text("DATABASE_URL"),
+            valkey=not env.text("REDIS_URL"),
+            connections=most_connections(settings) + OTHER_CLIENTS,
+        )
         self._children: list[Child] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()

@@ -16,7 +16,7 @@ from tests.acceptance.client import Client
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, wait_for
 
 LOCK = "LOCK TABLE relay_event IN ACCESS EXCLUSIVE MODE"
-WAITING = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'relay read' AND wait_event_type = 'Lock'"
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'relay read %' AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture

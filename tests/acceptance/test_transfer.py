@@ -218,7 +218,9 @@ def test_a_second_ctrl_c_ends_an_import_while_the_database_does_not_answer(
     with psycopg.connect(relay.services()["DATABASE_URL"]) as database:
         database.execute("LOCK TABLE relay_event IN ACCESS EXCLUSIVE MODE")
         process = start(relay.data_dir, "import", str(path))
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'relay write' AND wait_event_type = 'Lock'"
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'relay write %' AND wait_event_type = 'Lock'"
+        )
         with psycopg.connect(relay.services()["DATABASE_URL"], autocommit=True) as watching:
             wait_for(lambda: watching.execute(waiting).fetchone(), "the wait for the lock")
         process.send_signal(signal.SIGINT)

@@ -11,11 +11,21 @@ SETTINGS = dict(
 METRICS = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/operations/metrics.md").read_text(), re.MULTILINE))
 DOCUMENTED = dict(re.findall(r"^\| `(RELAY_[A-Z_]+)` \| ([^|]*) \|", DOCUMENT, re.MULTILINE))
 
-BOUND = re.compile(r"^RELAY_(MAX|RATE|LOGIN)_|_(SECONDS|BYTES|QUEUE|PER_OWNER|LIMIT|CONNECTIONS|THREADS|BATCH)$")
+BOUND = re.compile(
+    r"^RELAY_(MAX|RATE|LOGIN)_|_(SECONDS|BYTES|QUEUE|PER_OWNER|LIMIT|CONNECTIONS|THREADS|BATCH|POOL_MAX)$"
+)
 OF_POLICIES = re.compile(r"^RELAY_POLICY_|^nostr_events_refused_total$")
 """Policies, and what they refuse, have a document of their own."""
-OF_NO_CLIENT = {"RELAY_HEARTBEAT_SECONDS", "RELAY_DRAIN_SECONDS", "RELAY_SWEEP_SECONDS", "RELAY_SLOW_QUERY_SECONDS"}
-"""Durations of the relay's own processes, and a threshold that refuses nothing."""
+OF_NO_CLIENT = {
+    *("RELAY_HEARTBEAT_SECONDS", "RELAY_DRAIN_SECONDS", "RELAY_SWEEP_SECONDS", "RELAY_STALE_READ_SECONDS"),
+    *(
+        "RELAY_CONNECT_SECONDS",
+        "RELAY_CONNECTION_IDLE_SECONDS",
+        "RELAY_CONNECTION_AGE_SECONDS",
+        "RELAY_SLOW_QUERY_SECONDS",
+    ),
+}
+"""Durations of the relay's own processes and connections, and a threshold that refuses nothing."""
 REFUSAL = re.compile(r"refused|rejected|dropped|timed_out|aborted|closures|limited|too_broad|cancelled|protocol_errors")
 
 

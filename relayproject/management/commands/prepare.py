@@ -51,6 +51,8 @@ class Command(BaseCommand):
                 preparation.wait_until_prepared(options["wait"], lambda text: say("prepare", text))
             else:
                 self._prepare(show=options["show_password"] or sys.stdout.isatty())
+            if (warning := preparation.too_few_connections()) is not None:
+                say("prepare", f"warning: {warning}")
         except StartupError as refusal:
             raise CommandError(str(refusal)) from refusal
 

@@ -11,11 +11,12 @@ Loads are paced: they are there to find holes, not to measure.
 import asyncio
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.acceptance.client import Client, Json, Ok
 from tests.events import pubkey_of, secret, sign_event
@@ -89,6 +90,60 @@ class Publisher:
             self.acknowledged.append(answer.event_id)
         else:
             self.refused.append(answer)
+
+
+class Ledger:
+    """Publishes notes of one author without a pause to speak of, over a new connection whenever one ends.
+
+    acknowledged: ids with OK true. refused: texts of OK false. longest_wait_seconds: from an EVENT to its OK. Each
+    note has `size` characters more than its number.
+    """
+
+    def __init__(self, url: str, author: bytes, *, size: int = 0) -> None:
+        self.pubkey = pubkey_of(author)
+        self.acknowledged: list[str] = []
+        self.refused: list[str] = []
+        self.longest_wait_seconds = 0.0
+        self._url = url
+        self._author = author
+        self._filling = size
+        self._over = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    async def acknowledged_more(self, count: int, seconds: float) -> None:
+        """Wait until so many more events were acknowledged."""
+        enough = len(self.acknowledged) + count
+        await until(lambda: len(self.acknowledged) >= enough, f"OK true for {count} more events", seconds)
+
+    async def refused_more(self, seconds: float) -> None:
+        """Wait until another event is refused."""
+        enough = len(self.refused) + 1
+        await until(lambda: len(self.refused) >= enough, "OK false", seconds)
+
+    async def finish(self) -> None:
+        """Stop after the event that is on its way."""
+        self._over.set()
+        await asyncio.wait_for(self._task, 20.0)
+
+    async def _run(self) -> None:
+        while not self._over.is_set():
+            with contextlib.suppress(WebSocketException, OSError):  # also 503, while a worker begins a new epoch
+                async with Client(self._url) as client:
+                    while not self._over.is_set():
+                        await self._publish(client)
+            await asyncio.sleep(0.02)
+
+    async def _publish(self, client: Client) -> None:
+        content = f"entry {len(self.acknowledged)} {len(self.refused)} " + os.urandom(self._filling // 2).hex()
+        event = sign_event(self._author, content=content, created_at=int(time.time()))
+        sent = time.monotonic()
+        answer = await client.publish(event)
+        self.longest_wait_seconds = max(self.longest_wait_seconds, time.monotonic() - sent)
+        if answer.accepted:
+            self.acknowledged.append(answer.event_id)
+        else:
+            self.refused.append(answer.text)
+        await asyncio.sleep(0.005)
 
 
 class Listener:

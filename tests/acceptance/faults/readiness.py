@@ -17,17 +17,17 @@ async def say_ready(relay: RelayProcess, status: int, seconds: float) -> None:
         assert time.monotonic() < deadline, f"/ready did not say {status} on all workers within {seconds:g} s"
 
 
-async def say_degraded(relay: RelayProcess, expected: bool, seconds: float) -> None:
-    """Wait until every worker says that it is ready, and that the bus is down, or that it is not."""
+async def say_degraded(relay: RelayProcess, expected: bool, seconds: float, what: str = "the bus") -> None:
+    """Wait until every worker says that it is ready, and that `what` is down, or that it is not."""
     deadline = time.monotonic() + seconds
-    while await asyncio.to_thread(_bus_faults, relay) != {expected}:
+    while await asyncio.to_thread(_faults, relay, what) != {expected}:
         assert time.monotonic() < deadline, f"degraded was not {expected} on all workers within {seconds:g} s"
 
 
-def _bus_faults(relay: RelayProcess) -> set[bool]:
+def _faults(relay: RelayProcess, what: str) -> set[bool]:
     answers = [relay.get("/ready") for _ in range(REQUESTS)]
     assert {status for status, _ in answers} == {200}
-    return {any("the bus" in fault for fault in json.loads(text)["degraded"]) for _, text in answers}
+    return {any(what in fault for fault in json.loads(text)["degraded"]) for _, text in answers}
 
 
 def _statuses(relay: RelayProcess) -> set[int]:

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.client import Client
 from tests.acceptance.faults.load import Listener, Publisher, answers, new_author, stored_of, until
 from tests.acceptance.faults.outages import OwnServers, Way
-from tests.acceptance.faults.readiness import say_ready
+from tests.acceptance.faults.readiness import say_degraded
 from tests.acceptance.faults.workers import client_of
 from tests.acceptance.relay_process import RelayProcess
 
@@ -50,12 +50,12 @@ async def test_clients_survive_an_outage_of_the_database(
             assert found.closed is not None
             assert found.closed.startswith("error: ")
         assert time.monotonic() - started < ANSWER_SECONDS
-        await say_ready(outage_relay, 503, ANSWER_SECONDS)
+        await say_degraded(outage_relay, True, ANSWER_SECONDS, "the primary")
 
         servers.give_back("postgres", way)
         back = time.monotonic()
         await asyncio.gather(*(publisher.acknowledged_more(20, RETURN_SECONDS) for publisher in publishers))
-        await say_ready(outage_relay, 200, RETURN_SECONDS - (time.monotonic() - back))
+        await say_degraded(outage_relay, False, RETURN_SECONDS - (time.monotonic() - back), "the primary")
         await asyncio.gather(*(publisher.finish() for publisher in publishers))
         await answers(asking, RETURN_SECONDS - (time.monotonic() - back))
 

@@ -23,7 +23,8 @@ EXPENSIVE = Cost(QUICK_MS + 1, False)
 ANSWER = "SELECT 0::bigint"
 LONG = "SELECT 0::bigint, pg_sleep(30)"
 RUNNING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'relay read' AND query = %s AND state = 'active'"
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE application_name LIKE 'relay read %%' AND query = %s AND state = 'active'"
 )
 PATIENCE = 10.0
 """Seconds after which a test gives up; a third of what an expensive statement would take."""
@@ -37,7 +38,7 @@ async def reads(tables: Tables) -> AsyncIterator[Reads]:
     await made.until_connected(PATIENCE)
     yield made
     await made.close()
-    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay read'")
+    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'relay read %%'")
 
 
 def ask(reads: Reads, text: str, owner: str, cost: Cost) -> "asyncio.Task[tuple[int, list[Row]]]":
@@ -115,7 +116,7 @@ async def test_an_expensive_query_whose_caller_has_left_ends_at_the_server(reads
 
 async def test_ending_one_query_never_ends_the_next_one(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is left while PostgreSQL is about to answer it, so that the request to end it comes late."""
-    monkeypatch.setattr("relay.storage.server.CANCEL_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("relay.storage.overdue.CANCEL_AFTER_SECONDS", 0.0)
     for turn in range(60):
         leaving = ask(reads, "SELECT 0::bigint, pg_sleep(0.003)", "one", EXPENSIVE)
         await asyncio.sleep(0.001 + 0.00005 * turn)

@@ -139,7 +139,7 @@ async def test_01_s11_a_server_that_ends_every_session_is_asked_again(
 ) -> None:
     await scribe.write(note(1))
     await wait_until_answering(reads)
-    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay read'")
+    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'relay read %%'")
     await wait_until_answering(reads)
     assert len(await found(reads, {})) == 1
 

@@ -355,7 +355,7 @@ async def test_a_write_beyond_its_time_fails_and_the_next_one_is_stored(tables: 
 
 async def test_a_writer_whose_connection_was_ended_finds_another(scribe: Scribe, tables: Tables) -> None:
     await scribe.write(note(1))
-    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relay write'")
+    tables.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'relay write %%'")
     outcomes = await scribe.write(note(2)) + await scribe.write(note(3))
     assert outcomes[1] is STORED
     tables.assert_consistent()

@@ -18,8 +18,8 @@ class SilentPrimary:
         self.looks.append(then)
 
 
-def barrier_of(primary: SilentPrimary) -> Barrier:
-    return Barrier(cast(Primary, primary), lambda: 1, BackgroundTasks())
+def barrier_of(primary: SilentPrimary, without_primary: Callable[[], int | None] = lambda: None) -> Barrier:
+    return Barrier(cast(Primary, primary), lambda: 1, BackgroundTasks(), without_primary=without_primary)
 
 
 def test_closed_queries_leave_while_the_primary_is_silent() -> None:
@@ -40,3 +40,27 @@ def test_closed_queries_leave_while_the_primary_is_silent() -> None:
     while primary.looks:
         primary.looks.pop()(None)
     assert answers == [(0, None), (9_999, None)]
+
+
+def test_while_the_primary_is_gone_a_query_has_the_position_that_is_known_here() -> None:
+    primary, answers, known = SilentPrimary(), list[int | None](), list[int | None]([None])
+    barrier = barrier_of(primary, lambda: known[0])
+    barrier.join(answers.append)
+    assert answers == []
+
+    known[0] = 7
+    primary.looks.pop()(None)
+    barrier.join(answers.append)
+    assert (answers, primary.looks) == ([7, 7], [])
+
+    known[0] = None
+    barrier.join(answers.append)
+    primary.looks.pop()(Look(9, False, 1))
+    assert answers == [7, 7, 9]
+
+
+def test_a_look_at_another_log_is_no_reason_to_answer_from_what_is_known_here() -> None:
+    primary, answers = SilentPrimary(), list[int | None]()
+    barrier_of(primary).join(answers.append)
+    primary.looks.pop()(Look(9, False, 2))
+    assert answers == [None]

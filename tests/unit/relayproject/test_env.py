@@ -9,6 +9,7 @@ from relayproject import env
 
 NO_URI = "must be a URI, such as mailto:operator@example.com, not "
 GUESSED = "can be guessed: it must have 32 random characters or more, better 50"
+HOSTS = "must be a URL such as postgresql://user:password@host-a:5432,host-b:5432/name"
 NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 
 
@@ -28,6 +29,12 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
         (lambda: env.flag("X", False), "Yes", True),
         (lambda: env.flag("X", True), "off", False),
         (lambda: env.words("X"), "a, b,,c ", ("a", "b", "c")),
+        (lambda: env.database_address("X", ""), "postgresql://u:p@h:1/n", "postgresql://u:p@h:1/n"),
+        (
+            lambda: env.database_address("X", ""),
+            "postgres://u:p,%40@a:1,[::1],c/n?sslmode=require",
+            "postgres://u:p,%40@/n?host=a,::1,c&port=1,5432,5432&sslmode=require",
+        ),
         (lambda: env.kinds("X"), "1059, 4", (1_059, 4)),
         (lambda: env.kinds("X"), " ", ()),
         (lambda: env.kinds("X"), "all", None),
@@ -67,6 +74,8 @@ def test_a_right_text_becomes_its_value(
         (lambda: env.secret("X"), "s" * 50, "s" * 50, GUESSED),
         (lambda: env.web_address("X", "", ("ws", "wss")), "http://h", "", "must be a URL that starts with ws:// or wss://"),
         (lambda: env.web_address("X", "", ("ws",)), "ws://host:port", "", "must be a URL that starts with ws://"),
+        (lambda: env.database_address("X", ""), "postgresql://a:1,b:/n", "", HOSTS),
+        (lambda: env.database_address("X", ""), "mysql://a,b/n", "", HOSTS),
         (lambda: env.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
     ],
 )  # fmt: skip

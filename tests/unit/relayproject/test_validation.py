@@ -21,6 +21,11 @@ GOOD: dict[str, Any] = {
     "RELAY_METRICS_ALLOW": ("127.0.0.1",),
     "RELAY_POLICY": "json.loads",
     "RELAY_WRITE_POLICY_PLUGIN": "/bin/sh",
+    "RELAY_PRIMARY_POOL_MIN": 5,
+    "RELAY_PRIMARY_POOL_MAX": 20,
+    "RELAY_REPLICA_POOL_MIN": 10,
+    "RELAY_REPLICA_POOL_MAX": 50,
+    "RELAY_SLOW_QUERY_CONNECTIONS": 1,
 }
 
 
@@ -53,6 +58,9 @@ def test_good_settings_have_no_problem() -> None:
         ({"RELAY_POLICY": "check"}, "relay.E013"),
         ({"RELAY_WRITE_POLICY_PLUGIN": "/no/such/program"}, "relay.E014"),
         ({"RELAY_WRITE_POLICY_PLUGIN": __file__}, "relay.E014"),
+        ({"RELAY_PRIMARY_POOL_MAX": 4}, "relay.E015"),
+        ({"RELAY_REPLICA_POOL_MIN": 51}, "relay.E015"),
+        ({"RELAY_SLOW_QUERY_CONNECTIONS": 5}, "relay.E016"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_check(changed: dict[str, Any], id: str) -> None:

@@ -41,6 +41,10 @@ class Waits:
             self.happenings.pop(0)()
 
 
+SILENCE = Heartbeat(-1, Store("", "", 0))
+"""A heartbeat without an answer."""
+
+
 class Order:
     """A follower at the begin of an order whose changes come one by one, and the reads of its log."""
 
@@ -69,7 +73,10 @@ class Order:
             on_changes=self._on_changes,
             on_cache_fault=self._cache_fault,
             on_lost=self.lost.set_result,
+            on_gone=lambda: self.seen.append("gone"),
+            on_back=lambda: self.seen.append("back"),
         )
+        self.seen: list[str] = []
         self.changes = additions(20)
         self.intake = intake
 
@@ -90,7 +97,10 @@ class Order:
         return self.log if position < self.log.last else None
 
     async def _heartbeat(self) -> Heartbeat:
-        return self.heartbeats.pop(0)
+        beat = self.heartbeats.pop(0)
+        if beat is SILENCE:
+            raise Failed("query timed out")
+        return beat
 
     async def _position(self) -> int:
         """Answered when the test says so."""
@@ -245,3 +255,14 @@ async def test_another_generation_is_followed_and_another_epoch_is_a_loss(monkey
     assert not order.follower.check(Store(STORE.identity, "c" * 16, STORE.epoch + 1))
     assert not order.follower.check(Store("d" * 16, "c" * 16, STORE.epoch))
     assert order.follower.store == restarted
+
+
+async def test_the_primary_is_gone_after_two_heartbeats_in_a_row_without_an_answer(order: Order) -> None:
+    answer = Heartbeat(0, STORE)
+    order.heartbeats = [SILENCE, answer, SILENCE, SILENCE, SILENCE, answer, answer]
+    seen = []
+    while order.heartbeats:
+        await order.follower.beat()
+        seen.append(order.follower.database_up)
+    assert seen == [True, True, True, False, False, True, True]
+    assert order.seen == ["gone", "back"]

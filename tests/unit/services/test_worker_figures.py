@@ -121,10 +121,12 @@ def test_an_entry_that_all_workers_share_is_counted_once() -> None:
 
 
 def test_pools_and_layers_add_up() -> None:
-    part = WorkerFigures(0, 0, 0, 0.0, 0, 0.0, pools={"read": PoolFigures(1, 2, 3)}, layers={"L1": LayerRate(3.0, 4.0)})
+    part = WorkerFigures(
+        0, 0, 0, 0.0, 0, 0.0, pools={"read": PoolFigures(1, 2, 3, 4)}, layers={"L1": LayerRate(3.0, 4.0)}
+    )
     whole = total([part, part])
 
-    assert whole.pools == {"read": PoolFigures(2, 4, 6)}
+    assert whole.pools == {"read": PoolFigures(2, 4, 6, 8)}
     assert whole.layers["L1"].percent == 75.0
 
 

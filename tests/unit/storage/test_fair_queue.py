@@ -15,7 +15,7 @@ PLACES = 2
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "add", "begin", "take", "take", "end", "remove"]),
+        st.sampled_from(["add", "add", "add", "begin", "take", "take", "end", "remove", "set_places"]),
         st.sampled_from(OWNERS),
         st.sampled_from([0.1, 1.0, 20.0, 400.0]),
         st.integers(0, 9),
@@ -29,6 +29,7 @@ class Model:
 
     def __init__(self, bounds: Bounds) -> None:
         self.queue: FairQueue[str] = FairQueue(bounds, PLACES)
+        self.places = PLACES
         self.bounds = bounds
         self.waiting: dict[str, list[tuple[Ticket[str], str]]] = {owner: [] for owner in OWNERS}
         self.running: Counter[str] = Counter()
@@ -51,6 +52,10 @@ class Model:
         else:
             self.waiting[owner].append((ticket, ticket.item))
 
+    def set_places(self, _owner: str, _cost: float, number: int) -> None:
+        self.places = 1 + number % 4
+        self.queue.set_places(self.places)
+
     def begin(self, owner: str, cost: float, _: int) -> None:
         if self.queue.begin(owner, cost):
             assert not self.waiting[owner]
@@ -59,12 +64,14 @@ class Model:
     def take(self, *_: object) -> str | None:
         item = self.queue.take()
         if item is None:
-            assert all(self.running[owner] >= PLACES for owner in OWNERS if self.waiting[owner]), "it conserves work"
+            assert all(self.running[owner] >= self.places for owner in OWNERS if self.waiting[owner]), (
+                "it conserves work"
+            )
             return None
         owner = item[0]
         assert self.waiting[owner].pop(0)[1] == item, "an owner's own come in their order"
         self.running[owner] += 1
-        assert self.running[owner] <= PLACES
+        assert self.running[owner] <= self.places
         return owner
 
     def end(self, owner: str, more: float, sign: int) -> None:

@@ -1,0 +1,30 @@
+"""What every connection to PostgreSQL is made with, and how many connections an instance needs at most."""
+
+from typing import Any
+
+COORDINATION_CONNECTIONS = 3
+"""Of a worker, beside those for queries: two for coordination with the primary, one for writes."""
+
+JOB_CONNECTIONS = 10
+"""Of an instance, beside its workers: Celery's four threads and its watch, beat with two, `prepare` with two, and a
+command.
+"""
+
+
+def of(connect_seconds: int) -> dict[str, Any]:
+    """libpq's parameters, by default. A server that is gone without a word ends the connection after 3 s: the
+    keepalives find it if nothing is under way, tcp_user_timeout if something was sent; each alone misses one case.
+    """
+    return {
+        "connect_timeout": connect_seconds,
+        "keepalives_idle": 1,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 3_000,
+    }
+
+
+def most_connections(settings: Any) -> int:
+    """Connections to the primary that an instance may have at a time."""
+    worker = settings.RELAY_PRIMARY_POOL_MAX + COORDINATION_CONNECTIONS + settings.RELAY_DJANGO_THREADS
+    return int(settings.RELAY_WORKERS * worker + JOB_CONNECTIONS)
