@@ -7,8 +7,9 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
-from relay.storage import retention
+from relay.storage import purging, retention
 
 log = logging.getLogger("relay.tasks")
 
@@ -32,6 +33,14 @@ def collect_tags() -> int:
 def remove_vanished() -> int:
     """Remove the events of keys that have vanished (62-7); returns the number of transactions."""
     return retention.remove_vanished()
+
+
+@shared_task(name="relay.tasks.apply_retention")  # type: ignore[untyped-decorator]
+def apply_retention() -> int:
+    """Hide and remove what the rules of retention do not keep; returns the number of transactions."""
+    if purging.put_in_force(stored_retention(), int(time.time())):
+        log.info("retention hides older events from now on")
+    return purging.remove()
 
 
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]

@@ -102,7 +102,7 @@ class Relay:
                 store=self.store,
                 window_bytes=conf.window_bytes,
             )
-        self.lists = Lists()
+        self.lists = Lists(conf.limits.retention)
         self.list_keeper = ListKeeper(self.lists, self.primary, self.tasks, lambda: self.connections.enforce())  # noqa: PLW0108 - made below
         self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
         self.follower = Follower(

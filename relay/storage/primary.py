@@ -10,7 +10,7 @@ import psycopg
 from msgspec import Struct
 
 from relay.background import BackgroundTasks, Turn
-from relay.changes.change import Added, Batch, Change, Removed, Vanished
+from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
 from relay.conf import Life
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
@@ -203,7 +203,7 @@ class Primary:
         """The next changes after `position`, or None if there is none: at most `limit`, and about PAGE_BYTES.
 
         An event that was removed since is read as a removal in place of its addition; its own removal, or the request
-        to vanish that hides it, follows. Raises LogPruned if the next change is gone.
+        to vanish or the purge that hides it, follows. Raises LogPruned if the next change is gone.
         """
         rows = await self._server.fetch(_LOG, (position, limit, PAGE_BYTES))
         if not rows:
@@ -236,4 +236,6 @@ def _change(seq: int, row: Row) -> Change:
         return Added(seq, StoredEvent.from_json(text))
     if op == b"v":
         return Vanished(seq, (event_id or b"").hex(), integer(created_at))
+    if op == b"p":
+        return Purged.of(seq, event_id or b"", integer(created_at))
     return Removed(seq, (event_id or b"").hex())

@@ -15,6 +15,12 @@ LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
     SELECT event.id, event.created_at FROM event
 $$;
 
+-- Counts events whose removal the log has no entries for.
+CREATE FUNCTION relay_note_unlogged(gone integer) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    UPDATE relay_unlogged_removals AS u SET removed = u.removed + gone WHERE gone > 0
+$$;
+
 -- Deletes old tag rows of removed events that this transaction has inserted again; its own rows are recognised by xmin.
 -- Waits for relay_collect_tags where that is deleting some of them.
 CREATE FUNCTION relay_forget_old_tags(ids bytea[]) RETURNS void
