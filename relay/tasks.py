@@ -10,6 +10,8 @@ from django.utils import timezone
 from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
 from relay.storage import purging, retention
+from relay.storage.partitions.plan import Grain, plan
+from relay.storage.partitions.steps import carry_out, read_state
 
 log = logging.getLogger("relay.tasks")
 
@@ -41,6 +43,17 @@ def apply_retention() -> int:
     if purging.put_in_force(stored_retention(), int(time.time())):
         log.info("retention hides older events from now on")
     return purging.remove()
+
+
+@shared_task(name="relay.tasks.extend_partitions")  # type: ignore[untyped-decorator]
+def extend_partitions() -> int:
+    """Make the partitions of this period and the next in a store that is divided; returns how many."""
+    state = read_state()
+    steps = plan(state, Grain(settings.RELAY_PARTITIONS), int(time.time())) if state.partitions else []
+    for step in steps:
+        carry_out(step)
+        log.info("partitions: %s", step.text)
+    return len(steps)
 
 
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]

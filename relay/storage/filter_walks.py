@@ -44,6 +44,7 @@ class Walks(FeedWalks):
         if at is At.TEXT:
             return Rows(rows, wanted, has_end, is_ordered=True)
         found = "t.id = r.at" if at is At.ID else "t.ctid = r.at AND t.id = r.id"
+        found += " AND t.created_at = r.created_at"  # so that one partition is looked at
         return Rows(
             f"SELECT r.created_at, r.id, t.json FROM (SELECT e.* FROM ({rows}) AS e {ORDER} LIMIT {wanted}) AS r "
             f"LEFT JOIN LATERAL (SELECT t.json FROM relay_event AS t WHERE {found} OFFSET 0) AS t ON true",

@@ -63,15 +63,16 @@ _LOG = (
     "SELECT c.seq, c.op, c.event_id, c.created_at, e.json, "
     "sum(octet_length(e.json)) OVER (ORDER BY c.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before "
     "FROM (SELECT * FROM relay_change WHERE seq > $1::bigint ORDER BY seq LIMIT $2::integer) AS c "
-    f"LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' AND {STORED}"
+    f"LEFT JOIN relay_event AS e ON e.id = c.event_id AND e.created_at = c.created_at AND c.op = '+' AND {STORED}"
     ") AS l WHERE coalesce(l.before, 0) < $3::bigint ORDER BY l.seq"
 )
 """octet_length() does not read a text that is stored out of line, so what lies beyond the page costs little."""
 _NEWEST_WITHIN = (
     "SELECT coalesce(min(l.seq) - 1, $1::bigint) FROM ("
     "SELECT c.seq, coalesce(sum(octet_length(e.json)) OVER (ORDER BY c.seq DESC ROWS UNBOUNDED PRECEDING), 0) AS bytes "
-    "FROM (SELECT seq, op, event_id FROM relay_change WHERE seq <= $1::bigint ORDER BY seq DESC LIMIT $2::integer) "
-    "AS c LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+'"
+    "FROM (SELECT seq, op, event_id, created_at FROM relay_change WHERE seq <= $1::bigint ORDER BY seq DESC "
+    "LIMIT $2::integer) AS c "
+    "LEFT JOIN relay_event AS e ON e.id = c.event_id AND e.created_at = c.created_at AND c.op = '+'"
     ") AS l WHERE l.bytes <= $3::bigint"
 )
 

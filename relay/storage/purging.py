@@ -9,6 +9,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from relay.protocol.retention import HOUR, Retention, Span
+from relay.storage.schema import multirange
 
 STEP_EVENTS = 500
 """Events looked at by one transaction: some milliseconds, 15 to 35 ms if all of them are removed."""
@@ -49,16 +50,12 @@ def put_in_force(retention: Retention, now: int) -> int:
         cursor.execute(
             "SELECT relay_retention_set(%s::int4multirange[], %s::bigint[], %s::boolean[])",
             [
-                [_multirange(floor.kinds) for floor in wanted],
+                [multirange(floor.kinds) for floor in wanted],
                 [floor.before for floor in wanted],
                 [floor.others for floor in wanted],
             ],
         )
         return int(cursor.fetchone()[0])
-
-
-def _multirange(kinds: tuple[Span, ...]) -> str:
-    return "{" + ",".join([f"[{low},{high + 1})" for low, high in kinds]) + "}"
 
 
 def remove(seconds: float = STEP_SECONDS) -> int:

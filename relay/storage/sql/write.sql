@@ -66,7 +66,7 @@ BEGIN
         VALUES (ids, pubkeys, created_ats[1], kinds[1], expires_ats[1],
                 ARRAY(SELECT substr(keys, start, length) FROM unnest(tag_starts, tag_lengths) AS t (start, length)),
                 convert_from(jsons, 'UTF8'))
-        ON CONFLICT (id) DO NOTHING;
+        ON CONFLICT DO NOTHING;
         IF FOUND THEN
             added := '{1}';
             IF cardinality(tag_starts) > 0 THEN
@@ -244,7 +244,7 @@ BEGIN
             FROM unnest(created_ats, kinds, expires_ats, json_ends) WITH ORDINALITY AS u (c, k, x, json_end, n)
         ) AS event LEFT JOIN keyed USING (n)
         ORDER BY 1 -- by id: two batches that share events cannot wait for each other
-        ON CONFLICT (id) DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING id
     ), fresh AS (
         SELECT n FROM generate_series(1, total) AS g (n) JOIN stored ON stored.id = substr(ids, 32 * n - 31, 32)
