@@ -11,7 +11,8 @@ from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
 from relay.storage import purging, retention
 from relay.storage.partitions.plan import Grain, plan
-from relay.storage.partitions.steps import carry_out, read_state
+from relay.storage.partitions.purge import purge_partitions
+from relay.storage.partitions.steps import Busy, carry_out, read_state
 
 log = logging.getLogger("relay.tasks")
 
@@ -42,6 +43,11 @@ def apply_retention() -> int:
     """Hide and remove what the rules of retention do not keep; returns the number of transactions."""
     if purging.put_in_force(stored_retention(), int(time.time())):
         log.info("retention hides older events from now on")
+    try:
+        if gone := purge_partitions():
+            log.info("%d events dropped with their partitions", gone)
+    except Busy as busy:
+        log.warning("partitions are left for the next run: %s", busy)
     return purging.remove()
 
 

@@ -23,6 +23,7 @@ FUNCTIONS = (
     "vanish",
     "retention",
     "partitions",
+    "partition_purge",
     "moderation",
     "write",
 )

@@ -7,6 +7,7 @@ for some milliseconds. What takes long (reading all events, building an index) s
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
@@ -61,8 +62,9 @@ def carry_out(step: Step) -> None:
     _STEPS[step.name](step)
 
 
-def in_a_short_lock(statement: str, parameters: list[object] | None = None) -> None:
-    """Run a statement in a transaction that waits for no lock longer than LOCK_MILLISECONDS, until it has run.
+def in_a_short_lock(statement: str, parameters: list[object] | None = None) -> Any:
+    """Run a statement in a transaction that waits for no lock longer than LOCK_MILLISECONDS, until it has run; the one
+    value that it returns, None without one.
 
     Raises Busy.
     """
@@ -70,7 +72,7 @@ def in_a_short_lock(statement: str, parameters: list[object] | None = None) -> N
         with suppress(OperationalError), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'")
             cursor.execute(statement, parameters)
-            return
+            return cursor.fetchone()[0] if cursor.description else None
         time.sleep(RETRY_SECONDS)
     raise Busy("the tables are in use all the time: end what reads them for long, and try again")
 

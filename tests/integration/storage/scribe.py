@@ -122,6 +122,10 @@ class Tables:
         log = self.log()
         assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
         assert replay(log) == self.ids()
+        self.assert_rows_consistent()
+
+    def assert_rows_consistent(self) -> None:
+        """Tags belong to stored events; those of events that are gone are noted."""
         expected = self.rows("SELECT unnest(tag_keys) AS key, id FROM relay_event ORDER BY key, id")
         assert self.tags() == [(key, event_id.hex()) for key, event_id in expected]
         noted = self.rows(

@@ -1,7 +1,6 @@
 """Partitions: a store is divided while it works, without a pause; answers, removals and ids stay what they were."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
@@ -13,9 +12,12 @@ from django.db import connection, connections
 from relay.changes.row import id_of
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
+from relay.protocol.retention import Retention, parse_rules, removable
+from relay.storage import purging
 from relay.storage.database import conninfo
 from relay.storage.partitions import steps
-from relay.storage.partitions.plan import Grain, plan
+from relay.storage.partitions.plan import Grain, period_of, plan
+from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
@@ -104,7 +106,7 @@ def events() -> list[Json]:
             kind=[1, 1, 7, 30_023, 0, 5][number % 6],
             created_at=NOW - number * YEAR // 8,
             pubkey=pubkey_of(secret(1 + number % 2)),
-            tags=[["t", "a"], ["d", str(number)]] if number % 3 else [["t", "b"]],
+            tags=[["t", "a"], ["d", str(number)]] if number % 4 else [["t", "b"]],
         )
         for number in range(48)
     ]
@@ -209,6 +211,87 @@ async def test_what_lies_beyond_the_last_period_moves_into_its_own(
     await assert_answers(reads, stored)
 
 
+async def hide(*rules: str, now: int = NOW) -> None:
+    await on_own_connection(purging.put_in_force, Retention(parse_rules(rules)), now)
+
+
+def removable_before(stored: list[Json], before: int) -> list[Json]:
+    return [event for event in stored if removable(event["kind"]) and event["created_at"] < before]
+
+
+def assert_tags(tables: Tables) -> None:
+    """Once what is noted is collected, there are the tags of the stored events and no others."""
+    while tables.rows("SELECT relay_collect_tags(1000)") != [(0,)]:
+        pass
+    tables.assert_rows_consistent()
+
+
+async def divided_by_years(scribe: Scribe) -> list[Json]:
+    """Partitions of six years, and the events that are served."""
+    await divide(Grain.YEAR, NOW - 5 * YEAR)
+    await divide(Grain.YEAR)
+    return await served(scribe, events())
+
+
+async def test_a_partition_that_retention_hides_is_dropped_but_for_what_is_always_kept(
+    scribe: Scribe, reads: Reads, tables: Tables
+) -> None:
+    stored = await divided_by_years(scribe)
+    rows = tables.rows("SELECT count(*)::integer FROM relay_event")[0][0]
+    await hide("* 730d")
+    hidden = removable_before(stored, NOW - 2 * YEAR)
+    whole = removable_before(stored, period_of(Grain.YEAR, NOW - 2 * YEAR).begins)
+    assert await on_own_connection(purge_partitions) == len(whole)
+    assert 0 < len(whole) < len(hidden)
+    assert tables.rows("SELECT count(*)::integer FROM relay_event") == [(rows - len(whole),)]
+    assert tables.rows("SELECT removed::integer FROM relay_unlogged_removals") == [(len(whole),)]
+    left = [event for event in stored if event not in hidden]
+    await assert_answers(reads, left)
+    assert await on_own_connection(purge_partitions) == 0
+    await on_own_connection(purging.remove)
+    await assert_answers(reads, left)
+    assert tables.ids() == {event["id"] for event in left}
+    assert_tags(tables)
+
+
+async def test_rules_that_spare_a_kind_drop_no_partition(scribe: Scribe, tables: Tables) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d", "1984 forever")
+    assert await on_own_connection(purge_partitions) == 0
+
+
+async def test_what_changes_while_a_partition_is_copied_is_not_lost(
+    scribe: Scribe, reads: Reads, tables: Tables
+) -> None:
+    stored = await divided_by_years(scribe)
+    await hide("* 730d")
+    tables.rows("SELECT relay_partition_copy('past')")
+    old = [event for event in stored if event["kind"] == 30_023 and event["created_at"] < NOW - 5 * YEAR]
+    late = unsigned_event(kind=30_023, created_at=NOW - 6 * YEAR, tags=[["d", "late"], ["t", "a"]])
+    deletion = unsigned_event(kind=5, pubkey=old[0]["pubkey"], tags=[["e", old[0]["id"]]])
+    assert await scribe.write(late, deletion) == [WriteOutcome.STORED] * 2
+    assert tables.rows("SELECT relay_partition_catch_up('past') > 0, relay_partition_swap('past')") == [(True, True)]
+    expected = [event for event in [*stored, late, deletion] if event is not old[0]]
+    kept = [event for event in expected if event not in removable_before(expected, NOW - 2 * YEAR)]
+    await assert_answers(reads, kept)
+    await on_own_connection(purge_partitions)
+    await on_own_connection(purging.remove)
+    await assert_answers(reads, kept)
+    assert_tags(tables)
+
+
+async def test_a_copy_that_a_request_to_vanish_has_overtaken_takes_no_place(scribe: Scribe, tables: Tables) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    tables.rows("SELECT relay_partition_copy('past')")
+    request = unsigned_event(kind=62, tags=[["relay", "ALL_RELAYS"]])
+    await scribe.write(request)
+    assert tables.rows("SELECT relay_partition_swap('past')") == [(False,)]
+    tables.vanish()
+    await on_own_connection(purge_partitions)
+    assert request["pubkey"] not in {pubkey.hex() for (pubkey,) in tables.rows("SELECT pubkey FROM relay_event")}
+
+
 class Clients:
     """A writer and a reader that never stop, and how long they waited at most."""
 
@@ -217,19 +300,18 @@ class Clients:
         self.written: list[Json] = []
         self._scribe, self._reads = scribe, reads
         self._running: list[asyncio.Task[None]] = []
+        self._is_over = False
 
     async def __aenter__(self) -> "Clients":
         self._running = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for task in self._running:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        self._is_over = True
+        await asyncio.wait_for(asyncio.gather(*self._running), 10)
 
     async def _write(self) -> None:
-        while True:
+        while not self._is_over:
             event = unsigned_event(content=f"live {len(self.written)}", tags=[["t", "live"]])
             begun = time.monotonic()
             assert await self._scribe.write(event) == [WriteOutcome.STORED]
@@ -237,10 +319,21 @@ class Clients:
             self.written.append(event)
 
     async def _read(self) -> None:
-        while True:
+        while not self._is_over:
             begun = time.monotonic()
             await answer(self._reads, {"#t": ["live"], "limit": 3})
             self.longest["read"] = max(self.longest["read"], time.monotonic() - begun)
+
+
+async def test_no_writer_and_no_reader_pauses_while_partitions_are_dropped(
+    scribe: Scribe, reads: Reads, tables: Tables
+) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    async with Clients(scribe, reads) as clients:
+        assert await asyncio.wait_for(on_own_connection(purge_partitions), 60)
+    assert clients.written
+    assert max(clients.longest.values()) < PAUSE_SECONDS, clients.longest
 
 
 async def test_no_writer_and_no_reader_pauses_while_a_store_is_divided(

@@ -1,0 +1,57 @@
+"""Retention of whole partitions (sql/partition_purge.sql), on Django's connection.
+
+Rule: what is copied stays exactly what the log says: changes that come meanwhile are applied before the copy takes the
+place of the partition. May be killed at any moment; what is left of such a run is found and done, or begun again.
+"""
+
+from django.db import connection
+
+from relay.storage.partitions.steps import in_a_short_lock
+
+MOST_KEPT = 1_000_000
+"""Events that a job copies, in about a minute; a partition that keeps more is left to the command, or to the removal
+row by row."""
+
+FEW_TOUCHED = 1_000
+CATCH_UPS = 20
+_LOCK = 0x72656C61_70617274
+"""One run at a time in all processes: an advisory lock of the connection."""
+
+
+def purge_partitions(most_kept: int = MOST_KEPT) -> int:
+    """Drop what retention hides of partitions that end before it, oldest first; returns how many events are gone.
+
+    Raises Busy.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relay_is_partitioned() AND pg_try_advisory_lock(%s)", [_LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        try:
+            total = _call("SELECT relay_partition_discard()")
+            while suffix := _call("SELECT relay_partition_purgeable(%s)", most_kept):
+                if not _replaced(suffix):
+                    break
+                total += _call("SELECT relay_partition_discard()")
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+    return int(total)
+
+
+def _replaced(suffix: str) -> bool:
+    """False if it cannot be done now: a request to vanish is carried out."""
+    if not _call("SELECT relay_partition_copy(%s)", suffix):
+        return False
+    for _ in range(CATCH_UPS):
+        touched = _call("SELECT relay_partition_catch_up(%s)", suffix)
+        if touched is None:
+            return False
+        if touched < FEW_TOUCHED:
+            break
+    return bool(in_a_short_lock("SELECT relay_partition_swap(%s)", [suffix]))
+
+
+def _call(statement: str, *parameters: object) -> int | str | bool | None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()[0]  # type: ignore[no-any-return]
