@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 
 from relay.management.command import CommandWithExamples
 from relay.storage.partitions.plan import Grain, State, day, plan
+from relay.storage.partitions.purge import ANY_NUMBER, purge_partitions, purgeable
 from relay.storage.partitions.steps import Busy, carry_out, read_state
 
 EXAMPLES = """examples:
@@ -30,7 +31,8 @@ class Command(CommandWithExamples):
 
     help = (
         "Divides the events of the store by created_at, by RELAY_PARTITIONS, while it serves clients, and adds the "
-        "partitions of the next period. May be ended at any moment: the next run goes on."
+        "partitions of the next period. Drops partitions that retention hides. "
+        "May be ended at any moment: the next run goes on."
     )
     examples = EXAMPLES
 
@@ -56,8 +58,6 @@ class Command(CommandWithExamples):
     def _run(self, state: State, *, is_dry: bool) -> None:
         ahead = settings.RELAY_CREATED_AT_UPPER_LIMIT
         steps = plan(state, Grain(settings.RELAY_PARTITIONS), int(time.time()), ahead)
-        if not steps:
-            self.stdout.write("nothing to do")
         for number, step in enumerate(steps, 1):
             self.stdout.write(f"{number} of {len(steps)}: {step.text}", ending="\n" if is_dry else " ... ")
             self.stdout.flush()
@@ -65,6 +65,14 @@ class Command(CommandWithExamples):
                 begun = time.monotonic()
                 carry_out(step)
                 self.stdout.write(f"{time.monotonic() - begun:.1f} s")
+        if is_dry:
+            hidden = purgeable() if state.partitions else None
+            if hidden:
+                self.stdout.write(f"then: drop what retention hides, from relay_event_{hidden} on")
+        elif gone := purge_partitions(ANY_NUMBER):
+            self.stdout.write(f"{gone:,} events that retention hides dropped with their partitions")
+        elif not steps:
+            self.stdout.write("nothing to do")
 
     def _print_status(self, state: State) -> None:
         if not state.partitions:

@@ -4,6 +4,8 @@ Rule: what is copied stays exactly what the log says: changes that come meanwhil
 place of the partition. May be killed at any moment; what is left of such a run is found and done, or begun again.
 """
 
+from typing import Any
+
 from django.db import connection
 
 from relay.storage.partitions.steps import in_a_short_lock
@@ -11,6 +13,8 @@ from relay.storage.partitions.steps import in_a_short_lock
 MOST_KEPT = 1_000_000
 """Events that a job copies, in about a minute; a partition that keeps more is left to the command, or to the removal
 row by row."""
+
+ANY_NUMBER = 2**40
 
 FEW_TOUCHED = 1_000
 CATCH_UPS = 20
@@ -29,13 +33,18 @@ def purge_partitions(most_kept: int = MOST_KEPT) -> int:
             return 0
         try:
             total = _call("SELECT relay_partition_discard()")
-            while suffix := _call("SELECT relay_partition_purgeable(%s)", most_kept):
+            while suffix := purgeable(most_kept):
                 if not _replaced(suffix):
                     break
                 total += _call("SELECT relay_partition_discard()")
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
     return int(total)
+
+
+def purgeable(most_kept: int = ANY_NUMBER) -> str | None:
+    """The suffix of the oldest partition that can be dropped but for `most_kept` events at most; None without one."""
+    return _call("SELECT relay_partition_purgeable(%s)", most_kept)  # type: ignore[no-any-return]
 
 
 def _replaced(suffix: str) -> bool:
@@ -51,7 +60,7 @@ def _replaced(suffix: str) -> bool:
     return bool(in_a_short_lock("SELECT relay_partition_swap(%s)", [suffix]))
 
 
-def _call(statement: str, *parameters: object) -> int | str | bool | None:
+def _call(statement: str, *parameters: Any) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.fetchone()[0]  # type: ignore[no-any-return]
+        return cursor.fetchone()[0]

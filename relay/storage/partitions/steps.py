@@ -62,7 +62,7 @@ def carry_out(step: Step) -> None:
     _STEPS[step.name](step)
 
 
-def in_a_short_lock(statement: str, parameters: list[object] | None = None) -> Any:
+def in_a_short_lock(statement: str, parameters: list[Any] | None = None) -> Any:
     """Run a statement in a transaction that waits for no lock longer than LOCK_MILLISECONDS, until it has run; the one
     value that it returns, None without one.
 
