@@ -21,6 +21,7 @@ DECLARE
     whole text;
     past  text;
     made  record;
+    served text; -- the comment of the key
 BEGIN
     LOCK TABLE relay_event, relay_tag IN ACCESS EXCLUSIVE MODE;
     FOREACH whole IN ARRAY '{relay_event,relay_tag}'::text[] LOOP
@@ -29,15 +30,19 @@ BEGIN
         FOR made IN SELECT indexrelid::regclass::text AS name FROM pg_index WHERE indrelid = past::regclass LOOP
             EXECUTE format('ALTER INDEX %s RENAME TO %I', made.name, replace(made.name, whole, past));
         END LOOP;
-        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS) PARTITION BY RANGE (created_at)', whole, past);
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING COMPRESSION) PARTITION BY RANGE (created_at)', whole, past);
         IF whole = 'relay_event' THEN
+            served := obj_description('relay_event_past_pkey'::regclass, 'pg_class');
             ALTER TABLE relay_event_past DROP CONSTRAINT relay_event_past_pkey,
                 ADD CONSTRAINT relay_event_past_pkey PRIMARY KEY USING INDEX relay_event_past_id_time;
             ALTER TABLE relay_event ADD CONSTRAINT relay_event_pkey PRIMARY KEY (id, created_at);
+            EXECUTE format('COMMENT ON INDEX relay_event_pkey IS %L', served);
         END IF;
-        FOR made IN SELECT pg_get_indexdef(indexrelid) AS statement FROM pg_index
-                    WHERE indrelid = past::regclass AND NOT indisprimary LOOP
+        FOR made IN SELECT pg_get_indexdef(indexrelid) AS statement, indexrelid::regclass::text AS name,
+                           obj_description(indexrelid, 'pg_class') AS comment
+                    FROM pg_index WHERE indrelid = past::regclass AND NOT indisprimary LOOP
             EXECUTE replace(made.statement, past, whole);
+            EXECUTE format('COMMENT ON INDEX %I IS %L', replace(made.name, past, whole), made.comment);
         END LOOP;
         FOR made IN SELECT pg_get_userbyid(a.grantee) AS grantee, a.privilege_type
                     FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a

@@ -157,6 +157,14 @@ async def test_a_store_without_events_gets_the_period_of_now_and_the_next(tables
     assert await divide() == []
 
 
+async def test_what_an_index_is_for_stays_written_on_it(tables: Tables) -> None:
+    for index in ("relay_event_pkey", "relay_tag_newest"):
+        tables.connection.execute(f"COMMENT ON INDEX {index} IS 'for {index}'")
+    await divide()
+    for index in ("relay_event_pkey", "relay_tag_newest"):
+        assert tables.rows("SELECT obj_description(%s::regclass, 'pg_class')", index) == [(f"for {index}",)]
+
+
 async def test_events_of_a_divided_store_are_stored_once_answered_and_removed(
     scribe: Scribe, reads: Reads, tables: Tables
 ) -> None:

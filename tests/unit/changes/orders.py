@@ -54,8 +54,8 @@ class History:
     def __init__(self, pool: Sequence[Json], steps: Sequence[int | tuple[str | Spans, int]]) -> None:
         """Step n adds the pool's event n, or removes it if it is there; -n removes it even if it is not. With a key and
         a time the key vanishes: nothing of it is added any more, and it vanishes again only at a later time. With a
-        key and LIFTED that was a ban, which was lifted. With spans of kinds and a time what lies before it is purged; it
-        may be added again.
+        key and LIFTED that was a ban, which was lifted. With spans of kinds and a time what lies before it is purged;
+        it may be added again.
         """
         self.pool = {event["id"]: event for event in pool}
         self.changes: list[Change] = []

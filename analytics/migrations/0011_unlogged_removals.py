@@ -14,7 +14,7 @@ UPDATE analytics_cursor SET unlogged = u.removed FROM relay_unlogged_removals AS
 
 class Migration(migrations.Migration):
     dependencies: ClassVar[list[tuple[str, str]]] = [
-        ("analytics", "0005_settings_and_event_count"),
+        ("analytics", "0010_slow_queries_and_database"),
         ("relay", "0008_retention"),
     ]
 
