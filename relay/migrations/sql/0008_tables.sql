@@ -13,6 +13,7 @@ CREATE TABLE relay_retention (
     lists       bigint  NOT NULL,
     PRIMARY KEY (kinds, others)
 ) WITH (fillfactor = 10);
+COMMENT ON INDEX relay_retention_pkey IS 'The job apply-retention: the classes of kinds. Writing an old event, and queries while rows are removed.';
 
 -- What a writer reads together with the lease: the latest time before which retention refuses an event of some kind.
 ALTER TABLE relay_lease ADD COLUMN purged_before bigint NOT NULL DEFAULT -1;

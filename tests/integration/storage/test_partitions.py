@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from io import StringIO
 from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
 
 from relay.changes.row import id_of
@@ -298,6 +300,24 @@ async def test_a_copy_that_a_request_to_vanish_has_overtaken_takes_no_place(scri
     tables.vanish()
     await on_own_connection(purge_partitions)
     assert request["pubkey"] not in {pubkey.hex() for (pubkey,) in tables.rows("SELECT pubkey FROM relay_event")}
+
+
+def command(*options: str) -> str:
+    out = StringIO()
+    call_command("partitions", *options, stdout=out)
+    return out.getvalue()
+
+
+async def test_the_command_prints_the_steps_does_them_and_shows_what_there_is(scribe: Scribe, tables: Tables) -> None:
+    assert "one table" in await on_own_connection(command, "--status")
+    planned = await on_own_connection(command, "--dry-run")
+    assert planned.splitlines()[0].startswith("1 of 6: let no event after ")
+    assert tables.rows("SELECT relay_is_partitioned()") == [(False,)]
+    assert len((await on_own_connection(command)).splitlines()) == 6
+    assert [line.split()[0] for line in (await on_own_connection(command, "--status")).splitlines()] == [
+        f"relay_event_{suffix}" for suffix in suffixes(tables)
+    ]
+    assert await on_own_connection(command) == "nothing to do\n"
 
 
 class Clients:
