@@ -18,7 +18,8 @@ class Cursor:
 
     `store` and `current_store`: identity and epoch, of what was rolled up and of now (relay.storage.store notes it).
     `events`: how many are stored at `position`. While the tables are read `scan_id` is that of the row that was read
-    last, empty before the first, and `scan_created_at` its time (Unix seconds).
+    last, empty before the first, and `scan_created_at` its time (Unix seconds). `unlogged`: how many events had been
+    removed without an entry of the log at `events`; `newest_unlogged`: how many were until now.
     """
 
     store: tuple[str, int]
@@ -26,6 +27,8 @@ class Cursor:
     events: int
     scan_created_at: int
     scan_id: bytes | None
+    unlogged: int
+    newest_unlogged: int
     newest: int
     current_store: tuple[str, int]
 
@@ -35,14 +38,24 @@ class Cursor:
         with connection.cursor() as sql:
             sql.execute(
                 "SELECT c.identity, c.epoch, c.position, c.events, coalesce(c.scan_created_at, 0), c.scan_id, "
-                "relay_position(), s.identity, s.epoch "
-                "FROM analytics_cursor AS c, relay_store AS s FOR UPDATE OF c SKIP LOCKED"
+                "c.unlogged, u.removed, relay_position(), s.identity, s.epoch "
+                "FROM analytics_cursor AS c, relay_store AS s, relay_unlogged_removals AS u FOR UPDATE OF c SKIP LOCKED"
             )
             row = sql.fetchone()
         if row is None:
             return None
-        identity, epoch, position, events, scan_created_at, scan_id, newest, *current = row
-        return cls((identity, epoch), position, events, scan_created_at, scan_id, newest, (current[0], current[1]))
+        identity, epoch, position, events, scan_created_at, scan_id, unlogged, newest_unlogged, newest, *current = row
+        return cls(
+            (identity, epoch),
+            position,
+            events,
+            scan_created_at,
+            scan_id,
+            unlogged,
+            newest_unlogged,
+            newest,
+            (current[0], current[1]),
+        )
 
     @property
     def is_scanning(self) -> bool:
@@ -56,16 +69,18 @@ class Cursor:
         return rows[0][0] == self.position + 1 if rows else self.newest == self.position
 
     def move(self, position: int, events: int) -> None:
-        """Everything up to `position` is in; the store holds `events` more than before."""
+        """Everything up to `position` is in; the log says that the store holds `events` more than before."""
         self.position = position
-        self.events += events
-        self._set("position = %s, events = %s", [self.position, self.events])
+        self.events += events - (self.newest_unlogged - self.unlogged)
+        self.unlogged = self.newest_unlogged
+        self._set("position = %s, events = %s, unlogged = %s", [self.position, self.events, self.unlogged])
 
     def begin_scan(self, created_at: int) -> None:
         """Read the tables from `created_at` downwards. Position, store and the number of events are those of now."""
         self._set(
-            "(identity, epoch, position, events) = (SELECT s.identity, s.epoch, relay_position(), "
-            "(SELECT count(*) FROM relay_event) FROM relay_store AS s), scan_created_at = %s, scan_id = ''",
+            "(identity, epoch, position, unlogged, events) = (SELECT s.identity, s.epoch, relay_position(), u.removed, "
+            "(SELECT count(*) FROM relay_event) FROM relay_store AS s, relay_unlogged_removals AS u), "
+            "scan_created_at = %s, scan_id = ''",
             [created_at],
         )
 

@@ -42,7 +42,11 @@ MODERATION: Final[tuple[str, ...]] = (
 
 ADMINISTRATION: Final = (
     "analytics.view_setting",
-    *(f"relay.{action}_{model}" for model in ("kindrule", "allowedkey") for action in ("view", "add", "delete")),
+    *(
+        f"relay.{action}_{model}"
+        for model in ("kindrule", "retentionrule", "allowedkey")
+        for action in ("view", "add", "delete")
+    ),
     "analytics.delete_cache",
     "django_celery_beat.change_periodictask",
     *(

@@ -12,13 +12,15 @@ from django.db import connection
 from analytics import engagement
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.statements import statement
+from relay.changes.change import Purged
 
 REMOVED_AT_ONCE = 10_000
 """Events of keys that vanished, in one statement."""
 
 LogRow = tuple[Any, ...]
 """A row of sql/read_log.sql: position, op, id, its time, and the other columns of `Row`, None if no longer stored. For
-op 'v' the id is the key that vanished, the time up to when."""
+op 'v' the id is the key that vanished, the time up to when; for op 'p' the kinds that retention removes (`Purged.of`),
+the time before which."""
 
 
 @dataclass(slots=True)
@@ -39,12 +41,14 @@ class Page:
     """The input of one transaction: stored events and removed ids.
 
     `vanished`: keys, and up to which time (Unix seconds) their events go.
+    `purged`: what retention hides.
     `added`: number of additions in the log, including events that were removed again and are not among the rows.
     """
 
     rows: list[Row] = field(default_factory=list)
     removed: list[bytes] = field(default_factory=list)
     vanished: list[tuple[bytes, int]] = field(default_factory=list)
+    purged: list[Purged] = field(default_factory=list)
     added: int = 0
 
     @property
@@ -59,9 +63,12 @@ def write(page: Page, now: int) -> None:
         if page.vanished:
             keys, untils = zip(*page.vanished, strict=True)
             sql.execute(statement("vanished"), {"keys": list(keys), "untils": list(untils)})
-            gone = [bytes(event_id) for (event_id,) in sql.fetchall()]
-            for start in range(0, len(gone), REMOVED_AT_ONCE):
-                sql.execute(statement("remove_recent"), {"ids": gone[start : start + REMOVED_AT_ONCE]})
+            _remove_found(sql)
+        if page.purged:
+            spans = [(*span, purge.before) for purge in page.purged for span in purge.kinds]
+            lows, highs, befores = zip(*spans, strict=True)
+            sql.execute(statement("purged"), {"lows": list(lows), "highs": list(highs), "befores": list(befores)})
+            _remove_found(sql)
         if page.removed:
             sql.execute(statement("remove_recent"), {"ids": page.removed})
         if not page.rows:
@@ -71,6 +78,13 @@ def write(page: Page, now: int) -> None:
         found = _reports(page.rows, texts, now)
         if found["ids"]:
             sql.execute(statement("add_reports"), found)
+
+
+def _remove_found(sql: Any) -> None:
+    """Remove the events whose ids the last statement returned."""
+    gone = [bytes(event_id) for (event_id,) in sql.fetchall()]
+    for start in range(0, len(gone), REMOVED_AT_ONCE):
+        sql.execute(statement("remove_recent"), {"ids": gone[start : start + REMOVED_AT_ONCE]})
 
 
 def _columns(rows: Sequence[Row], texts: Sequence[engagement.Text | None], now: int) -> dict[str, Any]:

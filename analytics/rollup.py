@@ -17,6 +17,7 @@ from analytics.job_runs import Run, Skipped
 from analytics.pages import LogRow, Page, Row, write
 from analytics.popularity import AHEAD_SECONDS, REPORT, REPORT_SECONDS, window_begin
 from analytics.statements import statement
+from relay.changes.change import Purged
 from relay.storage.store import read_store
 
 LOG_PAUSE = 4.0
@@ -101,8 +102,9 @@ def _follow(cursor: Cursor, rows: Sequence[LogRow]) -> None:
         return
     page, now = _page_of(rows), clock()
     write(page, now)
+    unlogged = cursor.newest_unlogged - cursor.unlogged
     cursor.move(rows[-1][0], page.added - len(page.removed))
-    _note_growth(page, cursor.events, now)
+    _note_growth(page, len(page.removed) + unlogged, cursor.events, now)
 
 
 def _page_of(rows: Sequence[LogRow]) -> Page:
@@ -112,6 +114,8 @@ def _page_of(rows: Sequence[LogRow]) -> Page:
             page.removed.append(bytes(event_id))
         elif op == "v":
             page.vanished.append((bytes(event_id), created_at))
+        elif op == "p":
+            page.purged.append(Purged.of(0, bytes(event_id), created_at))
         else:
             page.added += 1
             if event[0] is not None:  # None: removed since; the removal follows in the log
@@ -119,9 +123,9 @@ def _page_of(rows: Sequence[LogRow]) -> Page:
     return page
 
 
-def _note_growth(page: Page, events: int, now: int) -> None:
+def _note_growth(page: Page, removed: int, events: int, now: int) -> None:
     """Add the page's changes to the hour of `now`; `events`: stored after it."""
-    figures = {"added": page.added, "removed": len(page.removed), "bytes_added": page.bytes_added, "events": events}
+    figures = {"added": page.added, "removed": removed, "bytes_added": page.bytes_added, "events": events}
     with connection.cursor() as sql:
         sql.execute(statement("grow"), {"now": now, **figures})
 

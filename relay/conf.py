@@ -11,6 +11,7 @@ from relay.protocol.info import RelayIdentity
 from relay.protocol.limits import Limits
 from relay.protocol.rates import RateSettings, parse_rates_of_kinds
 from relay.protocol.removal import Place, places_of
+from relay.protocol.retention import parse_rules
 
 Network = IPv4Network | IPv6Network
 
@@ -183,6 +184,7 @@ def limits() -> Limits:
         ephemeral_seconds=settings.RELAY_EPHEMERAL_SECONDS,
         restricted_writes=settings.RELAY_RESTRICTED_WRITES,
         restricted_kinds=settings.RELAY_RESTRICTED_KINDS,
+        retention=parse_rules(settings.RELAY_RETENTION),
     )
 
 

@@ -246,6 +246,14 @@ class KindRule(ListEntry):
         default_permissions = ("view", "add", "delete")
 
 
+class RetentionRule(ListEntry):
+    """Rules that say how long events are kept (`relay.protocol.retention`)."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "add", "delete")
+
+
 class Report(Event):
     """Reports (kind 1984), for the permissions of their queue: to change is to close one."""
 

@@ -7,8 +7,12 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
-from relay.storage import retention
+from relay.storage import purging, retention
+from relay.storage.partitions.plan import Grain, plan
+from relay.storage.partitions.purge import purge_partitions
+from relay.storage.partitions.steps import Busy, carry_out, read_state
 
 log = logging.getLogger("relay.tasks")
 
@@ -32,6 +36,30 @@ def collect_tags() -> int:
 def remove_vanished() -> int:
     """Remove the events of keys that have vanished (62-7); returns the number of transactions."""
     return retention.remove_vanished()
+
+
+@shared_task(name="relay.tasks.apply_retention")  # type: ignore[untyped-decorator]
+def apply_retention() -> int:
+    """Hide and remove what the rules of retention do not keep; returns the number of transactions."""
+    if purging.put_in_force(stored_retention(), int(time.time())):
+        log.info("retention hides older events from now on")
+    try:
+        if gone := purge_partitions():
+            log.info("%d events dropped with their partitions", gone)
+    except Busy as busy:
+        log.warning("partitions are left for the next run: %s", busy)
+    return purging.remove()
+
+
+@shared_task(name="relay.tasks.extend_partitions")  # type: ignore[untyped-decorator]
+def extend_partitions() -> int:
+    """Make the partitions of this period and the next in a store that is divided; returns how many."""
+    state = read_state()
+    steps = plan(state, Grain(settings.RELAY_PARTITIONS), int(time.time())) if state.partitions else []
+    for step in steps:
+        carry_out(step)
+        log.info("partitions: %s", step.text)
+    return len(steps)
 
 
 @shared_task(name="relay.tasks.prune_change_log")  # type: ignore[untyped-decorator]

@@ -124,6 +124,19 @@ def rates_of_kinds(name: str) -> tuple[str, ...]:
     return found
 
 
+def retention(name: str) -> tuple[str, ...]:
+    """Rules of retention (relay.protocol.retention), separated by semicolons."""
+    from relay.protocol.retention import NotARule, parse_rules
+
+    found = tuple(rule.strip() for rule in text(name).split(";") if rule.strip())
+    try:
+        parse_rules(found)
+    except NotARule as error:
+        faults.append(Fault(name, f"must list rules such as `* 365d; 7 others 30d`: {error}"))
+        return ()
+    return found
+
+
 def kinds(name: str) -> tuple[int, ...] | None:
     """Event kinds, separated by commas; none when it is unset, None for `all`."""
     raw = words(name)

@@ -146,6 +146,8 @@ RELAY_RING_BYTES = env.integer("RELAY_RING_BYTES", 67_108_864, low=1_048_576)
 RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # newest events in memory, of one worker
 RELAY_CACHE_LAYERS = env.choice("RELAY_CACHE_LAYERS", "l1+l2", ("none", "l1", "l1+l2"))
 RELAY_LOG_KEEP = env.integer("RELAY_LOG_KEEP", 5_000_000, low=1_000_000)  # changes
+RELAY_PARTITIONS = env.choice("RELAY_PARTITIONS", "year", ("year", "quarter", "month"))  # of a store that is divided
+RELAY_RETENTION = env.retention("RELAY_RETENTION")  # rules such as "* 365d; 7 others 30d"
 RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # interval of removing expired events
 
 # -- Django -------------------------------------------------------------------------------------------
@@ -300,6 +302,12 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
     "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Removes expired events"),
     "collect-tags": ("relay.tasks.collect_tags", 60.0, "Removes the tag index entries of removed events"),
     "remove-vanished": ("relay.tasks.remove_vanished", 10.0, "Removes the events of vanished and banned keys"),
+    "apply-retention": (
+        "relay.tasks.apply_retention",
+        60.0,
+        "Removes the events that are older than the rules keep them",
+    ),
+    "extend-partitions": ("relay.tasks.extend_partitions", 3_600.0, "Makes the partitions of the next period"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
 }

@@ -54,6 +54,7 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
             Entry("relay.removedevent", "removed event", "removed events", "delete"),
             Entry("relay.blockednetwork", "blocked address", "blocked addresses", "block"),
             Entry("relay.kindrule", "kind rule", "kind rules", "rule"),
+            Entry("relay.retentionrule", "retention rule", "retention rules", "auto_delete"),
             Entry("relay.allowedkey", "allowed key", "allowed keys", "how_to_reg"),
         ),
     ),

@@ -6,7 +6,7 @@ FROM (
 ) AS c LEFT JOIN LATERAL (
     SELECT pubkey, created_at, expires_at, kind, octet_length(json) AS bytes,
            CASE WHEN kind IN ($READ_KINDS) AND octet_length(json) <= $READ_BYTES THEN json END AS json
-    FROM relay_event AS e WHERE id = c.event_id AND c.op = '+' AND $PRESENT
+    FROM relay_event AS e WHERE id = c.event_id AND created_at = c.event_created_at AND c.op = '+' AND $PRESENT
     OFFSET 0 -- looked up one by one, whatever the tables held when this was planned
 ) AS e ON true
 ORDER BY c.seq

@@ -8,16 +8,18 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.safestring import SafeString
 
-from relay.admin.formatting import author_link, event_link
+from relay.admin.formatting import author_link, event_link, isolated
 from relay.admin.readonly import StoreAdmin
+from relay.changes.change import Purged
 from relay.models import Change
+from relay.protocol.retention import spans_text
 
 POSITION = re.compile(r"[0-9]{1,18}")
 
 
 @admin.register(Change)
 class ChangeAdmin(StoreAdmin[Change]):
-    """Added and removed events, and authors who vanished, in commit order."""
+    """Added and removed events, authors who vanished and what retention removes, in commit order."""
 
     list_display = ("position", "change", "of_event")
     list_display_links = None
@@ -41,6 +43,8 @@ class ChangeAdmin(StoreAdmin[Change]):
         change = get_object_or_404(Change, seq=int(object_id) if POSITION.fullmatch(object_id) else -1)
         if change.op == "v":
             return redirect("admin:relay_vanishrequest_changelist")
+        if change.op == "p":
+            return redirect("admin:relay_retentionrule_changelist")
         return redirect("admin:relay_event_change", change.event_id)
 
     @admin.display(description="log position")
@@ -49,8 +53,12 @@ class ChangeAdmin(StoreAdmin[Change]):
 
     @admin.display(description="change")
     def change(self, row: Change) -> str:
-        return {"+": "added", "-": "removed", "v": "author removed"}.get(row.op, row.op)
+        return {"+": "added", "-": "removed", "v": "author removed", "p": "older removed"}.get(row.op, row.op)
 
     @admin.display(description="event")
     def of_event(self, row: Change) -> SafeString:
+        if row.op == "p":
+            return isolated(
+                f"kinds {spans_text(Purged.of(row.seq, bytes.fromhex(row.event_id), row.created_at).kinds)}", 100
+            )
         return author_link(row.event_id) if row.op == "v" else event_link(row.event_id)

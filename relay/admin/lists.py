@@ -1,4 +1,4 @@
-"""The operators' lists: banned and allowed keys, removed events, blocked addresses, rules of kinds."""
+"""The operators' lists: banned and allowed keys, removed events, blocked addresses, rules of kinds and of retention."""
 
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from relay.admin.formatting import author_link, format_time, isolated, kind_name, short
 from relay.admin.moderate import may, moderate, task_link
 from relay.admin.readonly import ReadOnlyAdmin
-from relay.models import AllowedKey, BannedKey, BlockedNetwork, KindRule, ListEntry, RemovedEvent
+from relay.models import AllowedKey, BannedKey, BlockedNetwork, KindRule, ListEntry, RemovedEvent, RetentionRule
 from relay.policies.lists import FOR_EVER, ListName
 from relay.services.moderation import CannotModerate, event_id, public_key
 
@@ -176,3 +176,18 @@ class KindRuleAdmin(ListAdmin[KindRule]):
     @admin.display(description="rule")
     def rule(self, row: ListEntry) -> str:
         return "denied" if row.list == ListName.DENIED_KIND else "allowed"
+
+
+@admin.register(RetentionRule)
+class RetentionRuleAdmin(ListAdmin[RetentionRule]):
+    """How long events are kept."""
+
+    lists = (ListName.RETENTION,)
+    add_task, lift_task = "add-retention", "lift-retention"
+    list_display = ("subject", "why", "by", "since", "lift")
+    search_help_text = "Rule as it is listed"
+    empty_help = "How long events are kept, by kind and author. The rules of RELAY_RETENTION hold as well."
+
+    @admin.display(description="rule")
+    def subject(self, row: ListEntry) -> SafeString:
+        return isolated(row.key, 300)

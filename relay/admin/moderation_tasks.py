@@ -94,6 +94,17 @@ class KindForm(forms.Form):
     reason = _reason()
 
 
+class RetentionForm(forms.Form):
+    """A rule of retention."""
+
+    target = _line(
+        "Rule",
+        "Kinds, then `others` for keys that are not allowed keys, then an age: "
+        "* 365d, or 7,1984 others 30d, or 1 forever.",
+    )
+    reason = _reason()
+
+
 class LiftForm(forms.Form):
     """An entry that is lifted, or a thing that has no choices."""
 
@@ -161,6 +172,11 @@ def _forget_kind(given: Given, by: str) -> Done:
     kind = int(given["target"]) if str(given["target"]).isdecimal() else -1
     moderation.forget_kind(kind, by=by, reason=given["reason"])
     return f"kind {kind}", f"Rule of the kind lifted.{_because(given)}"
+
+
+def _keep(given: Given, by: str) -> Done:
+    rule = moderation.keep_events(given["target"], by=by, reason=given["reason"])
+    return rule, f"Retention rule added.{_because(given)}"
 
 
 def _plain(service: Callable[..., object], done: str) -> Callable[[Given, str], Done]:
@@ -254,6 +270,25 @@ TASKS: Final[Mapping[str, Task]] = {
         "relay.delete_kindrule",
         "relay_kindrule_changelist",
         _forget_kind,
+    ),
+    "add-retention": Task(
+        "Add a retention rule",
+        "Add",
+        RetentionForm,
+        "relay.add_retentionrule",
+        "relay_retentionrule_changelist",
+        _keep,
+        "Older events are hidden within a minute, then deleted for good. Replaceable and addressable events, deletions "
+        "and requests to vanish are always kept.",
+    ),
+    "lift-retention": Task(
+        "Lift a retention rule",
+        "Lift",
+        LiftForm,
+        "relay.delete_retentionrule",
+        "relay_retentionrule_changelist",
+        _plain(moderation.forget_rule, "Retention rule lifted"),
+        "Events that were removed do not come back by themselves.",
     ),
     "end-connection": Task(
         "End a connection",

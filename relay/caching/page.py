@@ -109,7 +109,7 @@ class Page:
         if self.position < ring.floor or self.position > ring.position:
             return False
         if self.next is not None and (
-            ring.newest_vanish > self.position
+            ring.newest_hiding > self.position
             or (ring.newest_removal > self.position and ring.removed(self.next, self.position))
         ):
             self.next = None
@@ -124,7 +124,7 @@ class Page:
         position = self.position
         if self._keys is None or ring.touched(self._keys, position):
             return True
-        if ring.newest_vanish > position and any(ring.vanished(text, position) for text in self.texts):
+        if ring.newest_hiding > position and any(ring.hides(text, position) for text in self.texts):
             return True
         if ring.newest_removal <= position:
             return False

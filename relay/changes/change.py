@@ -36,7 +36,32 @@ class Vanished(Struct, frozen=True, gc=False):
         return event.created_at <= self.until and self.pubkey in owners(event)
 
 
-Change = Added | Removed | Vanished
+class Purged(Struct, frozen=True, gc=False):
+    """From position `seq` on no event of these kinds is served that was created before `before` (Unix seconds) and
+    added before this change: retention removes them. `kinds`: spans, both ends included. One entry of the log, however
+    many events it hides.
+    """
+
+    seq: int
+    kinds: tuple[tuple[int, int], ...]
+    before: int
+
+    def hides(self, kind: int, created_at: int) -> bool:
+        """True for an event that is gone, provided that it was added before."""
+        return created_at < self.before and any(low <= kind <= high for low, high in self.kinds)
+
+    def packed(self) -> bytes:
+        """The kinds as the log has them: two bytes for the first and the last of each span."""
+        return b"".join([low.to_bytes(2) + high.to_bytes(2) for low, high in self.kinds])
+
+    @classmethod
+    def of(cls, seq: int, packed: bytes, before: int) -> "Purged":
+        """The change of an entry of the log."""
+        numbers = [int.from_bytes(packed[at : at + 2]) for at in range(0, len(packed), 2)]
+        return cls(seq, tuple(zip(numbers[::2], numbers[1::2], strict=True)), before)
+
+
+Change = Added | Removed | Vanished | Purged
 
 
 class Batch(Struct, frozen=True, gc=False):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from relay.changes.change import Added, Change, Removed
+from relay.changes.change import Added, Change, Purged, Removed
 from relay.changes.row import Row, pubkey_of
 from relay.changes.vanished import VanishedKeys
 from relay.protocol.audience import ANONYMOUS
@@ -68,22 +68,29 @@ def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
 def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Overlaid:
     """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
 
-    The last change of an id wins; a request to vanish wins over what was added before it. If a limit cut the page,
-    nothing is known below its last row: older additions are dropped, and removals may leave it short. `now` (Unix
+    The last change of an id wins; a request to vanish or a purge wins over what was added before it. If a limit cut the
+    page, nothing is known below its last row: older additions are dropped, and removals may leave it short. `now` (Unix
     seconds) decides what has expired (X-1).
     """
     last: dict[str, Added | None] = {}
     vanished = VanishedKeys()
+    purged: list[Purged] = []
     for change in changes:
         if type(change) is Added:
             last[change.event.id] = change
         elif type(change) is Removed:
             last[change.event_id] = None
+        elif type(change) is Purged:
+            purged.append(change)
+            hides = change.hides
+            last = {id: a for id, a in last.items() if a is None or not hides(a.event.kind, a.event.created_at)}
         else:
             vanished.add(change)  # type: ignore[arg-type]
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
     if vanished:
         rows = [row for row in rows if not vanished.hides(_author(row), row.created_at, -1)]
+    for purge in purged:
+        rows = [row for row in rows if not purge.hides(row.kind, row.created_at)]
     bound = _known_down_to(page, flt)
     for added in last.values():
         if added is None:

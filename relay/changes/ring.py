@@ -6,8 +6,8 @@ Rule: the ring holds every change of (floor, position] exactly once, and raises 
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from relay.changes.change import Added, Batch, Change, Removed, Vanished
-from relay.changes.row import created_at_of, pubkey_of
+from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
+from relay.changes.row import created_at_of, kind_of, pubkey_of
 from relay.changes.sizes import LONG_TAGS, change_bytes
 from relay.changes.vanished import VanishedKeys
 from relay.protocol.event import StoredEvent
@@ -38,8 +38,8 @@ class Ring:
         below it, read from the log, may lack some. Set by the code that appends pages of the log."""
         self.newest_removal = 0
         """The number of the last removal of an event that was applied; 0 before the first."""
-        self.newest_vanish = 0
-        """The number of the last request to vanish that was applied; 0 before the first."""
+        self.newest_hiding = 0
+        """The number of the last change that hides many events, a request to vanish or a purge; 0 before the first."""
         self._changes: deque[Change] = deque()
         self._events: dict[str, StoredEvent] = {}
         self._touched: dict[str | int, int] = {}
@@ -47,6 +47,8 @@ class Ring:
         """The number of the last event with more than LONG_TAGS tags, which has no entries by tag."""
         self._removed: dict[str, int] = {}
         self._vanished = VanishedKeys()
+        self._purged: deque[Purged] = deque()  # some in an hour
+        self._hides = False  # any of the two has an entry
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -83,7 +85,12 @@ class Ring:
                 self._removed[gone] = self.newest_removal = change.seq
             elif type(change) is Vanished:
                 self._vanished.add(change)
-                self.newest_vanish = change.seq
+                self.newest_hiding = change.seq
+                self._hides = True
+            elif type(change) is Purged:
+                self._purged.append(change)
+                self.newest_hiding = change.seq
+                self._hides = True
         self.position = max(self.position, batch.last)
         while self.bytes > self._max_bytes:
             self._evict()
@@ -100,6 +107,11 @@ class Ring:
             return
         if type(oldest) is Vanished:
             self._vanished.discard(oldest)
+            self._hides = bool(self._vanished or self._purged)
+            return
+        if type(oldest) is Purged:
+            self._purged.popleft()
+            self._hides = bool(self._vanished or self._purged)
             return
         assert type(oldest) is Added
         event, seq, touched = oldest.event, oldest.seq, self._touched
@@ -145,18 +157,26 @@ class Ring:
     def event(self, event_id: str) -> StoredEvent | None:
         """An event in the ring that was not removed since; None for all others, stored or not."""
         event = self._events.get(event_id)
-        return None if event is None or (self._vanished and self._is_hidden(event, self._touched[event.id])) else event
+        return None if event is None or (self._hides and self._is_hidden(event, self._touched[event.id])) else event
 
     def is_gone(self, event: StoredEvent, seq: int) -> bool:
         """True if the event, added by the change `seq`, was removed since; False may be wrong below the floor."""
-        return self._removed.get(event.id, 0) > seq or (bool(self._vanished) and self._is_hidden(event, seq))
+        return self._removed.get(event.id, 0) > seq or (self._hides and self._is_hidden(event, seq))
 
     def _is_hidden(self, event: StoredEvent, added: int) -> bool:
-        """True if a request to vanish that came after the change `added` hides the event. Such a request may be
-        followed by gift wraps of an earlier time, which stay.
+        """True if a request to vanish or a purge that came after the change `added` hides the event. It may be followed
+        by events of an earlier time, which stay: gift wraps, and what a longer retention lets in again.
         """
+        if any(purge.seq > added and purge.hides(event.kind, event.created_at) for purge in self._purged):
+            return True
         return any(self._vanished.hides(key, event.created_at, added) for key in owners(event))
 
-    def vanished(self, text: Text, position: int) -> bool:
-        """True if a request after `position` hides the stored `text` of an event of a public kind, known before."""
-        return self._vanished.hides(pubkey_of(text), created_at_of(text), position)
+    def hides(self, text: Text, position: int) -> bool:
+        """True if a request to vanish or a purge after `position` hides the stored `text` of an event of a public kind,
+        known before.
+        """
+        created_at = created_at_of(text)
+        return self._vanished.hides(pubkey_of(text), created_at, position) or any(
+            purge.seq > position and created_at < purge.before and purge.hides(kind_of(text), created_at)
+            for purge in self._purged
+        )

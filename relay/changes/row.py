@@ -28,6 +28,12 @@ def created_at_of(text: bytes) -> int:
     return int(text[_CREATED_AT : text.index(b",", _CREATED_AT)])
 
 
+def kind_of(text: bytes) -> int:
+    """The kind in a stored text."""
+    begin = text.index(b",", _CREATED_AT) + _KIND
+    return int(text[begin : text.index(b",", begin)])
+
+
 class Row(Struct, frozen=True, gc=False):
     """One event of an answer. Times in Unix seconds."""
 

@@ -7,12 +7,12 @@ answer.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import compress, islice
+from itertools import compress, islice, takewhile
 from typing import Any
 
 from msgspec import Struct, structs
 
-from relay.changes.change import Added, Change, Removed, Vanished
+from relay.changes.change import Added, Change, Purged, Removed, Vanished
 from relay.changes.overlay import cut, newest_first
 from relay.changes.posting_lists import (
     FEW,
@@ -139,10 +139,18 @@ class Window:
             elif type(change) is Vanished:
                 fresh = {event.id: event for event in fresh.values() if not change.hides(event)}
                 self._remove_all([event for event in self._authors.get(change.pubkey, ()) if change.hides(event)])
+            elif type(change) is Purged:
+                fresh = {id: event for id, event in fresh.items() if not change.hides(event.kind, event.created_at)}
+                self._remove_all(self._purged(change))
         self._insert(fresh.values())
         self.position = position
         if self.bytes > self._max_bytes:
             self._shrink()
+
+    def _purged(self, change: Purged) -> list[StoredEvent]:
+        """The events that a purge hides; they are the oldest, first in the list of all."""
+        older = takewhile(lambda event: event.created_at < change.before, self._all)
+        return [event for event in older if change.hides(event.kind, event.created_at)]
 
     def extend(self, events: Sequence[StoredEvent], complete: bool, changes: Iterable[Change], position: int) -> None:
         """Add the `events` next below the floor, newest first, and apply the `changes` since they were read, up to

@@ -6,6 +6,7 @@ from django.db import migrations, models
 
 import relay.models
 from relay.conf import own_places
+from relay.storage.schema import migration_0005
 from relay.storage.upgrade import carry_out_stored
 
 
@@ -19,6 +20,7 @@ class Migration(migrations.Migration):
     dependencies: ClassVar[list[tuple[str, str]]] = [("relay", "0004_lists")]
 
     operations = [
+        migrations.RunSQL(migration_0005()),
         migrations.RunPython(forwards, migrations.RunPython.noop),
         migrations.CreateModel(
             name="VanishRequest",

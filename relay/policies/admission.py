@@ -40,6 +40,14 @@ def created_at_in_window(context: Context, event: Event) -> RelayError | None:
     return None
 
 
+def within_retention(context: Context, event: Event) -> RelayError | None:
+    """11-6: what retention would remove is not stored, and what it has removed does not come back."""
+    lists = context.lists
+    if not lists.retention.is_outside(event.kind, event.created_at, event.pubkey, lists.allowed_keys, context.now):
+        return None
+    return Invalid(f"this relay no longer keeps events of kind {event.kind} that are so old")
+
+
 def not_an_old_ephemeral(context: Context, event: Event) -> RelayError | None:
     """01-K04: an ephemeral event is news; an old one was recorded, and is sent again."""
     oldest = context.limits.ephemeral_seconds
@@ -150,6 +158,7 @@ def key_allowed(context: Context, event: Event) -> RelayError | None:
 BEFORE_SIGNATURE: Sequence[Policy] = (
     logged_in,
     created_at_in_window,
+    within_retention,
     not_an_old_ephemeral,
     not_a_login,
     not_a_bare_seal,

@@ -4,11 +4,12 @@ They are no events: they stand in one table (relay_list_entry), whose newest ver
 position from the primary, and are read from there alone. A look-up is one hash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
 from relay.policies.networks import NetworkTable, network_in
+from relay.protocol.retention import Rule, parse_rule, retention_of
 from relay.storage.primary import ListRow
 
 FOR_EVER: Final = 0
@@ -27,6 +28,7 @@ class ListName(StrEnum):
     ALLOWED_KIND = "allowed_kind"
     DENIED_KIND = "denied_kind"
     ENDED_CONNECTION = "ended_connection"  # by the name of a connection; each is ended once
+    RETENTION = "retention"  # rules of `relay.protocol.retention`
     CLOSED_REPORT = "closed_report"  # targets of reports, which processes need not hold
 
 
@@ -36,7 +38,8 @@ _NOT_HELD = frozenset({ListName.CLOSED_REPORT})
 class Lists:
     """All lists at one version; empty ones restrict nothing. Loop thread only."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        """`rules`: those of retention that the settings have; the lists may add some."""
         self.version = 0
         self.banned_keys: dict[str, int] = {}
         self.allowed_keys: dict[str, int] = {}
@@ -45,6 +48,9 @@ class Lists:
         self.allowed_kinds: dict[int, int] = {}
         self.denied_kinds: dict[int, int] = {}
         self.ended_connections: dict[str, int] = {}
+        self.rules = tuple(rules)
+        self.retention = retention_of(self.rules)
+        self._listed_rules: dict[str, Rule] = {}
 
     def apply(self, changed: Iterable[ListRow]) -> None:
         """Take entries in the order of versions. One that this release of the software cannot read is left out."""
@@ -64,6 +70,12 @@ class Lists:
                 self.networks.remove(network)
             else:
                 self.networks.put(network, entry.until)
+            return
+        if entry.list == ListName.RETENTION:
+            self._listed_rules.pop(entry.key, None)
+            if not entry.removed:
+                self._listed_rules[entry.key] = parse_rule(entry.key)
+            self.retention = retention_of(tuple(sorted({*self.rules, *self._listed_rules.values()}, key=str)))
             return
         table, key = self._place(ListName(entry.list), entry.key)
         if entry.removed:
@@ -109,4 +121,5 @@ class Lists:
             ListName.BLOCKED_NETWORK: len(self.networks),
             ListName.ALLOWED_KIND: len(self.allowed_kinds),
             ListName.DENIED_KIND: len(self.denied_kinds),
+            ListName.RETENTION: len(self._listed_rules),
         }

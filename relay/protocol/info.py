@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from relay.protocol.limits import Limits
+from relay.protocol.retention import KEEPS_ALL, Retention
 
 _NAMES = {"own_pubkey": "self"}
 
@@ -32,10 +33,13 @@ class RelayIdentity:
     terms_of_service: str = ""
 
 
-def relay_information(identity: RelayIdentity, limits: Limits, supported_nips: Iterable[int]) -> dict[str, Any]:
+def relay_information(
+    identity: RelayIdentity, limits: Limits, supported_nips: Iterable[int], retention: Retention = KEEPS_ALL
+) -> dict[str, Any]:
     """The document as JSON values, in a fixed order, so that every instance answers the same bytes (11-8).
 
-    `supported_nips` are those enabled at run time (11-7). No payments, no retention, no max_filters (11-5, 11-6).
+    `supported_nips` are those enabled at run time (11-7). No payments, no max_filters (11-5, 11-6);
+    `retention` only where some events are not kept for ever.
     """
     document: dict[str, Any] = {}
     for field in fields(identity):
@@ -43,6 +47,8 @@ def relay_information(identity: RelayIdentity, limits: Limits, supported_nips: I
             document[_NAMES.get(field.name, field.name)] = text
     document["supported_nips"] = sorted(set(supported_nips))
     document["limitation"] = _limitation(limits)
+    if retention.kept:
+        document["retention"] = retention.published()
     return document
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from relay.protocol.retention import Rule
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -38,3 +40,4 @@ class Limits:
     ephemeral_seconds: int = 60  # greatest age of an ephemeral event; 0: no limit; not published
     restricted_writes: bool = False  # only listed keys publish
     restricted_kinds: bool = False  # only listed kinds are accepted
+    retention: tuple[Rule, ...] = ()  # the rules of the settings; operators may list more

@@ -42,7 +42,7 @@ class ListKeeper:
     async def begin(self, version: int) -> None:
         """Read all lists afresh, as another store has others; those of before are in force meanwhile. Raises Failed."""
         async with self._reading:
-            fresh = Lists()
+            fresh = Lists(self._lists.rules)
             await self._read(fresh)
             self.newest = max(version, fresh.version)
             fresh.version = self.newest

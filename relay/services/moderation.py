@@ -13,6 +13,7 @@ from django.conf import settings
 from relay.policies.lists import FOR_EVER, MAX_ENTRIES, ListName
 from relay.policies.networks import WIDEST, Network, network_in, written
 from relay.protocol import nip19
+from relay.protocol.retention import MAX_RULES, NotARule, parse_rule
 from relay.services import process
 from relay.storage import moderation as rows
 
@@ -103,6 +104,27 @@ def forget_kind(kind: int, *, by: str, reason: str = "") -> None:
     """Take a kind from both lists."""
     for name in (ListName.ALLOWED_KIND, ListName.DENIED_KIND):
         _lift(name, _kind(kind), by, reason)
+
+
+def keep_events(rule: str, *, by: str, reason: str = "") -> str:
+    """Add a rule of retention; returns its one form. What it does not keep is hidden and removed within minutes."""
+    key = _retention_rule(rule)
+    if rows.entry(ListName.RETENTION, key) is None and rows.size(ListName.RETENTION) >= MAX_RULES:
+        raise CannotModerate(f"There are {MAX_RULES} rules: lift one first.")
+    _add(ListName.RETENTION, key, by, reason)
+    return key
+
+
+def forget_rule(rule: str, *, by: str, reason: str = "") -> None:
+    """Lift a rule of retention. What it removed does not come back by itself."""
+    _lift(ListName.RETENTION, _retention_rule(rule), by, reason)
+
+
+def _retention_rule(text: str) -> str:
+    try:
+        return str(parse_rule(text))
+    except NotARule as error:
+        raise CannotModerate(f"{error}.") from None
 
 
 def end_connection(name: str, *, by: str, reason: str = "") -> None:

@@ -36,7 +36,11 @@ _BEGIN = (
 """The plan is for all rows, and a slow reader of the export keeps its snapshot."""
 
 _WHERE = f"SELECT {POSITION}, s.identity, s.epoch FROM relay_store AS s"
-_COUNT = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'relay_event'::regclass"
+_COUNT = (
+    "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND oid IN ("
+    "SELECT 'relay_event'::regclass "
+    "UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'relay_event'::regclass)"
+)
 _NEWEST_FIRST = "ORDER BY e.created_at DESC, e.id"
 _OLDEST_FIRST = "ORDER BY e.created_at, e.id DESC"
 

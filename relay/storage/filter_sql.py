@@ -13,7 +13,7 @@ from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import can_match
 from relay.storage.filter_walks import Walks
-from relay.storage.visibility_sql import hex_array, readable, unexpired
+from relay.storage.visibility_sql import PURGING, hex_array, readable, unexpired
 from relay.storage.walk_bounds import BOUNDS, Bounds, rows_wanted
 from relay.storage.walk_rows import ORDER, Rows
 
@@ -64,8 +64,8 @@ class Key(Struct, frozen=True, gc=False):
 POSITION = "coalesce((SELECT c.seq FROM relay_change AS c ORDER BY c.seq DESC LIMIT 1), 0)"
 """The newest number of the log in the snapshot of the statement."""
 
-VANISHING = "EXISTS (SELECT FROM relay_vanish_pending)"
-"""True in the snapshot of the statement if rows of keys that asked to vanish are still to be removed."""
+VANISHING = f"(EXISTS (SELECT FROM relay_vanish_pending) OR {PURGING})"
+"""True in the snapshot of the statement if rows that a request to vanish or retention hides are still to be removed."""
 
 
 def query_statement(

@@ -37,6 +37,11 @@ def size(name: str) -> int:
     return ListEntry.objects.filter(list=name, removed=False).count()
 
 
+def keys(name: str) -> list[str]:
+    """The keys of a list that is short, in one order."""
+    return list(ListEntry.objects.filter(list=name, removed=False).order_by("key").values_list("key", flat=True))
+
+
 def forget_ended(name: str, before: int) -> None:
     """Delete entries of `name` that ended before a time (Unix seconds)."""
     ListEntry.objects.filter(list=name, until__lt=before).exclude(until=0)._raw_delete(connection.alias)

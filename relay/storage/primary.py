@@ -10,7 +10,7 @@ import psycopg
 from msgspec import Struct
 
 from relay.background import BackgroundTasks, Turn
-from relay.changes.change import Added, Batch, Change, Removed, Vanished
+from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
 from relay.conf import Life
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
@@ -63,15 +63,16 @@ _LOG = (
     "SELECT c.seq, c.op, c.event_id, c.created_at, e.json, "
     "sum(octet_length(e.json)) OVER (ORDER BY c.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before "
     "FROM (SELECT * FROM relay_change WHERE seq > $1::bigint ORDER BY seq LIMIT $2::integer) AS c "
-    f"LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+' AND {STORED}"
+    f"LEFT JOIN relay_event AS e ON e.id = c.event_id AND e.created_at = c.created_at AND c.op = '+' AND {STORED}"
     ") AS l WHERE coalesce(l.before, 0) < $3::bigint ORDER BY l.seq"
 )
 """octet_length() does not read a text that is stored out of line, so what lies beyond the page costs little."""
 _NEWEST_WITHIN = (
     "SELECT coalesce(min(l.seq) - 1, $1::bigint) FROM ("
     "SELECT c.seq, coalesce(sum(octet_length(e.json)) OVER (ORDER BY c.seq DESC ROWS UNBOUNDED PRECEDING), 0) AS bytes "
-    "FROM (SELECT seq, op, event_id FROM relay_change WHERE seq <= $1::bigint ORDER BY seq DESC LIMIT $2::integer) "
-    "AS c LEFT JOIN relay_event AS e ON e.id = c.event_id AND c.op = '+'"
+    "FROM (SELECT seq, op, event_id, created_at FROM relay_change WHERE seq <= $1::bigint ORDER BY seq DESC "
+    "LIMIT $2::integer) AS c "
+    "LEFT JOIN relay_event AS e ON e.id = c.event_id AND e.created_at = c.created_at AND c.op = '+'"
     ") AS l WHERE l.bytes <= $3::bigint"
 )
 
@@ -187,6 +188,11 @@ class Primary:
         ((position,),) = await self._server.fetch(f"SELECT {POSITION}")
         return integer(position)
 
+    async def is_divided(self) -> bool:
+        """Whether the events are partitioned by time."""
+        ((divided,),) = await self._server.fetch("SELECT relay_is_partitioned()")
+        return divided == b"\x01"
+
     async def take_lease(self, instance: str) -> bool:
         """Register `instance` as running, and take the lease if no other instance is; the lease of another one ends.
 
@@ -203,7 +209,7 @@ class Primary:
         """The next changes after `position`, or None if there is none: at most `limit`, and about PAGE_BYTES.
 
         An event that was removed since is read as a removal in place of its addition; its own removal, or the request
-        to vanish that hides it, follows. Raises LogPruned if the next change is gone.
+        to vanish or the purge that hides it, follows. Raises LogPruned if the next change is gone.
         """
         rows = await self._server.fetch(_LOG, (position, limit, PAGE_BYTES))
         if not rows:
@@ -236,4 +242,6 @@ def _change(seq: int, row: Row) -> Change:
         return Added(seq, StoredEvent.from_json(text))
     if op == b"v":
         return Vanished(seq, (event_id or b"").hex(), integer(created_at))
+    if op == b"p":
+        return Purged.of(seq, event_id or b"", integer(created_at))
     return Removed(seq, (event_id or b"").hex())

@@ -5,19 +5,42 @@ Rule: the file of a released migration is not changed. A migration that changes 
 (`drop_functions`) and creates them again.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from relay.protocol.kinds import INDELIBLE_KINDS
+from relay.protocol.retention import REMOVABLE, Span
 from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
 from relay.storage.statements import Statements
 from relay.storage.visibility_sql import numbers
 
-FUNCTIONS = ("order", "lease", "store", "removal", "deletion", "vanish", "moderation", "write")
+FUNCTIONS = (
+    "order",
+    "lease",
+    "store",
+    "removal",
+    "deletion",
+    "vanish",
+    "retention",
+    "partitions",
+    "partition_purge",
+    "moderation",
+    "write",
+)
 _tables = Statements(Path(__file__).parent.parent / "migrations" / "sql")
 _statement = Statements(
     Path(__file__).parent / "sql",
-    lambda: {"RECIPIENTS_OWN": numbers(RECIPIENTS_OWN_KINDS), "INDELIBLE": numbers(INDELIBLE_KINDS)},
+    lambda: {
+        "RECIPIENTS_OWN": numbers(RECIPIENTS_OWN_KINDS),
+        "INDELIBLE": numbers(INDELIBLE_KINDS),
+        "REMOVABLE": multirange(REMOVABLE),
+    },
 )
+
+
+def multirange(kinds: Iterable[Span]) -> str:
+    """Spans of kinds as an int4multirange."""
+    return "{" + ",".join([f"[{low},{high + 1})" for low, high in kinds]) + "}"
 
 
 def functions() -> str:
@@ -45,6 +68,11 @@ def migration_0004() -> str:
     return _tables("drop_functions") + _tables("0004_tables") + functions()
 
 
+def migration_0005() -> str:
+    """The count of removals that the log has no entries for."""
+    return _tables("0005_tables")
+
+
 def migration_0006() -> str:
     """The addresses of the relay."""
     return _tables("0006_tables")
@@ -53,3 +81,13 @@ def migration_0006() -> str:
 def migration_0007() -> str:
     """Comments of indexes, storage settings of tables; all functions, of which that for requests to vanish is new."""
     return _tables("drop_functions") + _tables("0007_tables") + functions()
+
+
+def migration_0008() -> str:
+    """Retention; all functions."""
+    return _tables("drop_functions") + _tables("0005_tables") + _tables("0008_tables") + functions()
+
+
+def migration_0009() -> str:
+    """Partitions of the events; all functions."""
+    return _tables("drop_functions") + functions()

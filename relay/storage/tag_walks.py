@@ -86,7 +86,12 @@ class TagWalks(Conditions):
         keys, kinds = self._tag_keys(tag), self._tag_kinds(flt)
         bound, most = self._tag_bounds(flt, tag, others)
         walked = " AND ".join([f"t.key = (({keys})[1])", *self._window(flt, "t")])
-        where = ["e.id = t.event_id", *self._conditions(flt, "kinds tags"), *self._tag_conditions(others)]
+        where = [
+            "e.id = t.event_id",
+            "e.created_at = t.created_at",
+            *self._conditions(flt, "kinds tags"),
+            *self._tag_conditions(others),
+        ]
         return (
             f"SELECT t.created_at, t.event_id AS id, e.json FROM (SELECT * FROM (SELECT * FROM ("
             f"SELECT t.created_at, t.event_id, t.kind FROM relay_tag AS t WHERE {walked} "
@@ -112,7 +117,7 @@ class TagWalks(Conditions):
             f") AS t LIMIT {bound + 1}"
         )
         stop = f"(t.kind IS NULL OR t.n > {bound})"
-        where = ["e.id = t.event_id", f"NOT {stop}"]
+        where = ["e.id = t.event_id", "e.created_at = t.created_at", f"NOT {stop}"]
         where += [*self._conditions(flt, "kinds tags"), *self._tag_conditions(others)]
         walk = (
             f"SELECT t.created_at, t.event_id AS id, e.at FROM ({looked_at}) AS t LEFT JOIN LATERAL "

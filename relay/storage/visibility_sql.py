@@ -25,12 +25,17 @@ def numbers(kinds: frozenset[int]) -> str:
 _VANISHING = "(SELECT EXISTS (SELECT FROM relay_vanish_pending))"
 """Asked once for a statement: true while rows of some key are still to be removed (NIP-62)."""
 
+PURGING = "EXISTS (SELECT FROM relay_retention AS g WHERE g.pending AND NOT g.others)"
+"""True while rows that retention hides are still to be removed."""
+
 PRESENT = (
-    f"(NOT {_VANISHING} OR NOT EXISTS (SELECT FROM relay_vanish_pending AS h "
-    "WHERE h.pubkey = e.pubkey AND h.until >= e.created_at))"
+    f"((NOT {_VANISHING} OR NOT EXISTS (SELECT FROM relay_vanish_pending AS h "
+    "WHERE h.pubkey = e.pubkey AND h.until >= e.created_at)) "
+    f"AND (NOT (SELECT {PURGING}) OR NOT EXISTS (SELECT FROM relay_retention AS g "
+    "WHERE g.pending AND NOT g.others AND g.before > e.created_at AND g.kinds @> e.kind)))"
 )
-"""True unless the author asked to vanish afterwards. Written so that it stays a filter of the walk and costs nothing
-while no removal is under way."""
+"""True unless the author asked to vanish afterwards, or retention removes the event. Written so that it stays a filter
+of the walk and costs nothing while no removal is under way."""
 
 _WRAPS_KEPT = (
     f"(NOT {_VANISHING} OR e.kind NOT IN ({numbers(RECIPIENTS_OWN_KINDS)}) OR NOT EXISTS ("

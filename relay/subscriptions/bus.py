@@ -18,7 +18,7 @@ import msgspec
 from channels.layers import get_channel_layer
 
 from relay.background import BackgroundTasks, Task, cancel
-from relay.changes.change import Added, Batch, Change, Removed, Vanished
+from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
 from relay.protocol.event import StoredEvent
 from relay.storage.store import Store
 
@@ -43,13 +43,15 @@ SILENCE_SECONDS = 3.0
 OTHER_STORE_LOG_SECONDS = 60.0
 """At most one log line in so long about messages of another epoch or generation."""
 
+PURGED = b"p"
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
 
 
 def pack(batch: Batch) -> bytes:
     """Encode a batch: the first number and, for each change, an event's text, the 32 bytes of a removed id, or the key
-    of who vanished and the time, 40 bytes.
+    of who vanished and the time, 40 bytes, or of a purge PURGED, the time and the kinds.
     """
     return _encode((batch.first, [c.event.json if type(c) is Added else _packed(c) for c in batch.changes]))
 
@@ -57,6 +59,8 @@ def pack(batch: Batch) -> bytes:
 def _packed(change: Change) -> bytes:
     if type(change) is Removed:
         return bytes.fromhex(change.event_id)
+    if type(change) is Purged:
+        return PURGED + change.before.to_bytes(8) + change.packed()
     assert type(change) is Vanished
     return bytes.fromhex(change.pubkey) + change.until.to_bytes(8)
 
@@ -68,11 +72,13 @@ def unpack(raw: bytes) -> Batch:
 
 
 def _change(seq: int, entry: bytes) -> Change:
-    # An event's text is longer than the others.
+    # An event's text begins with a brace and is longer than 40 bytes; a purge has 9 bytes and 4 for each span of kinds.
     if len(entry) == 32:
         return Removed(seq, entry.hex())
     if len(entry) == 40:
         return Vanished(seq, entry[:32].hex(), int.from_bytes(entry[32:]))
+    if entry[:1] == PURGED:
+        return Purged.of(seq, entry[9:], int.from_bytes(entry[1:9]))
     return Added(seq, StoredEvent.from_json(entry))
 
 

@@ -35,7 +35,7 @@ async def operators_rules(
 
     Raises Failed if the primary does not answer, ImportError or TypeError if RELAY_POLICY names no function.
     """
-    lists, primary = Lists(), Primary(conf.write_seconds, tasks)
+    lists, primary = Lists(conf.limits.retention), Primary(conf.write_seconds, tasks)
     keeper = ListKeeper(lists, primary, tasks, _unchanged)
     policy = OperatorPolicy(replace(conf, policy_queue=max(conf.policy_queue, queue_events)), tasks)
     primary.open()

@@ -1,12 +1,14 @@
 """`GET /`: the NIP-11 document or the HTML front page, by the Accept header."""
 
-from functools import cache
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
 from relay.conf import Config, config
+from relay.protocol.retention import Retention
+from relay.services.retention import retention_in_force
 from relay.views.cors import answer_other_methods
 from relay.views.etag import conditional_response, etag_of
 from relay.views.information import MEDIA_TYPE, information, supported_nips
@@ -28,7 +30,7 @@ async def front(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, conf: Config) -> HttpResponse:
-    text, etag = _rendered(conf)
+    text, etag = _rendered(conf, retention_in_force())
     response = conditional_response(request, text, etag)
     response["Cache-Control"] = "no-cache"
     response["Vary"] = "Accept"
@@ -41,8 +43,8 @@ def _link(address: str) -> str:
     return address if urlsplit(address).scheme in LINKED_SCHEMES else ""
 
 
-@cache
-def _rendered(conf: Config) -> tuple[bytes, str]:
+@lru_cache(maxsize=16)  # the retention changes with the lists
+def _rendered(conf: Config, retention: Retention) -> tuple[bytes, str]:
     identity = conf.identity
     context = {
         "identity": identity,
@@ -50,7 +52,7 @@ def _rendered(conf: Config) -> tuple[bytes, str]:
         "terms_url": _link(identity.terms_of_service),
         "relay_url": conf.url,
         "http_url": conf.url.replace("ws", "http", 1),
-        "policies": policies(conf.limits),
+        "policies": policies(conf.limits, retention),
         "nips": nips(supported_nips(conf)),
     }
     text = render_to_string("relay/front.html", context).encode()

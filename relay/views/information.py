@@ -1,7 +1,7 @@
 """The relay information document (NIP-11): the same bytes from every worker and instance (11-8)."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 
 import orjson
 from django.http import HttpRequest, HttpResponse
@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from relay.conf import Config, config
 from relay.protocol.info import RelayIdentity, relay_information
 from relay.protocol.limits import Limits
+from relay.protocol.retention import Retention
+from relay.services.retention import retention_in_force
 from relay.views.cors import with_cors
 from relay.views.etag import conditional_response, etag_of
 
@@ -42,17 +44,19 @@ def supported_nips(conf: Config) -> tuple[int, ...]:
     return tuple(sorted(nip for nip, is_on in FEATURES if is_on(conf)))
 
 
-@cache
-def _document(identity: RelayIdentity, limits: Limits, nips: tuple[int, ...]) -> tuple[bytes, str]:
+@lru_cache(maxsize=16)  # the retention changes with the lists
+def _document(
+    identity: RelayIdentity, limits: Limits, nips: tuple[int, ...], retention: Retention
+) -> tuple[bytes, str]:
     """The document's text and its ETag."""
-    text = orjson.dumps(relay_information(identity, limits, nips))
+    text = orjson.dumps(relay_information(identity, limits, nips, retention))
     return text, etag_of(text)
 
 
 def information(request: HttpRequest) -> HttpResponse:
     """200 with the document, or 304 (ETag)."""
     conf = config()
-    text, etag = _document(conf.identity, conf.limits, supported_nips(conf))
+    text, etag = _document(conf.identity, conf.limits, supported_nips(conf), retention_in_force())
     response = conditional_response(request, text, etag, MEDIA_TYPE)
     response["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
     response["Vary"] = "Accept"

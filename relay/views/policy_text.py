@@ -1,6 +1,7 @@
 """Limits and NIPs in words, for the front page."""
 
 from relay.protocol.limits import Limits
+from relay.protocol.retention import KEEPS_ALL, Kept, Retention
 
 NIP_NAMES = {
     1: "Basic protocol",
@@ -19,11 +20,11 @@ NIP_NAMES = {
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-def policies(limits: Limits) -> list[tuple[str, str]]:
+def policies(limits: Limits, retention: Retention = KEEPS_ALL) -> list[tuple[str, str]]:
     """The limits as (subject, text) pairs, the most asked for first."""
     oldest = f"up to {duration(limits.created_at_lower_limit)} old" if limits.created_at_lower_limit else "of any age"
     by_default = f", {limits.default_limit:,} unless you ask" if limits.default_limit < limits.max_limit else ""
-    return [
+    texts = [
         ("Reading", "open to everyone"),
         ("Writing", "open to everyone, without payment or proof of work"),
         ("Events", f"{oldest}, at most {duration(limits.created_at_upper_limit)} ahead of time"),
@@ -32,6 +33,14 @@ def policies(limits: Limits) -> list[tuple[str, str]]:
         ("Subscriptions", f"up to {limits.max_subscriptions:,} at once on a connection"),
         ("Queries", f"up to {limits.max_limit:,} events for each filter{by_default}"),
     ]
+    if retention.kept:
+        texts.append(("Kept", "; ".join([_kept(kept) for kept in retention.kept]) + "; all else for ever"))
+    return texts
+
+
+def _kept(kept: Kept) -> str:
+    kinds = ", ".join([str(low) if low == high else f"{low}–{high}" for low, high in kept.kinds])
+    return f"kind{'' if kinds.isdecimal() else 's'} {kinds} for {duration(kept.others or 0)}"
 
 
 def nips(numbers: tuple[int, ...]) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from analytics.operator_groups import GROUPS, install
 from relay.admin.moderation_tasks import TASKS
 from relay.models import ListEntry
 from relay.services import moderation
+from relay.services.retention import stored_retention
 from tests.events import pubkey_of, secret, unsigned_event
 from tests.integration.admin_pages import page
 from tests.integration.storage.conftest import database, tables  # noqa: F401
@@ -124,6 +125,15 @@ def test_addresses_kinds_and_allowed_keys_are_listed_and_lifted(operator: Client
     assert listed() == set()
 
 
+def test_retention_rules_are_listed_in_one_form_and_lifted(operator: Client) -> None:
+    assert do(operator, "add-retention", target=" 7,6 others 30d", reason="space") == 302
+    assert listed() == {("retention", "6-7 others 30d")}
+    assert "6-7 others 30d" in page(operator, "/admin/relay/retentionrule/")
+    assert stored_retention().published() == [{"kinds": [[6, 7]], "time": 30 * 86_400}]
+    assert do(operator, "lift-retention", target="6-7 others 30d", reason="") == 302
+    assert listed() == set()
+
+
 @pytest.mark.parametrize(
     "task, given",
     [
@@ -132,6 +142,7 @@ def test_addresses_kinds_and_allowed_keys_are_listed_and_lifted(operator: Client
         ("block-address", {"target": "0.0.0.0/0", "reason": "x", "days": 0}),
         ("set-kind", {"target": 70_000, "rule": "deny", "reason": "x"}),
         ("ban-key", {"target": AUTHOR, "reason": "", "days": 0}),
+        ("add-retention", {"target": "0 30d", "reason": "x"}),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(operator: Client, task: str, given: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ BEGIN
     removed_ids := (SELECT coalesce(string_agg(id, ''::bytea ORDER BY n), '') FROM unnest(gone) WITH ORDINALITY AS g (id, n));
 END $$;
 
--- Which events of a batch may not be stored: `deleted` by a key that may or by an operator, or made by a key that has `vanished`
+-- Which events of a batch may not be stored: `deleted` by a key that may, by an operator or by retention, or made by a key that has `vanished`
 -- or is banned (or gift wraps that went with it and are stored still). Only an operator deletes kinds 5 and 62. The caller holds
 -- the order lock, or the batch has only known events. `known`: the numbers of events that are stored already.
 CREATE FUNCTION relay_refused(
@@ -134,6 +134,7 @@ BEGIN
     ), judged AS (
         SELECT event.n,
                EXISTS (SELECT FROM relay_tombstone AS t WHERE t.event_id = event.id AND t.deleter = 'operator')
+               OR relay_is_purged(event.kind, event.created_at, event.pubkey)
                OR event.kind NOT IN ($INDELIBLE) AND (
                    EXISTS (
                        SELECT FROM relay_tombstone AS t JOIN owner ON owner.key = t.deleter AND owner.n = event.n

@@ -15,23 +15,32 @@ LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
     SELECT event.id, event.created_at FROM event
 $$;
 
+-- Counts events whose removal the log has no entries for.
+CREATE FUNCTION relay_note_unlogged(gone bigint) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    UPDATE relay_unlogged_removals AS u SET removed = u.removed + gone WHERE gone > 0
+$$;
+
 -- Deletes old tag rows of removed events that this transaction has inserted again; its own rows are recognised by xmin.
 -- Waits for relay_collect_tags where that is deleting some of them.
 CREATE FUNCTION relay_forget_old_tags(ids bytea[]) RETURNS void
-LANGUAGE sql VOLATILE AS $$
-    WITH garbage AS (
-        DELETE FROM relay_tag_garbage AS g WHERE g.event_id = ANY (ids) RETURNING g.event_id, g.created_at, g.tag_keys
-    )
-    DELETE FROM relay_tag WHERE ctid = ANY (ARRAY(
-        SELECT tag.place
-        FROM garbage CROSS JOIN unnest(garbage.tag_keys) AS k (key) CROSS JOIN LATERAL (
-            SELECT t.ctid AS place FROM relay_tag AS t
-            WHERE t.key = k.key AND t.created_at = garbage.created_at AND t.event_id = garbage.event_id
-              AND t.xmin <> pg_current_xact_id()::xid
-            OFFSET 0
-        ) AS tag
-    ))
-$$;
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    garbage relay_tag_garbage;
+BEGIN
+    FOR garbage IN DELETE FROM relay_tag_garbage AS g WHERE g.event_id = ANY (ids) RETURNING g.* LOOP
+        -- A place is that of a row in one partition, which created_at tells.
+        DELETE FROM relay_tag WHERE created_at = garbage.created_at AND event_id = garbage.event_id AND ctid = ANY (ARRAY(
+            SELECT tag.place
+            FROM unnest(garbage.tag_keys) AS k (key) CROSS JOIN LATERAL (
+                SELECT t.ctid AS place FROM relay_tag AS t
+                WHERE t.key = k.key AND t.created_at = garbage.created_at AND t.event_id = garbage.event_id
+                  AND t.xmin <> pg_current_xact_id()::xid
+                OFFSET 0
+            ) AS tag
+        ));
+    END LOOP;
+END $$;
 
 -- Removes up to about `most` tag rows of events that are gone, oldest first; returns how many keys were done, 0 when nothing
 -- is left. One small transaction without the order lock; several may run at once.
@@ -45,8 +54,8 @@ BEGIN
     FOR garbage IN SELECT * FROM relay_tag_garbage ORDER BY number LIMIT most FOR UPDATE SKIP LOCKED LOOP
         until := least(cardinality(garbage.tag_keys), garbage.removed + most - done);
         -- Each row is found by its index, whatever the tables held when this was planned; OFFSET 0 keeps the planner from
-        -- making a join of the look-ups.
-        DELETE FROM relay_tag WHERE ctid = ANY (ARRAY(
+        -- making a join of the look-ups. A place is that of a row in one partition, which created_at tells.
+        DELETE FROM relay_tag WHERE created_at = garbage.created_at AND event_id = garbage.event_id AND ctid = ANY (ARRAY(
             SELECT tag.place
             FROM unnest(garbage.tag_keys[garbage.removed + 1:until]) AS k (key) CROSS JOIN LATERAL (
                 SELECT t.ctid AS place FROM relay_tag AS t

@@ -113,6 +113,7 @@ BEGIN
     END IF;
     IF gone_ids IS NOT NULL THEN
         SELECT count(*) INTO gone FROM relay_remove_events(gone_ids);
+        PERFORM relay_note_unlogged(gone);
     END IF;
     IF looked_at < most THEN
         UPDATE relay_vanish_pending AS p SET step = CASE WHEN request.step = 'a' THEN 'w' ELSE 'h' END::"char",

@@ -25,7 +25,8 @@
 --   first_seq   the number of the first change, 0 if there was none
 --   duplicates  events that were known already
 --   outdated    versions that are older than the stored head (01-K06, 01-K07)
---   refused     events that may not be stored any more: deleted, or their author has vanished (09-8, 62-3)
+--   refused     events that may not be stored any more: deleted, older than retention keeps them, or their author has vanished
+--               (09-8, 62-3)
 --   removed_by, removed_ids   an entry an event that was removed: the number of the event that replaced or deleted it, and its
 --               id (32 bytes each); in the order of the log
 --   newest      a position that includes everything found or written here, duplicates too
@@ -51,10 +52,11 @@ DECLARE
     removed_created_ats bigint[];
     id_list  bytea[];
     is_suspect boolean := false;
-    has_tombstones  boolean; -- this and the next three: relay_lease
+    has_tombstones  boolean; -- this and the next four: relay_lease
     vanished_until  bigint;
     addresses_until bigint;
     has_bans        boolean;
+    purged_before   bigint;
     applied  record;
 BEGIN
     -- 1. The costly part, before the lock.
@@ -64,7 +66,7 @@ BEGIN
         VALUES (ids, pubkeys, created_ats[1], kinds[1], expires_ats[1],
                 ARRAY(SELECT substr(keys, start, length) FROM unnest(tag_starts, tag_lengths) AS t (start, length)),
                 convert_from(jsons, 'UTF8'))
-        ON CONFLICT (id) DO NOTHING;
+        ON CONFLICT DO NOTHING;
         IF FOUND THEN
             added := '{1}';
             IF cardinality(tag_starts) > 0 THEN
@@ -103,8 +105,8 @@ BEGIN
         newest := relay_position();
     END IF;
     SELECT CASE WHEN (instance IS NULL OR instance = me) AND ended_at < clock_timestamp() - interval '350 ms' THEN 0 END,
-           l.has_tombstones, l.vanished_until, l.addresses_until, l.has_bans
-    INTO hold_ms, has_tombstones, vanished_until, addresses_until, has_bans FROM relay_lease AS l;
+           l.has_tombstones, l.vanished_until, l.addresses_until, l.has_bans, l.purged_before
+    INTO hold_ms, has_tombstones, vanished_until, addresses_until, has_bans, purged_before FROM relay_lease AS l;
     IF hold_ms IS NULL THEN
         hold_ms := relay_lease_respect(me);
     END IF;
@@ -137,6 +139,11 @@ BEGIN
                 SELECT t.until FROM relay_address_tombstone AS t
                 WHERE t.pubkey = substr(pubkeys, 32 * n - 31, 32) AND t.kind = kinds[n] AND t.d = decode(h.d, 'hex') OFFSET 0
             ) AS t WHERE t.until >= created_ats[n]);
+    END IF;
+    IF NOT is_suspect AND purged_before > ANY (created_ats) THEN
+        is_suspect := EXISTS (
+            SELECT FROM unnest(kinds, created_ats) AS e (kind, created_at)
+            JOIN relay_retention AS r ON r.before > e.created_at AND r.kinds @> e.kind);
     END IF;
     IF is_suspect THEN
         SELECT r.deleted, r.vanished INTO deleted, vanished
@@ -237,7 +244,7 @@ BEGIN
             FROM unnest(created_ats, kinds, expires_ats, json_ends) WITH ORDINALITY AS u (c, k, x, json_end, n)
         ) AS event LEFT JOIN keyed USING (n)
         ORDER BY 1 -- by id: two batches that share events cannot wait for each other
-        ON CONFLICT (id) DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING id
     ), fresh AS (
         SELECT n FROM generate_series(1, total) AS g (n) JOIN stored ON stored.id = substr(ids, 32 * n - 31, 32)

@@ -50,7 +50,7 @@ class Ledger:
             for event in events:
                 self.tables.connection.execute(
                     "SELECT relay_log_append('{-}', array_agg(id), array_agg(created_at), 0) "
-                    "FROM relay_remove_events(%s)",
+                    "FROM relay_remove_events(%s) HAVING count(*) > 0",
                     [[bytes.fromhex(event["id"])]],
                 )
 

@@ -32,7 +32,7 @@ def notes(count: int, content: str = "") -> list[dict[str, Any]]:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.sampled_from(["publish", "replace", "remove", "follow"]), max_size=12))
+@given(steps=st.lists(st.sampled_from(["publish", "replace", "remove", "follow", "hide", "step"]), max_size=12))
 def test_it_is_the_number_of_rows_whatever_happened_and_however_far_the_roll_up_is(
     ledger: Ledger, steps: list[str]
 ) -> None:
@@ -46,6 +46,13 @@ def test_it_is_the_number_of_rows_whatever_happened_and_however_far_the_roll_up_
             ledger.publish(unsigned_event(kind=0, content=str(number), created_at=NOW + number))
         elif step == "remove" and present:
             ledger.remove(present.pop())
+        elif step == "hide":
+            ledger.tables.rows(
+                "SELECT relay_retention_set('{\"{[1,2)}\"}'::int4multirange[], ARRAY[%s]::bigint[], '{false}')",
+                NOW - 1 + number % 2,
+            )
+        elif step == "step":
+            ledger.tables.rows("SELECT relay_retention_step(2)")
         elif step == "follow":
             ledger.follow()
         assert counted() == stored(ledger)

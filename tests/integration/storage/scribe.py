@@ -15,7 +15,7 @@ from relay.storage.batch import Entry
 from relay.storage.database import conninfo
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.storage.schema import migration_0001, migration_0002, migration_0003, migration_0004
+from relay.storage.schema import migration_0001, migration_0002, migration_0003, migration_0004, migration_0008
 from relay.storage.visibility_sql import STORED
 from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
@@ -69,7 +69,7 @@ class Tables:
             "DELETE FROM relay_event; DELETE FROM relay_tag; DELETE FROM relay_head; DELETE FROM relay_change; "
             "DELETE FROM relay_tag_garbage; DELETE FROM relay_tombstone; DELETE FROM relay_address_tombstone; "
             "DELETE FROM relay_vanish; DELETE FROM relay_vanish_pending; DELETE FROM relay_vanish_spared; "
-            "DELETE FROM relay_list_entry"
+            "DELETE FROM relay_list_entry; DELETE FROM relay_retention; UPDATE relay_lease SET purged_before = -1"
         )
 
     def forget_instances(self) -> None:
@@ -122,6 +122,10 @@ class Tables:
         log = self.log()
         assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
         assert replay(log) == self.ids()
+        self.assert_rows_consistent()
+
+    def assert_rows_consistent(self) -> None:
+        """Tags belong to stored events; those of events that are gone are noted."""
         expected = self.rows("SELECT unnest(tag_keys) AS key, id FROM relay_event ORDER BY key, id")
         assert self.tags() == [(key, event_id.hex()) for key, event_id in expected]
         noted = self.rows(
@@ -136,6 +140,7 @@ def make_store(connection: "psycopg.Connection[Any]") -> None:
     connection.execute(migration_0002().encode())
     connection.execute(migration_0003().encode())
     connection.execute(migration_0004().encode())
+    connection.execute(migration_0008().encode())
 
 
 def replay(log: Sequence[tuple[int, str, str]]) -> set[str]:

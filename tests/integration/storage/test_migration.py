@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from relay.storage.batch import WRITE, columns
-from relay.storage.schema import migration_0001, migration_0002, migration_0003, migration_0004
+from relay.storage.schema import migration_0001, migration_0002, migration_0003, migration_0004, migration_0008
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import entry
 from tests.integration.storage.servers import Connection, machines
@@ -48,6 +48,7 @@ def old() -> Iterator[Connection]:
             connection.execute(migration_0002().encode())
             connection.execute(migration_0003().encode())
             connection.execute(migration_0004().encode())
+            connection.execute(migration_0008().encode())
             yield connection
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 import relay.storage.write_queue
 import relay.storage.writer
-from relay.changes.change import Added, Vanished
+from relay.changes.change import Added, Removed
 from relay.protocol.errors import Failed
 from relay.storage.batch import Entry, columns
 from relay.storage.reads import Reads
@@ -50,7 +50,9 @@ def changes(scribe: Scribe) -> list[str]:
     """What the writer said it committed: +id or -id, checked to be numbered without a gap."""
     said = [change for batch in scribe.committed for change in batch.changes]
     assert [change.seq for change in said] == list(range(1, len(said) + 1))
-    return [f"+{c.event.id}" if isinstance(c, Added) else f"-{c.event_id}" for c in said if not isinstance(c, Vanished)]
+    return [
+        f"+{c.event.id}" if isinstance(c, Added) else f"-{c.event_id}" for c in said if isinstance(c, Added | Removed)
+    ]
 
 
 async def test_a_new_event_is_stored_and_a_known_one_is_a_duplicate(scribe: Scribe, tables: Tables) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from relay.changes.change import Added, Batch, Change, Removed, Vanished
+from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
 from relay.protocol.event import Event, StoredEvent
 from tests import strategies
 from tests.events import NOW, unsigned_event
 
 Json = dict[str, Any]
+Spans = tuple[tuple[int, int], ...]
 
 
 def stored(event: Json) -> StoredEvent:
@@ -50,10 +51,11 @@ LIFTED = -1
 class History:
     """An order of changes over a pool of events, and what it leaves stored."""
 
-    def __init__(self, pool: Sequence[Json], steps: Sequence[int | tuple[str, int]]) -> None:
+    def __init__(self, pool: Sequence[Json], steps: Sequence[int | tuple[str | Spans, int]]) -> None:
         """Step n adds the pool's event n, or removes it if it is there; -n removes it even if it is not. With a key and
         a time the key vanishes: nothing of it is added any more, and it vanishes again only at a later time. With a
-        key and LIFTED that was a ban, which was lifted.
+        key and LIFTED that was a ban, which was lifted. With spans of kinds and a time what lies before it is purged;
+        it may be added again.
         """
         self.pool = {event["id"]: event for event in pool}
         self.changes: list[Change] = []
@@ -62,7 +64,9 @@ class History:
             seq = len(self.changes) + 1
             if isinstance(step, tuple):
                 key, until = step
-                if until == LIFTED:
+                if not isinstance(key, str):
+                    self.changes.append(Purged(seq, key, until))
+                elif until == LIFTED:
                     vanished.pop(key, None)
                 elif until > vanished.get(key, -1):
                     vanished[key] = until
@@ -91,6 +95,8 @@ def _name(change: Change) -> str:
             return f"-{change.event_id[:4]}"
         case Vanished():
             return f"v{change.pubkey[:4]}<={change.until}"
+        case Purged():
+            return f"p{change.kinds}<{change.before}"
 
 
 def state_after(changes: Iterable[Change]) -> list[str]:
@@ -104,6 +110,13 @@ def state_after(changes: Iterable[Change]) -> list[str]:
                 present.pop(change.event_id, None)
             case Vanished():
                 present = {i: event for i, event in present.items() if not _goes_with(change, event)}
+            case Purged():
+                present = {
+                    i: event
+                    for i, event in present.items()
+                    if event.created_at >= change.before
+                    or all(event.kind not in range(low, high + 1) for low, high in change.kinds)
+                }
     return list(present)
 
 
@@ -141,6 +154,8 @@ def histories(*, max_events: int = 14, max_changes: int = 30) -> st.SearchStrate
     )
     until = st.one_of(st.integers(NOW - 3, NOW), st.integers(NOW - 3, NOW), st.just(LIFTED))
     vanish = st.tuples(st.sampled_from(strategies.PUBKEYS), until)
+    spans = st.sampled_from([((1, 1),), ((2, 6), (8, 9_999)), ((1, 29_999),)])
+    purge = st.tuples(spans, st.integers(NOW - 3, NOW + 1))
     step = st.integers(-max_events // 4, max_events)
-    steps = st.lists(st.one_of(step, step, step, step, step, step, vanish), max_size=max_changes)
+    steps = st.lists(st.one_of(step, step, step, step, step, step, vanish, purge), max_size=max_changes)
     return st.builds(History, pools, steps)

@@ -12,6 +12,7 @@ from relay.policies.source import Source, SourceKind
 from relay.protocol.errors import RelayError
 from relay.protocol.event import Event
 from relay.protocol.limits import Limits
+from relay.protocol.retention import parse_rules
 from relay.storage.primary import ListRow
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 
@@ -38,6 +39,30 @@ def refusal(
     except RelayError as error:
         return error.text
     return ""
+
+
+def old_event(seconds: int, kind: int = 1) -> dict[str, Any]:
+    return unsigned_event(kind=kind, created_at=NOW - seconds, pubkey=OTHER)
+
+
+def test_what_retention_would_remove_is_refused() -> None:
+    held = lists(row(ListName.RETENTION, "1 1h"))
+    assert refusal(held, old_event(3_600)) == ""
+    assert refusal(held, old_event(3_601)).startswith("invalid: ")
+    assert refusal(held, old_event(3_601, kind=7)) == ""
+
+
+def test_rules_of_the_settings_hold_beside_those_of_the_list_and_after_they_are_lifted() -> None:
+    held = Lists(parse_rules(["1 2h"]))
+    held.apply([row(ListName.RETENTION, "1 1h")])
+    assert refusal(held, old_event(5_000)).startswith("invalid: ")
+    held.apply([row(ListName.RETENTION, "1 1h", removed=True, version=2)])
+    assert refusal(held, old_event(5_000)) == ""
+    assert refusal(held, old_event(7_201)).startswith("invalid: ")
+
+
+def test_a_rule_of_a_later_version_that_cannot_be_read_is_left_out() -> None:
+    assert refusal(lists(row(ListName.RETENTION, "1 quietly 1h")), old_event(9_999)) == ""
 
 
 CHANGES = st.lists(st.tuples(st.sampled_from([KEY, OTHER]), st.sampled_from([0, NOW - 1, NOW + 1]), st.booleans()))

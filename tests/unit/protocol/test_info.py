@@ -7,6 +7,7 @@ import pytest
 
 from relay.protocol.info import RelayIdentity, relay_information
 from relay.protocol.limits import Limits
+from relay.protocol.retention import parse_rules, retention_of
 
 LIMITS = Limits()
 
@@ -43,6 +44,12 @@ def test_11_7_supported_nips_are_those_given_sorted_and_once() -> None:
 def test_11_4_every_limit_is_published_as_it_is_enforced(name: str) -> None:
     changed: Any = {name: 77}
     assert document(limits=replace(LIMITS, **changed))["limitation"][name] == 77
+
+
+def test_11_6_retention_is_published_where_the_operator_set_one() -> None:
+    kept = retention_of(parse_rules(["7 30d"]))
+    assert relay_information(RelayIdentity(), LIMITS, [1], kept)["retention"] == [{"kinds": [7], "time": 2_592_000}]
+    assert "retention" not in document()
 
 
 def test_11_4_no_lower_limit_of_time_is_not_published() -> None:

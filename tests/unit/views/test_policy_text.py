@@ -3,6 +3,7 @@
 import pytest
 
 from relay.protocol.limits import Limits
+from relay.protocol.retention import parse_rules, retention_of
 from relay.views.policy_text import duration, nips, policies, size
 
 
@@ -30,6 +31,12 @@ def test_a_default_below_the_highest_limit_is_told() -> None:
 def test_without_a_lower_limit_events_may_be_of_any_age() -> None:
     assert dict(policies(Limits()))["Events"].startswith("of any age")
     assert dict(policies(Limits(created_at_lower_limit=86_400)))["Events"].startswith("up to 1 day old")
+
+
+def test_what_is_not_kept_for_ever_is_told() -> None:
+    told = dict(policies(Limits(), retention_of(parse_rules(["7,1000-2000 30d", "1 1y"]))))
+    assert told["Kept"] == "kind 1 for 365 days; kinds 7, 1000–2000 for 30 days; all else for ever"
+    assert "Kept" not in dict(policies(Limits()))
 
 
 def test_a_nip_without_a_name_here_is_still_listed() -> None:

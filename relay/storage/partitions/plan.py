@@ -1,0 +1,131 @@
+"""Which partitions should exist, and the steps from what a store has. Pure.
+
+Rule: a plan follows from the state of the store alone, so one that was interrupted goes on where it was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+MARGIN_SECONDS = 7 * 86_400
+"""How far in the future `past` ends at least when a store that holds events is divided: no event may come after it
+while that is under way."""
+
+
+class Grain(StrEnum):
+    """How long a period is."""
+
+    YEAR = "year"
+    QUARTER = "quarter"
+    MONTH = "month"
+
+    @property
+    def months(self) -> int:
+        """Its length; every period begins with a month."""
+        return {"year": 12, "quarter": 3, "month": 1}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A partition that is to be: times in Unix seconds, `ends` is the first second after it."""
+
+    begins: int
+    ends: int
+
+    @property
+    def suffix(self) -> str:
+        """The part of its name that tells when it begins."""
+        return day(self.begins).replace("-", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One that is. `begins` and `ends` None: without a bound. `suffix`: the last part of its name."""
+
+    suffix: str
+    begins: int | None
+    ends: int | None
+    bytes: int = 0
+    estimate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a store has. `partitions`: none while it is one table. `newest`: the greatest created_at, None without
+    events.
+
+    Of a division that is under way, `until`: where `past` will end, None before it began; `validated`: both constraints
+    are; `indexed`: the index for the key is whole.
+    """
+
+    partitions: Sequence[Partition] = ()
+    newest: int | None = None
+    until: int | None = None
+    validated: bool = False
+    indexed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`name`: what `relay.storage.partitions.steps` does. `text`: for the operator."""
+
+    name: str
+    text: str
+    period: Period
+
+
+def day(seconds: int) -> str:
+    """The date in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def period_of(grain: Grain, seconds: int) -> Period:
+    """The period that a time lies in."""
+    when = datetime.fromtimestamp(seconds, UTC)
+    month = (when.month - 1) // grain.months * grain.months
+    return Period(_month(when.year, month), _month(when.year, month + grain.months))
+
+
+def _month(year: int, months: int) -> int:
+    return int(datetime(year + months // 12, months % 12 + 1, 1, tzinfo=UTC).timestamp())
+
+
+def plan(state: State, grain: Grain, now: int, ahead: int = 0) -> list[Step]:
+    """The steps, in order; none if the store has all that it needs. `ahead`: how far ahead of `now` (Unix seconds) an
+    event may be dated.
+    """
+    if state.partitions:
+        ends = max(part.ends for part in state.partitions if part.ends is not None)
+        return _periods(ends, grain, now)
+    until = state.until if state.until is not None else _end_of_past(state, grain, now, ahead)
+    past = Period(0, until)
+    steps = []
+    if state.until is None:
+        steps.append(Step("constrain", f"let no event after {day(until)} in while this is under way", past))
+    if not state.validated:
+        steps.append(Step("validate", f"read all events once: none is dated after {day(until)}", past))
+    if not state.indexed:
+        steps.append(Step("index", "build the index for the key (id, created_at) beside the others", past))
+    steps.append(
+        Step("switch", f"make the events of until {day(until)} the first partition, with no event moved", past)
+    )
+    return [*steps, *_periods(until, grain, now)]
+
+
+def _end_of_past(state: State, grain: Grain, now: int, ahead: int) -> int:
+    """Without events the period of now is the first; with some it is one that has not begun."""
+    if state.newest is None:
+        return period_of(grain, now).begins
+    return period_of(grain, max(state.newest, now + ahead + MARGIN_SECONDS)).ends
+
+
+def _periods(ends: int, grain: Grain, now: int) -> list[Step]:
+    """Up to the end of the period after that of `now`."""
+    last = period_of(grain, period_of(grain, now).ends).ends
+    steps = []
+    while ends < last:
+        made = Period(ends, period_of(grain, ends).ends)
+        steps.append(Step("add", f"add the partition of {day(made.begins)} to {day(made.ends)}", made))
+        ends = made.ends
+    return steps

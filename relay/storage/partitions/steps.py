@@ -1,0 +1,118 @@
+"""Carries out a plan on the store, on Django's connection.
+
+What needs a lock that stops readers and writers waits for it LOCK_MILLISECONDS at most and is tried again; it holds it
+for some milliseconds. What takes long (reading all events, building an index) stops neither. Each step may be killed.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+
+from relay.storage.partitions.plan import Partition, State, Step
+
+TABLES = ("relay_event", "relay_tag")
+LOCK_MILLISECONDS = 80
+RETRY_SECONDS = 0.25
+MOST_TRIES = 400
+
+_INDEX = "relay_event_id_time"
+
+
+class Busy(RuntimeError):
+    """A lock was not to be had in all tries: some transaction has been reading or writing all the time."""
+
+
+def read_state() -> State:
+    """What the store has now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relay_is_partitioned()")
+        if cursor.fetchone()[0]:
+            return State(partitions=partitions())
+        cursor.execute("SELECT e.created_at FROM relay_event AS e ORDER BY e.created_at DESC, e.id LIMIT 1")
+        newest = cursor.fetchone()
+        cursor.execute(
+            "SELECT conrelid::regclass::text, substring(conname FROM '_before_([0-9]+)$')::bigint, convalidated "
+            "FROM pg_constraint WHERE conrelid = ANY (%s::regclass[]) AND conname ~ '_before_[0-9]+$'",
+            [list(TABLES)],
+        )
+        constraints = cursor.fetchall()
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [_INDEX])
+        index = cursor.fetchone()
+    is_whole = len(constraints) == len(TABLES)
+    return State(
+        newest=None if newest is None else newest[0],
+        until=constraints[0][1] if is_whole else None,
+        validated=is_whole and all(validated for _, _, validated in constraints),
+        indexed=index is not None and bool(index[0]),
+    )
+
+
+def partitions(table: str = "relay_event") -> list[Partition]:
+    """Those of a table, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM relay_partition_list(%s::regclass)", [table])
+        return [Partition(*row) for row in cursor.fetchall()]
+
+
+def carry_out(step: Step) -> None:
+    """Do one step of a plan. Raises Busy; it may be tried again later."""
+    _STEPS[step.name](step)
+
+
+def in_a_short_lock(statement: str, parameters: list[Any] | None = None) -> Any:
+    """Run a statement in a transaction that waits for no lock longer than LOCK_MILLISECONDS, until it has run; the one
+    value that it returns, None without one.
+
+    Raises Busy.
+    """
+    for _ in range(MOST_TRIES):
+        with suppress(OperationalError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'")
+            cursor.execute(statement, parameters)
+            return cursor.fetchone()[0] if cursor.description else None
+        time.sleep(RETRY_SECONDS)
+    raise Busy("the tables are in use all the time: end what reads them for long, and try again")
+
+
+def _constrain(step: Step) -> None:
+    """A constraint that is left of a run that was killed in between is made anew."""
+    for table in TABLES:
+        name = f"{table}_before_{step.period.ends}"
+        in_a_short_lock(
+            f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}, "
+            f"ADD CONSTRAINT {name} CHECK (created_at < {step.period.ends}) NOT VALID"
+        )
+
+
+def _validate(step: Step) -> None:
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {table}_before_{step.period.ends}")
+
+
+def _index(_step: Step) -> None:
+    """An index that is not whole is left of a run that was killed."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {_INDEX}")
+        cursor.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {_INDEX} ON relay_event (id, created_at)")
+
+
+def _switch(step: Step) -> None:
+    in_a_short_lock("SELECT relay_partition_switch(%s)", [step.period.ends])
+
+
+def _add(step: Step) -> None:
+    period = step.period
+    in_a_short_lock("SELECT relay_partition_add(%s, %s, %s)", [period.suffix, period.begins, period.ends])
+
+
+_STEPS: dict[str, Callable[[Step], None]] = {
+    "constrain": _constrain,
+    "validate": _validate,
+    "index": _index,
+    "switch": _switch,
+    "add": _add,
+}
