@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from msgspec import Struct
 
 from relay.protocol.audience import ANONYMOUS, Audience
@@ -93,7 +94,12 @@ async def _explain(
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[Connection]:
-    """A connection that can only read, otherwise like those for queries."""
+    """A connection that can only read, otherwise like those for queries. Raises psycopg.Error."""
+    if settings.RELAY_DATABASE_POOLER != "none":
+        raise psycopg.NotSupportedError(
+            "it prepares statements in a session: DATABASE_URL must lead to PostgreSQL itself, "
+            "and RELAY_DATABASE_POOLER must be none"
+        )
     options = {"default_transaction_read_only": "on", **INDEX_WALKS_ONLY}
     connection = await connect(application="relay explain", statement_seconds=PLAN_SECONDS, **options)
     async with connection:

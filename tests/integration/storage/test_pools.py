@@ -15,6 +15,7 @@ from relay.conf import Life
 from relay.storage import pool
 from relay.storage.channel import Channel, integer
 from relay.storage.database import connect
+from relay.storage.explain import connected
 from relay.storage.server import Server
 from relay.storage.store import Store
 from relay.storage.write_result import WriteOutcome
@@ -135,6 +136,13 @@ async def test_behind_a_pooler_a_batch_is_refused_by_a_store_that_is_not_followe
     finally:
         tables.rows("UPDATE relay_store SET epoch = epoch - 1 RETURNING 1")
         await scribe.writer.stop(5)
+
+
+async def test_a_query_is_explained_by_postgresql_itself_and_by_no_pooler(tables: Tables, settings: Any) -> None:
+    settings.RELAY_DATABASE_POOLER = "transaction"
+    with pytest.raises(psycopg.NotSupportedError, match="DATABASE_URL must lead to PostgreSQL itself"):
+        async with connected():
+            pass
 
 
 async def test_the_writer_replaces_its_connection_between_two_transactions(tables: Tables) -> None:
