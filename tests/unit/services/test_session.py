@@ -14,6 +14,7 @@ from relay.caching.copies import Known
 from relay.changes.change import Added, Batch
 from relay.changes.intake import Intake
 from relay.changes.ring import Ring
+from relay.changes.row import id_of
 from relay.conf import config
 from relay.ingest.outcome import DUPLICATE, STORED, Outcome
 from relay.metrics import counters
@@ -137,7 +138,9 @@ class Memory:
         self, keys: Sequence[Key], audience: object, *, least: int, owner: str, seconds: float
     ) -> dict[bytes, bytes]:
         self.held.append(self.pieces.held_bytes)
-        return {key.id: self.by_id[key.id] for key in keys if key.id in self.by_id}
+        first = {id_of(text): text for text in (*(self.known or ()), *self.stored) if isinstance(text, bytes)}
+        found = first | self.by_id
+        return {key.id: found[key.id] for key in keys if key.id in found}
 
     def submit(self, event: object, source: object, then: Callable[[Outcome], None]) -> Outcome | None:
         if self.outcome is None:
@@ -212,7 +215,9 @@ async def client(memory: Memory) -> AsyncIterator[Client]:
 
 
 def texts(count: int, size: int = 10) -> list[bytes]:
-    return [b'"%s"' % str(number).ljust(size, "x").encode() for number in range(count)]
+    """As much of stored texts as is read: ids, authors and times, and `size` bytes of content."""
+    head = b'{"id":"%064x","pubkey":"%064x","created_at":1,"content":"%s"}'
+    return [head % (number, 0, b"x" * size) for number in range(count)]
 
 
 def events_of(messages: Sequence[list[Any]], subscription: str = "s") -> list[Any]:
