@@ -37,7 +37,7 @@ class FeedWalks(TagWalks):
             f"WITH {recent}, {self._newest_of_pairs(flt, most, pairs, bounds)} "
             "SELECT r.created_at, r.id, false AS stops FROM recent AS r "
             f"WHERE (SELECT count(*) FROM recent) >= {wanted} "
-            f"UNION ALL SELECT e.created_at, e.id, row_number() OVER ({ORDER}) = {most} FROM newest AS e "
+            f"UNION ALL SELECT e.created_at, e.id, e.stops OR row_number() OVER ({ORDER}) = {most} FROM newest AS e "
             f"WHERE (SELECT count(*) FROM recent) < {wanted}"
         )
         where = all_of(["e.id = r.id", *self._conditions(flt, "authors kinds")])
@@ -73,9 +73,14 @@ class FeedWalks(TagWalks):
         )
 
     def _newest_of_pairs(self, flt: Filter, most: int, pairs: int, bounds: Bounds) -> str:
-        """`newest`: the `most` newest events of all pairs, whatever their expiry and, without kinds, their kind."""
-        first = max(bounds.first_rows, most * most // bounds.most_rows)
-        first = min(first, bounds.share(pairs, most), most)
+        """`newest`: the `most` newest events of all pairs, whatever their expiry and, without kinds, their kind.
+
+        `stops` is true where a pair's further walk stopped at its bound, which only thousands of pairs reach.
+        """
+        onward_rows = bounds.most_rows // 2
+        first = min(max(bounds.first_rows, most * most // onward_rows), bounds.share(pairs, most), most)
+        bound = min(most, onward_rows * first // most + 1)
+        stops = "false" if bound == most else f"row_number() OVER ({ORDER}) = {bound}"
         columns, sets, driving = [], [], []
         if flt.authors is not None:
             columns.append("e.pubkey")
@@ -97,9 +102,10 @@ class FeedWalks(TagWalks):
         return (
             f"first AS MATERIALIZED (SELECT e.* FROM {' CROSS JOIN '.join(sets)} CROSS JOIN LATERAL ({walk}) AS e "
             f"{ORDER} LIMIT {most}), "
-            f"newest AS (SELECT e.* FROM (SELECT e.created_at, e.id FROM first AS e "
-            f"UNION SELECT e.created_at, e.id FROM (SELECT {pair} FROM first AS e GROUP BY {pair} "
-            f"HAVING count(*) >= {first}) AS d CROSS JOIN LATERAL (SELECT e.created_at, e.id FROM relay_event AS e "
-            f"WHERE {all_of(onward)} AND e.created_at >= (SELECT CASE WHEN count(*) < {most} THEN {END_TIME} "
-            f"ELSE min(e.created_at) END FROM first AS e) {ORDER} LIMIT {most}) AS e) AS e {ORDER} LIMIT {most})"
+            f"newest AS (SELECT e.* FROM (SELECT e.created_at, e.id, false AS stops FROM first AS e "
+            f"UNION SELECT e.created_at, e.id, e.stops FROM (SELECT {pair} FROM first AS e GROUP BY {pair} "
+            f"HAVING count(*) >= {first}) AS d CROSS JOIN LATERAL ("
+            f"SELECT e.created_at, e.id, {stops} AS stops FROM relay_event AS e WHERE {all_of(onward)} "
+            f"AND e.created_at >= (SELECT CASE WHEN count(*) < {most} THEN {END_TIME} "
+            f"ELSE min(e.created_at) END FROM first AS e) {ORDER} LIMIT {bound}) AS e) AS e {ORDER} LIMIT {most})"
         )

@@ -100,7 +100,7 @@ def shapes(ids: list[str]) -> Iterator[Json]:
 
 
 IDS = "each id is looked up, and its tags"
-LISTS = "more authors and kinds than are walked at once: the newest events are searched, then each is walked"
+LISTS = "many authors and kinds: the newest events are searched, then a few entries of each, then more of some"
 TAGS = "a tag and another condition: no index has both, so events with the tag, or of the author, are looked at"
 WALKS = "several authors, kinds or values of a tag: each walk may fill the limit alone"
 PRIVATE = "private kinds without a recipient: what the reader may not read is passed over"
@@ -141,7 +141,7 @@ def most(flt: Filter, attempt: Attempt) -> int:
         WALKS: 3 * walks(flt) * rows_wanted(flt),
         TAGS: COMPARED + 3 * BOUNDS.most_rows,
         PRIVATE: BOUNDS.walk_rows + 1,
-        LISTS: 2 * BOUNDS.most_rows,
+        LISTS: 4 * BOUNDS.most_rows,
     }
     return max(WASTE * (attempt.events + 1), bounds[reason(flt)])
 
