@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from analytics.exposition_kinds import Labels, Values
 from relay.protocol.errors import Prefix
 from relay.services.rates import RATE_LIMITS
-from relay.services.worker_figures import WorkerFigures
+from relay.services.worker_figures import ReplicaFigures, WorkerFigures
 from relay.transport.counters import HTTP_REFUSALS
 
 Names = Mapping[Labels, str]
@@ -125,6 +125,21 @@ def pool_states(figures: WorkerFigures) -> Values:
         yield (name, "total"), pool.total
         yield (name, "limit"), pool.most
         yield (name, "waiting"), pool.waiting
+
+
+def answers_by_server(figures: WorkerFigures) -> Values:
+    """Queries by the server of PostgreSQL that answered."""
+    return [((server,), number) for server, number in sorted(figures.by_label.get("answers", {}).items())]
+
+
+def fallbacks(figures: WorkerFigures) -> Values:
+    """Answers of replicas that were not used, by reason."""
+    return [((reason,), number) for reason, number in sorted(figures.by_label.get("fallbacks", {}).items())]
+
+
+def replica(value: Callable[[ReplicaFigures], float]) -> Callable[[WorkerFigures], Values]:
+    """A value of each replica."""
+    return lambda figures: [((alias,), value(found)) for alias, found in figures.replicas.items()]
 
 
 def memory_kinds(figures: WorkerFigures) -> Values:

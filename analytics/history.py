@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from analytics.latencies import p95, recent_queries
 from analytics.statements import statement
 from relay.conf import config
+from relay.routers import read_connection
 from relay.services.figures import ClusterSnapshot, read_figures_now
 from relay.storage.store import current_store
 
@@ -96,7 +97,7 @@ def points(period: str, now: datetime) -> list[Point]:
     """The points of a chart of `period` (a key of PERIODS) up to `now`, oldest first."""
     seconds, step = PERIODS[period]
     end = datetime.fromtimestamp(now.timestamp() // step * step, UTC)
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         begin = end - timedelta(seconds=seconds - step)
         cursor.execute(statement("history"), {"begin": begin, "end": end, "step": step})
         return [Point(*row) for row in cursor.fetchall()]

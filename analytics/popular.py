@@ -6,12 +6,11 @@ Events removed or expired since the last refresh are therefore left out.
 from dataclasses import dataclass
 from typing import Final
 
-from django.db import connection
-
 from analytics.models import JobRun
 from analytics.popularity import DAY_SECONDS, WINDOW_SECONDS
 from analytics.registry import view_named
 from analytics.statements import statement
+from relay.routers import read_connection
 
 PERIODS: Final = {"hour": 3_600, "day": DAY_SECONDS, "week": WINDOW_SECONDS}
 """Name -> maximum age of a note in seconds."""
@@ -32,7 +31,7 @@ class Popular:
 
 def popular(kind: int, period: str, limit: int) -> list[Popular]:
     """The first `limit` popular events of `kind`, not older than `period` (a key of PERIODS)."""
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(statement("popular"), {"kind": kind, "seconds": PERIODS[period], "limit": limit})
         return [Popular(*row) for row in cursor.fetchall()]
 

@@ -15,3 +15,10 @@ class RelayAppConfig(AppConfig):
 
     name = "relay"
     verbose_name = "Relay"
+
+    def ready(self) -> None:
+        """Tell the router how to check a replica."""
+        from relay.routers import health
+        from relay.storage.replica_check import can_be_read
+
+        health.check = can_be_read

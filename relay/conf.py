@@ -34,6 +34,15 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaAddress:
+    """A replica of the settings: `alias` in Django's DATABASES, its share of the queries, and where it stands."""
+
+    alias: str
+    weight: int = 1
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Bounds and durations of one process. Sizes are in bytes, durations in seconds."""
 
@@ -60,6 +69,8 @@ class Config:
     slow_connections: int  # for expensive queries, beside those
     connection_life: Life
     stale_read_seconds: float  # how long copies answer while the primary is gone
+    replicas: tuple[ReplicaAddress, ...]
+    zone: str  # where this instance runs, "" if all replicas are equally near
     query_queue: int  # queries that wait for the database, in each lane
     query_queue_per_owner: int
     query_queue_bytes: int  # of their parameters
@@ -113,6 +124,8 @@ def config() -> Config:
             settings.RELAY_CONNECTION_USES,
         ),
         stale_read_seconds=settings.RELAY_STALE_READ_SECONDS,
+        replicas=tuple(ReplicaAddress(*described) for described in settings.REPLICAS),
+        zone=settings.RELAY_ZONE,
         query_queue=settings.RELAY_QUERY_QUEUE,
         query_queue_per_owner=settings.RELAY_QUERY_QUEUE_PER_OWNER,
         query_queue_bytes=settings.RELAY_QUERY_QUEUE_BYTES,

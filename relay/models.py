@@ -90,6 +90,9 @@ class TagKeyField(_StrField):
 class ReadOnlyModel(models.Model):
     """A model that cannot be saved or deleted."""
 
+    from_replicas: ClassVar[bool] = True
+    """Whether `relay.routers` may read it from a replica."""
+
     instead_of_save: ClassVar[str] = "publish an event instead"
     instead_of_delete: ClassVar[str] = "publish a deletion instead"
 
@@ -185,6 +188,7 @@ class ListEntry(ReadOnlyModel):
     that was lifted is `removed`. A change gives it another `version`.
     """
 
+    from_replicas: ClassVar[bool] = False  # pages read back what they have changed
     instead_of_save: ClassVar[str] = "use relay.services.moderation"
     instead_of_delete: ClassVar[str] = "use relay.services.moderation"
 

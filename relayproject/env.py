@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from relay.protocol.rates import Rate
 
+MOST_WEIGHT = 100
 SECRET_CHARACTERS = 32
 SECRET_DIFFERENT = 5  # as Django's security.W009
 RESEMBLANCE = 0.85  # RELAY_MAX_LIMITS and RELAY_MAX_LIMIT: 0.97; RELAY_SERVICE_PORT and RELAY_PORT: 0.71
@@ -209,6 +210,46 @@ def uri(name: str) -> str:
         faults.append(Fault(name, f"must be a URI, such as mailto:operator@example.com, not {value!r}"))
         return ""
     return value
+
+
+def replicas(name: str) -> tuple["Replica", ...]:
+    """URLs of PostgreSQL servers, separated by commas, each with the query options `weight` and `zone`."""
+    found = []
+    for number, word in enumerate(words(name), 1):
+        try:
+            found.append(_replica(f"replica_{number}", word))
+        except ValueError as error:
+            # Not the URL itself, which has a password.
+            faults.append(Fault(name, f"must list URLs that start with postgresql://, and number {number} {error}"))
+            return ()
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A read replica: `alias` in DATABASES, `url` without the options, `weight` of 1 to 100, `zone`."""
+
+    alias: str
+    url: str
+    weight: int
+    zone: str
+
+    def __str__(self) -> str:
+        return self.url  # whose login the page of the settings hides
+
+
+def _replica(alias: str, url: str) -> Replica:
+    """Raises ValueError with the end of a sentence about the URL."""
+    from urllib.parse import parse_qsl, urlencode, urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"} or not (parts.netloc or parts.path.strip("/")):
+        raise ValueError("does not")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    weight, zone = options.pop("weight", "1"), options.pop("zone", "")
+    if not (weight.isascii() and weight.isdigit() and 1 <= int(weight) <= MOST_WEIGHT):
+        raise ValueError(f"has a weight of {weight!r}: it must be from 1 to {MOST_WEIGHT}")
+    return Replica(alias, parts._replace(query=urlencode(options)).geturl(), int(weight), zone)
 
 
 def cache_address(name: str, default: str) -> str:

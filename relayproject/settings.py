@@ -30,7 +30,8 @@ REDIS_URL = env.web_address("REDIS_URL", "", ("redis", "rediss", "unix")) or _se
 CACHE_URL = env.cache_address("CACHE_URL", REDIS_URL)
 BUS_URL = env.web_address("BUS_URL", REDIS_URL, ("redis", "rediss", "unix"))
 BROKER_URL = env.web_address("BROKER_URL", REDIS_URL, ("redis", "rediss", "unix"))
-REPLICA_URLS = env.words("REPLICA_URLS")
+REPLICA_URLS = env.replicas("REPLICA_URLS")
+RELAY_ZONE = env.text("RELAY_ZONE")  # replicas of this zone are asked first
 LOCAL_MODE = not os.environ.get("DATABASE_URL")
 
 
@@ -195,6 +196,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "relay.views.pinning.PinAfterWrites",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "analytics.exposition_http.HttpMetrics",
     "axes.middleware.AxesMiddleware",  # must be last: it answers refused sign-ins
@@ -228,21 +230,32 @@ DATABASES: dict[str, Any] = {
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": RELAY_DATABASE_POOLER != "none",
     },
+    **{
+        replica.alias: {
+            **dj_database_url.parse(replica.url, conn_max_age=60),
+            "CONN_HEALTH_CHECKS": True,
+            "DISABLE_SERVER_SIDE_CURSORS": RELAY_DATABASE_POOLER != "none",
+            "TEST": {"MIRROR": "default"},
+        }
+        for replica in REPLICA_URLS
+    },
 }
-_database = DATABASES["default"]
-_database["OPTIONS"] = {**database_options.of(RELAY_CONNECT_SECONDS), **_database.get("OPTIONS", {})}
-_database["OPTIONS"].setdefault(
-    "application_name", f"relay django {RELAY_INSTANCE}{'/' + RELAY_WORKER if RELAY_WORKER else ''}"[-63:]
-)
-if RELAY_WORKER and RELAY_DATABASE_POOLER == "none":  # pages; jobs have limits of their own, migrations none
-    _database["OPTIONS"]["options"] = " ".join(
-        [
-            f"-c statement_timeout={round(RELAY_STATEMENT_SECONDS * 1000)}",
-            *filter(None, [_database["OPTIONS"].get("options")]),
-        ]
+REPLICAS = tuple((replica.alias, replica.weight, replica.zone) for replica in REPLICA_URLS)
+for _database in DATABASES.values():
+    _database["OPTIONS"] = {**database_options.of(RELAY_CONNECT_SECONDS), **_database.get("OPTIONS", {})}
+    _database["OPTIONS"].setdefault(
+        "application_name", f"relay django {RELAY_INSTANCE}{'/' + RELAY_WORKER if RELAY_WORKER else ''}"[-63:]
     )
-for _name in ("host", "port"):  # psql takes them from here alone
-    _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
+    if RELAY_WORKER and RELAY_DATABASE_POOLER == "none":  # pages; jobs have limits of their own, migrations none
+        _database["OPTIONS"]["options"] = " ".join(
+            [
+                f"-c statement_timeout={round(RELAY_STATEMENT_SECONDS * 1000)}",
+                *filter(None, [_database["OPTIONS"].get("options")]),
+            ]
+        )
+    for _name in ("host", "port"):  # psql takes them from here alone
+        _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
+_database = DATABASES["default"]
 if "," in _database["HOST"]:
     _database["OPTIONS"].setdefault("target_session_attrs", "read-write")
 if not DATABASE_URL:  # where the embedded server would be; by default libpq would look for another one of this host

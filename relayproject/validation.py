@@ -70,8 +70,12 @@ def advice(settings: Any) -> Iterator[Problem]:
 
 
 def _replicas(settings: Any) -> Iterator[Problem]:
-    if settings.REPLICA_URLS:
-        yield Problem("relay.E002", "REPLICA_URLS is refused until replicas are supported.", "Unset it.")
+    if settings.REPLICA_URLS and settings.LOCAL_MODE:
+        yield Problem(
+            "relay.E002",
+            "REPLICA_URLS is set and DATABASE_URL is not: the embedded PostgreSQL has no replicas.",
+            "Set DATABASE_URL to the primary, or unset REPLICA_URLS.",
+        )
 
 
 def _name(settings: Any) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from analytics.dashboard.cards import card_texts
-from analytics.dashboard.number_format import count, duration, percent, rate, size
+from analytics.dashboard.number_format import count, duration, latency, percent, rate, size
 from analytics.models import Minute
 from relay.caching.registry import Layer
 from relay.services.cache_server import CacheServer
@@ -74,6 +74,7 @@ def live(snapshot: ClusterSnapshot, read: Read, now: float) -> Live:
     tables = {
         "workers": [_worker(worker, now) for worker in snapshot.workers],
         "layers": _layers(snapshot.total, read.cache_server),
+        "servers": _servers(snapshot.total),
     }
     return Live(figures, tables, list(_faults(snapshot, waiting_jobs)))
 
@@ -136,6 +137,23 @@ def _layers(total: WorkerFigures, server: CacheServer | None) -> list[Row]:
     return rows
 
 
+def _servers(total: WorkerFigures) -> list[Row]:
+    """The primary and its replicas: state, lag, and the share of the queries that each answered since the start."""
+    if not total.replicas:
+        return []
+    answers = total.by_label.get("answers", {})
+    asked = sum(answers.values())
+
+    def share(server: str) -> str:
+        return percent(100.0 * answers.get(server, 0) / asked if asked else None)
+
+    rows = [Row("primary", ["primary", "in use" if total.database_up else "unreachable", "", "", share("primary")])]
+    for alias, found in total.replicas.items():
+        state, lag = found.why or "in use", latency(found.lag_seconds) if found.lag_seconds else "0 ms"
+        rows.append(Row(alias, [alias, state, count(found.lag_changes), lag, share(alias)], "" if found.up else BAD))
+    return rows
+
+
 def _faults(snapshot: ClusterSnapshot, waiting_jobs: int | None) -> Iterable[str]:
     if not snapshot.whole:
         yield "The shared cache does not answer: these are the figures of one worker."
@@ -146,6 +164,9 @@ def _faults(snapshot: ClusterSnapshot, waiting_jobs: int | None) -> Iterable[str
             yield f"Worker {worker.worker} of {worker.instance}: {problem}."
     if any(worker.foreign_per_second > FOREIGN_PER_SECOND for worker in snapshot.workers):
         yield "Another epoch or generation of this store uses the Redis server: its messages on the bus are dropped."
+    for alias, replica in snapshot.total.replicas.items():
+        if not replica.up:
+            yield f"Read replica {alias} is not used: {replica.why}."
     if waiting_jobs is None and snapshot.whole:
         yield "The Celery broker does not answer."
     yield from _exhausted(snapshot.total.pools)

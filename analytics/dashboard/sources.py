@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django_celery_beat.models import PeriodicTask
 
@@ -11,6 +10,7 @@ from analytics.dashboard.live import Read
 from analytics.history import jobs_waiting
 from analytics.models import JobRun
 from relay.conf import config
+from relay.routers import read_connection
 from relay.services import process
 from relay.services.cache_server import cache_server_now
 from relay.services.figures import ClusterSnapshot, read_figures_now, snapshot
@@ -33,7 +33,7 @@ def read() -> Read:
 
 def event_count() -> int | None:
     """The number of stored events (sql/event_count.sql); None if it is not known."""
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute("SELECT analytics_event_count()")
         events = cursor.fetchone()[0]
     return None if events is None else int(events)

@@ -48,6 +48,7 @@ class Answers:
     def __init__(
         self,
         reads: Reads,
+        arrivals: Arrivals,
         ring: Callable[[], Ring],
         barrier: Barrier,
         tasks: BackgroundTasks,
@@ -56,7 +57,7 @@ class Answers:
         store: Callable[[], Store],
         window_bytes: int,
     ) -> None:
-        self.arrivals = Arrivals(ring)
+        self.arrivals = arrivals
         self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
         self.flights: SingleFlight[Filter, Answer] = SingleFlight()
         self._reads = reads

@@ -58,7 +58,6 @@ class Copies:
         self.profiles = PageCache("profiles", ring, shared, store)
         self._pages = (self.results, self.events, self.profiles)
         self._ring = ring
-        self._arrivals = arrivals
         self._tasks = tasks
         self._sweeping: Task | None = None
 
@@ -83,7 +82,6 @@ class Copies:
         for change in changes:
             if type(change) is Removed:
                 self.events.drop(event_filter(change.event_id))
-        self._arrivals.look()
         self.window.look()
 
     async def _sweep(self) -> None:

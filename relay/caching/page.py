@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relay.changes.overlay import Found, overlay
 from relay.changes.overlay import Page as Rows
-from relay.changes.ring import Ring
+from relay.changes.ring import Ring, ring_keys
 from relay.changes.row import Row, id_of
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
@@ -20,18 +20,6 @@ ENTRY_BYTES = 120
 
 PAGE_BYTES = 800
 """What a page costs beside its rows (measured, CPython 3.11)."""
-
-
-def ring_keys(flt: Filter) -> Sequence[str | int] | None:
-    """The keys of the ring of which every matching event has at least one; None when any event might match."""
-    if flt.ids is not None:
-        return list(flt.ids)
-    if flt.tags:
-        fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
-        return list(fewest)
-    if flt.authors is not None:
-        return list(flt.authors)
-    return list(flt.kinds) if flt.kinds is not None else None
 
 
 class Page:

@@ -166,7 +166,7 @@ class ProcessWindow:
         """Extend it downwards from its floor."""
         window = self.window
         while not (window.complete or window.full):
-            page = await events_below(self._reads, window.floor, FILL_EVENTS)
+            page = await events_below(self._reads, window.floor, FILL_EVENTS, self._ring().floor)
             if not await self._arrivals.reached(page.position):
                 await asyncio.sleep(BEHIND_SECONDS)
                 continue

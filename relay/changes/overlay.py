@@ -1,6 +1,6 @@
 """Brings an answer at position S to position P by applying the changes of (S, P] (rule 2 of ARCHITECTURE.md).
 
-Rule: the result equals the query at P, or says what it does not know.
+Rule: the result equals the query at P of the same audience, or says what it does not know.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,10 +11,10 @@ from msgspec import Struct
 from relay.changes.change import Added, Change, Purged, Removed
 from relay.changes.row import Row, pubkey_of
 from relay.changes.vanished import VanishedKeys
-from relay.protocol.audience import ANONYMOUS
+from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import visible
+from relay.protocol.visibility import owners, visible
 
 _AFTER_EVERY_ID = "g"  # ids are hex digits
 
@@ -31,7 +31,7 @@ def newest_first(event: Found) -> tuple[int, str]:
 
 
 class Page(Struct, frozen=True):
-    """Rows newest first, of public kinds. `complete`: no stored match lies below the last row."""
+    """Rows newest first: of public kinds, or whole events. `complete`: no stored match lies below the last row."""
 
     rows: Sequence[Found]
     complete: bool
@@ -65,8 +65,8 @@ def cut(rows: Sequence[F], flt: Filter) -> Sequence[F]:
     return rows[:end]
 
 
-def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Overlaid:
-    """Apply `changes` (oldest first, all after the page's position) to a page of `flt`.
+def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int, audience: Audience = ANONYMOUS) -> Overlaid:
+    """Apply `changes` (oldest first, all after the page's position) to a page of `flt` for `audience`.
 
     The last change of an id wins; a request to vanish or a purge wins over what was added before it. If a limit cut the
     page, nothing is known below its last row: older additions are dropped, and removals may leave it short. `now` (Unix
@@ -88,7 +88,7 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
             vanished.add(change)  # type: ignore[arg-type]
     rows = [row for row in page.rows if row.id not in last and (row.expires_at is None or row.expires_at > now)]
     if vanished:
-        rows = [row for row in rows if not vanished.hides(_author(row), row.created_at, -1)]
+        rows = [row for row in rows if not _is_hidden(row, -1, vanished)]
     for purge in purged:
         rows = [row for row in rows if not purge.hides(row.kind, row.created_at)]
     bound = _known_down_to(page, flt)
@@ -96,9 +96,9 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
         if added is None:
             continue
         event = added.event
-        if not visible(event, ANONYMOUS, now) or not flt.matches(event):
+        if not visible(event, audience, now) or not flt.matches(event):
             continue
-        if vanished and vanished.hides(event.pubkey, event.created_at, added.seq):
+        if vanished and _is_hidden(event, added.seq, vanished):
             continue
         if bound is None or newest_first(event) <= bound:
             rows.append(event)
@@ -109,8 +109,10 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int) -> Ove
     return Overlaid(kept, page.complete and below is None, short, below)
 
 
-def _author(row: Found) -> str:
-    return pubkey_of(row.json) if type(row) is Row else row.pubkey  # type: ignore[union-attr]
+def _is_hidden(row: Found, added: int, vanished: VanishedKeys) -> bool:
+    """True if a request to vanish after the change `added` hides the row, which may be a gift wrap for the key."""
+    keys = [pubkey_of(row.json)] if type(row) is Row else owners(row)  # type: ignore[arg-type]
+    return any(vanished.hides(key, row.created_at, added) for key in keys)
 
 
 def _known_down_to(page: Page, flt: Filter) -> tuple[int, str] | None:

@@ -11,6 +11,7 @@ from relay.changes.row import created_at_of, kind_of, pubkey_of
 from relay.changes.sizes import LONG_TAGS, change_bytes
 from relay.changes.vanished import VanishedKeys
 from relay.protocol.event import StoredEvent
+from relay.protocol.filters import Filter
 from relay.protocol.visibility import owners
 
 TOUCHED_BYTES = 54
@@ -18,6 +19,18 @@ TOUCHED_BYTES = 54
 
 Text = bytes
 """The JSON text of an event."""
+
+
+def ring_keys(flt: Filter) -> Sequence[str | int] | None:
+    """The keys of the ring of which every matching event has at least one; None when any event might match."""
+    if flt.ids is not None:
+        return list(flt.ids)
+    if flt.tags:
+        fewest: frozenset[str] = min((keys for _, keys in flt.tags), key=len)
+        return list(fewest)
+    if flt.authors is not None:
+        return list(flt.authors)
+    return list(flt.kinds) if flt.kinds is not None else None
 
 
 class OutOfReach(LookupError):

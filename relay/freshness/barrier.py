@@ -149,8 +149,13 @@ class Barrier:
                 self._look()
 
 
-async def position_now(barrier: Barrier) -> int | None:
-    """Like `Barrier.join`, for a coroutine."""
+def asked_now(barrier: Barrier) -> "asyncio.Future[int | None]":
+    """Like `Barrier.join`: the position will be the result of the future."""
     result: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
     barrier.join(lambda position: None if result.done() else result.set_result(position))
-    return await result
+    return result
+
+
+async def position_now(barrier: Barrier) -> int | None:
+    """Like `Barrier.join`, for a coroutine."""
+    return await asked_now(barrier)

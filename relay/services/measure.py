@@ -29,7 +29,7 @@ from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
 from relay.services.status import Status
-from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, WorkerFigures
+from relay.services.worker_figures import Counts, HistogramFigures, PoolFigures, ReplicaFigures, WorkerFigures
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.server import Server
@@ -108,6 +108,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),
+        replicas=_replicas(relay.reads),
         caches=caches,
         counts=_counts(relay),
         by_label={
@@ -115,6 +116,8 @@ def measure(relay: Measured) -> WorkerFigures:
             "rate_limited": dict(metrics.counters.rate_limited),
             "refused_by": dict(metrics.counters.refused_by),
             "lists": relay.lists.sizes(),
+            "answers": dict(relay.reads.answered),
+            "fallbacks": dict(relay.reads.replicas.fallbacks) if relay.reads.replicas else {},
             "slow_queries": dict(relay.reads.slow_queries.counts),
             "slow_query_ms": dict(relay.reads.slow_queries.milliseconds),
             "refusals": dict(metrics.counters.refusals),
@@ -136,6 +139,13 @@ def _pools(relay: Measured) -> dict[str, PoolFigures]:
         "slow": _pool(reads.slow),
         "coordination": _pool(relay.primary.pools),
         "write": PoolFigures(int(writer.busy), int(writer.connected and not writer.busy), 0, 1),
+    }
+
+
+def _replicas(reads: Reads) -> dict[str, ReplicaFigures]:
+    return {
+        each.address.alias: ReplicaFigures(each.up, each.why, each.behind, round(each.lag_seconds, 3))
+        for each in (reads.replicas.all if reads.replicas else ())
     }
 
 

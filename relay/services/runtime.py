@@ -18,6 +18,7 @@ from relay.changes.intake import Intake
 from relay.changes.ring import Ring
 from relay.conf import Config
 from relay.freshness.ack_table import AckTable
+from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier
 from relay.ingest.ingest import Ingest
 from relay.policies.lists import Lists
@@ -34,15 +35,13 @@ from relay.services.measure import measure
 from relay.services.operator_policy import OperatorPolicy
 from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
+from relay.services.read_servers import reads_of
 from relay.services.session.budget import PieceBudget
 from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
 from relay.services.session.verbs import HANDLERS
 from relay.services.status import Status
 from relay.storage.event_count import event_count
-from relay.storage.fair_queue import Bounds
 from relay.storage.primary import Primary
-from relay.storage.reads import Reads
-from relay.storage.slow_queries import SlowQueries
 from relay.storage.store import Store
 from relay.storage.walk_bounds import BOUNDS, DIVIDED
 from relay.storage.writer import Writer
@@ -73,17 +72,16 @@ class Relay:
         self.ready = False
         self._restarting = False
         self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
-        self.reads = Reads.of_primary(
-            conf.read_connections,
-            conf.query_seconds,
-            self.tasks,
-            slow_connections=conf.slow_connections,
-            most=conf.read_connections_most,
-            life=conf.connection_life,
-            bounds=Bounds.of(conf.query_queue, conf.query_queue_bytes, conf.query_queue_per_owner),
-        )
-        self.reads.watch(SlowQueries(conf.slow_query_seconds))
         self.intake = Intake(Ring(0, conf.ring_bytes))
+        self.arrivals = Arrivals(lambda: self.intake.ring)
+        self.reads = reads_of(
+            conf,
+            self.intake,
+            self.arrivals,
+            self.tasks,
+            barrier=lambda: self.barrier,
+            follower=lambda: self.follower,
+        )
         self.hub = Hub(self.intake, conf.filter_bytes)
         self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
@@ -96,6 +94,7 @@ class Relay:
         if conf.cache_layers != "none":
             self.answers = Answers(
                 self.reads,
+                self.arrivals,
                 lambda: self.intake.ring,
                 self.barrier,
                 self.tasks,
@@ -271,6 +270,7 @@ class Relay:
         self.bus.publish(batch)
 
     def _applied(self, changes: Sequence[Change]) -> None:
+        self.arrivals.look()
         if self.answers is not None:
             self.answers.copies.apply(changes)
 

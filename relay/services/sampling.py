@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from relay.caching.process_window import NAME as WINDOW
 from relay.caching.registry import CacheFigures
+from relay.changes.lag import Lag
 from relay.services.worker_figures import HistogramFigures, LayerRate, WorkerFigures
 
 RECENT_SECONDS = 60.0
@@ -47,22 +48,6 @@ class Recent:
         while len(samples) > 2 and samples[1][0] <= now - self._window:
             samples.popleft()
         return figures.minus(samples[0][1])
-
-
-class Lag:
-    """The age of the oldest change that is known and not applied, to within the time between two samples."""
-
-    def __init__(self) -> None:
-        self._known: deque[tuple[float, int]] = deque()
-
-    def add(self, now: float, newest: int, position: int) -> float:
-        """At `now`, `newest` is known and `position` applied; returns the lag in seconds."""
-        known = self._known
-        if not known or newest > known[-1][1]:
-            known.append((now, newest))
-        while known and known[0][1] <= position:
-            known.popleft()
-        return now - known[0][0] if known else 0.0
 
 
 class Moving(Struct, frozen=True):

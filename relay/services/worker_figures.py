@@ -71,6 +71,15 @@ class PoolFigures(Struct, frozen=True):
         return self.in_use + self.idle
 
 
+class ReplicaFigures(Struct, frozen=True):
+    """A read replica as a worker sees it: `why` it is not used, "" if it is `up`; how far it is behind."""
+
+    up: bool = False
+    why: str = ""
+    lag_changes: int = 0
+    lag_seconds: float = 0.0
+
+
 class LayerRate(Struct, frozen=True):
     """Lookups in a layer of the caches in the last minute, per second."""
 
@@ -103,7 +112,10 @@ class WorkerFigures(Struct, frozen=True):
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
         http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit), refused_by (events, by
-        policy), lists (entries), slow_queries and slow_query_ms (by relay.storage.slow_queries.fields_of).
+        policy), lists (entries), slow_queries and slow_query_ms (by relay.storage.slow_queries.fields_of), answers
+        (queries, by the server that answered: "primary" or a replica's alias), fallbacks (answers of replicas that were
+        not used, by reason).
+    replicas: by alias.
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).
     recent: the same of the last minute.
@@ -146,6 +158,7 @@ class WorkerFigures(Struct, frozen=True):
     write_queue: int = 0  # events
     memory: Counts = field(default_factory=dict)
     pools: dict[str, PoolFigures] = field(default_factory=dict)
+    replicas: dict[str, ReplicaFigures] = field(default_factory=dict)
     caches: list[CacheFigures] = field(default_factory=list)
     layers: dict[str, LayerRate] = field(default_factory=dict)
     counts: Counts = field(default_factory=dict)
@@ -177,6 +190,7 @@ def total(workers: Iterable[WorkerFigures]) -> WorkerFigures:
         counts=added(part.counts for part in parts),
         by_label=_joined([part.by_label for part in parts], added),
         pools=_joined([part.pools for part in parts], _pools),
+        replicas=_joined([part.replicas for part in parts], _replicas),
         layers=_joined([part.layers for part in parts], _layers),
         histograms=_joined([part.histograms for part in parts], _histograms),
         recent=_joined([part.recent for part in parts], _histograms),
@@ -227,6 +241,16 @@ def _pools(parts: list[PoolFigures]) -> PoolFigures:
         sum(part.idle for part in parts),
         sum(part.waiting for part in parts),
         sum(part.most for part in parts),
+    )
+
+
+def _replicas(parts: list[ReplicaFigures]) -> ReplicaFigures:
+    """Up if it is for all workers; the lag of the worker that sees most."""
+    return ReplicaFigures(
+        all(part.up for part in parts),
+        next((part.why for part in parts if part.why), ""),
+        max(part.lag_changes for part in parts),
+        max(part.lag_seconds for part in parts),
     )
 
 

@@ -1,6 +1,7 @@
 """The queries of the admin: the newest rows of an index walk, a page at a time, with a time-out.
 
-Rule: no query counts a table or reads all of it. Runs on Django's connection.
+Rule: no query counts a table or reads all of it. Runs on Django's connections, to a replica where `relay.routers` says
+so.
 """
 
 from collections import Counter
@@ -8,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.models import Model, QuerySet
 from psycopg.errors import QueryCanceled
 
 from relay.models import Event, packed_value, tag_key
 from relay.protocol.errors import Failed
+from relay.routers import read_connection
 
 Row = TypeVar("Row", bound=Model)
 Events: TypeAlias = "QuerySet[Event, Event]"
@@ -45,7 +47,7 @@ def newest_version(author: str, kind: int, identifier: str) -> str | None:
 
     `author` is hex, `identifier` the value of the `d` tag, empty for replaceable events. One look-up by primary key.
     """
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(
             "SELECT event_id FROM relay_head WHERE pubkey = %s AND kind = %s AND d = %s",
             [bytes.fromhex(author), kind, packed_value(identifier)],
@@ -56,7 +58,7 @@ def newest_version(author: str, kind: int, identifier: str) -> str | None:
 
 def newest_versions(authors: Iterable[str], kind: int) -> dict[str, str]:
     """The JSON of the newest event of a replaceable kind by author (hex); authors without one are missing."""
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(
             "SELECT h.pubkey, e.json FROM relay_head AS h JOIN relay_event AS e ON e.id = h.event_id "
             "WHERE h.pubkey = ANY (%s) AND h.kind = %s AND h.d = %s",
@@ -93,9 +95,11 @@ def responses(event_id: str, address: str = "", most: int = RESPONSES_LOOKED_AT)
 
 def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = TIMEOUT_SECONDS) -> list[Row]:
     """The rows, read now. Raises Failed "query timed out" after `seconds`."""
+    alias = rows.db  # of one replica: another look would name the next one
+    rows = rows.using(alias)
     try:
-        with transaction.atomic(using=rows.db):
-            with connection.cursor() as cursor:
+        with transaction.atomic(using=alias):
+            with connections[alias].cursor() as cursor:
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(seconds * 1000))])
             return list(rows)
     except OperationalError as error:

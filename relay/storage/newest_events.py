@@ -32,14 +32,16 @@ class NewestEvents(Struct, frozen=True, gc=False):
     complete: bool
 
 
-async def events_below(reads: Reads, floor: tuple[int, str] | None, limit: int) -> NewestEvents:
+async def events_below(
+    reads: Reads, floor: tuple[int, str] | None, limit: int, least: int | None = None
+) -> NewestEvents:
     """The next events after `floor` in the order of answers: at most `limit`, and about PAGE_BYTES.
 
-    `floor` is (-created_at, id) as `newest_first` gives it, None for the start. Kinds that are never copied are left
-    out, expired events are not. Raises Failed.
+    `floor` is (-created_at, id) as `newest_first` gives it, None for the start; `least` as for `Reads.fetch`. Kinds
+    that are never copied are left out, expired events are not. Raises Failed.
     """
     second, after = (2**63 - 1, b"") if floor is None else (-floor[0], bytes.fromhex(floor[1]))
-    position, ((_, texts, complete),) = await reads.fetch(_PAGE, (second, after, limit, PAGE_BYTES))
+    position, ((_, texts, complete),) = await reads.fetch(_PAGE, (second, after, limit, PAGE_BYTES), least=least)
     turn, found = Turn(), []
     for text in texts.split(b"\n") if texts else ():
         found.append(StoredEvent.from_json(text))

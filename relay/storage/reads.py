@@ -1,12 +1,14 @@
 """Queries of clients: each answer has a position and is exactly the state after that change.
 
-Rule: rows and position are read in one statement, so in one snapshot, and a snapshot is a prefix of the log. Nothing
-else runs on these connections: coordination is `relay.storage.primary`.
+Replicas are asked in turn. What one answers is the state after an earlier change: the changes since are applied to it
+from the ring (rule 2 of ARCHITECTURE.md), up to a position that the barrier allows (rule 3). The primary answers if
+that cannot be done. Rule: rows and position are read in one statement, so in one snapshot, and a snapshot is a prefix
+of the log. Nothing else runs on these connections: coordination is `relay.storage.primary`.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from relay.background import BackgroundTasks
 from relay.changes.row import id_of
@@ -30,8 +32,10 @@ from relay.storage.filter_sql import (
 )
 from relay.storage.lanes import QUICK_SECONDS, Lanes
 from relay.storage.query_cost import LOOKED_UP_MS, ONE_ROW, Cost, query_cost
+from relay.storage.question import Question
 from relay.storage.read_result import Item, Part, Result, Stopped, end_for, end_of, joined, merged, part_of
-from relay.storage.server import Server
+from relay.storage.replicas import Replicas, reason_of, with_time_left
+from relay.storage.server_sums import ServerSums
 from relay.storage.slow_queries import SlowQueries
 
 FROM_START = 0
@@ -40,13 +44,25 @@ FROM_START = 0
 _TRUE = b"\x01"
 """True in PostgreSQL's binary format."""
 
-TOO_MUCH = "the filter matches too little of what must be read for it, narrow it"
+UNANSWERED = "the database cannot answer now, try again"
 
 
-class Reads:
-    """Queries `servers` in order of preference: the next one if one fails, or is behind the requested position."""
+Fetch = Callable[[str, Sequence[Parameter], str, Cost, float], Awaitable[tuple[int, list[Row]]]]
+"""Runs a statement at one server: text, parameters, owner, cost, seconds; returns position and rows."""
 
-    def __init__(self, servers: Sequence[Lanes]) -> None:
+Answered = tuple[int, list[Part]]
+
+PRIMARY = "primary"
+
+
+class TooBroad(Failed):
+    """the filter matches too little of what must be read for it, narrow it"""
+
+
+class Reads(ServerSums):
+    """Queries `replicas` in turn, and `primary` if none of them can answer as of now."""
+
+    def __init__(self, primary: Lanes, replicas: Replicas | None = None) -> None:
         self.queries = 0
         self.pieces = 0
         """Statements for texts that the first statement of their query left out."""
@@ -55,9 +71,14 @@ class Reads:
         self.too_broad = 0
         """Queries that would have to read too much."""
         self.bounds: Bounds = BOUNDS
+        self.answered: dict[str, int] = {PRIMARY: 0}
+        """Queries by the server that answered them."""
+        self.replicas = replicas
         self.slow_queries = SlowQueries()
         self._vanishing = False  # the last query found that rows of some key are still to be removed
-        self._servers = list(servers)
+        self._primary = primary
+        for replica in replicas.all if replicas is not None else ():
+            self.answered[replica.address.alias] = 0
 
     @classmethod
     def of_primary(
@@ -70,9 +91,10 @@ class Reads:
         bounds: QueueBounds | None = None,
         most: int = 0,
         life: Life | None = None,
+        replicas: Replicas | None = None,
     ) -> "Reads":
-        """Queries to the primary only, over `connections` connections (up to `most` while queries wait, each for a
-        `life`), expensive ones over `slow_connections`.
+        """Queries to the primary over `connections` connections (up to `most` while queries wait, each for a `life`),
+        expensive ones over `slow_connections`; first to `replicas`.
         """
 
         async def opened(seconds: float) -> Connection:
@@ -89,7 +111,7 @@ class Reads:
             most=most,
             life=life,
         )
-        return cls([lanes])
+        return cls(lanes, replicas)
 
     def watch(self, slow_queries: SlowQueries) -> None:
         """Have queries that run long, and those that stop at a bound, noted."""
@@ -99,75 +121,37 @@ class Reads:
 
     def open(self) -> None:
         """Begin to connect to all servers; needs a running loop."""
-        for server in self._servers:
-            server.open()
+        self._primary.open()
+        if self.replicas is not None:
+            self.replicas.open()
 
     async def close(self) -> None:
         """Close all connections; waiting queries fail."""
-        for server in self._servers:
-            await server.close()
+        if self.replicas is not None:
+            await self.replicas.close()
+        await self._primary.close()
 
     def drop_primary(self, why: str) -> None:
         """The primary does not answer: end what it was asked, and connect again."""
-        self._servers[-1].drop(why)
+        self._primary.drop(why)
 
     def hurry_primary(self) -> None:
         """The primary answers again: connect now."""
-        self._servers[-1].hurry()
+        self._primary.hurry()
 
     async def until_connected(self, seconds: float) -> None:
-        """Return once the first server is connected. Raises Failed after `seconds`."""
-        await self._servers[0].until_connected(seconds)
+        """Return once the primary is connected. Raises Failed after `seconds`."""
+        await self._primary.until_connected(seconds)
+
+    @property
+    def servers(self) -> list[Lanes]:
+        """The primary, and the replicas in the order of the settings."""
+        return [self._primary, *(replica.lanes for replica in (self.replicas.all if self.replicas else ()))]
 
     @property
     def seconds(self) -> float:
-        """The time-out of a query to one server."""
-        return self._servers[0].seconds
-
-    @property
-    def failures(self) -> int:
-        """Queries that a server did not answer."""
-        return sum(server.failures for server in self._servers)
-
-    @property
-    def quick(self) -> list[Server]:
-        """The quick lane of each server."""
-        return [server.quick for server in self._servers]
-
-    @property
-    def slow(self) -> list[Server]:
-        """The lane of expensive queries of each server."""
-        return [server.slow for server in self._servers]
-
-    @property
-    def asked_again(self) -> int:
-        """Queries that took too long for the quick lane."""
-        return sum(server.asked_again for server in self._servers)
-
-    @property
-    def connected(self) -> int:
-        """Connections for quick queries that can be used now."""
-        return sum(server.connected for server in self.quick)
-
-    @property
-    def waiting(self) -> int:
-        """Queries waiting for a connection."""
-        return sum(server.waiting for server in (*self.quick, *self.slow))
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of their parameters."""
-        return sum(server.waiting_bytes for server in (*self.quick, *self.slow))
-
-    @property
-    def refused(self) -> int:
-        """Queries refused because too many waited."""
-        return sum(server.refused for server in (*self.quick, *self.slow))
-
-    @property
-    def cancelled(self) -> int:
-        """Expensive queries ended at PostgreSQL: no client waited for them any more, or their turn was over."""
-        return sum(server.cancelled for server in self.slow)
+        """The time-out of a query."""
+        return self._primary.seconds
 
     async def query(
         self,
@@ -197,10 +181,10 @@ class Reads:
         least: int = FROM_START,
         owner: str = INTERNAL,
         seconds: float | None = None,
-    ) -> tuple[int, list[Part]]:
+    ) -> Answered:
         """The position, and the stored events at it for each of `filters`, for all of which `needs_query` must be True.
 
-        Raises Failed like `query`.
+        Everything acknowledged before the call lies at or below the position. Raises Failed like `query`.
         """
         if not audience.keys:
             return await self._parts(filters, audience, least, owner, seconds)
@@ -216,22 +200,60 @@ class Reads:
         self, filters: Sequence[Filter], audience: Audience, least: int, owner: str, seconds: float | None
     ) -> tuple[int, list[Part]]:
         self.queries += 1
+        ends = asyncio.get_running_loop().time() + (self.seconds if seconds is None else seconds)
+        question = Question(filters, audience, owner, least, ends)
+        try:
+            if self.replicas is not None:
+                answer = await self._by_replicas(self.replicas, question)
+                if answer is not None:
+                    return answer
+            position, parts = await self._ask(self._of_primary, question)
+        except TooBroad:
+            self.too_broad += 1
+            raise
+        if position < least:
+            raise Failed(UNANSWERED)
+        self.answered[PRIMARY] += 1
+        return position, parts
+
+    async def _by_replicas(self, replicas: Replicas, question: Question) -> Answered | None:
+        """The answer of a replica as of now, None if the primary must be asked."""
+        allowed: asyncio.Future[int | None] | None = None
+        for replica in replicas.in_turn():
+            if allowed is None:
+                allowed = replicas.present.barrier()  # meanwhile the replica answers
+            try:
+                position, parts = await self._ask(replica.fetch, with_time_left(question))
+                answer = await replicas.as_of_now(question, position, parts, allowed)
+            except TooBroad:
+                raise
+            except Failed as error:
+                replicas.fell_back(reason_of(error))
+                if asyncio.get_running_loop().time() >= question.ends:
+                    raise
+                continue
+            if answer is not None:
+                self.answered[replica.address.alias] += 1
+                return answer
+        return None
+
+    async def _ask(self, fetch: Fetch, question: Question) -> Answered:
+        """The answer of one server, at its own position."""
+        filters = question.filters
         cost, now = query_cost(filters), int(time.time())
-        loop = asyncio.get_running_loop()
-        left = self.seconds if seconds is None else seconds
-        ends = loop.time() + left
+        clock = asyncio.get_running_loop().time
         second = keyed = False
+        vanishing = self._vanishing
         while True:
-            vanishing = self._vanishing
             asked = query_statement(
-                filters, now, audience, self.bounds, second=second, keyed=keyed, vanishing=vanishing
+                filters, now, question.audience, self.bounds, second=second, keyed=keyed, vanishing=vanishing
             )
-            position, (found,) = await self.fetch(
-                asked.text, asked.parameters, least=least, owner=owner, cost=cost, seconds=left
+            position, (found,) = await fetch(
+                asked.text, asked.parameters, question.owner, cost, question.ends - clock()
             )
-            left = ends - loop.time()
             self._vanishing = found[1] == _TRUE
             if self._vanishing and not vanishing:
+                vanishing = True
                 continue
             if LARGE in found:
                 keyed = True
@@ -246,11 +268,15 @@ class Reads:
             except Stopped:
                 self.slow_queries.stopped(filters)
                 if second:
-                    break
+                    raise TooBroad from None
                 self.second_attempts += 1
                 second = True
-        self.too_broad += 1
-        raise Failed(TOO_MUCH)
+
+    async def _of_primary(
+        self, text: str, parameters: Sequence[Parameter], owner: str, cost: Cost, seconds: float
+    ) -> tuple[int, list[Row]]:
+        rows = await self._primary.fetch(text, parameters, owner, cost, seconds)
+        return (integer(rows[0][0]) if rows else FROM_START), rows
 
     async def texts(
         self,
@@ -282,30 +308,34 @@ class Reads:
         text: str,
         parameters: Sequence[Parameter] = (),
         *,
-        least: int = FROM_START,
+        least: int | None = None,
         owner: str = INTERNAL,
         cost: Cost = ONE_ROW,
         seconds: float | None = None,
     ) -> tuple[int, list[Row]]:
         """Run a statement whose rows begin with the position; returns that position and the rows, in binary format.
 
-        A server that fails, or whose position is below `least`, is skipped; all of them together have `seconds`, by
-        default what one has. Raises Failed like `query`.
+        `least`: a replica may answer if it has this position; None: the answer must be as of now, so the primary's.
+        All servers together have `seconds`, by default what one has. Raises Failed like `query`.
         """
-        left = self.seconds if seconds is None else seconds
         clock = asyncio.get_running_loop().time
-        ends = clock() + left
-        failure = Failed("the database cannot answer now, try again")
-        for server in self._servers:
-            try:
-                rows = await server.fetch(text, parameters, owner, cost, left)
-                position = integer(rows[0][0]) if rows else FROM_START
+        ends = clock() + (self.seconds if seconds is None else seconds)
+        if least is not None and self.replicas is not None:
+            for replica in self.replicas.in_turn():
+                try:
+                    position, rows = await replica.fetch(text, parameters, owner, cost, ends - clock())
+                except Failed as error:
+                    self.replicas.fell_back(reason_of(error))
+                    continue
                 if position >= least:
+                    self.answered[replica.address.alias] += 1
                     return position, rows
-            except Failed as error:
-                failure = error
-            left = ends - clock()
-        raise failure
+                self.replicas.fell_back("behind")
+        position, rows = await self._of_primary(text, parameters, owner, cost, ends - clock())
+        if position < (least or FROM_START):
+            raise Failed(UNANSWERED)
+        self.answered[PRIMARY] += 1
+        return position, rows
 
 
-__all__ = ["FROM_START", "TOO_MUCH", "Item", "Reads"]
+__all__ = ["FROM_START", "Item", "Reads"]

@@ -323,7 +323,7 @@ def test_a_port_in_use_is_refused(start_relay: StartRelay, tmp_path: Path, liste
         ({"RELAY_HOST": "no such host"}, "no such host:"),
         ({"DATABASE_URL": "postgresql://relay@127.0.0.1/relay"}, "SECRET_KEY is required when DATABASE_URL is set"),
         ({"DATABASE_URL": "mysql://relay@127.0.0.1/relay"}, "DATABASE_URL must be a URL that starts with postgres"),
-        ({"REPLICA_URLS": "postgresql://a"}, "REPLICA_URLS is refused until replicas are supported."),
+        ({"REPLICA_URLS": "postgresql://a"}, "REPLICA_URLS is set and DATABASE_URL is not"),
         ({"RELAY_NAME": "x" * 30}, "RELAY_NAME has 30 characters"),
         ({"RELAY_DEFAULT_LIMIT": "9", "RELAY_MAX_LIMIT": "5"}, "RELAY_DEFAULT_LIMIT 9 exceeds RELAY_MAX_LIMIT 5"),
         ({"RELAY_PUBKEY": "npub1abc"}, "RELAY_PUBKEY must be a public key"),

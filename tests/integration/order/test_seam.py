@@ -40,7 +40,7 @@ class Injection:
     def __init__(self, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pending: list[tuple[str, str, Callable[[], Awaitable[object]]]] = []
         self._running: list[asyncio.Future[object]] = []
-        monkeypatch.setattr(relay.reads, "fetch", self._hooked(relay.reads.fetch))
+        monkeypatch.setattr(relay.reads, "_of_primary", self._hooked(relay.reads._of_primary))
         coordination = relay.primary._server
         monkeypatch.setattr(coordination, "fetch", self._hooked(coordination.fetch))
 

@@ -12,7 +12,7 @@ from analytics.models import Minute
 from relay.caching.registry import CacheFigures
 from relay.services.cache_server import CacheServer
 from relay.services.figures import EMPTY, ClusterSnapshot, snapshot
-from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, WorkerFigures
+from relay.services.worker_figures import HistogramFigures, LayerRate, PoolFigures, ReplicaFigures, WorkerFigures
 
 NOW = 1_700_000_000.0
 
@@ -123,6 +123,24 @@ def test_a_workers_problem_is_reported(fields: dict[str, object], problem: str) 
 
     assert found.faults == [f"Worker 2 of relay-1: {problem}."]
     assert [row.level for row in found.tables["workers"]] == ["", "bad"]
+
+
+def test_replicas_are_listed_with_their_state_lag_and_share_of_the_answers() -> None:
+    replicas = {"replica_1": ReplicaFigures(True, "", 3, 0.25), "replica_2": ReplicaFigures(False, "does not answer")}
+    answers = {"primary": 10, "replica_1": 90}
+    found = shown(worker(1, replicas=replicas, by_label={"answers": answers}))
+
+    assert [row.cells for row in found.tables["servers"]] == [
+        ["primary", "in use", "", "", "10.0 %"],
+        ["replica_1", "in use", "3", "250 ms", "90.0 %"],
+        ["replica_2", "does not answer", "0", "0 ms", "0 %"],
+    ]
+    assert [row.level for row in found.tables["servers"]] == ["", "", "bad"]
+    assert found.faults == ["Read replica replica_2 is not used: does not answer."]
+
+
+def test_without_replicas_there_is_no_table_of_servers() -> None:
+    assert shown(worker(1)).tables["servers"] == []
 
 
 def test_an_exhausted_connection_pool_is_reported() -> None:

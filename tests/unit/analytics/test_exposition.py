@@ -12,7 +12,15 @@ from analytics.exposition import METRICS
 from analytics.exposition_files import Files
 from analytics.exposition_page import page
 from relay.caching.registry import CacheFigures
-from relay.services.worker_figures import NOTHING, HistogramFigures, LayerRate, PoolFigures, WorkerFigures
+from relay.services.worker_figures import (
+    NOTHING,
+    HistogramFigures,
+    LayerRate,
+    PoolFigures,
+    ReplicaFigures,
+    WorkerFigures,
+    total,
+)
 
 Exposed = Callable[..., dict[str, Metric]]
 
@@ -111,6 +119,20 @@ def test_the_processor_is_that_of_the_busiest_worker_and_up_means_everywhere(exp
 
     assert values(seen["nostr_cpu_utilization_percent"]) == {(): 90.0}
     assert values(seen["relay_bus_up"]) == {(): 0}
+
+
+def test_a_replica_is_up_if_it_is_for_every_worker_and_its_lag_is_what_the_worst_one_sees(exposed: Exposed) -> None:
+    here = replace(
+        NOTHING, replicas={"replica_1": ReplicaFigures(True, "", 5, 0.5)}, by_label={"answers": {"primary": 1}}
+    )
+    there = replace(NOTHING, replicas={"replica_1": ReplicaFigures(False, "does not answer", 7, 0.2)})
+    seen = exposed(here, there)
+
+    assert values(seen["relay_replica_up"]) == {("replica_1",): 0}
+    assert values(seen["relay_replica_lag_changes"]) == {("replica_1",): 7}
+    assert values(seen["relay_replica_lag_seconds"]) == {("replica_1",): 0.5}
+    assert values(seen["relay_replica_answers"]) == {("primary",): 1}
+    assert total([here, there]).replicas == {"replica_1": ReplicaFigures(False, "does not answer", 7, 0.5)}
 
 
 def test_fetches_are_told_by_outcome(exposed: Exposed) -> None:

@@ -15,11 +15,11 @@ from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.messages import End
-from relay.storage.reads import Reads
 from relay.storage.store import Store
 from tests.unit.changes.orders import note
 
 PROFILE = note(1, kind=0)
+UNREACHABLE: Any = None
 FILTERS: list[dict[str, Any]] = [{"ids": [PROFILE.id]}, {"authors": [PROFILE.pubkey], "kinds": [0]}]
 
 
@@ -28,7 +28,7 @@ def without_window(ring: Ring) -> Copies:
     store = Store("a" * 16, "b" * 16, 1)
     arrivals = Arrivals(lambda: ring)
     return Copies(
-        Reads([]), lambda: ring, arrivals, BackgroundTasks(), shared=None, store=lambda: store, window_bytes=0
+        UNREACHABLE, lambda: ring, arrivals, BackgroundTasks(), shared=None, store=lambda: store, window_bytes=0
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relay.changes.change import Added, Change, Removed
+from relay.changes.change import Added, Change, Removed, Vanished
 from relay.changes.overlay import Found, Overlaid, Page, cut, newest_first, overlay
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
@@ -184,3 +184,17 @@ def test_a_cut_is_the_oracles(events: list[Json], wanted: Json) -> None:
     matching = [event for event in events if naive_visible(event, NOW) and naive_match(wanted, event)]
     rows = sorted(map(stored, matching), key=newest_first)
     assert ids(cut(rows, parse(wanted))) == ids(asked(events, wanted, NOW))
+
+
+def test_what_a_banned_key_sends_again_after_its_ban_is_lifted_is_in_the_answer() -> None:
+    """Unlike after a request to vanish, which nothing of that time follows."""
+    event = note(1)
+    changes: list[Change] = [Added(1, event), Vanished(2, event.pubkey, event.created_at), Added(3, event)]
+    assert ids(overlay(Page([event], True), parse({}), changes, NOW).rows) == [event.id]
+    assert ids(overlay(Page([event], True), parse({}), changes[:2], NOW).rows) == []
+
+
+def test_a_later_request_of_an_earlier_time_does_not_bring_back_what_the_first_one_hid() -> None:
+    event = note(1)
+    changes: list[Change] = [Vanished(1, event.pubkey, event.created_at), Vanished(2, event.pubkey, 5)]
+    assert ids(overlay(Page([event], True), parse({}), changes, NOW).rows) == []

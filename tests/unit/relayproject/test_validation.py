@@ -10,6 +10,7 @@ from relayproject.validation import advice, problems
 
 GOOD: dict[str, Any] = {
     "REPLICA_URLS": (),
+    "LOCAL_MODE": False,
     "RELAY_NAME": "A relay",
     "RELAY_DEFAULT_LIMIT": 5,
     "RELAY_MAX_LIMIT": 5,
@@ -45,7 +46,7 @@ def test_good_settings_have_no_problem() -> None:
 @pytest.mark.parametrize(
     "changed, id",
     [
-        ({"REPLICA_URLS": ("postgresql://replica",)}, "relay.E002"),
+        ({"REPLICA_URLS": ("postgresql://replica",), "LOCAL_MODE": True}, "relay.E002"),
         ({"RELAY_NAME": "n" * 30}, "relay.E003"),
         ({"RELAY_DEFAULT_LIMIT": 6}, "relay.E004"),
         ({"RELAY_PUBKEY": "npub1"}, "relay.E005"),

@@ -1,30 +1,10 @@
-"""Rates, the last minute and the lag, from samples with times of their own."""
+"""Rates and the last minute, from samples with times of their own."""
 
 from msgspec.structs import replace
 
 from relay.caching.registry import CacheFigures
-from relay.services.sampling import Lag, Recent, Sampler
+from relay.services.sampling import Recent, Sampler
 from relay.services.worker_figures import NOTHING, HistogramFigures
-
-
-def test_a_worker_that_is_up_to_date_has_no_lag() -> None:
-    assert Lag().add(10.0, newest=5, position=5) == 0.0
-
-
-def test_the_lag_is_as_old_as_the_oldest_change_that_is_missing() -> None:
-    lag = Lag()
-    lag.add(10.0, newest=5, position=4)
-    lag.add(11.0, newest=6, position=4)
-
-    assert lag.add(13.0, newest=7, position=4) == 3.0
-
-
-def test_the_lag_falls_when_changes_are_applied() -> None:
-    lag = Lag()
-    for second in range(100):
-        lag.add(float(second), newest=10 * second + 10, position=10 * second)
-
-    assert lag.add(100.0, newest=1_010, position=1_000) == 0.0
 
 
 def test_the_last_minute_forgets_what_was_before() -> None:
