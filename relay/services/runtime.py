@@ -43,7 +43,6 @@ from relay.services.status import Status
 from relay.storage.event_count import event_count
 from relay.storage.primary import Primary
 from relay.storage.store import Store
-from relay.storage.walk_bounds import BOUNDS, DIVIDED
 from relay.storage.writer import Writer
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
@@ -203,7 +202,6 @@ class Relay:
         await self.primary.until_connected(START_SECONDS)
         now = await self.primary.heartbeat()
         await self.primary.note_urls(self.config.urls)
-        self.reads.bounds = DIVIDED if await self.primary.is_divided() else BOUNDS
         await self.list_keeper.begin(now.lists)
         self.intake.restart(await ring_to(now.position, self.config.ring_bytes, self.primary))
         self.hub.drop_backlog()

@@ -10,10 +10,6 @@ Every source of rows has the columns created_at, id and `at`, which is or finds 
 end. What must be sorted are narrow rows, never texts.
 """
 
-from collections.abc import Callable
-
-from msgspec import structs
-
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
@@ -88,40 +84,12 @@ class Walks(FeedWalks):
         if flt.tags and not self._second:
             return self._rare_tag_or_walks(flt)
         if can_walk:
-            return self._few_walks(flt, True) if pairs == 1 else self._newest_first(flt, self._several_walks)
+            return self._few_walks(flt, pairs == 1)
         if not named and not self._second:
             return self._walk(flt, [], "", self._bounds.share(1, rows_wanted(flt)), At.TEXT), At.TEXT, True
         if pairs > self._bounds.most_walks or not named:
             return self._walk(flt, [], "", self._bounds.most_rows, At.ID), At.ID, True
-        return self._newest_first(flt, self._many_walks)
-
-    def _newest_first(self, flt: Filter, way: Callable[[Filter], tuple[str, At, bool]]) -> tuple[str, At, bool]:
-        """In a divided store each of several walks looks into each partition. What is newer than some time is the
-        answer if it fills the limit, whatever is older.
-        """
-        newest = self._now - self._bounds.newest_seconds
-        is_inside = (flt.since is None or flt.since < newest) and (flt.until is None or flt.until > newest)
-        if not self._bounds.newest_seconds or not is_inside:
-            return way(flt)
-        wanted = rows_wanted(flt)
-        since = self._bound.pop("since", None)
-        recent, _, _ = way(structs.replace(flt, since=newest))
-        self._bound.pop("since", None)
-        if since is not None:
-            self._bound["since"] = since
-        sql, at, has_end = way(flt)
-        return (
-            (
-                f"WITH newest AS MATERIALIZED (SELECT e.* FROM ({recent}) AS e {ORDER} LIMIT {wanted}) "
-                f"SELECT m.* FROM newest AS m WHERE (SELECT count(*) FROM newest) >= {wanted} "
-                f"UNION ALL SELECT m.* FROM ({sql}) AS m WHERE (SELECT count(*) FROM newest) < {wanted}"
-            ),
-            at,
-            has_end,
-        )
-
-    def _several_walks(self, flt: Filter) -> tuple[str, At, bool]:
-        return self._few_walks(flt, False)
+        return self._many_walks(flt, pairs)
 
     def _walks_before_tags(self, flt: Filter) -> bool:
         """Walk authors and kinds, and look for the tags of each event? The second attempt walks the other index."""
@@ -151,11 +119,11 @@ class Walks(FeedWalks):
         share = self._bounds.share(1, rows_wanted(flt), _probes(flt))
         return self._walk(flt, self._one(flt), "authors kinds", share, At.TEXT), At.TEXT, True
 
-    def _many_walks(self, flt: Filter) -> tuple[str, At, bool]:
+    def _many_walks(self, flt: Filter, pairs: int) -> tuple[str, At, bool]:
         """The bounds are those of a filter alone: applications divide a long list of authors into filters."""
         if self._second:
             return self._walks(flt, self._alone, At.ID), At.ID, False
-        return self._feed(flt, self._pairs(flt), self._alone), At.TEXT, False
+        return self._feed(flt, pairs, self._alone), At.TEXT, False
 
     @staticmethod
     def _pairs(flt: Filter) -> int:

@@ -188,11 +188,6 @@ class Primary:
         ((position,),) = await self._server.fetch(f"SELECT {POSITION}")
         return integer(position)
 
-    async def is_divided(self) -> bool:
-        """Whether the events are partitioned by time."""
-        ((divided,),) = await self._server.fetch("SELECT relay_is_partitioned()")
-        return divided == b"\x01"
-
     async def take_lease(self, instance: str) -> bool:
         """Register `instance` as running, and take the lease if no other instance is; the lease of another one ends.
 

@@ -35,11 +35,6 @@ class Bounds:
     most_walks: int = 20_000
     """Pairs of an author and a kind that are walked; more are only searched for among the newest events."""
 
-    newest_seconds: int = 0
-    """Of a divided store: several walks are tried in so many seconds before now first, which are in one or two of its
-    partitions. 0: not at all.
-    """
-
     text_bytes: int = 1_048_576
     """Texts returned by the statement of a REQ; of the other rows only the key is."""
 
@@ -57,9 +52,6 @@ class Bounds:
 
 
 BOUNDS = Bounds()
-
-DIVIDED = Bounds(newest_seconds=30 * 86_400)
-"""For a store that is divided by time."""
 
 SPECIFIC_TAGS = frozenset("aeiqAEI")
 """Tags that identify one thing, so few events share a value; values of others may be on any number of events."""
