@@ -292,11 +292,15 @@ class Reads(ServerSums):
         Raises Failed like `query`.
         """
         self.pieces += 1
+        needed: int | None = least
+        if self.replicas is not None:  # what was removed since must be missing: only a replica without lag will do
+            number = await self.replicas.present.barrier()
+            needed = None if number is None else max(least, number)
         asked = texts_statement([key.id for key in keys], int(time.time()), audience)
         _, ((_, lines),) = await self.fetch(
             asked.text,
             asked.parameters,
-            least=least,
+            least=needed,
             owner=owner,
             cost=Cost(len(keys) * LOOKED_UP_MS, True),
             seconds=seconds,

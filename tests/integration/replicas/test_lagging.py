@@ -147,7 +147,7 @@ async def test_a_replica_that_the_ring_does_not_reach_is_not_asked(
     assert answered["replica_2"] > before["replica_2"]
 
 
-async def test_the_answer_of_a_large_result_is_fetched_in_pieces_from_replicas(
+async def test_a_large_answer_is_whole_though_the_replicas_lag(
     start_with_replicas: StartRelay, replicas: list[Standby]
 ) -> None:
     started = await start_with_replicas()
