@@ -16,6 +16,7 @@ from psycopg.errors import QueryCanceled
 from relay.models import Event, packed_value, tag_key
 from relay.protocol.errors import Failed
 from relay.routers import read_connection
+from relay.storage.database import INDEX_WALKS_ONLY
 
 Row = TypeVar("Row", bound=Model)
 Events: TypeAlias = "QuerySet[Event, Event]"
@@ -93,6 +94,12 @@ def responses(event_id: str, address: str = "", most: int = RESPONSES_LOOKED_AT)
     return Responses(dict(by_kind.most_common()), len(found), is_all)
 
 
+_WALK = "SELECT set_config('statement_timeout', %s, true)" + "".join(
+    [f", set_config('{name}', '{value}', true)" for name, value in INDEX_WALKS_ONLY.items()]
+)
+"""Without it a table that was just vacuumed is read whole for a hash join, as long as it is small."""
+
+
 def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = TIMEOUT_SECONDS) -> list[Row]:
     """The rows, read now. Raises Failed "query timed out" after `seconds`."""
     alias = rows.db  # of one replica: another look would name the next one
@@ -100,7 +107,7 @@ def rows_in_time(rows: "QuerySet[Row, Row]", seconds: float = TIMEOUT_SECONDS) -
     try:
         with transaction.atomic(using=alias):
             with connections[alias].cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(seconds * 1000))])
+                cursor.execute(_WALK, [str(round(seconds * 1000))])
             return list(rows)
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
