@@ -1,7 +1,10 @@
 """The primary lost and its synchronous standby promoted: nothing acknowledged is lost, and no client hangs."""
 
+import asyncio
+import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -141,26 +144,29 @@ async def test_a_server_without_room_for_connections_refuses_clients_at_once_and
 ) -> None:
     ledger = Ledger(failing_relay.ws_url, new_author())
     await ledger.acknowledged_more(10, 20.0)
-    taken: list[psycopg.Connection[tuple[object, ...]]] = []
+    over = threading.Event()
+    taking = asyncio.create_task(asyncio.to_thread(_take_all, cluster.primary, over))
     try:
-        with cluster.primary.connect() as ending:
-            for _ in range(50):  # the relay and the test are after the same places
-                _take_all(cluster.primary, taken)
-                if not ending.execute(END_OF_RELAYS).fetchall():
-                    break
-            await ledger.refused_more(HANG_SECONDS)
-            await say_degraded(failing_relay, True, HANG_SECONDS, "the primary")
+        await ledger.refused_more(2 * HANG_SECONDS)
+        await ledger.refused_more(HANG_SECONDS)
+        await say_degraded(failing_relay, True, 2 * HANG_SECONDS, "the primary")
     finally:
-        for connection in taken:
-            connection.close()
+        over.set()
+        await taking
     await ledger.acknowledged_more(10, 5.0)
     await ledger.finish()
     assert ledger.longest_wait_seconds < HANG_SECONDS
 
 
-def _take_all(machine: Machine, taken: "list[psycopg.Connection[tuple[object, ...]]]") -> None:
-    try:
-        while True:
-            taken.append(machine.connect())
-    except psycopg.OperationalError:
-        pass
+def _take_all(machine: Machine, over: threading.Event) -> None:
+    """Hold every place, and take those that a relay gets meanwhile, until it is over."""
+    taken: list[psycopg.Connection[tuple[object, ...]]] = []
+    with machine.connect() as ending:
+        while not over.is_set():
+            with contextlib.suppress(psycopg.OperationalError):
+                while True:
+                    taken.append(machine.connect())
+            ending.execute(END_OF_RELAYS)
+            over.wait(0.02)
+    for connection in taken:
+        connection.close()
