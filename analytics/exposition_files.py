@@ -8,6 +8,7 @@ whole numbers.
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client.core import Metric
@@ -60,8 +61,14 @@ class Files:
 def merged(folder: Path) -> Iterator[Metric]:
     """What the processes of this folder say together: counts of all that were, levels of those that live."""
     late = time.time() - LIFE_SECONDS
-    silent = {path for path in folder.glob(f"{LIVE}.db") if path.stat().st_mtime < late}
-    files = [str(path) for path in sorted(folder.glob("*.db")) if path not in silent and path.stat().st_size]
+    files = []
+    for path in sorted(folder.glob("*.db")):
+        with suppress(
+            FileNotFoundError
+        ):  # levels of a dead worker, which the one that takes its place has just removed
+            found = path.stat()
+            if found.st_size and not (path.match(f"{LIVE}.db") and found.st_mtime < late):
+                files.append(str(path))
     return iter(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
 

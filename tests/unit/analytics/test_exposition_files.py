@@ -75,6 +75,13 @@ def test_a_dead_workers_version_is_not_shown_beside_its_successors(tmp_path: Pat
     assert [(sample.labels["version"], sample.value) for sample in workers.samples] == [("2", 1)]
 
 
+def test_levels_that_are_removed_while_they_are_listed_are_left_out(tmp_path: Path) -> None:
+    Files(tmp_path, "worker-1").write(figures(3))
+    (tmp_path / "gauge_livesum_figures_worker-2.db").symlink_to(tmp_path / "removed")
+
+    assert shown(tmp_path)["nostr_queries_total"] == 3
+
+
 def test_an_empty_folder_and_an_empty_file_say_nothing(tmp_path: Path) -> None:
     assert shown(tmp_path) == {}
 
