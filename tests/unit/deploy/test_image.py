@@ -91,7 +91,7 @@ def server() -> Iterator[HTTPServer]:
 
 
 def health(*arguments: str, port: int = 1) -> int:
-    command = [sys.executable, HEALTHCHECK, *arguments]
+    command: list[str | Path] = [sys.executable, HEALTHCHECK, *arguments]
     return subprocess.run(command, env={"RELAY_PORT": str(port)}, check=False, capture_output=True).returncode
 
 

@@ -23,7 +23,7 @@ def validate(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     text = text.replace("/usr/lib/postgresql/15/bin", str(binaries()))
     text = text.replace("/var/lib/postgresql/15/relay", str(folder / "data"))
     (folder / "patroni.yml").write_text(text)
-    command = [Path(sys.executable).with_name("patroni"), "--validate-config", folder / "patroni.yml"]
+    command: list[str | Path] = [Path(sys.executable).with_name("patroni"), "--validate-config", folder / "patroni.yml"]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 

@@ -35,7 +35,7 @@ def runnable(unit: Path, folder: Path, old: str = "", new: str = "") -> Path:
 
 
 def verify(analyze: str, unit: Path) -> subprocess.CompletedProcess[str]:
-    command = [analyze, "verify", "--recursive-errors=yes", "--man=no", unit]
+    command: list[str | Path] = [analyze, "verify", "--recursive-errors=yes", "--man=no", unit]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
 
@@ -53,7 +53,7 @@ def test_an_unknown_key_is_found(analyze: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_the_unit_has_few_rights(analyze: str, unit: Path, tmp_path: Path) -> None:
     copy = runnable(unit, tmp_path)
-    command = [analyze, "security", "--offline=yes", f"--threshold={EXPOSURE}", "--no-pager", copy]
+    command: list[str | Path] = [analyze, "security", "--offline=yes", f"--threshold={EXPOSURE}", "--no-pager", copy]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-300:]
 
