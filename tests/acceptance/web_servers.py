@@ -19,12 +19,13 @@ OF_THE_TEST = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
 
 
 class WebServer:
-    """One of the two as a balancer; runs in `with`. `url` is the public address for WebSockets."""
+    """One of the two as a balancer; runs in `with`. `program` is its name, `url` the public address for WebSockets."""
 
     def __init__(self, program: str, folder: Path, instances: Sequence[RelayProcess], **options: Any) -> None:
         found = shutil.which(program, path=WHERE)
         if found is None:
             pytest.skip(f"{program} is not installed: apt-get install -y {program}")
+        self.program = program
         self.public_port, self.operators_port = free_port(), free_port()
         self.url = f"ws://127.0.0.1:{self.public_port}"
         self._folder = folder
