@@ -1,4 +1,4 @@
-"""The configuration of nginx (1.18 or newer, without modules of others) in front of the instances, from their list.
+"""The configuration of nginx (1.22 or newer, without modules of others) in front of the instances, from their list.
 
 It has no health checks of its own: a request whose instance refuses or cuts the connection goes to the next one, and
 an instance that did it three times is left out for `check_seconds`. Rule: pure; the same values give the same text.
@@ -25,7 +25,7 @@ def _head(balancer: Balancer) -> str:
     # One of the client and one of the instance; which process accepts them is not known beforehand.
     descriptors = 2 * balancer.connections
     return f"""\
-# Made by `manage.py nginx_config`: change its options, not this file. Needs nginx 1.18 or newer.
+# Made by `manage.py nginx_config`: change its options, not this file. Needs nginx 1.22 or newer.
 user www-data;
 pid /run/nginx.pid;
 worker_processes auto;
