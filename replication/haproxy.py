@@ -1,116 +1,11 @@
 """The configuration of HAProxy (2.6 or newer) in front of the instances, from their list.
 
-    Balancer(instances=(Instance("relay-1", "10.0.0.11", 8000),), certificate="/etc/haproxy/relay.pem")
-    configuration(balancer)     # the text of haproxy.cfg
-
 Rule: pure; the same values give the same text. `manage.py haproxy_config` prints it.
 """
 
-import re
-from dataclasses import dataclass
-from enum import StrEnum
+from replication.balancer import Balance, Balancer, Instance
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
-_PATH = re.compile(r"/[A-Za-z0-9_./@+:-]*", re.ASCII)
-MAX_WEIGHT = 256
-
-
-class Balance(StrEnum):
-    """How a client's instance is chosen."""
-
-    LEASTCONN = "leastconn"
-    """The one with the fewest connections: the right choice for connections that last."""
-    SOURCE = "source"
-    """By a consistent hash of the client's address: most clients find the same instance again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One `manage.py serve` as the balancer reaches it. `backup`: used only when all others are down."""
-
-    name: str
-    host: str
-    port: int
-    weight: int = 100
-    backup: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> "Instance":
-        """From NAME=HOST:PORT, with `,weight=N` and `,backup` after it. Raises ValueError."""
-        address, *options = text.split(",")
-        name, equals, place = address.partition("=")
-        host, colon, port = place.rpartition(":")
-        if not (equals and colon and _NAME.fullmatch(name) and _HOST.fullmatch(host)):
-            raise ValueError(f"{text!r} is not NAME=HOST:PORT")
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-            raise ValueError(f"{text!r}: {port!r} is not a port")
-        weight, backup = 100, False
-        for option in options:
-            key, _, value = option.partition("=")
-            if option == "backup":
-                backup = True
-            elif key == "weight" and value.isascii() and value.isdigit() and int(value) <= MAX_WEIGHT:
-                weight = int(value)
-            else:
-                raise ValueError(f"{text!r}: {option!r} is neither weight=0 to weight={MAX_WEIGHT} nor backup")
-        return cls(name, host, int(port), weight, backup)
-
-
-@dataclass(frozen=True, slots=True)
-class Balancer:
-    """What the configuration says. Addresses as HAProxy's `bind` takes them; times in seconds.
-
-    Raises ValueError for what would be another configuration than the one meant.
-    """
-
-    instances: tuple[Instance, ...]
-    bind: str = ""
-    """The public address; empty: :443 with a certificate, :80 without."""
-    certificate: str = ""
-    """A PEM file with chain and key, or a folder of them; empty: no TLS."""
-    operators_bind: str = "127.0.0.1:8404"
-    """Where the admin, /metrics and HAProxy's own figures are reached; the public address refuses them."""
-    stats_socket: str = "/run/haproxy/admin.sock"
-    connections: int = 100_000
-    instance_connections: int = 20_000
-    """As RELAY_MAX_CONNECTIONS times the workers of an instance."""
-    balance: Balance = Balance.LEASTCONN
-    tunnel_seconds: int = 7 * 86_400
-    """A WebSocket without traffic is cut after it; the relay's pings are traffic."""
-    requests: int = 100
-    """HTTP requests of an IPv4 address or IPv6 /64 within `rate_seconds`; 0: no limit."""
-    upgrades: int = 100
-    """WebSockets opened by one within `rate_seconds`; 0: no limit."""
-    rate_seconds: int = 10
-    check_seconds: int = 5
-    fall: int = 3
-    rise: int = 2
-    slow_start_seconds: int = 30
-    hard_stop_seconds: int = 3_600
-    """After a reload the old process keeps its connections for so long at most."""
-    accept_proxy: bool = False
-    """The public address expects the PROXY protocol, from a balancer of TCP in front of this one."""
-
-    def __post_init__(self) -> None:
-        names = [instance.name for instance in self.instances]
-        if not names:
-            raise ValueError("there is no instance")
-        if len(set(names)) < len(names):
-            raise ValueError(f"two instances have the name {max(names, key=names.count)!r}")
-        if all(instance.backup for instance in self.instances):
-            raise ValueError("every instance is a backup")
-        for path in (self.certificate, self.stats_socket):
-            if path and not _PATH.fullmatch(path):
-                raise ValueError(f"{path!r} is not an absolute path of plain characters")
-        for address in (self.bind, self.operators_bind):
-            if re.search(r"[\s#'\"\\]", address):
-                raise ValueError(f"{address!r} is not an address")
-
-    @property
-    def scheme(self) -> str:
-        """What clients use."""
-        return "https" if self.certificate else "http"
+__all__ = ["Balance", "Balancer", "Instance", "configuration"]
 
 
 def configuration(balancer: Balancer) -> str:

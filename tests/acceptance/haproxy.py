@@ -11,7 +11,8 @@ from typing import Any, Self
 import pytest
 
 from relayproject.runtime.processes import bound_command
-from replication.haproxy import Balancer, Instance, configuration
+from replication.balancer import Balancer, Instance
+from replication.haproxy import configuration
 from tests.acceptance.relay_process import RelayProcess, free_port, wait_for
 
 INSTALL = "apt-get install -y haproxy"

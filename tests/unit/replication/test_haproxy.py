@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replication.haproxy import Balance, Balancer, Instance, configuration
+from replication.balancer import Balance, Balancer, Instance
+from replication.haproxy import configuration
 
 GOLDEN = Path(__file__).with_name("haproxy.cfg")
 ONE = (Instance("relay-1", "10.0.0.11", 8000),)
