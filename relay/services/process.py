@@ -7,11 +7,16 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from relay.conf import config
 from relay.services.runtime import Relay
 
 log = logging.getLogger("relay.runtime")
+
+companions: list[Callable[[Relay], Coroutine[Any, Any, None]]] = []
+"""What other packages run beside the relay of a process, until they are cancelled: services of its task group."""
 
 _relay: Relay | None = None
 _starting: asyncio.Lock | None = None
@@ -32,6 +37,8 @@ async def start() -> Relay:
             except BaseException:
                 await relay.tasks.stop()
                 raise
+            for companion in companions:
+                relay.tasks.service(companion(relay), companion.__name__)
             _relay = relay
     return _relay
 
