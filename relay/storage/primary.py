@@ -177,6 +177,11 @@ class Primary:
             for name, key, until, removed, number in rows
         ]
 
+    async def text(self, statement: str) -> bytes:
+        """The text that a statement of another package returns, in one row and column; a short one, not a client's."""
+        ((found,),) = await self._server.fetch(statement)
+        return found or b""
+
     def look(self, instance: str, then: Callable[[Look | None], None]) -> None:
         """Call `then` in a later turn with a snapshot that begins after this call; None if the primary cannot
         answer.

@@ -63,7 +63,9 @@ def _document(
 def information(request: HttpRequest) -> HttpResponse:
     """200 with the document, or 304 (ETag)."""
     conf = config()
-    text, etag = _document(conf.identity, conf.limits, supported_nips(conf), retention_in_force(), nearer_region(request))
+    text, etag = _document(
+        conf.identity, conf.limits, supported_nips(conf), retention_in_force(), nearer_region(request)
+    )
     response = conditional_response(request, text, etag, MEDIA_TYPE)
     # A shared cache must not give the document of one client to another that is nearer to another region.
     response["Cache-Control"] = f"{'private' if regions.exist() else 'public'}, max-age={MAX_AGE_SECONDS}"

@@ -9,7 +9,7 @@ from replication.geo.sphere import Place, distance_km
 SAME_DISTANCE_KM = 50.0
 """Regions so little farther than the nearest are equally near: a database of addresses knows towns, not houses."""
 
-RECENT_SECONDS = 30.0
+RECENT_SECONDS = 60.0
 """A region that was not heard of for longer counts as down."""
 
 FULL_SHARE = 0.95
@@ -23,6 +23,7 @@ class Health(StrEnum):
     DOWN = "down"
     SILENT = "silent"  # not heard of for RECENT_SECONDS
     FULL = "full"
+    UNREACHABLE = "without a relay URL"
 
 
 class Reason(StrEnum):
@@ -54,6 +55,8 @@ class Region:
     def health(self, now: float) -> Health:
         """At `now` (Unix seconds). The local region answers this question, so it is neither down nor silent."""
         if not self.is_local:
+            if not self.relay_urls:
+                return Health.UNREACHABLE
             if not self.is_up:
                 return Health.DOWN
             if self.heard_at is None or now - self.heard_at > RECENT_SECONDS:

@@ -121,7 +121,11 @@ class GeoDatabase:
         """As GeoFile.refresh, for all files."""
         for file in self.files:
             file.refresh()
-        counters.geoip_broken = len([file for file in self.files if file.fault])
+
+    @property
+    def broken(self) -> int:
+        """Files that cannot be used as they are now."""
+        return len([file for file in self.files if file.fault])
 
     def place_of(self, text: str) -> Place | None:
         """Where an address is, None if that is not known. Counts the outcome."""
@@ -175,7 +179,7 @@ def _checked(path: Path) -> _Used:
     """
     try:
         with maxminddb.open_database(path, maxminddb.MODE_MMAP) as careful:
-            if not any([place_in(record) for record in _sample(careful)]):
+            if not len([record for record in _sample(careful) if place_in(record)]):  # each is read
                 raise ValueError("it has no coordinates: a database of cities is needed, not of countries or networks")
         reader = maxminddb.open_database(path)
         return _Used(reader, reader.metadata().ip_version)

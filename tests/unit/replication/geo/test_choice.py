@@ -50,8 +50,14 @@ def test_a_decision_says_the_distance_and_what_else_was_compared() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"is_up": False}, {"heard_at": None}, {"heard_at": NOW - RECENT_SECONDS - 1}, {"connections": 95, "capacity": 100}],
-    ids=["down", "never heard of", "not heard of lately", "full"],
+    [
+        {"is_up": False},
+        {"heard_at": None},
+        {"heard_at": NOW - RECENT_SECONDS - 1},
+        {"connections": 95, "capacity": 100},
+        {"relay_urls": ()},
+    ],
+    ids=["down", "never heard of", "not heard of lately", "full", "without an address"],
 )
 def test_a_region_that_cannot_take_clients_is_passed_over(changes: dict) -> None:
     assert chosen(FRANKFURT, VIRGINIA, replace(TOKYO, **changes)) == ("frankfurt", Reason.NEAREST)
