@@ -179,7 +179,7 @@ def _checked(path: Path) -> _Used:
     """
     try:
         with maxminddb.open_database(path, maxminddb.MODE_MMAP) as careful:
-            if not len([record for record in _sample(careful) if place_in(record)]):  # each is read
+            if not [record for record in _sample(careful) if place_in(record)]:  # each is read
                 raise ValueError("it has no coordinates: a database of cities is needed, not of countries or networks")
         reader = maxminddb.open_database(path)
         return _Used(reader, reader.metadata().ip_version)
