@@ -7,16 +7,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from relay.conf import config
 from relay.services.runtime import Relay
 
 log = logging.getLogger("relay.runtime")
 
-companions: list[Callable[[Relay], Coroutine[Any, Any, None]]] = []
-"""What other packages run beside the relay of a process, until they are cancelled: services of its task group."""
+on_start: list[Callable[[Relay], None]] = []
+"""Called with the relay of this process once it has started, for what other packages add to it."""
 
 _relay: Relay | None = None
 _starting: asyncio.Lock | None = None
@@ -37,9 +36,9 @@ async def start() -> Relay:
             except BaseException:
                 await relay.tasks.stop()
                 raise
-            for companion in companions:
-                relay.tasks.service(companion(relay), companion.__name__)
             _relay = relay
+            for added in on_start:
+                added(relay)
     return _relay
 
 

@@ -167,6 +167,10 @@ class Primary:
         """Note the addresses of this relay in the store, for commands (relay.storage.store.read_urls)."""
         await self._server.fetch(_NOTE_URLS, (" ".join(urls),))
 
+    async def rows(self, text: str, parameters: Sequence[bytes | str | int | None] = ()) -> list[Row]:
+        """The rows of a short statement of another package, in binary format."""
+        return await self._server.fetch(text, parameters)
+
     async def list_entries_after(self, version: int) -> list[ListRow]:
         """The entries of the operators' lists that were changed after `version`, lifted ones too, in the order of their
         versions: at most PAGE_ENTRIES.
@@ -176,11 +180,6 @@ class Primary:
             ListRow((name or b"").decode(), (key or b"").decode(), integer(until), removed == b"\x01", integer(number))
             for name, key, until, removed, number in rows
         ]
-
-    async def text(self, statement: str) -> bytes:
-        """The text that a statement of another package returns, in one row and column; a short one, not a client's."""
-        ((found,),) = await self._server.fetch(statement)
-        return found or b""
 
     def look(self, instance: str, then: Callable[[Look | None], None]) -> None:
         """Call `then` in a later turn with a snapshot that begins after this call; None if the primary cannot

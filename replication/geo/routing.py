@@ -81,7 +81,8 @@ async def follow_regions(relay: Relay) -> None:
     own, fault = relay.config.own_places, ""
     while True:
         try:
-            found = regions_of(await relay.primary.text(statement("regions")), own)
+            ((text,),) = await relay.primary.rows(statement("regions"))
+            found = regions_of(text or b"", own)
             routing().regions = [
                 with_load(region, len(relay.connections), config().max_connections) for region in found
             ]
@@ -101,7 +102,7 @@ def with_load(region: Region, connections: int, capacity: int) -> Region:
     return replace(region, relay_urls=urls, connections=connections, capacity=capacity)
 
 
-async def follow_files(_relay: Relay) -> None:
+async def follow_files() -> None:
     """Exchange the databases of addresses when their files change."""
     database = routing().database
     while True:

@@ -16,6 +16,7 @@ from pytest_django import DjangoDbBlocker, Settings
 from relay.services import process
 from replication.geo import routing as module
 from replication.geo.choice import Health
+from replication.geo.install import begin
 from replication.geo.regions import read_regions
 from replication.geo.routing import Routing
 from replication.models import PeerHealth, Region
@@ -82,8 +83,14 @@ def test_a_region_that_is_not_heard_of_any_more_gets_no_clients(regions: None) -
 
 
 @pytest.fixture
-async def worker(committed_regions: None, geoip: Path, tables: Tables) -> AsyncIterator[Routing]:  # noqa: F811
+async def worker(
+    committed_regions: None,
+    geoip: Path,
+    tables: Tables,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Routing]:
     """The routing of a started relay."""
+    monkeypatch.setattr(process, "on_start", [begin])
     await process.start()
     yield module.routing()
     await process.stop()

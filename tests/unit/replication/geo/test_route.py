@@ -12,11 +12,14 @@ from django.test import RequestFactory
 
 from relay.conf import config
 from relay.metrics import counters
+from relay.services import process
 from relay.views.front import front
+from relay.views.nearer import Regions
 from relay.views.public import PUBLIC_VIEWS
 from replication.geo import routing as module
 from replication.geo.choice import Region
 from replication.geo.database import GeoDatabase
+from replication.geo.install import begin, install
 from replication.geo.routing import Routing, with_load
 from replication.geo.sphere import Place
 from replication.geo.view import route
@@ -126,8 +129,13 @@ async def test_another_method_is_refused_and_a_preflight_answered(routing: Routi
     assert (await route(RequestFactory().options("/api/route"))).status_code == 204
 
 
-def test_the_path_needs_no_thread() -> None:
+def test_the_path_is_served_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "on_start", [])
+    monkeypatch.setitem(PUBLIC_VIEWS, "api/route", None)
+    monkeypatch.setattr("replication.geo.install.regions", Regions())
+    install()
     assert PUBLIC_VIEWS["api/route"] is route
+    assert process.on_start == [begin]
 
 
 async def test_the_front_page_names_a_nearer_region(routing: Routing) -> None:
