@@ -25,6 +25,7 @@ VIEWER: Final = (
     "analytics.view_storetable",
     "analytics.view_jobrun",
     "django_celery_beat.view_periodictask",
+    "replication.view_region",  # the map too
 )
 
 MODERATION: Final[tuple[str, ...]] = (

@@ -25,6 +25,21 @@ class Entry:
         return reverse(f"admin:{self.model.replace('.', '_')}_changelist")
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is no list: its title, a symbol, the name of its URL and the permission to see it."""
+
+    title: str
+    icon: str
+    url: str
+    permission: str
+
+
+PAGES = (
+    Page("Dashboard", "monitoring", "admin:index", ""),
+    Page("Region map", "public", "regions:map", "replication.view_region"),
+)
+
 SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     (
         "Store",
@@ -110,9 +125,10 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
         for model, model_admin in admin.site._registry.items()
         if model_admin.has_module_permission(request) and model_admin.has_view_permission(request)
     }
+    pages = [page for page in PAGES if not page.permission or request.user.has_perm(page.permission)]
     first: dict[str, Any] = {
         "title": "",
-        "items": [{"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}],
+        "items": [{"title": page.title, "icon": page.icon, "link": reverse(page.url)} for page in pages],
     }
     found = [first]
     for title, entries in SECTIONS:
