@@ -1,13 +1,14 @@
 """Places on the operators' map."""
 
 import re
+from itertools import accumulate
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from replication.geo.sphere import Place
-from replication.map.projection import HEIGHT, TOP, WIDTH, Spot, spots
+from replication.map.projection import HEIGHT, TOP, UNITS, WIDTH, Spot, spots
 
 LAND = Path(__file__).resolve().parents[3] / "templates/admin/replication/land.svg"
 LARGEST_BYTES = 60_000
@@ -39,9 +40,20 @@ def test_markers_of_one_town_stand_side_by_side() -> None:
     assert [spot.shift for spot in spots([*town, Place(35.7, 139.7)])] == [0, 1, 2, 0]
 
 
+def coasts() -> list[list[tuple[int, int]]]:
+    """The steps of each coast, the first one from the origin."""
+    path = LAND.read_text().partition("endcomment %}")[2].strip()
+    numbers = [[int(number) for number in re.findall(r"-?\d+", coast)] for coast in path.removesuffix("z").split("z")]
+    return [list(zip(each[::2], each[1::2], strict=True)) for each in numbers]
+
+
 def test_the_land_is_small_and_lies_within_the_map() -> None:
-    text = LAND.read_text()
-    assert len(text) < LARGEST_BYTES
-    begins = re.findall(r"M(\d+),(\d+)l", text)
-    assert len(begins) > 50
-    assert all(int(x) <= WIDTH and TOP <= int(y) <= TOP + HEIGHT for x, y in begins)
+    assert len(LAND.read_text()) < LARGEST_BYTES
+    assert len(coasts()) > 50
+    for coast in coasts():
+        height = list(accumulate(north for _, north in coast))
+        assert TOP <= min(height) <= max(height) <= TOP + HEIGHT
+
+
+def test_no_coast_runs_across_the_map_where_it_crosses_the_antimeridian() -> None:
+    assert max(abs(east) for _, *steps in coasts() for east, _ in steps) < 15 * UNITS
