@@ -34,13 +34,13 @@ GAUGES = (
     Gauge("relay_replication_peer_up", "1: the peer has answered in the last minute.", PEER, "peer_figures", 1),
     Gauge("relay_replication_peer_latency_seconds", "Of a question for its state.", PEER, "peer_figures", 2),
     Gauge("relay_replication_peer_clock_seconds", "Its clock minus ours.", PEER, "peer_figures", 3),
-    Gauge("relay_replication_dead_letters", "Events that the peer refuses.", PEER, "peer_figures", 4),
+    Gauge("relay_replication_dead_letters", "Events that the peer refuses.", ("peer", "reason"), "letter_figures", 2),
     Gauge(
         "relay_replication_last_repair_timestamp_seconds",
         "When anti-entropy last compared all (Unix seconds).",
         PEER,
         "peer_figures",
-        5,
+        4,
     ),
 )
 
@@ -48,7 +48,7 @@ GAUGES = (
 def families() -> Iterator[Metric]:
     """Every gauge with its values; nothing while the database does not answer. For a thread without a connection."""
     try:
-        rows = {name: _rows(name) for name in ("figures", "peer_figures")}
+        rows = {name: _rows(name) for name in {gauge.sql for gauge in GAUGES}}
     except DatabaseError:
         return
     finally:
