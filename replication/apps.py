@@ -10,5 +10,11 @@ class ReplicationConfig(AppConfig):
     verbose_name = "Replication"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and give each new peer its cursors."""
+        from django.db.models.signals import post_save
+
         from replication.geo import checks  # noqa: F401
+        from replication.models import Region
+        from replication.peers import region_was_saved
+
+        post_save.connect(region_was_saved, sender=Region, dispatch_uid="lanes of a region")

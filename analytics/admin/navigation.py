@@ -37,7 +37,7 @@ class Page:
 
 PAGES = (
     Page("Dashboard", "monitoring", "admin:index", ""),
-    Page("Region map", "public", "regions:map", "replication.view_region"),
+    Page("Region map", "map", "regions:map", "replication.view_peerlane"),
 )
 
 SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
@@ -74,6 +74,15 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
         ),
     ),
     (
+        "Regions",
+        (
+            Entry("replication.region", "region", "regions", "public"),
+            Entry("replication.peerlane", "lane", "lanes", "sync_alt"),
+            Entry("replication.deadletter", "dead letter", "dead letters", "unsubscribe"),
+            Entry("replication.repair", "repair", "repairs", "healing"),
+        ),
+    ),
+    (
         "Operation",
         (
             Entry("analytics.cache", "cache", "caches", "memory"),
@@ -96,7 +105,14 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     ),
 )
 
-APP_NAMES = {"axes": "Access", "auth": "Access", "admin": "Access", "django_celery_beat": "Operation", "relay": "Store"}
+APP_NAMES = {
+    "axes": "Access",
+    "auth": "Access",
+    "admin": "Access",
+    "django_celery_beat": "Operation",
+    "relay": "Store",
+    "replication": "Regions",
+}
 """App label -> its name, that of a section of the side bar."""
 
 

@@ -14,7 +14,7 @@ from replication.geo.sphere import Place
 from replication.map.projection import HEIGHT, TOP, WIDTH, Spot, spots
 from replication.map.rows import RegionRow, lane_rows, region_rows
 
-PERMISSION = "replication.view_region"
+PERMISSION = "replication.view_peerlane"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ def tokyo() -> Region:
 
 @pytest.fixture
 def operator(client: Client) -> Client:
-    """Signed in, with the permission to see regions."""
+    """Signed in, with the permission to see the replication."""
     user = User.objects.create_user("operator", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_region"))
+    user.user_permissions.add(Permission.objects.get(codename="view_peerlane"))
     client.force_login(user)
     return client
 
