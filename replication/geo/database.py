@@ -1,25 +1,21 @@
 """The operator's databases of addresses (MMDB files), exchanged while they are used.
 
-Rule: a file is never read where the operator writes it, but from a copy of it. Its pages are mapped into memory: had
-another program shortened the file under the map, every worker would die of SIGBUS at once.
+Rule: a file is used only after a careful reader has found its way through it, and from a copy (replication.geo.copies).
 """
 
-import hashlib
 import logging
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import maxminddb
 
 from relay.metrics import counters
+from replication.geo.copies import Version, copied, remove_others, tidy, version_of
 from replication.geo.records import place_in
 from replication.geo.sphere import Place
 
@@ -29,8 +25,6 @@ SAMPLED = 1_000
 """Addresses, spread over all, that a new file is asked before it is used: 0.2 s of one core."""
 
 Address = IPv4Address | IPv6Address
-Version = tuple[int, int, int]
-"""Of a file: inode, time of change in ns, size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,7 @@ class GeoFile:
         """
         version: Version | None = None
         try:
-            version = _version(self.path)
+            version = version_of(self.path)
             if version == self._tried:
                 return
             self._used = self._opened(version)
@@ -86,17 +80,13 @@ class GeoFile:
     def _opened(self, version: Version) -> _Used:
         if self._copies is None:
             return _checked(self.path)
-        prefix = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        copy = self._copies / f"{prefix}-{'-'.join(map(str, version))}.mmdb"
-        if not copy.exists():
-            _copy(self.path, copy, version)
+        copy = copied(self.path, self._copies, version)
         try:
             used = _checked(copy)
         except maxminddb.InvalidDatabaseError:
             copy.unlink(missing_ok=True)
             raise
-        for older in set(self._copies.glob(f"{prefix}-*.mmdb")) - {copy}:
-            older.unlink(missing_ok=True)  # whoever has mapped it keeps it
+        remove_others(copy, self.path)
         return used
 
     def _say(self, fault: str) -> None:
@@ -116,6 +106,7 @@ class GeoDatabase:
         if copies is not None and self.files:
             with suppress(OSError):  # a copy that cannot be made says why
                 copies.mkdir(mode=0o700, parents=True, exist_ok=True)
+                tidy(copies, [file.path for file in self.files])
 
     def refresh(self) -> None:
         """As GeoFile.refresh, for all files."""
@@ -150,26 +141,6 @@ def address_of(text: str) -> Address:
     """An IP address; an IPv4 address in IPv6 form is IPv4. Raises ValueError."""
     address = ip_address(text)
     return (address.version == 6 and address.ipv4_mapped) or address
-
-
-def _version(path: Path) -> Version:
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _copy(path: Path, copy: Path, version: Version) -> None:
-    """Copy a file that must be `version` before and after. Raises OSError."""
-    with NamedTemporaryFile(dir=copy.parent, suffix=".new", delete=False) as new:
-        try:
-            with path.open("rb") as source:
-                shutil.copyfileobj(source, new, 1 << 20)
-            new.flush()
-            if _version(path) != version:
-                raise OSError(f"{path} changed while it was read")
-            Path(new.name).replace(copy)
-        except BaseException:
-            Path(new.name).unlink(missing_ok=True)
-            raise
 
 
 def _checked(path: Path) -> _Used:

@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 the database does not answer; 2 usage error.
 """
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,15 @@ WHY = {
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """The decision as JSON. `regions`: name, km (None if not known), health, weight and load of each."""
+    """The decision as JSON. `regions`: name, km (None if not known), health, weight and load of each. `databases`: path,
+    day of the data (None without any) and fault ("" without one) of each.
+    """
 
     address: str
     latitude: float | None
     longitude: float | None
     place: str
-    faults: list[str]
+    databases: list[dict[str, Any]]
     region: str | None
     reason: str
     regions: list[dict[str, Any]]
@@ -88,11 +91,15 @@ def explain(address: str) -> Explained:
         place.latitude if place else None,
         place.longitude if place else None,
         name_in(record),
-        [f"{file.path}: {file.fault}" for file in database.files if file.fault],
+        [{"path": str(file.path), "data_of": _day(file.build_epoch), "fault": file.fault} for file in database.files],
         decision.region.name if decision.region else None,
         decision.reason,
         _regions(decision),
     )
+
+
+def _day(seconds: int | None) -> str | None:
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def _regions(decision: Decision) -> list[dict[str, Any]]:
@@ -114,7 +121,7 @@ def text_of(explained: Explained) -> str:
     where = "unknown"
     if explained.latitude is not None:
         where = f"{explained.place or 'a place without a name'} ({explained.latitude:.2f}, {explained.longitude:.2f})"
-    lines = [f"{explained.address}: {where}", *[f"warning: {fault}" for fault in explained.faults], ""]
+    lines = [f"{explained.address}: {where}", *map(_database_line, explained.databases), ""]
     for one in explained.regions:
         mark = "→" if one["name"] == explained.region else " "
         km = "–" if one["km"] is None else f"{one['km']:,} km"
@@ -122,3 +129,7 @@ def text_of(explained: Explained) -> str:
         lines.append(f"{mark} {one['name']:20} {km:>10}  {one['health']:8}  weight {one['weight']}, {room}")
     lines += ["", f"{explained.region or 'no region'}: {WHY[Reason(explained.reason)]}"]
     return "\n".join(lines)
+
+
+def _database_line(one: dict[str, Any]) -> str:
+    return f"warning: {one['path']}: {one['fault']}" if one["fault"] else f"{one['path']}: data of {one['data_of']}"

@@ -175,6 +175,23 @@ def test_workers_share_one_copy_and_older_ones_are_removed(database: GeoDatabase
     assert other.place_of("81.2.69.142") == OSAKA
 
 
+def test_copies_that_nobody_needs_any_more_are_removed_at_the_next_start(
+    database: GeoDatabase, file: Path, tmp_path: Path
+) -> None:
+    (used,) = (tmp_path / "copies").iterdir()
+    begun, left = used.with_suffix(".begun.new"), used.with_suffix(".left.new")
+    for path in (begun, left):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    write_mmdb(tmp_path / "other.mmdb", NETWORKS)
+    other = GeoDatabase([tmp_path / "other.mmdb", file], tmp_path / "copies")
+    other.refresh()
+    assert len(list((tmp_path / "copies").glob("*.mmdb"))) == 2
+    assert (begun.exists(), left.exists()) == (True, False)
+    GeoDatabase([file], tmp_path / "copies")
+    assert list((tmp_path / "copies").glob("*.mmdb")) == [used]
+
+
 def test_files_are_asked_in_their_order(tmp_path: Path) -> None:
     only_4 = write_mmdb(tmp_path / "4.mmdb", {"81.2.69.0/24": AT_LONDON}, ip_version=4)
     both = write_mmdb(tmp_path / "6.mmdb", {"81.2.69.0/24": AT_OSAKA, "2001:db8:1::/48": AT_OSAKA})
