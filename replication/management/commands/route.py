@@ -35,8 +35,9 @@ WHY = {
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """The decision as JSON. `regions`: name, km (None if not known), health, weight and load of each. `databases`: path,
-    day of the data (None without any) and fault ("" without one) of each.
+    """The decision as JSON. `regions`: name, km (None if not known), health, weight and load of each.
+
+    `databases`: path, day of the data (None without any) and fault ("" without one) of each.
     """
 
     address: str
