@@ -137,6 +137,19 @@ def fallbacks(figures: WorkerFigures) -> Values:
     return [((reason,), number) for reason, number in sorted(figures.by_label.get("fallbacks", {}).items())]
 
 
+def geoip_lookups(figures: WorkerFigures) -> Values:
+    """Look-ups of the place of an address, by outcome."""
+    found = figures.by_label.get("geoip_lookups", {})
+    return [((outcome,), found.get(outcome, 0)) for outcome in ("found", "unknown", "failed")]
+
+
+def routes(figures: WorkerFigures) -> Values:
+    """Clients that were told their region, by region and by why it was chosen."""
+    for name, number in sorted(figures.by_label.get("routes", {}).items()):
+        reason, _, region = name.partition("/")
+        yield (region, reason), number
+
+
 def replica(value: Callable[[ReplicaFigures], float]) -> Callable[[WorkerFigures], Values]:
     """A value of each replica."""
     return lambda figures: [((alias,), value(found)) for alias, found in figures.replicas.items()]

@@ -59,6 +59,9 @@ class Counters:
     policy_timeouts: int = 0  # events for which the operator's policy reached no verdict in time
     policy_failures: int = 0  # verdicts that could not be read, and exceptions
     plugin_restarts: int = 0
+    geoip_broken: int = 0  # databases of addresses that cannot be used as they are now; not a total
+    geoip_lookups: Counter[str] = field(default_factory=Counter)  # by outcome: found, unknown, failed
+    routes: Counter[str] = field(default_factory=Counter)  # clients told their region, by `<reason>/<region>`
 
     def refused(self, reply: bytes) -> None:
         """Count a message that is answered only with this frame."""

@@ -26,12 +26,18 @@ if not os.environ.get("RELAY_SUPERVISED"):
         sys.exit(str(refusal))
 
 
-from analytics.exposition_files import leave_figures  # noqa: E402  needs the apps
+from analytics import exposition_page  # noqa: E402  needs the apps
+from analytics.exposition_files import leave_figures  # noqa: E402
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import process  # noqa: E402
 from relay.views.gate import Gate  # noqa: E402
 from relay.views.public import PublicViews  # noqa: E402
+from replication.exposition import families  # noqa: E402
+from replication.geo.install import install as install_geo_routing  # noqa: E402
+from replication.receive.application import PeerRequests  # noqa: E402
+from replication.receive.receiver import serve_peers  # noqa: E402
+from replication.receive.routes import ROUTES  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
 leave_figures(settings.PROMETHEUS_MULTIPROC_DIR, settings.RELAY_WORKER)
@@ -70,5 +76,8 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-http = PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS))
+exposition_page.sources.append(families)
+process.on_start.append(serve_peers)
+install_geo_routing()
+http = PeerRequests(PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS)), ROUTES)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

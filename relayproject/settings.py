@@ -151,6 +151,13 @@ RELAY_PARTITIONS = env.choice("RELAY_PARTITIONS", "year", ("year", "quarter", "m
 RELAY_RETENTION = env.retention("RELAY_RETENTION")  # rules such as "* 365d; 7 others 30d"
 RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # interval of removing expired events
 
+# -- Regions: docs/operations/regions.md; the admin has them after the first start ---------------------
+RELAY_REGION = env.region("RELAY_REGION")  # the name of this one, "" without regions
+RELAY_REGION_LOCATION = env.location("RELAY_REGION_LOCATION")
+RELAY_PEERS = env.peers("RELAY_PEERS")
+RELAY_GEOIP_DATABASE = env.words("RELAY_GEOIP_DATABASE")  # MMDB files: docs/operations/geo.md
+RELAY_DEFAULT_REGION = env.region("RELAY_DEFAULT_REGION")  # for unknown addresses, "" is this one
+
 # -- Django -------------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("*",)))
@@ -322,6 +329,11 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
     ),
     "extend-partitions": ("relay.tasks.extend_partitions", 3_600.0, "Makes the partitions of the next period"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),
+    "start-pushes": (
+        "replication.tasks.start_pushes",
+        5.0,
+        "Starts the senders of regions that have none",
+    ),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
 }
 

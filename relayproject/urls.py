@@ -5,6 +5,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/dashboard/", include("analytics.dashboard.urls")),
+    path("admin/regions/", include("replication.map.urls")),
     path("admin/", admin.site.urls),
     path("", include("analytics.urls")),
     path("", include("relay.urls")),

@@ -4,7 +4,17 @@ from django.apps import AppConfig
 
 
 class ReplicationConfig(AppConfig):
-    """Management commands for several instances; it has no models."""
+    """Regions and their replication, and management commands for several instances."""
 
     name = "replication"
     verbose_name = "Replication"
+
+    def ready(self) -> None:
+        """Register the system checks, and give each new peer its cursors."""
+        from django.db.models.signals import post_save
+
+        from replication.geo import checks  # noqa: F401
+        from replication.models import Region
+        from replication.peers import region_was_saved
+
+        post_save.connect(region_was_saved, sender=Region, dispatch_uid="lanes of a region")

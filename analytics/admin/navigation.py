@@ -25,6 +25,21 @@ class Entry:
         return reverse(f"admin:{self.model.replace('.', '_')}_changelist")
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is no list: its title, a symbol, the name of its URL and the permission to see it."""
+
+    title: str
+    icon: str
+    url: str
+    permission: str
+
+
+PAGES = (
+    Page("Dashboard", "monitoring", "admin:index", ""),
+    Page("Region map", "map", "regions:map", "replication.view_peerlane"),
+)
+
 SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     (
         "Store",
@@ -59,6 +74,15 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
         ),
     ),
     (
+        "Regions",
+        (
+            Entry("replication.region", "region", "regions", "public"),
+            Entry("replication.peerlane", "lane", "lanes", "sync_alt"),
+            Entry("replication.deadletter", "dead letter", "dead letters", "unsubscribe"),
+            Entry("replication.repair", "repair", "repairs", "healing"),
+        ),
+    ),
+    (
         "Operation",
         (
             Entry("analytics.cache", "cache", "caches", "memory"),
@@ -81,7 +105,14 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     ),
 )
 
-APP_NAMES = {"axes": "Access", "auth": "Access", "admin": "Access", "django_celery_beat": "Operation", "relay": "Store"}
+APP_NAMES = {
+    "axes": "Access",
+    "auth": "Access",
+    "admin": "Access",
+    "django_celery_beat": "Operation",
+    "relay": "Store",
+    "replication": "Regions",
+}
 """App label -> its name, that of a section of the side bar."""
 
 
@@ -110,9 +141,10 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
         for model, model_admin in admin.site._registry.items()
         if model_admin.has_module_permission(request) and model_admin.has_view_permission(request)
     }
+    pages = [page for page in PAGES if not page.permission or request.user.has_perm(page.permission)]
     first: dict[str, Any] = {
         "title": "",
-        "items": [{"title": "Dashboard", "icon": "monitoring", "link": reverse("admin:index")}],
+        "items": [{"title": page.title, "icon": page.icon, "link": reverse(page.url)} for page in pages],
     }
     found = [first]
     for title, entries in SECTIONS:

@@ -120,6 +120,8 @@ def measure(relay: Measured) -> WorkerFigures:
             "fallbacks": dict(relay.reads.replicas.fallbacks) if relay.reads.replicas else {},
             "slow_queries": dict(relay.reads.slow_queries.counts),
             "slow_query_ms": dict(relay.reads.slow_queries.milliseconds),
+            "geoip_lookups": dict(metrics.counters.geoip_lookups),
+            "routes": dict(metrics.counters.routes),
             "refusals": dict(metrics.counters.refusals),
             "http_refused": dict(transport.http_refused),
             "closes": {str(code): number for code, number in transport.closes.items()},

@@ -114,7 +114,7 @@ class WorkerFigures(Struct, frozen=True):
         http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit), refused_by (events, by
         policy), lists (entries), slow_queries and slow_query_ms (by relay.storage.slow_queries.fields_of), answers
         (queries, by the server that answered: "primary" or a replica's alias), fallbacks (answers of replicas that were
-        not used, by reason).
+        not used, by reason), geoip_lookups (by outcome), routes (clients told their region, by `<reason>/<region>`).
     replicas: by alias.
     histograms: since the start, by name: `query/<operation>/<cache_hit>`, `ok`, `batch`, `loop`
         (relay.metrics.histograms).

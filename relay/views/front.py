@@ -12,6 +12,7 @@ from relay.services.retention import retention_in_force
 from relay.views.cors import answer_other_methods
 from relay.views.etag import conditional_response, etag_of
 from relay.views.information import MEDIA_TYPE, information, supported_nips
+from relay.views.nearer import NearerRegion, nearer_region, regions
 from relay.views.negotiation import accepts
 from relay.views.policy_text import nips, policies
 from relay.views.security import page_policy
@@ -30,9 +31,9 @@ async def front(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, conf: Config) -> HttpResponse:
-    text, etag = _rendered(conf, retention_in_force())
+    text, etag = _rendered(conf, retention_in_force(), nearer_region(request))
     response = conditional_response(request, text, etag)
-    response["Cache-Control"] = "no-cache"
+    response["Cache-Control"] = "private, no-cache" if regions.exist() else "no-cache"
     response["Vary"] = "Accept"
     has_images = bool(conf.identity.icon or conf.identity.banner)
     response["Content-Security-Policy"] = page_policy(conf.url, request.get_host(), has_images=has_images)
@@ -43,8 +44,8 @@ def _link(address: str) -> str:
     return address if urlsplit(address).scheme in LINKED_SCHEMES else ""
 
 
-@lru_cache(maxsize=16)  # the retention changes with the lists
-def _rendered(conf: Config, retention: Retention) -> tuple[bytes, str]:
+@lru_cache(maxsize=64)  # the retention changes with the lists; a page for each region that is nearer
+def _rendered(conf: Config, retention: Retention, nearer: NearerRegion | None) -> tuple[bytes, str]:
     identity = conf.identity
     context = {
         "identity": identity,
@@ -54,6 +55,7 @@ def _rendered(conf: Config, retention: Retention) -> tuple[bytes, str]:
         "http_url": conf.url.replace("ws", "http", 1),
         "policies": policies(conf.limits, retention),
         "nips": nips(supported_nips(conf)),
+        "nearer": nearer,
     }
     text = render_to_string("relay/front.html", context).encode()
     return text, etag_of(text)

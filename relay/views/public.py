@@ -33,7 +33,10 @@ PUBLIC_VIEWS: dict[str, View] = {
     "api/status": status,
     "api/profiles": profiles,
 }
-"""Path without the leading slash -> view. Request bodies are ignored. relay.urls has the same, for WSGI servers."""
+"""Path without the leading slash -> view. Request bodies are ignored. relay.urls has the same, for WSGI servers.
+
+Other packages add theirs when their apps are ready.
+"""
 
 
 class PublicViews:

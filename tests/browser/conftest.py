@@ -16,6 +16,7 @@ import websockets
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
 from tests.acceptance.relay_process import RelayProcess
+from tests.mmdb import record, write_mmdb
 
 INSTALL = "apt-get install -y chromium"
 ARGUMENTS = (
@@ -61,9 +62,17 @@ class Tab:
 
 @pytest.fixture(scope="session")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    """A relay with two workers behind a proxy on this machine, which locks an address out after two failures."""
-    settings = {"RELAY_TRUSTED_PROXIES": "127.0.0.0/8", "RELAY_LOGIN_FAILURES": "2"}
-    process = RelayProcess(tmp_path_factory.mktemp("relay") / "var", workers=2, settings=settings)
+    """A relay with two workers behind a proxy on this machine, which locks an address out after two failures and knows
+    that 81.2.69.0/24 is in Osaka.
+    """
+    folder = tmp_path_factory.mktemp("relay")
+    places = write_mmdb(folder / "city.mmdb", {"81.2.69.0/24": record(34.7, 135.5, "Osaka", "JP")})
+    settings = {
+        "RELAY_TRUSTED_PROXIES": "127.0.0.0/8",
+        "RELAY_LOGIN_FAILURES": "2",
+        "RELAY_GEOIP_DATABASE": str(places),
+    }
+    process = RelayProcess(folder / "var", workers=2, settings=settings)
     try:
         yield process.start()
     finally:

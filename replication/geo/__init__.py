@@ -1,0 +1,1 @@
+"""Routing of clients to the nearest region. Rule: a decision needs no database; all it reads is in memory."""
