@@ -340,7 +340,7 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
 # -- Logging ------------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
-RELAY_PROCESS = os.environ.get("RELAY_PROCESS", "")  # "worker-1", "jobs" or "beat", given by the supervisor
+RELAY_PROCESS = os.environ.get("RELAY_PROCESS", "")  # "worker-1", "jobs", "replication" or "beat", by the supervisor
 LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT, process=RELAY_PROCESS, instance=RELAY_INSTANCE)
 
 ENVIRONMENT_DEFAULTS = env.defaults  # variable: default, of all above; the admin's page of the settings lists them

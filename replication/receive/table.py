@@ -5,6 +5,7 @@ import logging
 import time
 
 import orjson
+import psycopg
 from msgspec import Struct
 
 from relay.protocol.errors import Failed
@@ -62,8 +63,8 @@ class RegionTable:
             self._read_at = time.monotonic()
             try:
                 rows = await self._primary.rows(statement("regions"))
-            except Failed as error:
-                log.debug("the table of regions was not read: %s", error.message)
+            except (Failed, psycopg.Error) as error:  # it may not be there before a migration
+                log.debug("the table of regions was not read: %s", error)
                 return
         peers, urls, local = {}, [], ""
         for origin, name, is_local, enabled, trusted, secret, previous, until, of_region in rows:

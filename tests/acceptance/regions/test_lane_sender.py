@@ -13,6 +13,7 @@ from replication.lanes import lane_of
 from replication.models import DeadLetter, Lane, PeerLane, Region
 from replication.selection import Selected
 from replication.send import push
+from replication.send.again import send_again
 from replication.send.cursor import Cursor, LeaseLost
 from replication.send.lane import LaneSender
 from replication.send.log import Connection, read_page
@@ -267,3 +268,25 @@ def _fields(event: Event, origin: int) -> list[Any]:
 
 def _stored(connection: psycopg.Connection[Any]) -> list[str]:
     return [row[0] for row in connection.execute("SELECT encode(id, 'hex') FROM relay_event").fetchall()]
+
+
+async def test_a_dead_letter_that_is_sent_again_and_taken_is_forgotten(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
+) -> None:
+    good, refused, removed = new(), new(created_at=NOW + 5_000), new()
+    await scribe.write(good, refused)
+    letters = [
+        await DeadLetter.objects.acreate(
+            peer=sending.peer,
+            event_id=event["id"],
+            event_created_at=event["created_at"],
+            kind=1,
+            reason_class="other",
+            reason="before",
+        )
+        for event in (good, refused, removed)
+    ]
+    done = await asyncio.to_thread(send_again, sending.connection, [letter.pk for letter in letters])
+    assert done == 2
+    assert await at_us([good, refused]) == {good["id"]}
+    assert await sending.letters() == [(refused["id"], "invalid")]

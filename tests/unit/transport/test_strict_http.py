@@ -172,3 +172,22 @@ def test_no_line_is_read_that_has_another_end_than_cr_lf(parts: list[bytes]) -> 
     expected = [(name.lower(), value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in read_back)]
     assert [(bytes(name), bytes(value)) for name, value in request.headers] == expected
     assert not any(char in value for _, value in expected for char in b"\r\n\0\x0b")
+
+
+def read_head(target: bytes, length: int) -> int:
+    """The bound of the body that a connection sets for this request. Raises h11.RemoteProtocolError above it."""
+    connection = StrictConnection(large={b"/large": 2 * BODY_BYTES})
+    connection.receive_data(b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (target, length))
+    connection.next_event()
+    return connection._body_limit
+
+
+def test_a_target_may_take_more_than_others() -> None:
+    assert read_head(b"/large", 2 * BODY_BYTES) == 2 * BODY_BYTES
+    assert read_head(b"http://a/large", 2 * BODY_BYTES) == 2 * BODY_BYTES
+    for target in (b"/large/", b"/large?", b"/Large", b"//large", b"/other"):
+        assert read_head(target, BODY_BYTES) == BODY_BYTES
+        with pytest.raises(h11.RemoteProtocolError):
+            read_head(target, BODY_BYTES + 1)
+    with pytest.raises(h11.RemoteProtocolError):
+        read_head(b"/large", 2 * BODY_BYTES + 1)
