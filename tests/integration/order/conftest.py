@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from channels.layers import channel_layers
 
 from relay.conf import config
 from relay.services.runtime import Relay
@@ -23,9 +22,8 @@ StartRelay = Callable[..., Any]
 
 
 @pytest.fixture
-async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartRelay]:
+async def start_relay(tables: Tables) -> AsyncIterator[StartRelay]:
     """Starts a relay with its own connection to the bus, as another process would have it."""
-    monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", lambda: channel_layers.make_backend("default"))
     async with AsyncExitStack() as started:
 
         async def start(**settings: Any) -> Relay:
@@ -42,7 +40,7 @@ async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 async def wait_until_listening(relay: Relay) -> None:
     """A bus that has just started may not listen yet: publish until it does."""
-    speaker = Bus(lambda batch: None, lambda event: None, relay.store)
+    speaker = Bus(lambda batch: None, lambda event: None, relay.store, urls=relay.config.bus_urls)
     speaker.start()
     client = Client(relay)
     client.say("REQ", "listening", {"kinds": [20_999]})

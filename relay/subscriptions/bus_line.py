@@ -1,0 +1,277 @@
+"""One line of the bus: what is sent to and received from one server, wherever that is now.
+
+The channel layer connects again by itself, but says nothing of a loss, and knows one address. So each line sends itself
+messages, of which most go to a channel that no other process hears. If one is not sent, or does not come back, or
+Sentinels or the Cluster name another server, the line drops the layer and makes one to the server that is right now.
+Rule: nobody waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
+
+from relay.background import BackgroundTasks, Task, cancel
+from relay.subscriptions.bus_servers import Servers
+
+log = logging.getLogger("relay.bus")
+
+CALL_SECONDS = 1.0
+"""For one exchange with the server."""
+BEAT_SECONDS = 0.5
+SILENT_BEATS = 4
+"""So many beats without an answer are a loss; they are counted, since a loop that was blocked has sent none."""
+LOOK_SECONDS = 1.0
+"""Between two questions whether the server is still the right one."""
+RETRY_SECONDS = 0.2
+TURN_SECONDS = 0.005
+"""After a message that took so long, other work of the loop comes before the next one."""
+
+Message = dict[str, Any]
+
+
+class Lost(Exception):
+    """the server of the bus is lost"""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A message that waits to be sent. `size` in bytes. `may_repeat`: to receive it twice does no harm."""
+
+    message: Message
+    size: int
+    may_repeat: bool
+
+
+_serializer = RedisPubSubChannelLayer()
+
+
+def layer_of(url: str) -> Any:
+    """A channel layer of this loop with connections of its own."""
+    # Not the layer around it, which wraps the loop's `close` once more each time that one is made.
+    limits = {"socket_timeout": CALL_SECONDS, "socket_connect_timeout": CALL_SECONDS}
+    return RedisPubSubLoopLayer(hosts=[{"address": url, **limits}], prefix="relay", channel_layer=_serializer)
+
+
+class Line:
+    """The line to the servers of one URL.
+
+    `take` is called with each message of other processes, `on_change` when `up` changes, `on_unsent` with what was not
+    sent when the server was lost.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        name: str,
+        *,
+        take: Callable[[Message], None],
+        on_change: Callable[["Line"], None],
+        on_unsent: Callable[[list[Waiting]], None],
+        tasks: BackgroundTasks,
+    ) -> None:
+        """`name` of this process, in all its messages."""
+        self.up: bool | None = None
+        """None before the first connection or failure."""
+        self.why: Exception | None = None
+        self.sent = 0
+        self.received = 0
+        self.failures = 0
+        self.connections = 0
+        self.out: deque[Waiting] = deque()
+        self.out_bytes = 0
+        self._servers = servers
+        self._name = name
+        self._take = take
+        self._on_change = on_change
+        self._on_unsent = on_unsent
+        self._tasks = tasks
+        self._group = ""
+        self._layer: Any = None
+        self._url = ""
+        self._unanswered = 0
+        self._probe = False
+        self._received_before = 0
+        self._wake = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._started: list[Task] = []
+        self._ending: set[Task] = set()
+
+    def start(self, group: str, *, receives: bool = True) -> None:
+        """Begin to connect; needs a running loop and returns at once."""
+        self._group = group
+        self._started = [
+            self._tasks.service(self._run(receives), "bus connection"),
+            self._tasks.service(self._send_all(), "bus sender"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop, and close the connections; waits a second at most."""
+        await cancel(self._started)
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=CALL_SECONDS)
+
+    def queue(self, waiting: Waiting) -> None:
+        """Send a message when its turn comes; returns at once."""
+        self.out.append(waiting)
+        self.out_bytes += waiting.size
+        self._wake.set()
+
+    def doubt(self) -> None:
+        """Changes were lost: if nothing has come since the last doubt, find out whether the group is still heard."""
+        self._probe = self._probe or self.received == self._received_before
+        self._received_before = self.received
+
+    async def _run(self, receives: bool) -> None:
+        while True:
+            try:
+                self._url = await self._servers.find("" if self.up else self._url)
+                await self._connected(self._url, receives)
+            except Exception as error:
+                self._set_down(error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _connected(self, url: str, receives: bool) -> None:
+        """Serve until the server is lost; may raise why."""
+        layer, channel, receiver = layer_of(url), "", None
+        try:
+            if receives:
+                channel = await layer.new_channel()
+                await layer.group_add(self._group, channel)
+                receiver = self._tasks.job(self._receive(layer, channel), "bus receiver")
+            self._begin(layer)
+            await self._watch(layer, channel)
+        finally:
+            self._layer = None
+            ending = self._tasks.job(self._end(layer, receiver), "end of a bus connection")
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    def _begin(self, layer: Any) -> None:
+        self._layer = layer
+        self._unanswered = 0
+        self._probe = True
+        self._lost.clear()
+        self.connections += 1
+        self._wake.set()
+
+    async def _end(self, layer: Any, receiver: Task | None) -> None:
+        # Flushed first: a layer that knows the channel would unsubscribe it when `receive` is cancelled.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CALL_SECONDS):
+                await layer.flush()
+        await cancel([receiver])
+
+    async def _watch(self, layer: Any, channel: str) -> None:
+        """Send beats, and ask from time to time whether the server is the right one."""
+        looked = time.monotonic()
+        while True:
+            if channel:
+                await self._beat(layer, channel)
+            else:
+                self._set_up()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._lost.wait()
+            if self._lost.is_set():
+                return
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                await self._look()
+
+    async def _beat(self, layer: Any, channel: str) -> None:
+        """Send a message that comes back. Its first on a connection, and a probe, go to all processes."""
+        if self._unanswered >= SILENT_BEATS:
+            raise Lost("own messages do not come back")
+        self._unanswered += 1
+        message = {"type": "relay.bus", "from": self._name, "beat": self._probe}
+        if self._probe:
+            await layer.group_send(self._group, message)
+        else:
+            await layer.send(channel, message)
+
+    async def _look(self) -> None:
+        try:
+            is_right = await self._servers.is_right(self._url)
+        except Exception as error:  # nobody says anything else
+            log.debug("the servers of the bus cannot be asked: %s", error)
+            return
+        if not is_right:
+            raise Lost(f"{place(self._url)} is no longer the server to use")
+
+    async def _receive(self, layer: Any, channel: str) -> None:
+        # No time limit around receive(): cancelling it would end the subscription.
+        try:
+            while True:
+                message = await layer.receive(channel)  # does not yield while messages are there
+                if layer is not self._layer:
+                    return
+                began = time.monotonic()
+                self._arrived(message)
+                if time.monotonic() - began > TURN_SECONDS:
+                    await asyncio.sleep(0)
+        except Exception as error:
+            self._lose(layer, error)
+
+    def _arrived(self, message: Message) -> None:
+        """Apply a message on arrival, so that the layer's own unbounded queue stays empty."""
+        if message.get("from") != self._name:
+            if "beat" not in message:
+                self.received += 1
+                self._take(message)
+        elif message.get("beat", True) or not self._probe:
+            # What went to the group proves that both channels are heard.
+            self._unanswered = 0
+            self._probe = False
+            self._set_up()
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            while self.out and self._layer is not None:
+                waiting = self.out.popleft()
+                self.out_bytes -= waiting.size
+                await self._send(self._layer, waiting)
+            self._wake.clear()
+
+    async def _send(self, layer: Any, waiting: Waiting) -> None:
+        try:
+            await layer.group_send(self._group, waiting.message)
+            self.sent += 1
+        except Exception as error:
+            self._lose(layer, error)
+            self._on_unsent([waiting])
+
+    def _lose(self, layer: Any, error: Exception) -> None:
+        if layer is self._layer:
+            self._layer = None
+            self._set_down(error)
+            self._lost.set()
+
+    def _set_up(self) -> None:
+        if self.up:
+            return
+        self.up = True
+        self._on_change(self)
+
+    def _set_down(self, error: Exception) -> None:
+        self.failures += 1
+        self.why = error
+        self.up = False
+        unsent, self.out, self.out_bytes = list(self.out), deque(), 0
+        self._on_change(self)
+        if unsent:
+            self._on_unsent(unsent)
+
+
+def place(url: str) -> str:
+    """The host and port, or the socket, of a server's URL: what a log may show."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2] or parts.path
