@@ -100,7 +100,7 @@ class Line:
         self._probe = False
         self._received_before = 0
         self._wake = asyncio.Event()
-        self._lost = asyncio.Event()
+        self._serving = asyncio.timeout(None)
         self._started: list[Task] = []
         self._ending: set[Task] = set()
 
@@ -139,7 +139,7 @@ class Line:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _connected(self, url: str, receives: bool) -> None:
-        """Serve until the server is lost; may raise why."""
+        """Serve until the server is lost; raises why, unless a message that could not be sent has told it."""
         layer, channel, receiver = layer_of(url), "", None
         try:
             if receives:
@@ -147,7 +147,11 @@ class Line:
                 await layer.group_add(self._group, channel)
                 receiver = self._tasks.job(self._receive(layer, channel), "bus receiver")
             self._begin(layer)
-            await self._watch(layer, channel)
+            async with asyncio.timeout(None) as self._serving:
+                await self._watch(layer, channel)
+        except TimeoutError:
+            if not self._serving.expired():
+                raise
         finally:
             self._layer = None
             ending = self._tasks.job(self._end(layer, receiver), "end of a bus connection")
@@ -158,7 +162,6 @@ class Line:
         self._layer = layer
         self._unanswered = 0
         self._probe = True
-        self._lost.clear()
         self.connections += 1
         self._wake.set()
 
@@ -172,16 +175,12 @@ class Line:
     async def _watch(self, layer: Any, channel: str) -> None:
         """Send beats, and ask from time to time whether the server is the right one."""
         looked = time.monotonic()
-        while True:
+        while layer is self._layer:
             if channel:
                 await self._beat(layer, channel)
             else:
                 self._set_up()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_SECONDS):
-                    await self._lost.wait()
-            if self._lost.is_set():
-                return
+            await asyncio.sleep(BEAT_SECONDS)
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
                 await self._look()
@@ -253,7 +252,7 @@ class Line:
         if layer is self._layer:
             self._layer = None
             self._set_down(error)
-            self._lost.set()
+            self._serving.reschedule(0)  # a beat may wait behind the message
 
     def _set_up(self) -> None:
         if self.up:
