@@ -84,7 +84,7 @@ def _client(url: str, timeout_seconds: float, kinds: _Kinds) -> Any:
     }
     if address.topology is Topology.CLUSTER:
         nodes = [kinds.node(endpoint.host, endpoint.port) for endpoint in address.endpoints]
-        return kinds.cluster(startup_nodes=nodes, **options)
+        return kinds.cluster(startup_nodes=nodes, retry=kinds.retry, **options)
     if address.topology is Topology.SENTINEL:
         sentinel = _sentinel(address, timeout_seconds, kinds)
         return sentinel.master_for(address.master_name, db=address.database, retry=kinds.retry, **options)

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from relay.redis_url import Topology, parse
+from relay.redis_url import Address, Topology, parse
 
 ANSWER_SECONDS = 5
 """A broker that does not answer for so long, as one that is frozen, is connected to anew: at its next address, if
@@ -44,10 +44,18 @@ def broker_of(url: str) -> Broker:
     servers = [address.server_url(endpoint).partition("?")[0] for endpoint in address.endpoints]
     if address.topology is not Topology.SENTINEL:
         return Broker(servers[0], LIMITS, tls)
-    login = {"username": address.sentinel_username or None, "password": address.sentinel_password or None}
-    sentinel = {**LIMITS, **login, **({"ssl": True, **tls} if tls else {})}
     return Broker(
         ";".join("sentinel" + server.removeprefix("rediss" if tls else "redis") for server in servers),
-        {**LIMITS, "master_name": address.master_name, "sentinel_kwargs": sentinel},
+        {**LIMITS, "master_name": address.master_name, "sentinel_kwargs": _sentinel(address, tls)},
         tls,
     )
+
+
+def _sentinel(address: Address, tls: dict[str, Any] | None) -> dict[str, Any]:
+    """Options of a connection to a Sentinel. The next one is asked at once: redis-py would try four times, for 7 s."""
+    # Imported here, because the supervisor reads the settings and has no use for redis-py.
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    login = {"username": address.sentinel_username or None, "password": address.sentinel_password or None}
+    return {**LIMITS, **login, "retry": Retry(NoBackoff(), 0), **({"ssl": True, **tls} if tls else {})}

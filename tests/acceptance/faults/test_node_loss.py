@@ -30,7 +30,7 @@ HEALED_SECONDS = 20.0
 @pytest.fixture(scope="module")
 def watched() -> Iterator[Guarded]:
     """A master, two replicas, so that there is one left after two losses, and three Sentinels."""
-    with guarded(replicas=2, sentinels=3, down_after_milliseconds=1_000) as servers:
+    with guarded(replicas=2, sentinels=3) as servers:
         yield servers
 
 
@@ -46,15 +46,13 @@ def relays(
 ) -> Iterator[tuple[RelayProcess, RelayProcess]]:
     """Two workers on the Sentinels' servers, two on the Cluster; one database."""
     found = []
-    for url in (watched.url, six.url):
+    for url, roles in ((watched.url, "web,migrate"), (six.url, "web")):
         settings = {**servers.settings, "REDIS_URL": url, "BROKER_URL": watched.url}
         folder: Path = tmp_path_factory.mktemp("nodes") / "var"
-        found.append(RelayProcess(folder, workers=2, roles="web,migrate", settings=settings))
+        found.append(RelayProcess(folder, workers=2, roles=roles, settings=settings))
     try:
         for relay in found:
-            relay.launch()
-        for relay in found:
-            relay.wait_ready()
+            relay.start()
         yield found[0], found[1]
     finally:
         for relay in found:

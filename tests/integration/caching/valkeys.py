@@ -149,21 +149,21 @@ class Guarded:
 
 
 @contextmanager
-def guarded(replicas: int = 1, sentinels: int = 1, down_after_milliseconds: int = 500) -> Iterator[Guarded]:
+def guarded(replicas: int = 1, sentinels: int = 1) -> Iterator[Guarded]:
     ports = free_ports(1 + replicas + sentinels)
     with folder() as path, nodes(path, ports[: 1 + replicas], *REPLICATION) as servers:
         for replica in servers[1:]:
             replica.run("REPLICAOF", "127.0.0.1", ports[0])
         for replica in servers[1:]:
             wait_until(partial(follows, replica))
-        with watchers(path, ports[0], ports[1 + replicas :], down_after_milliseconds) as watching:
+        with watchers(path, ports[0], ports[1 + replicas :]) as watching:
             for sentinel in watching:
                 wait_until(partial(_knows, sentinel, replicas, sentinels))
             yield Guarded(servers, watching)
 
 
 @contextmanager
-def watchers(path: Path, master: int, ports: list[int], down_after_milliseconds: int) -> Iterator[list[Node]]:
+def watchers(path: Path, master: int, ports: list[int]) -> Iterator[list[Node]]:
     """Sentinels at these ports, of which most must agree. Each writes to its configuration."""
     started = []
     try:
@@ -171,7 +171,7 @@ def watchers(path: Path, master: int, ports: list[int], down_after_milliseconds:
             configuration = path / f"sentinel-{port}.conf"
             configuration.write_text(
                 f"sentinel monitor main 127.0.0.1 {master} {len(ports) // 2 + 1}\n"
-                f"sentinel down-after-milliseconds main {down_after_milliseconds}\n"
+                "sentinel down-after-milliseconds main 500\n"
                 "sentinel failover-timeout main 3000\n"
             )
             started.append(Node(path, port, str(configuration), "--sentinel"))
