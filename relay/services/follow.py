@@ -209,7 +209,7 @@ class Follower:
         elif self._intake.ring.position < (before if (is_trusted := trusted and self._trusted) else now.position):
             if is_trusted:
                 self._on_missing()
-            self.suspect()
+                self.suspect()
             await self._catch_up()
 
     def _miss(self) -> None:
