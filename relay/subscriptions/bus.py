@@ -106,6 +106,7 @@ class Bus:
             Line(
                 servers_of(url),
                 self._name,
+                store=lambda: store().name,
                 take=self._take,
                 on_change=self._changed,
                 on_unsent=self._unsent,
@@ -191,6 +192,8 @@ class Bus:
     def _take(self, message: Message) -> None:
         if message.get("store") != self._store().name:
             self._drop_of_other_store(message.get("store"))
+            return
+        if "beat" in message:
             return
         self.received += 1
         try:

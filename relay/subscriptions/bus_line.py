@@ -1,8 +1,9 @@
 """One line of the bus: what is sent to and received from one server, wherever that is now.
 
 The channel layer connects again by itself, but says nothing of a loss, and knows one address. So each line sends itself
-messages, of which most go to a channel that no other process hears. If one is not sent, or does not come back, or
-Sentinels or the Cluster name another server, the line drops the layer and makes one to the server that is right now.
+messages, most of them to a channel that no other process hears: to all, they would cost each process the more, the more
+processes there are. If one is not sent, or does not come back, or Sentinels or the Cluster name another server, the
+line drops the layer and makes one to the server that is right now.
 Rule: nobody waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
 """
 
@@ -28,6 +29,8 @@ CALL_SECONDS = 1.0
 BEAT_SECONDS = 0.5
 SILENT_BEATS = 4
 """So many beats without an answer are a loss; they are counted, since a loop that was blocked has sent none."""
+GROUP_BEAT_SECONDS = 10.0
+"""After so long a beat goes to all: it proves that the group is heard, and names the store to those of another one."""
 LOOK_SECONDS = 1.0
 """Between two questions whether the server is still the right one."""
 RETRY_SECONDS = 0.2
@@ -63,8 +66,8 @@ def layer_of(url: str) -> Any:
 class Line:
     """The line to the servers of one URL.
 
-    `take` is called with each message of other processes, `on_change` when `up` changes, `on_unsent` with what was not
-    sent when the server was lost.
+    `store` gives the name of the store that is followed. `take` is called with each message of other processes,
+    `on_change` when `up` changes, `on_unsent` with what was not sent when the server was lost.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Line:
         servers: Servers,
         name: str,
         *,
+        store: Callable[[], str],
         take: Callable[[Message], None],
         on_change: Callable[["Line"], None],
         on_unsent: Callable[[list[Waiting]], None],
@@ -88,6 +92,7 @@ class Line:
         self.out_bytes = 0
         self._servers = servers
         self._name = name
+        self._store = store
         self._take = take
         self._on_change = on_change
         self._on_unsent = on_unsent
@@ -97,6 +102,7 @@ class Line:
         self._url = ""
         self._unanswered = 0
         self._probe = False
+        self._probed = 0.0
         self._wake = asyncio.Event()
         self._serving = asyncio.timeout(None)
         self._started: list[Task] = []
@@ -183,12 +189,15 @@ class Line:
                 await self._look()
 
     async def _beat(self, layer: Any, channel: str) -> None:
-        """Send a message that comes back. Its first on a connection, and a probe, go to all processes."""
+        """Send a message that comes back; the first on a connection and every probe to all processes."""
         if self._unanswered >= SILENT_BEATS:
             raise Lost("own messages do not come back")
         self._unanswered += 1
-        message = {"type": "relay.bus", "from": self._name, "beat": self._probe}
+        if time.monotonic() - self._probed > GROUP_BEAT_SECONDS:
+            self._probe = True
+        message = {"type": "relay.bus", "from": self._name, "store": self._store(), "beat": self._probe}
         if self._probe:
+            self._probed = time.monotonic()
             await layer.group_send(self._group, message)
         else:
             await layer.send(channel, message)
@@ -219,8 +228,7 @@ class Line:
     def _arrived(self, message: Message) -> None:
         """Apply a message on arrival, so that the layer's own unbounded queue stays empty."""
         if message.get("from") != self._name:
-            if "beat" not in message:
-                self._take(message)
+            self._take(message)
         elif message.get("beat", True) or not self._probe:
             # What went to the group proves that both channels are heard.
             self._unanswered = 0

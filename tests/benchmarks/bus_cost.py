@@ -226,9 +226,7 @@ def simulation(cost: Cost) -> str:
             worker = rate * (cost.message + cost.event) / 1e6
             deliveries = rate * instances * WORKERS
             server = deliveries * cost.delivery / 1e6
-            lines.append(
-                f"{instances:>9} {rate:>9,} {worker:>13.1%} {server:>14.2f} {deliveries * 850 / 1e6:>13,.0f}"
-            )
+            lines.append(f"{instances:>9} {rate:>9,} {worker:>13.1%} {server:>14.2f} {deliveries * 850 / 1e6:>13,.0f}")
     return "\n".join(lines)
 
 
@@ -240,7 +238,9 @@ def main() -> None:
             owner = six.master_of(key_slot_of_bus())
             plain = uvloop.run(of_servers(everyone, everyone, "PUBLISH", owner))
             sharded = uvloop.run(of_servers(everyone, [owner], "SPUBLISH", owner))
-        print(f"CPU of six nodes for a delivery to one of {SUBSCRIBERS}: plain {plain:.1f} us, sharded {sharded:.1f} us")
+        print(
+            f"CPU of six nodes for a delivery to one of {SUBSCRIBERS}: plain {plain:.1f} us, sharded {sharded:.1f} us"
+        )
         return
     steps = uvloop.run(of_an_event())
     with folder() as path, nodes(path, free_ports(1)) as (node,):
