@@ -1,9 +1,10 @@
 """One line of the bus: what is sent to and received from one server, wherever that is now.
 
-The channel layer connects again by itself, but says nothing of a loss, and knows one address. So each line sends itself
-messages, most of them to a channel that no other process hears: to all, they would cost each process the more, the more
-processes there are. If one is not sent, or does not come back, or Sentinels or the Cluster name another server, the
-line drops the layer and makes one to the server that is right now.
+It sends through a channel layer, and hears what others send through theirs (bus_reader.py). A layer knows one address,
+and a frozen server closes no connection. So each line sends itself messages, most of them to a channel that no other
+process hears: to all, they would cost each process the more, the more processes there are. If one is not sent, or does
+not come back, or Sentinels or the Cluster name another server, the line drops both connections and makes new ones to
+the server that is right now.
 Rule: nobody waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
 """
 
@@ -14,12 +15,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
 
 from relay.background import BackgroundTasks, Task, cancel
+from relay.subscriptions.bus_reader import Reader, hear
 from relay.subscriptions.bus_servers import Servers
 
 log = logging.getLogger("relay.bus")
@@ -34,8 +37,7 @@ GROUP_BEAT_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """Between two questions whether the server is still the right one."""
 RETRY_SECONDS = 0.2
-TURN_SECONDS = 0.005
-"""After a message that took so long, other work of the loop comes before the next one."""
+PREFIX = "relay"
 
 Message = dict[str, Any]
 
@@ -53,14 +55,14 @@ class Waiting:
     may_repeat: bool
 
 
-_serializer = RedisPubSubChannelLayer()
+_codec: Any = RedisPubSubChannelLayer()
 
 
 def layer_of(url: str) -> Any:
     """A channel layer of this loop with connections of its own."""
     # Not the layer around it, which wraps the loop's `close` once more each time that one is made.
     limits = {"socket_timeout": CALL_SECONDS, "socket_connect_timeout": CALL_SECONDS}
-    return RedisPubSubLoopLayer(hosts=[{"address": url, **limits}], prefix="relay", channel_layer=_serializer)
+    return RedisPubSubLoopLayer(hosts=[{"address": url, **limits}], prefix=PREFIX, channel_layer=_codec)
 
 
 class Line:
@@ -92,6 +94,7 @@ class Line:
         self.out_bytes = 0
         self._servers = servers
         self._name = name
+        self._channel = f"{PREFIX}.{name}"
         self._store = store
         self._take = take
         self._on_change = on_change
@@ -143,21 +146,21 @@ class Line:
 
     async def _connected(self, url: str, receives: bool) -> None:
         """Serve until the server is lost; raises why, unless a message that could not be sent has told it."""
-        layer, channel, receiver = layer_of(url), "", None
+        layer, reader = layer_of(url), None
         try:
             if receives:
-                channel = await layer.new_channel()
-                await layer.group_add(self._group, channel)
-                receiver = self._tasks.job(self._receive(layer, channel), "bus receiver")
+                reader = await self._hear(url, layer)
             self._begin(layer)
             async with asyncio.timeout(None) as self._serving:
-                await self._watch(layer, channel)
+                await self._watch(layer, receives)
         except TimeoutError:
             if not self._serving.expired():
                 raise
         finally:
             self._layer = None
-            ending = self._tasks.job(self._end(layer, receiver), "end of a bus connection")
+            if reader is not None:
+                reader.close()
+            ending = self._tasks.job(_end(layer), "end of a bus connection")
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 
@@ -168,19 +171,17 @@ class Line:
         self.connections += 1
         self._wake.set()
 
-    async def _end(self, layer: Any, receiver: Task | None) -> None:
-        # Flushed first: a layer that knows the channel would unsubscribe it when `receive` is cancelled.
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CALL_SECONDS):
-                await layer.flush()
-        await cancel([receiver])
+    async def _hear(self, url: str, layer: Any) -> Reader:
+        channels = [f"{PREFIX}__group__{self._group}", self._channel]  # as the layer names a group
+        async with asyncio.timeout(CALL_SECONDS):
+            return await hear(url, channels, self._arrived, partial(self._lose, layer))
 
-    async def _watch(self, layer: Any, channel: str) -> None:
+    async def _watch(self, layer: Any, receives: bool) -> None:
         """Send beats, and ask from time to time whether the server is the right one."""
         looked = time.monotonic()
         while layer is self._layer:
-            if channel:
-                await self._beat(layer, channel)
+            if receives:
+                await self._beat(layer)
             else:
                 self._set_up()
             await asyncio.sleep(BEAT_SECONDS)
@@ -188,7 +189,7 @@ class Line:
                 looked = time.monotonic()
                 await self._look()
 
-    async def _beat(self, layer: Any, channel: str) -> None:
+    async def _beat(self, layer: Any) -> None:
         """Send a message that comes back; the first on a connection and every probe to all processes."""
         if self._unanswered >= SILENT_BEATS:
             raise Lost("own messages do not come back")
@@ -200,7 +201,7 @@ class Line:
             self._probed = time.monotonic()
             await layer.group_send(self._group, message)
         else:
-            await layer.send(channel, message)
+            await layer.send(self._channel, message)
 
     async def _look(self) -> None:
         try:
@@ -211,22 +212,14 @@ class Line:
         if not is_right:
             raise Lost(f"{place(self._url)} is no longer the server to use")
 
-    async def _receive(self, layer: Any, channel: str) -> None:
-        # No time limit around receive(): cancelling it would end the subscription.
+    def _arrived(self, data: bytes) -> None:
         try:
-            while True:
-                message = await layer.receive(channel)  # does not yield while messages are there
-                if layer is not self._layer:
-                    return
-                began = time.monotonic()
-                self._arrived(message)
-                if time.monotonic() - began > TURN_SECONDS:
-                    await asyncio.sleep(0)
-        except Exception as error:
-            self._lose(layer, error)
+            self._judge(_codec.deserialize(data))
+        except Exception:  # of one message, which others follow
+            self.failures += 1
+            log.exception("a message on the bus was not taken")
 
-    def _arrived(self, message: Message) -> None:
-        """Apply a message on arrival, so that the layer's own unbounded queue stays empty."""
+    def _judge(self, message: Message) -> None:
         if message.get("from") != self._name:
             self._take(message)
         elif message.get("beat", True) or not self._probe:
@@ -272,6 +265,12 @@ class Line:
         self._on_change(self)
         if unsent:
             self._on_unsent(unsent)
+
+
+async def _end(layer: Any) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CALL_SECONDS):
+            await layer.flush()
 
 
 def place(url: str) -> str:

@@ -128,9 +128,40 @@ def outbox(flusher: Flusher) -> Outbox:
     return Outbox(_Sink(), flusher, 1 << 30, lambda: None)
 
 
-def of_a_message(node: Node) -> float:
-    """To receive a message that holds no change: all that the layer and the bus do but for the events."""
-    return min(uvloop.run(received(node)) for _ in range(ROUNDS))
+def of_a_message(node: Node) -> tuple[float, float]:
+    """To receive a message that holds no change: all that the bus does but for the events. And what the channel layer's
+    own receiver takes for it, in turns.
+    """
+    ours, layers = [], []
+    for _ in range(ROUNDS):
+        ours.append(uvloop.run(received(node)))
+        layers.append(uvloop.run(received_by_layer(node)))
+    return min(ours), min(layers)
+
+
+async def received_by_layer(node: Node) -> float:
+    """The same messages through the channel layer's receiver."""
+    layer = layer_of(node.url)
+    channel = await layer.new_channel()
+    await layer.group_add(f"relay.{STORE.identity}", channel)
+    await asyncio.sleep(0.3)
+    publisher = publish(node, "PUBLISH", f"relay__group__relay.{STORE.identity}", message_of(node))
+
+    async def all_received() -> None:
+        for _ in range(MESSAGES):
+            await layer.receive(channel)
+
+    cost = await spent(all_received())
+    publisher.wait()
+    await layer.flush()
+    return cost / MESSAGES * 1e6
+
+
+def message_of(node: Node) -> bytes:
+    """As long as one with an event."""
+    message = {"type": "relay.bus", "from": "x" * 32, "store": STORE.name, "changes": pack(Batch(1, 0, []))}
+    serialize: Any = layer_of(node.url).channel_layer.serialize
+    return bytes(serialize({**message, "text": b"x" * 700}))
 
 
 async def received(node: Node) -> float:
@@ -140,11 +171,8 @@ async def received(node: Node) -> float:
     while not bus._lines[0].up:
         await asyncio.sleep(0.01)
     rest = await spent(asyncio.sleep(1.0))
-    message = {"type": "relay.bus", "from": "x" * 32, "store": STORE.name, "changes": pack(Batch(1, 0, []))}
-    message["text"] = b"x" * 700  # as long as one with an event
-    serialize: Any = layer_of(node.url).channel_layer.serialize
     start = time.monotonic()
-    publisher = publish(node, "PUBLISH", f"relay__group__relay.{STORE.identity}", serialize(message))
+    publisher = publish(node, "PUBLISH", f"relay__group__relay.{STORE.identity}", message_of(node))
 
     async def all_received() -> None:
         while bus.received < MESSAGES:
@@ -244,10 +272,11 @@ def main() -> None:
         return
     steps = uvloop.run(of_an_event())
     with folder() as path, nodes(path, free_ports(1)) as (node,):
-        message = of_a_message(node)
+        message, by_layer = of_a_message(node)
         delivery = uvloop.run(of_servers([node], [node], "PUBLISH", node))
     cost = Cost(message, sum(steps.values()), delivery)
-    print(f"a message received: {message:.0f} us; an event in it: {cost.event:.1f} us")
+    print(f"a message received: {message:.0f} us ({by_layer:.0f} us by the channel layer's own receiver)")
+    print(f"an event in it: {cost.event:.1f} us")
     print("  " + ", ".join(f"{name} {value:.1f}" for name, value in steps.items()))
     print(f"a delivery by the server: {delivery:.2f} us\n")
     print(simulation(cost))

@@ -9,9 +9,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kombu import Connection
+from kombu.connection import Connection
 
 from relayproject.broker import broker_of
 from tests.acceptance.client import Client, Json
@@ -46,13 +47,15 @@ def relays(
 ) -> Iterator[tuple[RelayProcess, RelayProcess]]:
     """Two workers on the Sentinels' servers, two on the Cluster; one database."""
     found = []
-    for url, roles in ((watched.url, "web,migrate"), (six.url, "web")):
+    for url in (watched.url, six.url):
         settings = {**servers.settings, "REDIS_URL": url, "BROKER_URL": watched.url}
         folder: Path = tmp_path_factory.mktemp("nodes") / "var"
-        found.append(RelayProcess(folder, workers=2, roles=roles, settings=settings))
+        found.append(RelayProcess(folder, workers=2, roles="web,migrate", settings=settings))
     try:
         for relay in found:
-            relay.start()
+            relay.launch()
+        for relay in found:
+            relay.wait_ready()
         yield found[0], found[1]
     finally:
         for relay in found:
@@ -141,7 +144,8 @@ async def test_a_killed_master_is_left_for_the_one_that_sentinels_name(
 def test_jobs_go_through_the_master_that_sentinels_name(watched: Guarded) -> None:
     """After the failovers above; with Celery's own library, as Celery uses it."""
     broker = broker_of(watched.url)
-    with Connection(broker.url, transport_options=broker.options, ssl=broker.tls or False) as connection:
+    connect: Any = Connection
+    with connect(broker.url, transport_options=broker.options, ssl=broker.tls or False) as connection:
         queue = connection.SimpleQueue("jobs")
         queue.put("a job")
         assert queue.get(timeout=HEALED_SECONDS).payload == "a job"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from relay.changes.change import Added, Batch
 from relay.protocol.event import StoredEvent
 from relay.storage.store import Store
 from relay.subscriptions.bus import Bus
-from relay.subscriptions.bus_line import Line
+from relay.subscriptions.bus_line import Line, Message
 from tests.events import NOW, secret, sign_event
 from tests.integration.caching.valkeys import Guarded, Node, folder, free_ports, guarded, nodes, until
 from tests.integration.order.clients import Client
@@ -135,9 +136,16 @@ async def test_a_relay_that_has_become_deaf_gets_every_change_from_the_log_and_c
     near, far = Client(speaker), Client(listener)
     far.say("REQ", "live", {"kinds": [1]})
     await far.until(lambda: far.has_eose("live"))
-    await line._layer._shards[0]._pubsub.unsubscribe(f"relay__group__{line._group}")
+    hearing, first = line._judge, line.connections
 
-    sent = []
+    def deaf(message: Message) -> None:
+        """As if the server had dropped the subscription to the group, and to nothing else."""
+        if line.connections > first or message.get("beat") is False:
+            hearing(message)
+
+    line._judge = deaf
+
+    sent: list[Any] = []
     async with asyncio.timeout(20):
         while not (listener.bus.reconnects and listener.bus.up):
             sent.append(sign_event(secret(7), content=str(len(sent)), created_at=NOW))
