@@ -85,6 +85,16 @@ async def test_the_servers_of_a_list_share_what_is_sent(two: list[Node]) -> None
         assert [line.sent for line in speaker.lines] == [10, 10]
 
 
+async def test_a_server_that_asks_for_user_and_password(two: list[Node]) -> None:
+    two[0].run("ACL", "SETUSER", "relay", "on", ">p/w", "&relay*", "+@all")
+    two[0].run("ACL", "SETUSER", "default", "-publish", "-subscribe")
+    async with pair(f"redis://relay:p%2Fw@127.0.0.1:{two[0].port}/0") as (speaker, listener):
+        sent = batches(3)
+        for batch in sent:
+            speaker.bus.publish(batch)
+        await arrived(listener, sent)
+
+
 @pytest.mark.parametrize("way", ["killed", "frozen"])
 async def test_one_server_of_a_list_is_lost_and_every_batch_arrives(two: list[Node], way: str) -> None:
     async with pair(*(node.url for node in two)) as (speaker, listener):
