@@ -170,7 +170,7 @@ class Bus:
     def _queue(self, content: Message, number: int = 0, size: int = 0, share: float = 1) -> None:
         """`number` chooses the server."""
         message = {"type": "relay.bus", "from": self._name, "store": self._store().name, **content}
-        self._offer(Waiting(message, size, may_repeat="ephemeral" not in content), number, share)
+        self._offer(Waiting(message, size), number, share)
 
     def _offer(self, waiting: Waiting, number: int, share: float) -> None:
         lines = [line for line in self._lines if line.up is not False]
@@ -182,12 +182,11 @@ class Bus:
             line.queue(waiting)
 
     def _unsent(self, messages: list[Waiting]) -> None:
-        """Of a server that was lost: what may be received twice goes to another one, if there is one."""
+        """Of a server that was lost: they go to another one, if there is one. Who receives a message twice applies its
+        changes once, and delivers an ephemeral event once.
+        """
         for number, waiting in enumerate(messages):
-            if waiting.may_repeat:
-                self._offer(waiting, number, 1)
-            else:
-                self.dropped += 1
+            self._offer(waiting, number, 1)
 
     def _take(self, message: Message) -> None:
         if message.get("store") != self._store().name:

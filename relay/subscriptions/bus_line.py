@@ -48,11 +48,10 @@ class Lost(Exception):
 
 @dataclass(slots=True)
 class Waiting:
-    """A message that waits to be sent. `size` in bytes. `may_repeat`: to receive it twice does no harm."""
+    """A message that waits to be sent; `size` in bytes."""
 
     message: Message
     size: int
-    may_repeat: bool
 
 
 _codec: Any = RedisPubSubChannelLayer()

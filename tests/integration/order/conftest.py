@@ -1,6 +1,7 @@
 """Two whole relays, as two workers have them, on one database and one Valkey."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -17,6 +18,8 @@ from tests.integration.storage.scribe import Tables, wait_until_answering
 from tests.unit.changes.orders import note
 
 __all__ = ["database", "tables"]
+
+numbers = itertools.count(1)
 
 StartRelay = Callable[..., Any]
 
@@ -48,7 +51,8 @@ async def wait_until_listening(relay: Relay) -> None:
     try:
         async with asyncio.timeout(5):
             while not client.live("listening"):
-                speaker.publish_ephemeral(note(1, kind=20_999))
+                # A new one each time: a relay delivers an event once, and may have heard this before the REQ.
+                speaker.publish_ephemeral(note(next(numbers), kind=20_999))
                 await asyncio.sleep(0.01)
     finally:
         client.leave()
