@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from analytics.latencies import p95, recent_queries
 from analytics.statements import statement
+from relay import redis_clients
 from relay.conf import config
 from relay.routers import read_connection
 from relay.services.figures import ClusterSnapshot, read_figures_now
@@ -87,8 +88,8 @@ def jobs_waiting() -> int | None:
     """The length of Celery's queue; None if the broker does not answer."""
     if not settings.BROKER_URL:
         return None
-    timeouts = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
-    with contextlib.suppress(redis.RedisError, OSError), redis.from_url(settings.BROKER_URL, **timeouts) as broker:
+    client = redis_clients.client(settings.BROKER_URL, BROKER_SECONDS)
+    with contextlib.suppress(redis.RedisError, OSError), contextlib.closing(client) as broker:
         return int(broker.llen(current_store().broker_prefix + QUEUE))
     return None
 

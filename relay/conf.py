@@ -87,6 +87,7 @@ class Config:
     urls: tuple[str, ...]  # that and the further ones: a login may name any of them
     own_places: frozenset[Place]  # the addresses that requests to vanish name
     cache_url: str  # "": no cache
+    bus_urls: tuple[str, ...]
     instance: str  # name of this instance (one start of `serve`)
     workers: int  # of this instance
     worker: str  # number of this worker in its instance, "" without a supervisor
@@ -142,6 +143,7 @@ def config() -> Config:
         urls=(settings.RELAY_URL, *settings.RELAY_OTHER_URLS),
         own_places=own_places(),
         cache_url=settings.CACHE_URL,
+        bus_urls=settings.BUS_URL or (settings.DEFAULT_SERVER,),
         instance=settings.RELAY_INSTANCE,
         workers=settings.RELAY_WORKERS,
         worker=settings.RELAY_WORKER,

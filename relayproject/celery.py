@@ -20,4 +20,4 @@ app.set_default()  # of every thread: pages send jobs from threads that did not 
 
 def use_store(store: Store) -> None:
     """Have this process send and take jobs of `store` alone; to be called before its first connection to the broker."""
-    app.conf.broker_transport_options = {"global_keyprefix": store.broker_prefix}
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "global_keyprefix": store.broker_prefix}

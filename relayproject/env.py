@@ -290,19 +290,32 @@ def region(name: str) -> str:
     return value
 
 
-def cache_address(name: str, default: str) -> str:
-    """The URL of the shared cache (relay.caching.redis_url): one server, Sentinel or Cluster."""
-    defaults.setdefault(name, default)
-    from relay.caching.redis_url import parse
-
-    value = text(name, default)
-    try:
-        if value:
-            parse(value)
-    except ValueError as error:
-        faults.append(Fault(name, f"cannot be used: {error}"))
+def redis_address(name: str, default: str) -> str:
+    """The URL of a Redis-compatible service (relay.redis_url): one server, Sentinel or Cluster."""
+    found = redis_addresses(name, default)
+    if len(found) > 1:
+        faults.append(
+            Fault(name, "must be one URL: only BUS_URL may list several servers that know nothing of each other")
+        )
         return default
-    return value
+    return found[0] if found else ""
+
+
+def redis_addresses(name: str, default: str) -> tuple[str, ...]:
+    """URLs of Redis-compatible services, separated by commas."""
+    defaults.setdefault(name, default)
+    from relay.redis_url import parse, split
+
+    found = split(text(name, default))
+    for number, url in enumerate(found, 1):
+        try:
+            parse(url)
+        except ValueError as error:
+            # Not the URL itself, which may have a password.
+            which = f"URL {number} of it: " if len(found) > 1 else ""
+            faults.append(Fault(name, f"cannot be used: {which}{error}"))
+            return split(default)
+    return found
 
 
 def misspelt(prefix: str = "RELAY_") -> Iterator[tuple[str, str]]:

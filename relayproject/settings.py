@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from relayproject import admin_theme, database_options, env, local_mode
+from relayproject.broker import broker_of
 from relayproject.log_config import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
+DEFAULT_SERVER = "redis://127.0.0.1:6379"
 
 # -- Data folder and servers --------------------------------------------------------------------------
 RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
@@ -26,10 +28,10 @@ RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
 
 _services = local_mode.running_services(RELAY_DATA_DIR)
 DATABASE_URL = env.database_address("DATABASE_URL", "") or _services.get("DATABASE_URL", "")
-REDIS_URL = env.web_address("REDIS_URL", "", ("redis", "rediss", "unix")) or _services.get("REDIS_URL", "")
-CACHE_URL = env.cache_address("CACHE_URL", REDIS_URL)
-BUS_URL = env.web_address("BUS_URL", REDIS_URL, ("redis", "rediss", "unix"))
-BROKER_URL = env.web_address("BROKER_URL", REDIS_URL, ("redis", "rediss", "unix"))
+REDIS_URL = env.redis_address("REDIS_URL", "") or _services.get("REDIS_URL", "")
+CACHE_URL = env.redis_address("CACHE_URL", REDIS_URL)
+BUS_URL = env.redis_addresses("BUS_URL", REDIS_URL)
+BROKER_URL = env.redis_address("BROKER_URL", REDIS_URL)  # no Cluster: validation.py says why
 REPLICA_URLS = env.replicas("REPLICA_URLS")
 RELAY_ZONE = env.text("RELAY_ZONE")  # replicas of this zone are asked first
 LOCAL_MODE = not os.environ.get("DATABASE_URL")
@@ -298,20 +300,11 @@ SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)/?$"]  # asked from the inter
 # RELAY_URL, RELAY_TRUSTED_PROXIES and SECRET_KEY here: relay.W001, relay.W002 and relay.E001 say it with these names.
 SILENCED_SYSTEM_CHECKS = [f"security.W{number:03}" for number in (4, 5, 8, 9, 12, 16, 21)]
 
-CHANNEL_LAYERS: dict[str, Any] = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {
-            "hosts": [
-                {"address": BUS_URL or "redis://127.0.0.1:6379", "socket_timeout": 1, "socket_connect_timeout": 1}
-            ],
-            "prefix": "relay",
-        },
-    },
-}
-
 # -- Jobs ---------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = BROKER_URL.replace("unix://", "redis+socket://", 1) or "redis://127.0.0.1:6379"
+_broker = broker_of(BROKER_URL or DEFAULT_SERVER)
+CELERY_BROKER_URL = _broker.url
+CELERY_BROKER_TRANSPORT_OPTIONS = _broker.options
+CELERY_BROKER_USE_SSL = _broker.tls or False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 300

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from relay.protocol.removal import place_of
+from relay.redis_url import Topology, parse
 from relayproject import descriptors, env
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
@@ -75,6 +76,15 @@ def _replicas(settings: Any) -> Iterator[Problem]:
             "relay.E002",
             "REPLICA_URLS is set and DATABASE_URL is not: the embedded PostgreSQL has no replicas.",
             "Set DATABASE_URL to the primary, or unset REPLICA_URLS.",
+        )
+
+
+def _broker(settings: Any) -> Iterator[Problem]:
+    if settings.BROKER_URL and parse(settings.BROKER_URL).topology is Topology.CLUSTER:
+        yield Problem(
+            "relay.E017",
+            "BROKER_URL, or REDIS_URL in its place, is a Cluster: Celery's library kombu has no transport for one.",
+            "Set BROKER_URL to a server of its own, or to Sentinels: redis+sentinel://host:26379/0?service=NAME.",
         )
 
 
@@ -171,4 +181,4 @@ def _is_found(module: str) -> bool:
         return False
 
 
-RULES = (_replicas, _name, _limits, _pools, _keys, _addresses, _networks, _policy)
+RULES = (_replicas, _broker, _name, _limits, _pools, _keys, _addresses, _networks, _policy)

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from msgspec import Struct
 from redis.exceptions import RedisClusterException, RedisError
 
-from relay.caching import redis_clients
+from relay import redis_clients
 from relay.services.worker_figures import NOTHING, WorkerFigures, total
 from relay.storage.store import current_store
 
@@ -95,7 +95,13 @@ def async_client(url: str) -> Any:
     return redis_clients.async_client(url, TIMEOUT_SECONDS)
 
 
-@cache
 def client_of(url: str) -> Any:
     """A kept client for threads with TIMEOUT_SECONDS."""
+    client = _client_of(url)
+    redis_clients.follow_master(client)
+    return client
+
+
+@cache
+def _client_of(url: str) -> Any:
     return redis_clients.client(url, TIMEOUT_SECONDS)

@@ -56,9 +56,11 @@ class Follower:
         on_lists: Callable[[int], None] = lambda version: None,
         on_gone: Callable[[], None] = lambda: None,
         on_back: Callable[[], None] = lambda: None,
+        on_missing: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_lists` is called with the version of the operators' lists at each heartbeat, `on_gone` when the primary
-        does not answer any more, `on_back` when it does again.
+        does not answer any more, `on_back` when it does again, `on_missing` when the log had changes that the bus
+        should have brought.
         """
         self.newest = intake.ring.position
         self.database_up = False
@@ -79,6 +81,7 @@ class Follower:
         self._on_lists = on_lists
         self._on_gone = on_gone
         self._on_back = on_back
+        self._on_missing = on_missing
         self._missed = 0
         self._lists = 0
         self._is_lost = False
@@ -114,7 +117,8 @@ class Follower:
         """True if the bus should bring every change."""
         return self._bus_is_up() and asyncio.get_running_loop().time() > self._suspect_until
 
-    def _suspect(self) -> None:
+    def suspect(self) -> None:
+        """Changes may have been lost on the bus: poll the log for a while."""
         self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
 
     def apply(self, batch: Batch) -> None:
@@ -149,7 +153,7 @@ class Follower:
         if (store.identity, store.epoch) == (self.store.identity, self.store.epoch):
             if store != self.store:
                 # The bus dropped what processes sent that noticed it earlier, and may drop what others still send.
-                self._suspect()
+                self.suspect()
                 self.store = store
             return True
         self._lose(f"store {self.store.name} was followed, the database is {store.name} now")
@@ -202,8 +206,10 @@ class Follower:
         # operator removes is on no bus.
         if moderated:
             await self._catch_up()
-        elif self._intake.ring.position < (before if trusted and self._trusted else now.position):
-            self._suspect()
+        elif self._intake.ring.position < (before if (is_trusted := trusted and self._trusted) else now.position):
+            if is_trusted:
+                self._on_missing()
+                self.suspect()
             await self._catch_up()
 
     def _miss(self) -> None:

@@ -88,7 +88,7 @@ def measure(relay: Measured) -> WorkerFigures:
         at=time.time(),
         lag=relay.follower.lag,
         ready=relay.ready,
-        bus_up=relay.bus.up,
+        bus_up=relay.bus.whole,
         database_up=relay.follower.database_up,
         shared_up=relay.shared is None or relay.shared.up,
         single_instance=relay.barrier.lease.taken,

@@ -19,6 +19,8 @@ def degraded(relay: Relay) -> list[str]:
         faults.append("the primary does not answer: events are refused, and memory alone answers queries")
     if not relay.bus.up:
         faults.append("the bus is down: changes of other processes come late, from the log")
+    elif not relay.bus.whole:
+        faults.append("a server of the bus is down: the others carry what it carried")
     if relay.shared is not None and not relay.shared.up:
         faults.append("the shared cache is down: the database answers in its place")
     return faults

@@ -82,7 +82,7 @@ class Relay:
             follower=lambda: self.follower,
         )
         self.hub = Hub(self.intake, conf.filter_bytes)
-        self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks)
+        self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks, conf.bus_urls)
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
         self.barrier = Barrier(
@@ -116,8 +116,10 @@ class Relay:
             on_lists=self.list_keeper.follow,
             on_gone=self._primary_gone,
             on_back=self.reads.hurry_primary,
+            on_missing=self.bus.doubt,
         )
         self.bus.on_hint = self.hurry
+        self.bus.on_loss = self.follower.suspect
         self.writer = Writer(
             self._committed,
             self.barrier.acknowledge,

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from relay import redis_clients
 from relay.background import BackgroundTasks, Task
 from relay.protocol.errors import Failed
 from relay.services.connection_keys import ANSWER_SECONDS, LONGEST_SEARCH, answer_key, wanted_key
@@ -136,6 +137,7 @@ class Status:
             figures = self.mine()
             self._notify(figures)
             await self._show(msgspec.json.encode(figures))
+            await redis_clients.async_follow_master(self._cache)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     await self._stopping.wait()

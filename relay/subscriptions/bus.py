@@ -1,26 +1,26 @@
 """The bus: sends committed batches and ephemeral events to all other processes. It may lose messages; the log is
 complete.
 
-One subscription a process, over the channel layer; one message a batch. Rule: nothing waits for the bus; what it cannot
-take is dropped and counted, because a process that misses it reads the log. Each message names its store and epoch;
-messages of another one are dropped and counted.
+A line to each URL of BUS_URL (bus_line.py), and one message a batch, which goes to one of them. Rule: nothing waits for
+the bus; what it cannot take is dropped and counted, because a process that misses it reads the log. Each message names
+its store and epoch; messages of another one are dropped and counted.
 """
 
 import asyncio
 import logging
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
-from channels.layers import get_channel_layer
 
-from relay.background import BackgroundTasks, Task, cancel
+from relay.background import BackgroundTasks
 from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
+from relay.conf import config
 from relay.protocol.event import StoredEvent
 from relay.storage.store import Store
+from relay.subscriptions.bus_line import Line, Message, Waiting
+from relay.subscriptions.bus_servers import servers_of
 
 log = logging.getLogger("relay.bus")
 
@@ -30,15 +30,6 @@ MAX_QUEUED_BYTES = 33_554_432
 
 EPHEMERAL_SHARE = 0.5
 """The part of these bounds up to which ephemeral events are queued: a flood of them leaves room for changes."""
-
-TURN_SECONDS = 0.005
-"""After a message that took so long, other work of the loop comes before the next one."""
-
-BEAT_SECONDS = 1.0
-"""Every process sends a message so often, so that one that publishes nothing also notices an outage."""
-
-SILENCE_SECONDS = 3.0
-"""A process that has not received its own messages for so long considers the bus down."""
 
 OTHER_STORE_LOG_SECONDS = 60.0
 """At most one log line in so long about messages of another epoch or generation."""
@@ -91,135 +82,122 @@ class Bus:
         on_ephemeral: Callable[[StoredEvent], None],
         store: Callable[[], Store],
         tasks: BackgroundTasks | None = None,
+        urls: Sequence[str] = (),
     ) -> None:
         """`store` gives the store that this process follows. Its identity names the group and must be known at
-        `start`.
+        `start`. `urls`: the servers (relay.redis_url), those of the settings by default.
         """
         self.other_store = 0
         """Dropped messages of another store, epoch or generation."""
-        self.sent = 0
         self.received = 0
         self.dropped = 0
-        self.failures = 0
-        self.reconnects = 0
-        self.up = True
+        self.on_loss: Callable[[], None] = lambda: None
+        """Called when a server of the bus is lost: others may go on sending there for a moment."""
         self.on_hint: Callable[[], None] = lambda: None
         """Called when another process has changed the operators' lists."""
         self._on_batch = on_batch
         self._on_ephemeral = on_ephemeral
         self._name = uuid.uuid4().hex
-        self._layer: Any = get_channel_layer()
-        self._heard = 0.0
-        self._out: deque[tuple[int, dict[str, Any]]] = deque()
-        self._out_bytes = 0
-        self._wake = asyncio.Event()
         self._store = store
-        self._group = ""
+        self._was_up = True
         self._other_store_logged = -OTHER_STORE_LOG_SECONDS
-        self._tasks = tasks or BackgroundTasks()
-        self._started: list[Task] = []
+        tasks = tasks or BackgroundTasks()
+        self._lines = [
+            Line(
+                servers_of(url),
+                self._name,
+                store=lambda: store().name,
+                take=self._take,
+                on_change=self._changed,
+                on_unsent=self._unsent,
+                tasks=tasks,
+            )
+            for url in urls or config().bus_urls
+        ]
+
+    @property
+    def up(self) -> bool:
+        """True if changes of other processes should arrive: one of several servers is enough."""
+        return any(line.up is not False for line in self._lines)
+
+    @property
+    def whole(self) -> bool:
+        """True if every server of the bus can be used."""
+        return all(line.up is not False for line in self._lines)
+
+    @property
+    def sent(self) -> int:
+        """Messages sent."""
+        return sum(line.sent for line in self._lines)
+
+    @property
+    def failures(self) -> int:
+        """Messages not sent, and connections lost or not made."""
+        return sum(line.failures for line in self._lines)
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first."""
+        return sum(max(0, line.connections - 1) for line in self._lines)
 
     def start(self, *, receives: bool = True) -> None:
         """Begin to send, and unless told otherwise to receive; needs a running loop."""
-        self._heard = time.monotonic()
-        self._group = f"relay.{self._store().identity}"
-        self._started = [self._tasks.service(self._send_all(), "bus sender")]
-        if receives:
-            self._started += [
-                self._tasks.service(self._beat(), "bus heartbeat"),
-                self._tasks.service(self._listen(), "bus receiver"),
-            ]
+        for line in self._lines:
+            line.start(f"relay.{self._store().identity}", receives=receives)
 
     async def stop(self) -> None:
-        """Stop, and leave the group; waits a second at most."""
-        await cancel(self._started)
-        try:
-            async with asyncio.timeout(1):
-                await self._layer.flush()
-        except Exception as error:
-            log.debug("the bus did not close in order: %s", error)
+        """Stop, and close the connections; waits a second at most."""
+        await asyncio.gather(*[line.stop() for line in self._lines])
 
     def publish(self, batch: Batch) -> None:
         """Send a committed batch to the others; returns at once."""
         data = pack(batch)
-        self._queue({"changes": data}, len(data))
+        self._queue({"changes": data}, batch.first, len(data))
 
     def publish_ephemeral(self, event: StoredEvent, origin: int = 0) -> None:
         """Send an event that is not stored; returns at once. While the bus is down, other processes miss it.
 
         `origin`: the peer region that it came from, 0 if it was published here.
         """
-        self._queue({"ephemeral": event.json, "origin": origin}, len(event.json), EPHEMERAL_SHARE)
+        self._queue(
+            {"ephemeral": event.json, "origin": origin}, int(event.id[:8], 16), len(event.json), EPHEMERAL_SHARE
+        )
 
     def publish_hint(self) -> None:
         """Have the others ask the primary now: the operators' lists were changed. Returns at once."""
         self._queue({"lists": True})
 
-    def _queue(self, content: dict[str, Any], size: int = 0, share: float = 1) -> None:
-        if len(self._out) >= share * MAX_QUEUED or self._out_bytes > share * MAX_QUEUED_BYTES:
+    def doubt(self) -> None:
+        """The log had changes that the bus should have brought: find out whether it is still heard."""
+        for line in self._lines:
+            line.doubt()
+
+    def _queue(self, content: Message, number: int = 0, size: int = 0, share: float = 1) -> None:
+        """`number` chooses the server."""
+        message = {"type": "relay.bus", "from": self._name, "store": self._store().name, **content}
+        self._offer(Waiting(message, size), number, share)
+
+    def _offer(self, waiting: Waiting, number: int, share: float) -> None:
+        lines = [line for line in self._lines if line.up is not False]
+        line = lines[number % len(lines)] if lines else None
+        count, total = len(self._lines), 0 if line is None else line.out_bytes
+        if line is None or len(line.out) * count >= share * MAX_QUEUED or total * count > share * MAX_QUEUED_BYTES:
             self.dropped += 1
-            return
-        self._out.append((size, {"type": "relay.bus", "from": self._name, "store": self._store().name, **content}))
-        self._out_bytes += size
-        self._wake.set()
-
-    async def _beat(self) -> None:
-        while True:
-            if time.monotonic() - self._heard > SILENCE_SECONDS:
-                self._set_up(False, TimeoutError("own messages do not come back"))
-            self._queue({})
-            await asyncio.sleep(BEAT_SECONDS)
-
-    async def _send_all(self) -> None:
-        while True:
-            await self._wake.wait()
-            while self._out:
-                size, message = self._out.popleft()
-                self._out_bytes -= size
-                await self._send(message)
-            self._wake.clear()
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        try:
-            await self._layer.group_send(self._group, message)
-        except Exception as error:
-            self.failures += 1
-            self.dropped += 1 + len(self._out)
-            self._out.clear()
-            self._out_bytes = 0
-            self._set_up(False, error)
-            await asyncio.sleep(0.2)
         else:
-            self.sent += 1
+            line.queue(waiting)
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                await self._receive_all()
-            except Exception as error:
-                self.failures += 1
-                self._set_up(False, error)
-                await asyncio.sleep(0.5)
+    def _unsent(self, messages: list[Waiting]) -> None:
+        """Of a server that was lost: they go to another one, if there is one. Who receives a message twice applies its
+        changes once, and delivers an ephemeral event once.
+        """
+        for number, waiting in enumerate(messages):
+            self._offer(waiting, number, 1)
 
-    async def _receive_all(self) -> None:
-        # No time limit around receive(): cancelling it would end the subscription.
-        channel = await self._layer.new_channel()
-        await self._layer.group_add(self._group, channel)
-        while True:
-            message = await self._layer.receive(channel)  # does not yield while messages are there
-            began = time.monotonic()
-            self._take(message)
-            if time.monotonic() - began > TURN_SECONDS:
-                await asyncio.sleep(0)
-
-    def _take(self, message: dict[str, Any]) -> None:
-        """Apply a message on arrival, so that the layer's own unbounded queue stays empty."""
-        if message.get("from") == self._name:
-            self._heard = time.monotonic()
-            self._set_up(True)
-            return
+    def _take(self, message: Message) -> None:
         if message.get("store") != self._store().name:
             self._drop_of_other_store(message.get("store"))
+            return
+        if "beat" in message:
             return
         self.received += 1
         try:
@@ -239,15 +217,18 @@ class Bus:
             self._other_store_logged = time.monotonic()
             log.warning("messages of store %.80s arrive on the bus of %s and are dropped", store, self._store().name)
 
-    def _set_up(self, up: bool, error: Exception | None = None) -> None:
-        """Log when the bus goes down, and when it is back."""
-        if up is self.up:
-            return
-        self.up = up
-        if up:
-            self.reconnects += 1
+    def _changed(self, line: Line) -> None:
+        """Log when a server is lost, and when all are back."""
+        if line.up is False:
+            self.on_loss()
+        lost = [one for one in self._lines if one.up is False]
+        if not lost and not self._was_up:
+            self._was_up = True
             log.warning("the bus is back")
-        else:
-            log.warning(
-                "the bus is down (%s); changes of other processes come from the log", str(error).strip() or error
-            )
+        elif lost and self._was_up:
+            self._was_up = False
+            why = str(line.why).strip() or repr(line.why)
+            log.warning("%s (%s); changes of other processes come from the log", self._fault(len(lost)), why)
+
+    def _fault(self, lost: int) -> str:
+        return "the bus is down" if lost == len(self._lines) else "a server of the bus is down"

@@ -65,7 +65,7 @@ async def _ingest(
 ) -> AsyncIterator[tuple[Ingest, Writer]]:
     """`Ingest` over a ring that stays empty, so that the database decides what is known. Raises ImportFault."""
     ring, held = Ring(0, 0), _Held()
-    bus = Bus(lambda _batch: None, lambda _event: None, lambda: store, tasks)
+    bus = Bus(lambda _batch: None, lambda _event: None, lambda: store, tasks, conf.bus_urls)
     writer = Writer(
         bus.publish,
         held.acknowledge,

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import warnings
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ import redis
 from celery import bootsteps
 from celery.platforms import SecurityWarning
 
+from relay import redis_clients
 from relay.storage.store import Store
 from relayproject.celery import app, use_store
 from relayproject.runtime import metrics_folder, store_watch
@@ -31,7 +33,7 @@ def remove_queue(store: Store) -> None:
     from django.conf import settings
 
     try:
-        with redis.from_url(settings.BROKER_URL, socket_timeout=5) as broker:
+        with closing(redis_clients.client(settings.BROKER_URL, timeout_seconds=5)) as broker:
             keys = list(broker.scan_iter(match=f"{store.broker_prefix}*", count=1_000))
             if keys:
                 broker.unlink(*keys)

@@ -1,25 +1,25 @@
 """Listens to the bus from a thread: a word of it wakes the senders, and ephemeral events come on it alone.
 
-One subscription a process. The bus is a hint: without it senders look at the log every second, and ephemeral events
-are missed.
+One subscription a process to each server of the bus, wherever that is now. The bus is a hint: without it senders look
+at the log every second, and ephemeral events are missed.
 """
 
+import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-import redis
-from channels.layers import get_channel_layer
 from django.conf import settings
 from msgspec import Struct
+
+from relay.subscriptions.bus_line import LOOK_SECONDS, Message, group_channel, message_of, place
+from relay.subscriptions.bus_reader import hear
+from relay.subscriptions.bus_servers import Servers, servers_of
 
 log = logging.getLogger("relay.replication")
 
 PAUSE_SECONDS = 0.5
-WAIT_SECONDS = 1.0
 CONNECT_SECONDS = 2.0
 
 
@@ -38,14 +38,13 @@ class Subscriber(Struct, frozen=True, eq=False):
 
 
 class BusListener:
-    """The subscription of this process; its thread runs while there is a subscriber."""
+    """The subscriptions of this process; their thread runs while there is a subscriber."""
 
-    def __init__(self, url: str, group: str) -> None:
-        """`group` is that of relay.subscriptions.bus."""
-        self.up = False
-        self._url = url
-        self._channel = f"{settings.CHANNEL_LAYERS['default']['CONFIG']['prefix']}__group__{group}"
-        self._subscribers: set[Subscriber] = set()
+    def __init__(self, urls: Sequence[str], group: str) -> None:
+        """`urls` of the bus (relay.redis_url); `group` is that of relay.subscriptions.bus."""
+        self._urls = urls
+        self._channel = group_channel(group)
+        self._subscribers: frozenset[Subscriber] = frozenset()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -53,7 +52,7 @@ class BusListener:
     def subscribed(self, subscriber: Subscriber) -> Iterator[None]:
         """Call `subscriber` within this block."""
         with self._lock:
-            self._subscribers = self._subscribers | {subscriber}
+            self._subscribers |= {subscriber}
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="bus listener", daemon=True)
                 self._thread.start()
@@ -61,36 +60,63 @@ class BusListener:
             yield
         finally:
             with self._lock:
-                self._subscribers = self._subscribers - {subscriber}
+                self._subscribers -= {subscriber}
 
     def _run(self) -> None:
+        try:
+            asyncio.run(self._listen())
+        except Exception:
+            log.exception("the bus is no longer heard; the log is looked at every second")
+
+    async def _listen(self) -> None:
+        followers = [asyncio.create_task(self._follow(url, servers_of(url))) for url in self._urls]
+        while self._is_wanted():
+            await asyncio.sleep(LOOK_SECONDS)
+        for follower in followers:
+            follower.cancel()
+
+    def _is_wanted(self) -> bool:
+        with self._lock:
+            if not self._subscribers:
+                self._thread = None
+            return bool(self._subscribers)
+
+    async def _follow(self, name: str, servers: Servers) -> None:
+        """Hear the server that is the right one, whichever that is."""
+        lost, was_up = "", True
         while True:
-            with self._lock:
-                if not self._subscribers:
-                    self._thread = None
-                    return
             try:
-                self._listen()
-            except (redis.RedisError, OSError) as error:
-                if self.up:
-                    log.warning("the bus is down (%s); the log is looked at every second", error)
-                self.up = False
-                time.sleep(PAUSE_SECONDS)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    url = await servers.find(lost)
+                lost = url
+                await self._hear(url, servers)
+            except Exception as error:
+                if was_up:
+                    log.warning("%s of the bus is not heard (%s); the log is looked at", place(name), error)
+                was_up = False
+            else:
+                was_up = True
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    def _listen(self) -> None:
-        layer: Any = get_channel_layer()
-        with (
-            redis.from_url(self._url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS) as client,
-            client.pubsub(ignore_subscribe_messages=True) as pubsub,
-        ):
-            pubsub.subscribe(self._channel)
-            while self._subscribers:
-                received = pubsub.get_message(timeout=WAIT_SECONDS)
-                self.up = True
-                if received is not None and received["type"] == "message":
-                    self._tell(layer.deserialize(received["data"]))
+    async def _hear(self, url: str, servers: Servers) -> None:
+        """Return when the server is lost or no longer the right one. Raises what kept it from being heard."""
+        loop = asyncio.get_running_loop()
+        lost: asyncio.Future[Exception] = loop.create_future()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader = await hear(url, [self._channel], self._arrived, lost.set_result)
+        try:
+            while not lost.done() and await servers.is_right(url):
+                await asyncio.wait([lost], timeout=LOOK_SECONDS)
+        finally:
+            reader.close()
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _arrived(self, data: bytes) -> None:
+        try:
+            self._tell(message_of(data))
+        except Exception:  # of one message, which others follow
+            log.exception("a message on the bus was not taken")
+
+    def _tell(self, message: Message) -> None:
         for subscriber in self._subscribers:
             if "changes" in message:
                 subscriber.on_changes()
@@ -106,5 +132,5 @@ def listener_of(identity: str) -> BusListener:
     """The listener of this process for the store of that identity."""
     with _making:
         if identity not in _listeners:
-            _listeners[identity] = BusListener(settings.BUS_URL, f"relay.{identity}")
+            _listeners[identity] = BusListener(settings.BUS_URL or (settings.DEFAULT_SERVER,), f"relay.{identity}")
         return _listeners[identity]

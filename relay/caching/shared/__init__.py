@@ -6,8 +6,8 @@ sends all commands of one turn of the loop in one write and matches replies in o
 the time-out; while a server is slow or down, calls for its keys fail at once and all other keys are served.
 """
 
-from relay.caching.redis_url import Address, parse
 from relay.caching.shared.client import Shared
 from relay.caching.shared.connection import Counters, Full, OnReply, Part, Reply, Unavailable
+from relay.redis_url import Address, parse
 
 __all__ = ["Address", "Counters", "Full", "OnReply", "Part", "Reply", "Shared", "Unavailable", "parse"]

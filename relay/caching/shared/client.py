@@ -11,18 +11,18 @@ from functools import partial
 from hiredis import ReplyError
 
 from relay.background import BackgroundTasks
-from relay.caching.redis_url import Topology, parse
 from relay.caching.shared.cluster import Cluster
 from relay.caching.shared.connection import Counters, OnReply, Part, Reply, pack, settle
 from relay.caching.shared.routes import Routes, SingleServer
 from relay.caching.shared.server_link import Connector, ServerLink
+from relay.redis_url import Topology, parse
 
 TIMEOUT_SECONDS = 0.05
 SCAN_COUNT = 500
 
 
 class Shared:
-    """L2 at a URL (forms: `relay.caching.redis_url`). `timeout_seconds` for each command. Raises ValueError for a wrong
+    """L2 at a URL (forms: `relay.redis_url`). `timeout_seconds` for each command. Raises ValueError for a wrong
     URL.
     """
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import hiredis
 
 from relay.background import Task, cancel
-from relay.caching.redis_url import Endpoint
 from relay.caching.shared.connection import OnReply, Reply, Unavailable, pack
 from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
 from relay.caching.shared.slots import SLOTS, key_slot
+from relay.redis_url import Endpoint
 
 MAX_REDIRECTS = 3
 PAUSE_SECONDS = 0.5

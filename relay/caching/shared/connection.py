@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from relay.caching.redis_url import Endpoint
+from relay.redis_url import Endpoint
 
 Part = bytes | int | str
 """A word of a command."""

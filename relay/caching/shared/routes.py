@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from relay.caching.redis_url import Endpoint, Topology
 from relay.caching.shared.connection import OnReply, Unavailable
 from relay.caching.shared.server_link import CONNECT_ERRORS, Connector, ServerLink
+from relay.redis_url import Endpoint, Topology
 
 SENTINEL_LOOK_SECONDS = 1.0
 

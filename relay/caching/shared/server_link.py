@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 import hiredis
 
 from relay.background import BackgroundTasks, Task, cancel
-from relay.caching.redis_url import Address, Endpoint
 from relay.caching.shared.connection import (
     Connection,
     Counters,
@@ -23,6 +22,7 @@ from relay.caching.shared.connection import (
     pack,
     settle,
 )
+from relay.redis_url import Address, Endpoint
 
 PROBE_SECONDS = 1.0
 CONNECT_ERRORS = (OSError, TimeoutError, Unavailable, hiredis.HiredisError)

@@ -9,13 +9,14 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.conf import settings as django_settings
 from hypothesis import HealthCheck, given, settings
 
+from relay.conf import config
 from relay.freshness.ack_table import make
 from relay.protocol.visibility import keep_for_logins
 from relay.services import follow
@@ -104,9 +105,10 @@ async def bus(
 ) -> AsyncIterator[Cable]:
     """The cable through which all relays of this test reach their bus."""
     async with Cable(servers[1].port) as cable:
-        layer: Callable[[], RedisPubSubChannelLayer] = lambda: RedisPubSubChannelLayer(hosts=[cable.url])  # noqa: E731
-        monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", layer)
+        monkeypatch.setattr(django_settings, "BUS_URL", (cable.url,))
+        config.cache_clear()
         yield cable
+    config.cache_clear()
 
 
 class Chance(random.Random):

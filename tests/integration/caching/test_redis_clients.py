@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relay.caching import redis_clients
+from relay import redis_clients
 from relay.services.figures import workers_key
 from tests.integration.caching.valkeys import cluster, guarded, one_server
 

@@ -1,6 +1,7 @@
-"""Real servers for the shared cache: one, a master with a replica and a Sentinel, a Cluster of three and three."""
+"""Real servers for cache and bus: one, a master with replicas and Sentinels, a Cluster of three and three."""
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -79,6 +80,15 @@ class Node:
             command = [str(binary()), *self._options, "--port", str(self.port), "--save", "", "--daemonize", "no"]
             self._process = spawn(command, output=log, folder=self._folder)
 
+    def freeze(self) -> None:
+        """Connections stay open, and nothing answers on them, until `kill` or `thaw`."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         if self._process is not None:
             end(self._process, STEPS)
@@ -124,27 +134,60 @@ def nodes(path: Path, ports: list[int], *options: str) -> Iterator[list[Node]]:
 
 
 class Guarded:
-    """A master, its replica and a Sentinel that watches them."""
+    """A master, its replicas and the Sentinels that watch them; the first Sentinel of the URL does not exist."""
 
-    def __init__(self, master: Node, replica: Node, sentinel: Node) -> None:
-        self.master, self.replica, self.sentinel = master, replica, sentinel
-        self.url = f"redis+sentinel://127.0.0.1:{free_ports(1)[0]},127.0.0.1:{sentinel.port}/main"
+    def __init__(self, servers: list[Node], sentinels: list[Node]) -> None:
+        self.servers = servers
+        self.master, self.replica, self.sentinel = servers[0], servers[1], sentinels[0]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in (*free_ports(1), *(one.port for one in sentinels)))
+        self.url = f"redis+sentinel://{hosts}/0?service=main"
+
+    def master_now(self) -> Node:
+        """The master that the first Sentinel names."""
+        _, port = self.sentinel.run("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
+        return next(node for node in self.servers if node.port == int(port))
 
 
 @contextmanager
-def guarded() -> Iterator[Guarded]:
-    first, second, watcher = free_ports(3)
-    with folder() as path, nodes(path, [first, second], *REPLICATION) as (master, replica):
-        replica.run("REPLICAOF", "127.0.0.1", first)
-        wait_until(lambda: follows(replica))
-        configuration = path / "sentinel.conf"
-        configuration.write_text(
-            f"sentinel monitor main 127.0.0.1 {first} 1\n"
-            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
-        )
-        with nodes(path, [watcher], str(configuration), "--sentinel") as (sentinel,):
-            wait_until(lambda: sentinel.run("SENTINEL", "REPLICAS", "main"))
-            yield Guarded(master, replica, sentinel)
+def guarded(replicas: int = 1, sentinels: int = 1) -> Iterator[Guarded]:
+    ports = free_ports(1 + replicas + sentinels)
+    with folder() as path, nodes(path, ports[: 1 + replicas], *REPLICATION) as servers:
+        for replica in servers[1:]:
+            replica.run("REPLICAOF", "127.0.0.1", ports[0])
+        for replica in servers[1:]:
+            wait_until(partial(follows, replica))
+        with watchers(path, ports[0], ports[1 + replicas :]) as watching:
+            for sentinel in watching:
+                wait_until(partial(_knows, sentinel, replicas, sentinels))
+            yield Guarded(servers, watching)
+
+
+@contextmanager
+def watchers(path: Path, master: int, ports: list[int]) -> Iterator[list[Node]]:
+    """Sentinels at these ports, of which most must agree. Each writes to its configuration."""
+    started = []
+    try:
+        for port in ports:
+            configuration = path / f"sentinel-{port}.conf"
+            configuration.write_text(
+                f"sentinel monitor main 127.0.0.1 {master} {len(ports) // 2 + 1}\n"
+                "sentinel down-after-milliseconds main 500\n"
+                "sentinel failover-timeout main 3000\n"
+            )
+            started.append(Node(path, port, str(configuration), "--sentinel"))
+            started[-1].start()
+        for node in started:
+            node.wait()
+        yield started
+    finally:
+        for node in started:
+            node.kill()
+
+
+def _knows(sentinel: Node, replicas: int, sentinels: int) -> bool:
+    """Whether a Sentinel has found all servers and the other Sentinels."""
+    found = [len(sentinel.run("SENTINEL", kind, "main")) for kind in ("REPLICAS", "SENTINELS")]
+    return found == [replicas, sentinels - 1]
 
 
 class ClusterOfSix:

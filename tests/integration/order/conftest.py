@@ -1,13 +1,13 @@
 """Two whole relays, as two workers have them, on one database and one Valkey."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from channels.layers import channel_layers
 
 from relay.conf import config
 from relay.services.runtime import Relay
@@ -19,13 +19,14 @@ from tests.unit.changes.orders import note
 
 __all__ = ["database", "tables"]
 
+numbers = itertools.count(1)
+
 StartRelay = Callable[..., Any]
 
 
 @pytest.fixture
-async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartRelay]:
+async def start_relay(tables: Tables) -> AsyncIterator[StartRelay]:
     """Starts a relay with its own connection to the bus, as another process would have it."""
-    monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", lambda: channel_layers.make_backend("default"))
     async with AsyncExitStack() as started:
 
         async def start(**settings: Any) -> Relay:
@@ -42,7 +43,7 @@ async def start_relay(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 async def wait_until_listening(relay: Relay) -> None:
     """A bus that has just started may not listen yet: publish until it does."""
-    speaker = Bus(lambda batch: None, lambda event: None, relay.store)
+    speaker = Bus(lambda batch: None, lambda event: None, relay.store, urls=relay.config.bus_urls)
     speaker.start()
     client = Client(relay)
     client.say("REQ", "listening", {"kinds": [20_999]})
@@ -50,7 +51,8 @@ async def wait_until_listening(relay: Relay) -> None:
     try:
         async with asyncio.timeout(5):
             while not client.live("listening"):
-                speaker.publish_ephemeral(note(1, kind=20_999))
+                # A new one each time: a relay delivers an event once, and may have heard this before the REQ.
+                speaker.publish_ephemeral(note(next(numbers), kind=20_999))
                 await asyncio.sleep(0.01)
     finally:
         client.leave()

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from channels.layers import channel_layers
 
 from relay.changes.change import Added, Batch, Removed
 from relay.protocol.event import StoredEvent
@@ -12,12 +11,6 @@ from relay.subscriptions.bus import MAX_QUEUED, Bus, pack, unpack
 from tests.unit.changes.orders import POOL, note, stored
 
 STORE = Store("a" * 16, "b" * 16, 3)
-
-
-@pytest.fixture(autouse=True)
-def own_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each bus has its own connection, as in another process."""
-    monkeypatch.setattr("relay.subscriptions.bus.get_channel_layer", lambda: channel_layers.make_backend("default"))
 
 
 class Listener:

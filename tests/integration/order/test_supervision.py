@@ -9,7 +9,7 @@ from relay.conf import config
 from relay.services.follow import Follower
 from relay.services.runtime import Relay
 from relay.storage.writer import Writer
-from relay.subscriptions.bus import Bus
+from relay.subscriptions.bus_line import Line
 from tests.integration.storage.scribe import Tables
 
 pytestmark = pytest.mark.django_db
@@ -25,8 +25,8 @@ async def broken(*_: object) -> None:
         (Follower, "_heartbeats", "heartbeat"),
         (Follower, "_fill_gaps", "gaps in the log"),
         (Writer, "_run", "writer"),
-        (Bus, "_listen", "bus receiver"),
-        (Bus, "_send_all", "bus sender"),
+        (Line, "_run", "bus connection"),
+        (Line, "_send_all", "bus sender"),
     ],
 )
 async def test_a_task_that_fails_is_reported_by_its_name(

@@ -10,6 +10,9 @@ from relayproject import env
 NO_URI = "must be a URI, such as mailto:operator@example.com, not "
 GUESSED = "can be guessed: it must have 32 random characters or more, better 50"
 HOSTS = "must be a URL such as postgresql://user:password@host-a:5432,host-b:5432/name"
+NO_SERVER = "cannot be used: http:// is no address of Valkey or Redis"
+ONE_URL = "must be one URL: only BUS_URL may list several servers that know nothing of each other"
+SECOND = "cannot be used: URL 2 of it: 'b:no' is no host and port"
 NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 
 
@@ -46,8 +49,11 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
         (lambda: env.secret("X"), "0123456789" * 4, "0123456789" * 4),
         (lambda: env.uri("X"), "mailto:me@example.com", "mailto:me@example.com"),
         (lambda: env.uri("X"), "nostr:" + NPUB, "nostr:" + NPUB),
-        (lambda: env.web_address("X", "", ("redis",)), "redis://h:1/2", "redis://h:1/2"),
-        (lambda: env.web_address("X", "", ("unix",)), "unix:///run/v.sock", "unix:///run/v.sock"),
+        (lambda: env.web_address("X", "", ("ws", "wss")), "wss://h:1/2", "wss://h:1/2"),
+        (lambda: env.redis_address("X", ""), "unix:///run/v.sock", "unix:///run/v.sock"),
+        (lambda: env.redis_address("X", ""), "redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
+        (lambda: env.redis_addresses("X", "redis://h"), "", ("redis://h",)),
+        (lambda: env.redis_addresses("X", ""), "redis://a, redis://b,", ("redis://a", "redis://b")),
     ],
 )
 def test_a_right_text_becomes_its_value(
@@ -77,6 +83,9 @@ def test_a_right_text_becomes_its_value(
         (lambda: env.database_address("X", ""), "postgresql://a:1,b:/n", "", HOSTS),
         (lambda: env.database_address("X", ""), "mysql://a,b/n", "", HOSTS),
         (lambda: env.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
+        (lambda: env.redis_address("X", ""), "http://h", "", NO_SERVER),
+        (lambda: env.redis_address("X", ""), "redis://a,redis://b", "", ONE_URL),
+        (lambda: env.redis_addresses("X", "redis://h"), "redis://a,redis://b:no", ("redis://h",), SECOND),
     ],
 )  # fmt: skip
 def test_a_wrong_text_is_a_fault_and_gives_the_default(

@@ -9,6 +9,7 @@ from relayproject import env
 from relayproject.validation import advice, problems
 
 GOOD: dict[str, Any] = {
+    "BROKER_URL": "redis+sentinel://host/0?service=main",
     "REPLICA_URLS": (),
     "LOCAL_MODE": False,
     "RELAY_NAME": "A relay",
@@ -47,6 +48,7 @@ def test_good_settings_have_no_problem() -> None:
     "changed, id",
     [
         ({"REPLICA_URLS": ("postgresql://replica",), "LOCAL_MODE": True}, "relay.E002"),
+        ({"BROKER_URL": "redis+cluster://host"}, "relay.E017"),
         ({"RELAY_NAME": "n" * 30}, "relay.E003"),
         ({"RELAY_DEFAULT_LIMIT": 6}, "relay.E004"),
         ({"RELAY_PUBKEY": "npub1"}, "relay.E005"),

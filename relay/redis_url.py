@@ -1,22 +1,28 @@
-"""The URL of the shared cache: one server, a Sentinel's master, or a Cluster.
+"""The URL of a Redis-compatible service: one server, a Sentinel's master, or a Cluster.
 
     redis://[user:password@]host[:port][/db]              also valkey://, rediss:// and valkeys:// (TLS)
     unix://[user:password@]/path/to.socket[?db=0]
-    redis+sentinel://[user:password@]h1:p1,h2:p2/master-name[/db][?sentinel_username=…&sentinel_password=…]
+    redis+sentinel://[user:password@]h1:p1,h2:p2[/db]?service=NAME[&sentinel_username=…&sentinel_password=…]
+    redis+sentinel://[user:password@]h1:p1,h2:p2/NAME[/db]
     redis+cluster://[user:password@]h1:p1,h2:p2,…
 
-With TLS, `?ssl_ca_certs=FILE` names the authority; `?ssl_cert_reqs=none` turns verification off.
+`sentinel://` is short for `redis+sentinel://`. User and password are those of the data servers. With TLS, of Sentinels
+too, `?ssl_ca_certs=FILE` names the authority, `ssl_certfile` and `ssl_keyfile` a certificate of our own;
+`ssl_cert_reqs=none` turns verification off.
 """
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 PORT = 6379
 SENTINEL_PORT = 26379
 SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
+TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+BETWEEN_URLS = re.compile(r"\s*,\s*(?=[a-z+]+://)")
 
 
 class Topology(StrEnum):
@@ -35,7 +41,9 @@ class Endpoint:
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}" if self.port else self.host
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,17 @@ class Address:
     sentinel_username: str = ""
     sentinel_password: str = field(default="", repr=False)
     tls: ssl.SSLContext | None = None
+    tls_options: tuple[tuple[str, str], ...] = ()
+
+    def server_url(self, endpoint: Endpoint) -> str:
+        """The URL of one of the data servers, with login and database, as redis-py and kombu take it."""
+        login = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.password else ""
+        options = dict(self.tls_options)
+        if not endpoint.port:
+            options["db"] = str(self.database)
+        scheme, path = ("rediss" if self.tls else "redis", f"/{self.database}") if endpoint.port else ("unix", "")
+        place = str(endpoint) if endpoint.port else quote(endpoint.host)
+        return f"{scheme}://{login}{place}{path}{'?' if options else ''}{urlencode(options)}"
 
     def greeting(self) -> list[tuple[bytes | int | str, ...]]:
         """The commands after connecting to a data server: AUTH and SELECT as needed."""
@@ -70,42 +89,57 @@ def _login(username: str, password: str) -> list[tuple[bytes | int | str, ...]]:
     return [(b"AUTH", username, password)] if username else [(b"AUTH", password)]
 
 
+def split(urls: str) -> tuple[str, ...]:
+    """The URLs of a list that is separated by commas, as hosts within a URL are."""
+    return tuple(filter(None, BETWEEN_URLS.split(urls.strip().strip(","))))
+
+
 def parse(url: str) -> Address:
     """Parse a URL. Raises ValueError that says what is wrong with it and shows no password."""
-    split = urlsplit(url)
-    base, _, kind = split.scheme.partition("+")
-    options = dict(parse_qsl(split.query))
-    credentials, _, hosts = split.netloc.rpartition("@")
-    username, _, password = (unquote(part) for part in credentials.partition(":"))
+    parts = urlsplit(url)
+    scheme = "redis+sentinel" if parts.scheme == "sentinel" else parts.scheme
+    base, _, kind = scheme.partition("+")
+    options = dict(parse_qsl(parts.query))
+    if scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError("in a password, / ? # and @ are written as %2F %3F %23 and %40")
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = (unquote(word) for word in credentials.partition(":"))
     username, password = options.get("username", username), options.get("password", password)
-    if split.scheme == "unix":
-        endpoint = Endpoint(unquote(split.path), 0)
+    if scheme == "unix":
+        endpoint = Endpoint(unquote(parts.path), 0)
         if not endpoint.host:
             raise ValueError("a unix:// address needs the path of a socket")
         return Address(Topology.ONE, (endpoint,), username, password, _number(options.get("db", "0")))
     if base not in SCHEMES or kind not in {"", "sentinel", "cluster"}:
-        raise ValueError(f"{split.scheme or 'nothing'}:// is no address of Valkey or Redis")
+        raise ValueError(f"{scheme or 'nothing'}:// is no address of Valkey or Redis")
     topology = Topology(kind or "one")
     port = SENTINEL_PORT if topology is Topology.SENTINEL else PORT
     endpoints = tuple(_endpoint(host, port) for host in hosts.split(",") if host)
     if not endpoints or (topology is Topology.ONE and len(endpoints) > 1):
         raise ValueError(
-            "the address names no server" if not endpoints else "several servers are a +cluster or +sentinel"
+            "the address names no server"
+            if not endpoints
+            else "several servers are redis+sentinel:// or redis+cluster://"
         )
-    master, database = _path(topology, split.path.strip("/"), options)
+    master, database = _path(topology, parts.path.strip("/"), options)
     return Address(
         topology, endpoints, username, password, database, master,
         options.get("sentinel_username", ""), options.get("sentinel_password", ""),
         _tls(options) if SCHEMES[base] else None,
+        tuple((name, options[name]) for name in TLS_OPTIONS if SCHEMES[base] and name in options),
     )  # fmt: skip
 
 
 def _path(topology: Topology, path: str, options: Mapping[str, str]) -> tuple[str, int]:
     """The name of the master and the number of the database."""
     if topology is Topology.SENTINEL:
+        if service := options.get("service", ""):
+            return service, _number(path or options.get("db", "0"))
         master, _, number = path.partition("/")
-        if not master:
-            raise ValueError("a +sentinel address needs the master's name: redis+sentinel://host/master-name")
+        if not master or master.isdecimal():
+            raise ValueError(
+                "a Sentinel address needs the name of the master: redis+sentinel://host:26379/0?service=NAME"
+            )
         return unquote(master), _number(number or options.get("db", "0"))
     database = _number(path or options.get("db", "0"))
     if topology is Topology.CLUSTER and database:
@@ -129,7 +163,13 @@ def _endpoint(text: str, port: int) -> Endpoint:
 
 
 def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    """Raises ValueError if a file cannot be read."""
+    try:
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        if "ssl_certfile" in options:
+            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    except OSError as error:
+        raise ValueError(f"a file of its TLS options cannot be used: {error}") from None
     if options.get("ssl_cert_reqs") == "none":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -1,8 +1,8 @@
-"""One URL says where the shared cache is."""
+"""One URL says where a Redis-compatible service is."""
 
 import pytest
 
-from relay.caching.redis_url import Endpoint, Topology, parse
+from relay.redis_url import Endpoint, Topology, parse, split
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
@@ -40,10 +40,48 @@ def test_the_master_of_sentinels() -> None:
     assert address.sentinel_greeting() == [(b"AUTH", "other")]
 
 
+def test_the_name_of_the_master_as_an_option() -> None:
+    address = parse("redis+sentinel://us:secret@h1:1,h2:2,h3:3/0?service=main")
+    assert [str(endpoint) for endpoint in address.endpoints] == ["h1:1", "h2:2", "h3:3"]
+    assert (address.master_name, address.database, address.username) == ("main", 0, "us")
+    assert parse("sentinel://h1,h2/2?service=main") == parse("redis+sentinel://h1,h2/main/2")
+    assert parse("redis+sentinel://h1?service=main").database == 0
+
+
 def test_a_cluster() -> None:
     address = parse("valkey+cluster://h1:7000,h2:7001,h3")
     assert address.topology is Topology.CLUSTER
     assert address.endpoints == (Endpoint("h1", 7000), Endpoint("h2", 7001), Endpoint("h3", 6379))
+
+
+@pytest.mark.parametrize(
+    "url, server",
+    [
+        ("redis://h", "redis://h:6379/0"),
+        ("valkey://us%40er:p%2Fw@h:1/3", "redis://us%40er:p%2Fw@h:1/3"),
+        ("redis+cluster://:secret@h1,h2", "redis://:secret@[::1]:7000/0"),
+        ("redis+sentinel://:secret@h1/4?service=main&sentinel_password=other", "redis://:secret@[::1]:7000/4"),
+        ("rediss+sentinel://h1/main?ssl_cert_reqs=none", "rediss://[::1]:7000/0?ssl_cert_reqs=none"),
+        ("unix:///run/v.sock?db=2", "unix:///run/v.sock?db=2"),
+    ],
+)
+def test_the_url_of_one_of_the_servers(url: str, server: str) -> None:
+    address = parse(url)
+    endpoint = address.endpoints[0] if address.topology is Topology.ONE else Endpoint("::1", 7000)
+    assert address.server_url(endpoint) == server
+
+
+@pytest.mark.parametrize(
+    "text, urls",
+    [
+        ("", ()),
+        ("redis://a", ("redis://a",)),
+        ("redis://a:1,redis://:pw@b/1 , rediss://c", ("redis://a:1", "redis://:pw@b/1", "rediss://c")),
+        ("redis+sentinel://a,b/m,redis+cluster://c,d", ("redis+sentinel://a,b/m", "redis+cluster://c,d")),
+    ],
+)
+def test_a_list_of_urls_of_which_each_may_name_several_hosts(text: str, urls: tuple[str, ...]) -> None:
+    assert split(text) == urls
 
 
 def test_tls() -> None:
@@ -55,6 +93,7 @@ def test_tls() -> None:
     "url",
     [
         "", "h:6379", "http://h", "redis+ring://h", "redis://", "redis://h1,h2", "redis://h:no", "redis://h:70000",
+        "redis+sentinel://h/0", "rediss://h?ssl_ca_certs=/no/such/file", "redis://:se/cret@h", "redis://:se#cret@h",
         "redis://h/x", "unix://", "redis+sentinel://h", "redis+cluster://h/1", "redis+cluster://",
     ],
 )  # fmt: skip
@@ -64,4 +103,6 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 
 def test_no_password_is_shown() -> None:
+    with pytest.raises(ValueError, match="written as %2F"):
+        parse("redis://:secret/1@h")
     assert "secret" not in repr(parse("redis+sentinel://:secret@h/m?sentinel_password=secret"))
