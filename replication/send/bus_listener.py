@@ -70,7 +70,7 @@ class BusListener:
 
     async def _listen(self) -> None:
         followers = [asyncio.create_task(self._follow(url, servers_of(url))) for url in self._urls]
-        while self._is_wanted():
+        while self._is_wanted():  # noqa: ASYNC110 - subscribers come and go in other threads
             await asyncio.sleep(LOOK_SECONDS)
         for follower in followers:
             follower.cancel()
@@ -105,7 +105,7 @@ class BusListener:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader = await hear(url, [self._channel], self._arrived, lost.set_result)
         try:
-            while not lost.done() and await servers.is_right(url):
+            while not lost.done() and await _is_right(servers, url):
                 await asyncio.wait([lost], timeout=LOOK_SECONDS)
         finally:
             reader.close()
@@ -122,6 +122,15 @@ class BusListener:
                 subscriber.on_changes()
             elif "ephemeral" in message:
                 subscriber.on_ephemeral(Ephemeral(message["ephemeral"], message.get("origin", 0)))
+
+
+async def _is_right(servers: Servers, url: str) -> bool:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await servers.is_right(url)
+    except Exception as error:  # nobody says anything else
+        log.debug("the servers of the bus cannot be asked: %s", error)
+        return True
 
 
 _listeners: dict[str, BusListener] = {}
