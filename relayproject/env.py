@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from relay.protocol.rates import Rate
+    from replication.described import Described
 
 MOST_WEIGHT = 100
 SECRET_CHARACTERS = 32
@@ -250,6 +251,43 @@ def _replica(alias: str, url: str) -> Replica:
     if not (weight.isascii() and weight.isdigit() and 1 <= int(weight) <= MOST_WEIGHT):
         raise ValueError(f"has a weight of {weight!r}: it must be from 1 to {MOST_WEIGHT}")
     return Replica(alias, parts._replace(query=urlencode(options)).geturl(), int(weight), zone)
+
+
+def location(name: str) -> tuple[float, float] | None:
+    """Latitude and longitude in degrees, such as 52.52,13.40; None when it is unset."""
+    from replication.described import location_of
+
+    raw = text(name)
+    try:
+        return location_of(raw) if raw else None
+    except ValueError as error:
+        faults.append(Fault(name, str(error)))
+        return None
+
+
+def peers(name: str) -> tuple["Described", ...]:
+    """Peer regions, separated by commas (replication.described)."""
+    from replication.described import peer_of
+
+    found = []
+    for number, word in enumerate(words(name), 1):
+        try:
+            found.append(peer_of(word))
+        except ValueError as error:  # not the text itself, which has a secret
+            faults.append(Fault(name, f"must list peers such as eu=https://eu.example.com; number {number} {error}"))
+            return ()
+    return tuple(found)
+
+
+def region(name: str) -> str:
+    """The name of a region: letters, digits, - and _; "" when it is unset."""
+    from replication.described import NAME
+
+    value = text(name)
+    if value and not NAME.fullmatch(value):
+        faults.append(Fault(name, f"must be at most 40 letters, digits, - and _, not {value!r}"))
+        return ""
+    return value
 
 
 def cache_address(name: str, default: str) -> str:

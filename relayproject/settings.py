@@ -151,6 +151,11 @@ RELAY_PARTITIONS = env.choice("RELAY_PARTITIONS", "year", ("year", "quarter", "m
 RELAY_RETENTION = env.retention("RELAY_RETENTION")  # rules such as "* 365d; 7 others 30d"
 RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # interval of removing expired events
 
+# -- Regions: docs/operations/regions.md; the admin has them after the first start ---------------------
+RELAY_REGION = env.region("RELAY_REGION")  # the name of this one, "" without regions
+RELAY_REGION_LOCATION = env.location("RELAY_REGION_LOCATION")
+RELAY_PEERS = env.peers("RELAY_PEERS")
+
 # -- Django -------------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = list(env.words("ALLOWED_HOSTS", ("*",)))

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class ReplicationConfig(AppConfig):
-    """Management commands for several instances; it has no models."""
+    """Regions and their replication, and management commands for several instances."""
 
     name = "replication"
     verbose_name = "Replication"

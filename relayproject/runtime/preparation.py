@@ -134,6 +134,13 @@ def install_schedule() -> int:
     return install()
 
 
+def install_regions() -> int:
+    """Add the regions of the settings at the first start; returns how many."""
+    from replication.first_start import install
+
+    return install()
+
+
 def create_first_administrator(file: Path | None) -> str | None:
     """Create the administrator when there is no user at all; returns its generated password, or None.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = re.compile(
-    r'env\.(?:rate|rates_of_kinds|retention|text|integer|seconds|flag|words|folder|choice|web_address|cache_address|database_address|public_key|secret|uri|kinds|bits_by_kind)\(\s*"([A-Z_]+)"'
+    r'env\.(?:rate|rates_of_kinds|retention|text|integer|seconds|flag|words|folder|choice|web_address|cache_address|database_address|public_key|secret|uri|kinds|bits_by_kind|region|location|peers)\(\s*"([A-Z_]+)"'
 )
 NAMED = re.compile(r"`([A-Z][A-Z_]+)`")
 

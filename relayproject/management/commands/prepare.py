@@ -62,6 +62,7 @@ class Command(BaseCommand):
             preparation.quiet_server_log()
             applied = preparation.migrate()
             preparation.install_schedule()
+            preparation.install_regions()
             password = self._administrator(None if show else file)
             removed = preparation.remove_old_password(file)
         if applied:
