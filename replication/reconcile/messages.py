@@ -57,6 +57,23 @@ def window_of(since: int | None, until: int | None) -> Window:
     return Window(lower, INFINITY if until is None else (max(0, until) + 1).to_bytes(TIME_BYTES, "big"))
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What is compared at a time."""
+
+    stage: Stage
+    scope: Scope
+    window: Window
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it can be asked of the store."""
+        return self.scope.is_valid and self.window.is_valid
+
+    def within(self, lower: bytes, upper: bytes) -> "Part":
+        """A part of its window."""
+        return Part(self.stage, self.scope, Window(lower, upper))
+
+
 class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="op"):
     """The beginning of a run: which events does the responder send?"""
 
@@ -68,11 +85,9 @@ class HelloAnswer(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True, tag="plan", tag_field="op"):
-    """Where would the responder divide this window?"""
+    """Where would the responder divide this part?"""
 
-    stage: Stage
-    scope: Scope
-    window: Window
+    part: Part
 
 
 class PlanAnswer(msgspec.Struct, frozen=True):
@@ -83,11 +98,9 @@ class PlanAnswer(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True, tag="compare", tag_field="op"):
-    """A message of negentropy about a window."""
+    """A message of negentropy about a part."""
 
-    stage: Stage
-    scope: Scope
-    window: Window
+    part: Part
     message: bytes
 
 
@@ -106,8 +119,8 @@ class Fetch(msgspec.Struct, frozen=True):
 
 
 class FetchAnswer(msgspec.Struct, frozen=True):
-    """The events that are still there and may be sent. `asked`: how many of the ids this is the answer to, from the first
-    on; fewer than all where FETCH_BYTES were reached.
+    """The events that are still there and may be sent. `asked`: to how many of the ids this is the answer, from the
+    first on; fewer than all where FETCH_BYTES were reached.
     """
 
     events: list[msgspec.Raw]
