@@ -32,6 +32,9 @@ from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import process  # noqa: E402
 from relay.views.gate import Gate  # noqa: E402
 from relay.views.public import PublicViews  # noqa: E402
+from replication.receive.application import PeerRequests  # noqa: E402
+from replication.receive.receiver import serve_peers  # noqa: E402
+from replication.receive.routes import ROUTES  # noqa: E402
 
 relay_consumer = RelayConsumer.as_asgi()
 leave_figures(settings.PROMETHEUS_MULTIPROC_DIR, settings.RELAY_WORKER)
@@ -70,5 +73,6 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-http = PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS))
+process.on_start.append(serve_peers)
+http = PeerRequests(PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS)), ROUTES)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

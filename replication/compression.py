@@ -25,6 +25,19 @@ def compressed(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL).compress(content)
 
 
+def content_size(body: bytes) -> int:
+    """How large the content is, as the frame says. Raises TooLarge above the bound, Damaged for a frame without it."""
+    try:
+        size = zstandard.frame_content_size(body)
+    except zstandard.ZstdError as error:
+        raise Damaged(str(error)) from None
+    if size < 0:
+        raise Damaged("the frame does not say how large its content is")
+    if size > MAX_CONTENT_BYTES:
+        raise TooLarge
+    return int(size)
+
+
 def decompressed(body: bytes, limit: int = MAX_CONTENT_BYTES) -> bytes:
     """The content of a zstd frame. Raises TooLarge before more than `limit` bytes are made of it, Damaged."""
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).stream_reader(io.BytesIO(body))

@@ -26,6 +26,12 @@ NONCE_SECONDS: Final = 2 * MAX_SKEW_SECONDS + 1
 NONCE_BYTES: Final = 16
 MIN_SECRET_LENGTH: Final = 32
 
+EVENTS_PATH: Final = "/replicate"
+STATUS_PATH: Final = "/replicate/status"
+RECONCILE_PATH: Final = "/replicate/reconcile"
+LARGE_BODIES: Final[Mapping[bytes, int]] = {path.encode(): MAX_BODY_BYTES for path in (EVENTS_PATH, RECONCILE_PATH)}
+"""Addresses that take more than other HTTP addresses do."""
+
 SENDER: Final = "x-relay-region"
 RECEIVER: Final = "x-relay-to"
 TIME: Final = "x-relay-time"

@@ -93,7 +93,7 @@ class Ingest:
         self._recent = RecentIds()
         self._pending: dict[str, _Pending] = {}
         self._joined = 0
-        self._own_places = own_places
+        self.own_places = own_places
         self._judgements = judgements
         self._lists = Lists() if lists is None else lists
 
@@ -171,14 +171,14 @@ class Ingest:
             if not self._recent.add(event.id):
                 return DUPLICATE
             self._hub.deliver_ephemeral(stored)
-            self._bus.publish_ephemeral(stored)
+            self._bus.publish_ephemeral(stored, source.origin)
             return EPHEMERAL
         pending = self._pending.get(event.id)
         if pending is not None and pending.event.json == stored.json and self._joined < MAX_JOINED:
             pending.waiting.append(then)
             self._joined += 1
             return None
-        entry = Entry.of(event, stored, source.origin, self._own_places)
+        entry = Entry.of(event, stored, source.origin, self.own_places)
         pending = _Pending(stored, then)
         self._writer.submit(entry, partial(self._settled, pending), source.owner)
         self._pending[event.id] = pending

@@ -25,15 +25,22 @@ class Context(Struct, frozen=True, gc=False):
     lists: Lists
 
 
+PEER_SKEW_SECONDS = 60
+"""What one region has just taken, another whose clock is behind by so much takes as well."""
+
+TOO_OLD = "this relay no longer keeps events of this kind that are so old"
+EXPIRED = "event expired"
+
 Policy = Callable[[Context, Event], RelayError | None]
 
 
 def created_at_in_window(context: Context, event: Event) -> RelayError | None:
     """01-E11: not too far in the future, nor in the past if the operator sets that limit."""
     ahead = event.created_at - context.now
-    if ahead > context.limits.created_at_upper_limit:
+    is_from_peer = context.source.kind is SourceKind.PEER  # which has checked it by its own clock, perhaps long ago
+    if ahead > context.limits.created_at_upper_limit + (PEER_SKEW_SECONDS if is_from_peer else 0):
         return Invalid(f"created_at is more than {context.limits.created_at_upper_limit} seconds in the future")
-    if event.kind == kinds.VANISH:  # 62-4: a right of every key, which no policy of the operator takes away
+    if event.kind == kinds.VANISH or is_from_peer:  # 62-4: a right of every key, which no operator takes away
         return None
     if context.limits.created_at_lower_limit and -ahead > context.limits.created_at_lower_limit:
         return Invalid(f"created_at is more than {context.limits.created_at_lower_limit} seconds in the past")
@@ -45,7 +52,7 @@ def within_retention(context: Context, event: Event) -> RelayError | None:
     lists = context.lists
     if not lists.retention.is_outside(event.kind, event.created_at, event.pubkey, lists.allowed_keys, context.now):
         return None
-    return Invalid(f"this relay no longer keeps events of kind {event.kind} that are so old")
+    return Invalid(TOO_OLD)
 
 
 def not_an_old_ephemeral(context: Context, event: Event) -> RelayError | None:
@@ -60,7 +67,7 @@ def not_expired(context: Context, event: Event) -> RelayError | None:
     """40-1: an expired event is refused."""
     expires_at = expiration(event.tags)
     if expires_at is not None and expires_at <= context.now:
-        return Invalid("event expired")
+        return Invalid(EXPIRED)
     return None
 
 
@@ -96,15 +103,21 @@ def not_a_bare_seal(_context: Context, event: Event) -> RelayError | None:
 
 
 def enough_work(context: Context, event: Event) -> RelayError | None:
-    """13-1, 13-2: proof of work as the operator asks it of this kind; a request to vanish needs none (62-4)."""
-    least = context.limits.pow_asked(event.kind)
+    """13-1, 13-2: proof of work as the operator asks it of this kind; a request to vanish needs none (62-4), nor does a
+    copy of another region, which has asked for it.
+    """
+    least = 0 if context.source.kind is SourceKind.PEER else context.limits.pow_asked(event.kind)
     return lacks_work(event, least) if least and event.kind != kinds.VANISH else None
 
 
 def not_protected(context: Context, event: Event) -> RelayError | None:
-    """70-1: an event with a `-` tag may only come from its author; 70-3: or from a source that the operator trusts."""
+    """70-1: an event with a `-` tag may only come from its author; 70-3: or from a source that the operator trusts. A
+    copy from another region of this relay is no publishing.
+    """
     source = context.source
-    if not is_protected(event.tags) or event.pubkey in source.proved or source.trusted:
+    if source.trusted or source.kind is SourceKind.PEER:
+        return None
+    if not is_protected(event.tags) or event.pubkey in source.proved:
         return None
     if source.kind is SourceKind.CLIENT and not source.proved:
         return AuthRequired("this event may only be published by its author")

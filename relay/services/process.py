@@ -7,11 +7,15 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 
 from relay.conf import config
 from relay.services.runtime import Relay
 
 log = logging.getLogger("relay.runtime")
+
+on_start: list[Callable[[Relay], None]] = []
+"""Called with the relay of this process once it has started, for what other packages add to it."""
 
 _relay: Relay | None = None
 _starting: asyncio.Lock | None = None
@@ -33,6 +37,8 @@ async def start() -> Relay:
                 await relay.tasks.stop()
                 raise
             _relay = relay
+            for added in on_start:
+                added(relay)
     return _relay
 
 

@@ -167,6 +167,10 @@ class Primary:
         """Note the addresses of this relay in the store, for commands (relay.storage.store.read_urls)."""
         await self._server.fetch(_NOTE_URLS, (" ".join(urls),))
 
+    async def rows(self, text: str, parameters: Sequence[bytes | str | int | None] = ()) -> list[Row]:
+        """The rows of a short statement of another package, in binary format."""
+        return await self._server.fetch(text, parameters)
+
     async def list_entries_after(self, version: int) -> list[ListRow]:
         """The entries of the operators' lists that were changed after `version`, lifted ones too, in the order of their
         versions: at most PAGE_ENTRIES.

@@ -144,9 +144,12 @@ class Bus:
         data = pack(batch)
         self._queue({"changes": data}, len(data))
 
-    def publish_ephemeral(self, event: StoredEvent) -> None:
-        """Send an event that is not stored; returns at once. While the bus is down, other processes miss it."""
-        self._queue({"ephemeral": event.json}, len(event.json), EPHEMERAL_SHARE)
+    def publish_ephemeral(self, event: StoredEvent, origin: int = 0) -> None:
+        """Send an event that is not stored; returns at once. While the bus is down, other processes miss it.
+
+        `origin`: the peer region that it came from, 0 if it was published here.
+        """
+        self._queue({"ephemeral": event.json, "origin": origin}, len(event.json), EPHEMERAL_SHARE)
 
     def publish_hint(self) -> None:
         """Have the others ask the primary now: the operators' lists were changed. Returns at once."""

@@ -8,7 +8,7 @@ closed. 64 KiB may follow a handshake before the WebSocket is accepted.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -69,6 +69,8 @@ class RelayHTTPProtocol(H11Protocol):
     RESPONSE_SECONDS: ClassVar[float] = 60.0  # from there to the response's last byte in the kernel
     CONNECTIONS_PER_NETWORK: ClassVar[int] = _UNBOUNDED
     EXEMPT: ClassVar[tuple[Network, ...]] = ()  # networks without that bound
+    LARGE_BODIES: ClassVar[Mapping[bytes, int]] = {}  # targets with a bound of their own; no more than 64 KiB are
+    # read ahead of the application, which must know who sends before it reads the rest
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class RelayHTTPProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn: StrictConnection = StrictConnection()
+        self.conn: StrictConnection = StrictConnection(large=self.LARGE_BODIES)
         self.logger = _quiet
         self.limit_concurrency = None  # admission.py counts
         self._network: str | None = None

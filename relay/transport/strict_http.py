@@ -5,6 +5,7 @@ never repaired. Uses `_receive_buffer` of h11 to see a head as it was sent; pinn
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import h11
@@ -13,7 +14,7 @@ from h11._receivebuffer import ReceiveBuffer
 HEAD_BYTES = 16_384
 HEADERS = 100
 BODY_BYTES = 65_536
-"""No address takes more: the largest form of the admin, a list with 100 chosen rows, sends 5 KB."""
+"""Few addresses take more: the largest form of the admin, a list with 100 chosen rows, sends 5 KB."""
 CHUNKS = 1_000
 """Of one body; reading a chunk of one byte costs as much as one of a thousand."""
 CHUNK_LINE_BYTES = 256
@@ -62,10 +63,12 @@ class _Buffer(ReceiveBuffer):
 class StrictConnection(h11.Connection):
     """The server's side of one connection. `refusal` has status and text once `next_event` has raised."""
 
-    def __init__(self, body_bytes: int = BODY_BYTES) -> None:
+    def __init__(self, body_bytes: int = BODY_BYTES, large: Mapping[bytes, int] | None = None) -> None:
+        """`large`: the targets that take more, with their bounds."""
         super().__init__(h11.SERVER, HEAD_BYTES)
         self._receive_buffer = _Buffer()
-        self._body_limit = body_bytes
+        self._default_limit = self._body_limit = body_bytes
+        self._large = large or {}
         self._body_bytes = 0
         self._chunks = 0
         self.in_body = False  # a head was read, and its body has not ended
@@ -107,9 +110,11 @@ class StrictConnection(h11.Connection):
             lengths or request.http_version == b"1.0"
         ):
             raise h11.RemoteProtocolError("A body has one framing: Content-Length, or Transfer-Encoding of HTTP/1.1.")
+        request = _in_origin_form(request)
+        self._body_limit = self._large.get(bytes(request.target), self._default_limit)
         if lengths and int(lengths[0]) > self._body_limit:
             raise self._too_large()
-        return _in_origin_form(request)
+        return request
 
     def _count(self, data: h11.Data) -> None:
         self._body_bytes += len(data.data)

@@ -61,7 +61,9 @@ class Server(uvicorn.Server):
 def configuration() -> uvicorn.Config:
     """uvicorn's configuration, from the settings."""
     from relayproject import settings
+    from replication.wire import LARGE_BODIES
 
+    RelayHTTPProtocol.LARGE_BODIES = LARGE_BODIES
     RelayHTTPProtocol.REQUEST_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
     RelayHTTPProtocol.CONNECTIONS_PER_NETWORK = settings.RELAY_MAX_CONNECTIONS_PER_IP
     # A proxy has its clients' connections; they are counted by their forwarded address once it is known.

@@ -1,0 +1,11 @@
+"""The addresses for peers."""
+
+from replication.receive.application import Route
+from replication.receive.events import take_events
+from replication.receive.status import tell_status
+from replication.wire import EVENTS_PATH, STATUS_PATH
+
+ROUTES = {
+    EVENTS_PATH: Route("POST", take_events),
+    STATUS_PATH: Route("GET", tell_status),
+}

@@ -1,0 +1,8 @@
+"""The package's SQL: one file for each statement."""
+
+from pathlib import Path
+
+from relay.storage.statements import Statements
+from relay.storage.visibility_sql import STORED
+
+statement = Statements(Path(__file__).with_name("sql"), lambda: {"STORED": STORED})

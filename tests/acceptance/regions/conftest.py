@@ -1,0 +1,46 @@
+"""Region `us` as a whole relay, and the test as its peer `eu`."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from replication.client import PeerClient
+from replication.models import Region
+from tests.acceptance.relay_process import RelayProcess
+
+SECRET = "the secret of eu and us: 0123456789abcdefghi"
+EU_URL = "wss://eu.relay.example"
+
+
+def peer(relay: RelayProcess, name: str = "us", secret: str = SECRET) -> Region:
+    """The relay as a peer of another region; it is not saved."""
+    region = Region(name=name, endpoint=relay.http_url)
+    region.rotate(secret)
+    return region
+
+
+@pytest.fixture(scope="module")
+def us(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[RelayProcess]:
+    """Region `us`, which takes what `eu` signs."""
+    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("us") / "var", symlinks=True))
+    process = RelayProcess(
+        folder,
+        settings={
+            "RELAY_REGION": "us",
+            "RELAY_PEERS": f"eu=http://127.0.0.1:1?secret={SECRET.replace(' ', '+')}&relay={EU_URL}",
+            "RELAY_MIN_POW_DIFFICULTY": "0",
+        },
+    )
+    try:
+        yield process.start()
+    finally:
+        process.destroy()
+
+
+@pytest.fixture
+def eu(us: RelayProcess) -> Iterator[PeerClient]:
+    """A client of `us` that signs as `eu`."""
+    with PeerClient(peer(us), "eu") as client:
+        yield client
