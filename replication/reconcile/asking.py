@@ -10,11 +10,9 @@ from relay.protocol.errors import Invalid
 from relay.protocol.negentropy.items import Items
 from relay.protocol.negentropy.reconciliation import Initiator
 from replication.reconcile.messages import (
-    FETCH_PATH,
     FRAME_BYTES,
     MOST_ITEMS,
     PLAN_WINDOWS,
-    RECONCILE_PATH,
     Compare,
     Fetch,
     FetchAnswer,
@@ -30,6 +28,7 @@ from replication.reconcile.messages import (
     encode,
 )
 from replication.reconcile.scope import Scope
+from replication.wire import FETCH_PATH, RECONCILE_PATH
 
 MOST_ROUNDS = 30
 """Of one window: two compare MOST_ITEMS on each side, one more for every message that was full."""

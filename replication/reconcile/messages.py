@@ -11,9 +11,6 @@ import msgspec
 from relay.protocol.negentropy.encoding import ID_BYTES, INFINITY, TIME_BYTES
 from replication.reconcile.scope import Scope
 
-RECONCILE_PATH: Final = "/replicate/reconcile"
-FETCH_PATH: Final = "/replicate/fetch"
-
 WINDOW_ITEMS: Final = 20_000
 """Of one window, on either side: 800 KB, read in some 30 ms."""
 MOST_ITEMS: Final = 2 * WINDOW_ITEMS

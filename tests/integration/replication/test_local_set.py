@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -65,9 +66,7 @@ def is_compared(event: Json, scope: Scope) -> bool:
 
 
 def scopes() -> st.SearchStrategy[Scope]:
-    floor = st.builds(
-        Floor, st.just(((0, 3), (40_000, 65_535))) | st.just(((1, 1),)), st.integers(NOW - 2, NOW + 2)
-    )
+    floor = st.builds(Floor, st.just(((0, 3), (40_000, 65_535))) | st.just(((1, 1),)), st.integers(NOW - 2, NOW + 2))
     return st.builds(
         Scope,
         kinds=st.none() | st.lists(st.sampled_from([0, 1, 4, 7, 1_059])).map(tuple),
@@ -151,7 +150,7 @@ async def test_a_store_is_divided_into_parts_of_few_items(
     assert (len(rest), more_of_rest) == (1, False)
     assert local.items(part()) is None
     places = [EVERYTHING.lower, *bounds, *rest, EVERYTHING.upper]
-    parts = [local.items(part(window=Window(*both))) for both in zip(places[:-1], places[1:], strict=True)]
+    parts = [local.items(part(window=Window(*both))) for both in pairwise(places)]
     assert [len(items) for items in parts if items is not None] == [9, 10, 10, 9, 7]
 
 
@@ -217,9 +216,7 @@ async def test_refused_ids_count_as_held_by_both_or_by_none_until_they_are_due(
     assert await asyncio.to_thread(on_own_connection, RefusedId.objects.count) == 0
 
 
-async def test_refused_ids_are_bounded(
-    scribe: Scribe, here: OwnConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_refused_ids_are_bounded(scribe: Scribe, here: OwnConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_set, "MOST_REFUSED", 5)
     region = await asyncio.to_thread(
         on_own_connection, lambda: Region.objects.create(name="us", endpoint="http://us.example.com")
