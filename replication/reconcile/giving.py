@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,12 +23,12 @@ class _Dated(msgspec.Struct):
 _decode_dated = msgspec.json.Decoder(_Dated).decode
 
 
-async def give(desk: Desk, part: Part, ids: Sequence[bytes], report: Report) -> None:
+async def give(desk: Desk, part: Part, ids: Sequence[bytes], report: Report, is_stopping: Callable[[], bool]) -> None:
     """Push the events of these ids, FETCH_EVENTS at a time; those that are gone meanwhile are passed over.
 
     Raises PeerError.
     """
-    while ids:
+    while ids and not is_stopping():
         asked = list(ids[:FETCH_EVENTS])
         texts = await asyncio.to_thread(desk.local.texts, part, asked)
         unsent = next((text.id for text in texts if text.json is None), None)

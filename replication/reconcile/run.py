@@ -33,8 +33,10 @@ class Run:
         self._is_stopping = False
 
     def stop(self) -> None:
-        """End after the windows under way."""
+        """End after the batches under way."""
         self._is_stopping = True
+        if self._taking is not None:
+            self._taking.is_stopping = True
 
     async def run(self) -> None:
         """Until every window was compared, or `stop`. Raises PeerFault, PeerError or StoreAway."""
@@ -100,4 +102,4 @@ class Run:
             self._report.given["lacking"] += len(have)
             return
         await self._taking.take(desk, part, need)
-        await give(desk, part, have, self._report)
+        await give(desk, part, have, self._report, lambda: self._is_stopping)

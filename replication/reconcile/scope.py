@@ -4,6 +4,8 @@ from itertools import chain
 
 from msgspec import Struct, structs
 
+from relay.protocol.keys import is_hex_32
+
 MAX_KIND = 65_535
 MAX_FLOORS = 1_000
 
@@ -41,7 +43,10 @@ class Scope(Struct, frozen=True):
     def is_valid(self) -> bool:
         """Whether it can be asked of the store."""
         kinds_are = all(0 <= kind <= MAX_KIND for kind in self.kinds or ())
-        return kinds_are and len(self.floors) <= MAX_FLOORS and all(floor.is_valid for floor in self.floors)
+        keys_are = all(is_hex_32(key) for key in self.authors or ())
+        return (
+            kinds_are and keys_are and len(self.floors) <= MAX_FLOORS and all(floor.is_valid for floor in self.floors)
+        )
 
 
 class Session(Struct, frozen=True):

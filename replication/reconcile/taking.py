@@ -39,10 +39,11 @@ class Taking:
         self._verifiers = verifiers
         self._source = source
         self._report = report
+        self.is_stopping = False
 
     async def take(self, desk: Desk, part: Part, ids: Sequence[bytes]) -> None:
-        """Fetch and store the events of these ids, FETCH_EVENTS at a time. Raises PeerFault, PeerError or StoreAway."""
-        while ids:
+        """Fetch and store the events of these ids, FETCH_EVENTS at a time, until `is_stopping` is set. Raises PeerFault, PeerError or StoreAway."""
+        while ids and not self.is_stopping:
             asked = list(ids[:FETCH_EVENTS])
             answer = await asyncio.to_thread(desk.peer.fetch, part, asked)
             events = await self._verified(asked[: answer.asked], answer)

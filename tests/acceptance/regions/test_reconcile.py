@@ -1,0 +1,167 @@
+"""Anti-entropy between two whole regions, `eu` and `us`, that have missed each other's events: no push runs here."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote_plus
+
+import psycopg
+import pytest
+
+from relay.protocol.kinds import DELETION, GIFT_WRAP, VANISH
+from tests.acceptance.client import Client
+from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
+from tests.events import pubkey_of, secret, sign_event
+
+Event = dict[str, Any]
+SECRET = "the secret of eu and us: 0123456789abcdefghi"
+SECONDS = 90
+
+
+class Regions(NamedTuple):
+    eu: RelayProcess
+    us: RelayProcess
+
+
+def region(folder: Path, name: str, port: int, peer: str, peer_port: int) -> RelayProcess:
+    described = f"{peer}=http://127.0.0.1:{peer_port}?secret={quote_plus(SECRET)}"
+    settings = {
+        "RELAY_PORT": str(port),
+        "RELAY_REGION": name,
+        "RELAY_PEERS": described,
+        "RELAY_MAX_LIMIT": "10000",
+        "RELAY_EVENT_RATE": "0",
+    }
+    return RelayProcess(folder, settings=settings, roles="web,migrate")
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[Regions]:
+    ports = free_port(), free_port()
+    made = []
+    for name, port, peer_port, peer in (("eu", *ports, "us"), ("us", *ports[::-1], "eu")):
+        folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp(name) / "var", symlinks=True))
+        made.append(region(folder, name, port, peer, peer_port))
+    try:
+        for process in made:
+            process.launch()
+        for process in made:
+            process.wait_ready()
+        yield Regions(*made)
+    finally:
+        for process in made:
+            process.destroy()
+
+
+def start(relay: RelayProcess, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(PROJECT / "manage.py"), *words],
+        env=clean_environment({"RELAY_DATA_DIR": str(relay.data_dir)}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
+    )
+
+
+def run(relay: RelayProcess, *words: str, given: str = "") -> str:
+    process = start(relay, *words)
+    out, said = process.communicate(given, timeout=SECONDS)
+    assert process.returncode == 0, said
+    return out
+
+
+def load(relay: RelayProcess, events: Sequence[Event]) -> None:
+    run(relay, "import", "-", "--quiet", given="".join(json.dumps(event) + "\n" for event in events))
+
+
+def heal(relay: RelayProcess, peer: str, *words: str) -> dict[str, Any]:
+    return dict(json.loads(run(relay, "reconcile", peer, "--json", "--quiet", *words)))
+
+
+def rows(relay: RelayProcess, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(relay.services()["DATABASE_URL"]) as database:
+        return database.execute(query.encode()).fetchall()
+
+
+def held(relay: RelayProcess) -> dict[str, int]:
+    """Kind by id of all that is stored and not hidden, and of the requests to vanish."""
+    found = rows(
+        relay,
+        "SELECT id, kind FROM relay_event AS e WHERE NOT EXISTS ("
+        "SELECT FROM relay_vanish_pending AS v WHERE v.pubkey = e.pubkey AND v.until >= e.created_at) "
+        f"UNION ALL SELECT event_id, {VANISH} FROM relay_vanish",
+    )
+    return {event_id.hex(): kind for event_id, kind in found}
+
+
+def public(events: dict[str, int]) -> dict[str, int]:
+    return {event_id: kind for event_id, kind in events.items() if kind not in {4, GIFT_WRAP}}
+
+
+def anything(chance: random.Random, count: int) -> list[Event]:
+    """Events of a few keys that replace, delete and vanish; and private ones."""
+    keys = [secret(100 + number) for number in range(8)]
+    made: list[Event] = []
+    now = int(time.time()) - 10_000
+    for number in range(count):
+        key, at = chance.choice(keys), now + chance.randrange(60)
+        kind = chance.choice([1, 1, 1, 7, 0, 10_002, 30_023, DELETION, DELETION, 4, GIFT_WRAP])
+        tags = [["d", chance.choice("ab")]] if kind == 30_023 else []
+        if kind == DELETION:
+            # Not versions: what replaced an older one and was deleted by id is known to no region that missed it.
+            of_key = [
+                event for event in made if event["pubkey"] == pubkey_of(key) and event["kind"] in {1, 7, DELETION}
+            ]
+            tags = [["e", event["id"]] for event in chance.sample(of_key, min(2, len(of_key)))]
+            tags.append(["a", f"30023:{pubkey_of(key)}:{chance.choice('ab')}"])
+        if kind in {4, GIFT_WRAP}:
+            tags = [["p", pubkey_of(chance.choice(keys))]]
+        if chance.random() < 0.1:
+            tags.append(["expiration", str(now + 1_000_000)])
+        made.append(sign_event(key, kind=kind, created_at=at, tags=tags, content=str(number)))
+    gone = [sign_event(key, kind=VANISH, created_at=now + 30, tags=[["relay", "ALL_RELAYS"]]) for key in keys[:2]]
+    made.insert(count // 3, gone[0])
+    return [*made, gone[1]]
+
+
+def test_two_regions_that_missed_each_others_events_serve_the_same_after_one_run(regions: Regions) -> None:
+    chance = random.Random(13)
+    events = anything(chance, 600)
+    sides = [[event for event in events if chance.random() < 0.6] for _ in regions]
+    for side in sides:
+        chance.shuffle(side)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(load, regions, sides))
+    private = [{i for i, kind in held(relay).items() if kind in {4, GIFT_WRAP}} for relay in regions]
+
+    counted = heal(regions.eu, "us", "--dry-run")
+    report = heal(regions.eu, "us")
+    again = heal(regions.us, "eu")
+
+    assert counted["taken"]["lacking"] > 0 < counted["given"]["lacking"]
+    assert report["taken"]["stored"] > 0 < report["given"]["stored"]
+    assert (report["is_whole"], report["faulty"]) == (True, 0)
+    eu, us = held(regions.eu), held(regions.us)
+    assert public(eu) == public(us)
+    known = {event["id"]: event for side in sides for event in side}
+    for event in known.values():
+        if event["kind"] == DELETION and event["id"] in eu:
+            assert not {tag[1] for tag in event["tags"] if tag[0] == "e" and known.get(tag[1], {}).get("kind") != 5} & {
+                *eu
+            }
+    assert {event["id"] for event in known.values() if event["kind"] == VANISH} <= {*eu}
+    assert [{i for i in found if found[i] in {4, GIFT_WRAP}} <= before for found, before in zip((eu, us), private)] == [
+        True,
+        True,
+    ]
+    assert (again["taken"], again["given"], again["differing"]) == ({}, {}, 0)
