@@ -11,6 +11,11 @@ command.
 """
 
 
+PUSHES = 16
+"""Peers that one instance sends to at a time, each with a thread and two connections; further ones take turns of a
+minute, or are taken by other instances."""
+
+
 def of(connect_seconds: int) -> dict[str, Any]:
     """libpq's parameters, by default. A server that is gone without a word ends the connection after 3 s: the
     keepalives find it if nothing is under way, tcp_user_timeout if something was sent; each alone misses one case.
@@ -27,4 +32,5 @@ def of(connect_seconds: int) -> dict[str, Any]:
 def most_connections(settings: Any) -> int:
     """Connections to the primary that an instance may have at a time."""
     worker = settings.RELAY_PRIMARY_POOL_MAX + COORDINATION_CONNECTIONS + settings.RELAY_DJANGO_THREADS
-    return int(settings.RELAY_WORKERS * worker + JOB_CONNECTIONS)
+    pushes = 2 * PUSHES + 1 if settings.RELAY_REGION else 0
+    return int(settings.RELAY_WORKERS * worker + JOB_CONNECTIONS + pushes)

@@ -327,6 +327,11 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
     ),
     "extend-partitions": ("relay.tasks.extend_partitions", 3_600.0, "Makes the partitions of the next period"),
     "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),
+    "start-pushes": (
+        "replication.tasks.start_pushes",
+        5.0,
+        "Starts the senders of regions that have none",
+    ),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
 }
 

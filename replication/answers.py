@@ -44,8 +44,8 @@ class Accepts(Struct, frozen=True):
 
 
 class Taken(Struct, frozen=True):
-    """The answer to events: an outcome for each, in their order. `storing`: the receiver's database answers, so that an
-    event that failed did so by itself.
+    """The answer to events: an outcome for each, in their order. `storing`: the receiver's database and policy answer
+    and its queue has room, so that an event that failed did so by itself.
     """
 
     outcomes: list[Outcome]

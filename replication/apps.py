@@ -8,3 +8,12 @@ class ReplicationConfig(AppConfig):
 
     name = "replication"
     verbose_name = "Replication"
+
+    def ready(self) -> None:
+        """Give each new peer its cursors."""
+        from django.db.models.signals import post_save
+
+        from replication.models import Region
+        from replication.peers import region_was_saved
+
+        post_save.connect(region_was_saved, sender=Region, dispatch_uid="lanes of a region")

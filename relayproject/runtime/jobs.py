@@ -52,23 +52,32 @@ def follow_turns(heartbeat: ThreadHeartbeat) -> None:
 
 
 def main() -> None:
-    """Run a Celery worker on the queue of the present store, until SIGTERM or until the store has another name."""
+    """Run the worker of all jobs but those that have a queue of their own."""
+    run("jobs", CONCURRENCY)
+
+
+def run(place: str, concurrency: int, queue: str | None = None) -> None:
+    """Run a Celery worker on a queue of the present store, until SIGTERM or until the store has another name.
+
+    `place` names its metrics; `queue` None for the one of all other jobs.
+    """
     follow_turns(ThreadHeartbeat())
     warnings.simplefilter("ignore", SecurityWarning)  # about root: no job is unpickled, no job runs a stranger's code
-    metrics_folder.count_as("jobs")
+    metrics_folder.count_as(place)
     from analytics.exposition_tasks import watch_tasks
 
     try:
         with store_watch.connect() as connection:
             store = store_watch.store_of(connection)
     except psycopg.Error as error:
-        say("jobs", f"the database does not answer: {error}")
+        say(place, f"the database does not answer: {error}")
         sys.exit(1)
     use_store(store)
     watch_tasks()
     worker = app.Worker(
         pool="threads",
-        concurrency=CONCURRENCY,
+        concurrency=concurrency,
+        queues=queue,
         loglevel="WARNING",
         quiet=True,
         redirect_stdouts=False,
@@ -83,7 +92,7 @@ def main() -> None:
 
     threading.Thread(target=store_watch.watch, args=(store, end), daemon=True).start()
     worker.start()
-    if renamed.is_set():
+    if renamed.is_set() and queue is None:
         remove_queue(store)
     sys.exit(worker.exitcode)
 

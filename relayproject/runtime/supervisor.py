@@ -219,6 +219,9 @@ class Supervisor:
             self._keep(
                 Child("Celery worker", "relayproject.runtime.jobs", {**environment, "RELAY_PROCESS": "jobs"}, heartbeat)
             )
+            if settings.RELAY_REGION:
+                pushing = {**environment, "RELAY_PROCESS": "replication"}
+                self._keep(Child("replication worker", "relayproject.runtime.pushes", pushing, heartbeat))
         if "beat" in self._roles:
             self._keep(Child("beat", "relayproject.runtime.beat", {**environment, "RELAY_PROCESS": "beat"}, heartbeat))
 

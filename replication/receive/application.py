@@ -111,7 +111,7 @@ async def _serve(relay: Relay, route: Route, scope: Any, incoming: Body, send: A
     except Full:
         metrics.busy.labels(peer.name).inc()
         await incoming.drain()
-        await _send(send, 503, b"too much is under way\n")
+        await _send(send, 429, b"too much is under way\n")
     except (Unreadable, Damaged, TooLarge) as error:
         await _send(send, 400, f"{error.__doc__}\n".encode())
     else:
@@ -157,7 +157,7 @@ async def _send(send: Any, status: int, body: bytes, *, is_zstd: bool = False) -
             headers.append((b"content-encoding", ENCODING.encode()))
     else:
         headers.append((b"content-type", b"text/plain; charset=utf-8"))
-        if status == 503:
+        if status in {429, 503}:
             headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
     headers.append((b"content-length", b"%d" % len(body)))
     await send_response(status, headers, body, send)

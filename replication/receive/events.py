@@ -11,6 +11,7 @@ import msgspec
 
 from relay.background import Turn
 from relay.ingest import outcome as of
+from relay.ingest.judgements import UNAVAILABLE
 from relay.ingest.outcome import Outcome as Ingested
 from relay.ingest.outcome import Status
 from relay.policies.admission import EXPIRED, TOO_OLD
@@ -49,7 +50,9 @@ async def take_events(receiver: Receiver, peer: Peer, content: bytes) -> bytes:
     outcomes = [outcome_of(next(ingested)) if isinstance(each, Event) else each for each in parsed]
     for fate in {outcome.fate for outcome in outcomes}:
         metrics.received.labels(peer.name, fate.value).inc(sum(outcome.fate is fate for outcome in outcomes))
-    return encode(Taken(outcomes, receiver.accepts(), receiver.storing))
+    accepts = receiver.accepts()
+    is_storing = bool(accepts.events) and all(outcome.text != UNAVAILABLE for outcome in outcomes)
+    return encode(Taken(outcomes, accepts, is_storing))
 
 
 async def _parsed(texts: Sequence[bytes], limits: Limits) -> list[Event | Outcome]:

@@ -8,7 +8,7 @@ import pytest
 
 from replication.client import PeerClient
 from replication.models import Region
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, free_port
 
 SECRET = "the secret of eu and us: 0123456789abcdefghi"
 EU_URL = "wss://eu.relay.example"
@@ -37,6 +37,32 @@ def us(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Itera
         yield process.start()
     finally:
         process.destroy()
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path
+) -> Iterator[tuple[RelayProcess, RelayProcess]]:
+    """Regions `eu` and `us`, whole relays that replicate to each other."""
+    ports = {"eu": free_port(), "us": free_port()}
+    relays = []
+    for name, other in (("eu", "us"), ("us", "eu")):
+        folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp(name) / "var", symlinks=True))
+        settings = {
+            "RELAY_REGION": name,
+            "RELAY_PORT": str(ports[name]),
+            "RELAY_PEERS": f"{other}=http://127.0.0.1:{ports[other]}?secret={SECRET.replace(' ', '+')}",
+        }
+        relays.append(RelayProcess(folder, settings=settings))
+    try:
+        for relay in relays:
+            relay.launch()
+        for relay in relays:
+            relay.wait_ready()
+        yield relays[0], relays[1]
+    finally:
+        for relay in relays:
+            relay.destroy()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class Parts:
     def deliver_ephemeral(self, stored: StoredEvent) -> None:
         self.delivered.append(stored)
 
-    def publish_ephemeral(self, stored: StoredEvent) -> None:
+    def publish_ephemeral(self, stored: StoredEvent, origin: int = 0) -> None:
         self.delivered.append(stored)
 
     def answer(self, result: WriteOutcome = WriteOutcome.STORED) -> None:
@@ -224,10 +224,14 @@ def test_70_1_a_protected_event_that_is_known_is_not_told_to_others(parts: Parts
     assert at_once(parts, known, proved(secret(1))) is DUPLICATE
 
 
-@pytest.mark.parametrize("kind", [SourceKind.IMPORT, SourceKind.PEER, SourceKind.ADMIN])
+@pytest.mark.parametrize("kind", [SourceKind.IMPORT])
 def test_70_3_protected_events_are_taken_from_trusted_sources_alone(parts: Parts, kind: SourceKind) -> None:
     assert at_once(parts, protected_event(), Source(kind)).prefix == "restricted"
     assert parts.ingest.submit(protected_event(), Source(kind, trusted=True), lambda outcome: None) is None
+
+
+def test_70_3_a_copy_of_another_region_is_no_publishing(parts: Parts) -> None:
+    assert parts.ingest.submit(protected_event(), Source(SourceKind.PEER), lambda outcome: None) is None
 
 
 def prefix_with(limits: Limits, given_event: Event, source: Source = CLIENT) -> str:
@@ -239,6 +243,19 @@ def prefix_with(limits: Limits, given_event: Event, source: Source = CLIENT) -> 
 def test_13_3_the_least_work_may_differ_by_kind() -> None:
     limits = Limits(min_pow_difficulty=30, min_pow_by_kind=((7, 0), (1_059, 40)))
     assert [prefix_with(limits, event(kind=kind)) for kind in (1, 7, 1_059)] == ["pow", "", "pow"]
+
+
+def test_13_2_a_copy_of_another_region_needs_no_work() -> None:
+    assert prefix_with(Limits(min_pow_difficulty=30), event(kind=1), Source(SourceKind.PEER)) == ""
+
+
+def test_01_e11_what_a_peer_has_taken_may_be_older_and_a_minute_further_ahead() -> None:
+    limits = Limits(created_at_lower_limit=100, created_at_upper_limit=900)
+    now = int(time.time())
+    peer = Source(SourceKind.PEER)
+    assert prefix_with(limits, event(created_at=now - 1_000), peer) == ""
+    assert prefix_with(limits, event(created_at=now + 950), peer) == ""
+    assert prefix_with(limits, event(created_at=now + 1_000), peer) == "invalid"
 
 
 def test_62_4_a_request_to_vanish_needs_no_work() -> None:

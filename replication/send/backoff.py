@@ -1,0 +1,23 @@
+"""When a request that had no answer is tried again. Pure."""
+
+from collections.abc import Callable
+from random import random
+from typing import Final
+
+TRIES: Final = 5
+"""Then the peer is down, and asked for its state until it answers."""
+FIRST_SECONDS: Final = 0.5
+PROBE_SECONDS: Final = 30.0
+
+
+def is_down(attempts: int) -> bool:
+    """True after so many tries in a row without an answer."""
+    return attempts >= TRIES
+
+
+def seconds_after(attempts: int, chance: Callable[[], float] = random) -> float:
+    """How long to wait after the try with this number, from 1 on: 0.5, 1, 2, 4 s, then PROBE_SECONDS, each between a
+    half and the whole of it, so that many senders do not come back at once.
+    """
+    longest = PROBE_SECONDS if is_down(attempts) else FIRST_SECONDS * 2.0 ** (attempts - 1)
+    return longest * (0.5 + chance() / 2)

@@ -1,0 +1,244 @@
+"""Sends one lane to one peer: read, send, note the outcomes, move the cursor.
+
+Rule: the cursor moves over an event once it has its outcome, so that a sender that is killed repeats a batch at most,
+and receivers know what they have. One request is under way at a time, so events of a lane arrive in the order of the
+log; the next batch gathers meanwhile.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from replication import metrics
+from replication.answers import (
+    MAX_EVENTS,
+    MAX_EVENTS_BYTES,
+    SETTLED_WELL,
+    Accepts,
+    Fate,
+    Outcome,
+    Taken,
+    Unreadable,
+    decode_taken,
+    encode_events,
+)
+from replication.client import Answer, PeerClient, PeerError
+from replication.models import Lane, Region
+from replication.selection import Selected
+from replication.send import backoff
+from replication.send.cursor import LEASE_SECONDS, Cursor, Speed
+from replication.send.lag import Lag
+from replication.send.letters import add_letters
+from replication.send.log import Connection, Page, Sendable, read_page, run
+from replication.wire import EVENTS_PATH, STATUS_PATH
+
+log = logging.getLogger("relay.replication")
+
+BATCH_SECONDS = 0.1
+"""From the start of a batch to that of the next, unless that is full: under load events go in batches."""
+IDLE_SECONDS = 1.0
+"""Without a word of the bus the log is looked at so often."""
+NOTE_SECONDS = 1.0
+"""While nothing of the lane comes, the cursor moves so often."""
+MARGIN_ENTRIES = 10_000
+"""So far back a sender goes in a log that may have lost its newest changes: what is sent twice is known."""
+BUSY = 429
+"""The peer takes it later: no reason to call it down."""
+TOO_MUCH = frozenset({400, 413})
+
+
+class Sent(Struct, frozen=True):
+    """A batch and its answer."""
+
+    events: Sequence[Sendable]
+    taken: Taken
+    answer: Answer
+
+
+class LaneSender:
+    """One lane of one peer, whose lease this process holds."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        peer: Region,
+        lane: Lane,
+        cursor: Cursor,
+        client: PeerClient,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._peer = peer
+        self._lane = lane
+        self._cursor = cursor
+        self._client = client
+        self._clock = clock
+        self._selected = Selected.of(peer)
+        self.is_idle = False
+        """Whether a new entry of the log is what the lane waits for."""
+        self._accepts = Accepts()
+        self._most = MAX_EVENTS
+        self._due = clock() + cursor.wait_seconds
+        self._lag = Lag(clock(), cursor.behind_seconds)
+        self._noted = self._renewed = clock()
+        self._newest = 0
+        self._speed = Speed()
+
+    def step(self) -> float:
+        """Do what is next. Returns for how many seconds to wait before the next step; a word of the bus ends the wait
+        if `is_idle`. Raises LeaseLost, psycopg.Error.
+        """
+        now, self.is_idle = self._clock(), False
+        if now < self._due:
+            self._hold_lease()
+            return min(self._due - now, IDLE_SECONDS)
+        if self._cursor.is_down and not self._answers():
+            return 0.0
+        page = self._page()
+        if page is None:
+            return 0.0
+        self._newest = page.newest
+        if page.events:
+            return self._send(page, now)
+        return self._pass(page, now)
+
+    def _page(self) -> Page | None:
+        """The next page; None if the cursor was moved to where the log can be read."""
+        most = max(1, min(self._most, self._accepts.events))
+        size = max(1, min(MAX_EVENTS_BYTES, self._accepts.bytes))
+        cursor = self._cursor
+        page = read_page(self._connection, self._lane, self._selected, cursor.position, events=most, size=size)
+        if not cursor.identity and not cursor.position:
+            self._begin_at(page, page.newest, "")
+        elif cursor.identity != page.identity:
+            self._begin_at(page, page.newest, "the store of this region is another one")
+        elif not cursor.is_of(page.identity, page.epoch):
+            safe = max(0, min(cursor.position, page.newest) - MARGIN_ENTRIES)
+            self._begin_at(page, safe, "the log of this region may have lost changes")
+        elif cursor.position > page.newest:
+            self._begin_at(page, max(0, page.newest - MARGIN_ENTRIES), "the log of this region ends before the cursor")
+        elif page.first and page.first != cursor.position + 1:
+            self._begin_at(page, page.first - 1, "the log was pruned before it was sent")
+        else:
+            return page
+        return None
+
+    def _begin_at(self, page: Page, position: int, why: str) -> None:
+        """Go on from `position`; what lies before it, or was lost, is left to anti-entropy."""
+        reason = why or "a new peer"
+        if why:
+            log.warning("%s, %s: %s; goes on at %d, and a repair is asked for", self._peer, self._lane, why, position)
+        run(self._connection, "ask_repair", {"peer": self._peer.pk, "reason": reason})
+        self._cursor.move(page.identity, page.epoch, position, self._speed)
+
+    def _send(self, page: Page, began: float) -> float:
+        self._hold_lease()
+        try:
+            answer = self._client.post(EVENTS_PATH, encode_events([event.json for event in page.events]))
+            taken = decode_taken(answer.body)
+            if len(taken.outcomes) != len(page.events):
+                raise Unreadable
+        except PeerError as error:
+            if error.status in TOO_MUCH:
+                return self._divide(page, str(error))
+            return self._failed(str(error), error.retry_seconds, counts=error.status != BUSY)
+        except ValueError:
+            return self._failed("answered with what cannot be read")
+        self._accepts = taken.accepts
+        return self._settle(page, Sent(page.events, taken, answer), began)
+
+    def _divide(self, page: Page, why: str) -> float:
+        """The peer cannot read the request as a whole: fewer at a time, until it is known which event is at fault."""
+        if len(page.events) > 1:
+            self._most = len(page.events) // 2
+            return 0.0
+        self._refused(page.events, [Outcome(Fate.REFUSED, f"error: {why}")])
+        self._most = MAX_EVENTS
+        self._move(page)
+        return 0.0
+
+    def _settle(self, page: Page, sent: Sent, began: float) -> float:
+        failed = [outcome for outcome in sent.taken.outcomes if outcome.fate is Fate.FAILED]
+        is_at_fault = sent.taken.storing and self._cursor.attempts + 1 >= backoff.TRIES
+        if failed and not is_at_fault:
+            self._accepts = Accepts()
+            return self._failed(failed[0].text or "the peer does not store events")
+        self._refused(sent.events, sent.taken.outcomes)
+        for fate in {outcome.fate for outcome in sent.taken.outcomes}:
+            number = sum(outcome.fate is fate for outcome in sent.taken.outcomes)
+            metrics.sent.labels(self._peer.name, str(self._lane), fate.value).inc(number)
+        metrics.sent_bytes.labels(self._peer.name, str(self._lane)).inc(sent.answer.sent_bytes)
+        elapsed = max(BATCH_SECONDS, self._clock() - began)
+        self._speed = Speed(len(sent.events) / elapsed, sent.answer.sent_bytes / elapsed)
+        self._most = min(MAX_EVENTS, 2 * self._most)
+        self._move(page, len(sent.events), sent.answer.sent_bytes)
+        if not self._accepts.events:
+            wait, self._accepts = self._accepts.wait_ms / 1_000, Accepts()
+            return wait
+        return 0.0 if page.is_cut or page.has_more else max(0.0, began + BATCH_SECONDS - self._clock())
+
+    def _refused(self, events: Sequence[Sendable], outcomes: Sequence[Outcome]) -> None:
+        refused = [
+            (event, outcome)
+            for event, outcome in zip(events, outcomes, strict=True)
+            if outcome.fate not in SETTLED_WELL
+        ]
+        if refused:
+            add_letters(self._connection, self._peer, refused)
+
+    def _pass(self, page: Page, now: float) -> float:
+        """Nothing on this page is for the peer and lane."""
+        if page.has_more and page.reaches > self._cursor.position:
+            self._move(page)
+            return 0.0
+        if page.reaches > self._cursor.position and now - self._noted > NOTE_SECONDS:
+            self._speed = Speed()
+            self._move(page)
+        else:
+            self._hold_lease()
+        self.is_idle = True
+        return IDLE_SECONDS
+
+    def _move(self, page: Page, sent: int = 0, sent_bytes: int = 0) -> None:
+        now, reaches = self._clock(), max(page.reaches, self._cursor.position)
+        lag = Speed(
+            self._speed.events_per_second,
+            self._speed.bytes_per_second,
+            max(0, page.newest - reaches),
+            self._lag.seconds(now, reaches, page.newest),
+        )
+        self._cursor.move(page.identity, page.epoch, reaches, lag, sent=sent, sent_bytes=sent_bytes)
+        self._noted = self._renewed = now
+
+    def _failed(self, why: str, retry_seconds: float = 0.0, *, counts: bool = True) -> float:
+        """Try again after a while; after the last try the peer is down."""
+        now, cursor = self._clock(), self._cursor
+        metrics.failures.labels(self._peer.name, str(self._lane)).inc()
+        attempts, was_down = cursor.attempts + counts, cursor.is_down
+        wait = max(retry_seconds, backoff.seconds_after(max(1, attempts)))
+        behind = max(0, self._newest - cursor.position)
+        seconds = self._lag.seconds(now, cursor.position, self._newest)
+        cursor.failed(attempts, why, wait, Speed(lag_events=behind, lag_seconds=seconds))
+        if cursor.is_down and not was_down:
+            log.warning("region %s is down for lane %s: %s", self._peer, self._lane, why)
+        self._due, self._renewed = now + wait, now
+        return 0.0
+
+    def _answers(self) -> bool:
+        """Ask a peer that is down for its state; True if it answers, and is tried again then."""
+        try:
+            self._client.get(STATUS_PATH)
+        except PeerError as error:
+            self._failed(str(error), error.retry_seconds)
+            return False
+        log.warning("region %s answers again", self._peer)
+        self._cursor.is_down, self._cursor.attempts = False, 0
+        return True
+
+    def _hold_lease(self) -> None:
+        if self._clock() - self._renewed > LEASE_SECONDS / 4:
+            self._cursor.renew()
+            self._renewed = self._clock()

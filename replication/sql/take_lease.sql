@@ -1,0 +1,8 @@
+-- Takes the lease of a lane that nobody holds; returns its cursor, or no row. Times are the database's.
+UPDATE replication_peerlane SET holder = %(holder)s, lease_until = clock_timestamp() + %(seconds)s * interval '1 second'
+WHERE peer_id = %(peer)s AND lane = %(lane)s
+  AND (lease_until IS NULL OR lease_until < clock_timestamp() OR holder = %(holder)s)
+RETURNING id, identity, epoch, position, state, attempts,
+          coalesce(extract(epoch FROM next_attempt_at - clock_timestamp()), 0)::float8,
+          CASE WHEN lag_events > 0
+               THEN lag_seconds + coalesce(extract(epoch FROM clock_timestamp() - updated_at), 0) ELSE 0 END::float8
