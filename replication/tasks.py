@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from replication.job_queue import QUEUE
 from replication.models import Region
+from replication.reconcile import jobs, session
 from replication.send import push as sending
 
 log = logging.getLogger("relay.replication")
@@ -25,6 +26,7 @@ EXPIRES_SECONDS = 10
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_runs(**_rest: object) -> None:
     sending.stopping.set()
+    session.stopping.set()
 
 
 @shared_task(name="replication.tasks.start_pushes")  # type: ignore[untyped-decorator]
@@ -44,6 +46,18 @@ def push(origin: int) -> None:
     """Follow the log for a peer, then hand on to the next run."""
     if sending.push(origin):
         _send(origin)
+
+
+@shared_task(name="replication.tasks.reconcile_recent")  # type: ignore[untyped-decorator]
+def reconcile_recent() -> int:
+    """Compare recent events with all peers, and everything with those it is asked for; returns healed events."""
+    return jobs.reconcile_recent()
+
+
+@shared_task(name="replication.tasks.reconcile_whole")  # type: ignore[untyped-decorator]
+def reconcile_whole() -> int:
+    """Compare everything with all peers; returns how many events were healed."""
+    return jobs.reconcile_whole()
 
 
 def _send(origin: int) -> None:

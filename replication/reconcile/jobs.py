@@ -1,6 +1,7 @@
 """When anti-entropy runs by itself: recent events every few minutes, everything once a day and when it is asked for."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterable
 
@@ -21,6 +22,12 @@ RUN_SECONDS = 240.0
 
 WHOLE_SECONDS = 3_600.0
 """Of a whole run, whatever is left of it."""
+
+
+AT_ONCE = 2
+"""Of the four threads of the process of the jobs, so many may compare."""
+
+_room = threading.BoundedSemaphore(AT_ONCE)
 
 
 def reconcile_recent() -> int:
@@ -61,7 +68,9 @@ def _with_each(peers: Iterable[Region], options: Options) -> int:
 
 
 def _one(peer: Region, options: Options) -> Report | None:
-    """A run; None if it failed or another is under way. A peer that is away does not keep the others from theirs."""
+    """A run; None if it failed or too much is under way. A peer that is away does not keep the others from theirs."""
+    if not _room.acquire(blocking=False):
+        return None
     try:
         report = reconcile(peer, options)
     except Busy:
@@ -69,6 +78,8 @@ def _one(peer: Region, options: Options) -> Report | None:
     except FAULTS as fault:
         log.warning("anti-entropy with %s failed: %s", peer.name, str(fault).strip() or fault.__doc__)
         return None
+    finally:
+        _room.release()
     if report.received or report.sent:
         log.info("anti-entropy with %s: %d events received, %d sent", peer.name, report.received, report.sent)
     return report

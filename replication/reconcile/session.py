@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
@@ -11,7 +12,7 @@ import psycopg
 from django.utils import timezone
 from msgspec import Struct
 
-from relay.background import BackgroundTasks
+from relay.background import BackgroundTasks, cancel
 from relay.conf import Config, config, own_places_beside
 from relay.policies.source import Source, SourceKind
 from relay.storage.store import Store, read_store, read_urls
@@ -40,6 +41,13 @@ ANSWER_SECONDS = 60.0
 
 FAULTS = (PeerFault, PeerError, StoreAway, ImportFault, VerifierDied, psycopg.Error)
 """Why a run ends early; what was healed before stays, and the next run goes on."""
+
+
+LOOK_SECONDS = 0.2
+"""Between two looks at `stopping`."""
+
+stopping = threading.Event()
+"""Set when this process is asked to end: every run ends in order then."""
 
 
 class Busy(Exception):
@@ -147,11 +155,11 @@ class _Making:
         ending = loop.call_later(options.seconds, run.stop) if options.seconds is not None else None
         if options.stops_on_signals:
             _stop_on_signals(loop, run)
-        noting = asyncio.create_task(self._note())
+        helping = [asyncio.create_task(self._note()), asyncio.create_task(_stop_with_process(run))]
         try:
             await run.run()
         finally:
-            noting.cancel()
+            await cancel(helping)
             if ending is not None:
                 ending.cancel()
 
@@ -200,6 +208,12 @@ class _Making:
             ask = patient(client)
             desks.append(Desk(LocalSet(connection, self._peer.origin, now), Peer(ask), pusher(ask)))
         return desks
+
+
+async def _stop_with_process(run: Run) -> None:
+    while not stopping.is_set():  # noqa: ASYNC110 - a thread sets it
+        await asyncio.sleep(LOOK_SECONDS)
+    run.stop()
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, run: Run) -> None:

@@ -42,7 +42,10 @@ class Taking:
         self.is_stopping = False
 
     async def take(self, desk: Desk, part: Part, ids: Sequence[bytes]) -> None:
-        """Fetch and store the events of these ids, FETCH_EVENTS at a time, until `is_stopping` is set. Raises PeerFault, PeerError or StoreAway."""
+        """Fetch and store the events of these ids, FETCH_EVENTS at a time, until `is_stopping` is set.
+
+        Raises PeerFault, PeerError or StoreAway.
+        """
         while ids and not self.is_stopping:
             asked = list(ids[:FETCH_EVENTS])
             answer = await asyncio.to_thread(desk.peer.fetch, part, asked)
