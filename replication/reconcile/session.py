@@ -26,6 +26,7 @@ from replication.reconcile.asking import Peer, PeerFault
 from replication.reconcile.desk import Desk
 from replication.reconcile.local_set import LocalSet, OwnConnection
 from replication.reconcile.messages import FETCH_EVENTS, window_of
+from replication.reconcile.metrics import count_run
 from replication.reconcile.patience import patient
 from replication.reconcile.pushing import pusher
 from replication.reconcile.report import Report
@@ -89,6 +90,8 @@ def reconcile(peer: Region, options: Options, on_progress: OnProgress = lambda r
                 setattr(row, name, getattr(report, name))
             row.finished_at = timezone.now()
             row.save()
+            if not options.dry_run:
+                count_run(peer.name, report, failed=bool(row.error))
     return report
 
 
