@@ -12,7 +12,7 @@ import django_prometheus.middleware
 import pytest
 from prometheus_client import REGISTRY
 
-import analytics.exposition_tasks  # declares its metrics
+import analytics.exposition_tasks  # noqa: F401  declares its metrics
 import replication.reconcile.metrics  # noqa: F401  as well
 from analytics.exposition import METRICS
 from analytics.exposition_page import LEFT_OUT
