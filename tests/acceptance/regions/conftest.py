@@ -9,6 +9,7 @@ import pytest
 from replication.client import PeerClient
 from replication.models import Region
 from tests.acceptance.relay_process import RelayProcess, free_port
+from tests.integration.storage.conftest import database, scribe, tables  # noqa: F401
 
 SECRET = "the secret of eu and us: 0123456789abcdefghi"
 EU_URL = "wss://eu.relay.example"

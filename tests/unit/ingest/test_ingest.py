@@ -224,7 +224,7 @@ def test_70_1_a_protected_event_that_is_known_is_not_told_to_others(parts: Parts
     assert at_once(parts, known, proved(secret(1))) is DUPLICATE
 
 
-@pytest.mark.parametrize("kind", [SourceKind.IMPORT])
+@pytest.mark.parametrize("kind", [SourceKind.IMPORT, SourceKind.ADMIN])
 def test_70_3_protected_events_are_taken_from_trusted_sources_alone(parts: Parts, kind: SourceKind) -> None:
     assert at_once(parts, protected_event(), Source(kind)).prefix == "restricted"
     assert parts.ingest.submit(protected_event(), Source(kind, trusted=True), lambda outcome: None) is None

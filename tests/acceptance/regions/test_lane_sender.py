@@ -1,0 +1,269 @@
+"""One lane, step by step: the log is in the test's database, a whole relay takes what is sent."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from replication.client import PeerClient
+from replication.lanes import lane_of
+from replication.models import DeadLetter, Lane, PeerLane, Region
+from replication.selection import Selected
+from replication.send import push
+from replication.send.cursor import Cursor, LeaseLost
+from replication.send.lane import LaneSender
+from replication.send.log import Connection, read_page
+from tests.acceptance.client import Client
+from tests.acceptance.regions.conftest import SECRET
+from tests.acceptance.relay_process import RelayProcess
+from tests.events import pubkey_of, secret, sign_event
+from tests.integration.storage.scribe import Scribe, Tables, entry
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Event = dict[str, Any]
+NOW = int(time.time())
+
+
+class Sending:
+    """The region `eu` of the test's database, its peer `us`, and a connection for the sender."""
+
+    def __init__(self, connection: Connection, peer: Region) -> None:
+        self.connection = connection
+        self.peer = peer
+
+    async def sender(self, lane: Lane = Lane.NORMAL, holder: str = "this test") -> LaneSender:
+        cursor = Cursor.take(self.connection, self.peer, lane, holder)
+        assert cursor is not None
+        return LaneSender(self.connection, self.peer, lane, cursor, PeerClient(self.peer, "eu"))
+
+    async def row(self, lane: Lane = Lane.NORMAL) -> PeerLane:
+        return await PeerLane.objects.aget(peer=self.peer, lane=lane)
+
+    async def change(self, **settings: object) -> None:
+        for name, value in settings.items():
+            setattr(self.peer, name, value)
+        await self.peer.asave()
+
+    async def letters(self) -> list[tuple[str, str]]:
+        return [(letter.event_id, letter.reason_class) async for letter in DeadLetter.objects.filter(peer=self.peer)]
+
+
+@pytest.fixture
+async def sending(tables: Tables, us: RelayProcess) -> AsyncIterator[Sending]:
+    await Region.objects.acreate(name="eu", is_local=True)
+    peer = Region(name="us", endpoint=us.http_url)
+    peer.rotate(SECRET)
+    await peer.asave()
+    with await asyncio.to_thread(push.connect) as connection:
+        yield Sending(connection, peer)
+
+
+@pytest.fixture
+def new() -> Callable[..., Event]:
+    """An event that no other test has sent."""
+    numbers = iter(range(1_000_000))
+
+    def make(**given: Any) -> Event:
+        return sign_event(content=f"{time.monotonic_ns()} {next(numbers)}", **{"created_at": NOW, **given})
+
+    return make
+
+
+Found = Callable[[list[Event]], Awaitable[set[str]]]
+
+
+@pytest.fixture
+def at_us(us: RelayProcess) -> Found:
+    """Which of these events the other region serves."""
+
+    async def found(events: list[Event]) -> set[str]:
+        async with Client(us.ws_url) as client:
+            return set((await client.query({"ids": [event["id"] for event in events]})).ids)
+
+    return found
+
+
+async def test_a_lane_sends_its_kinds_and_no_other(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
+) -> None:
+    events = [new(kind=kind) for kind in (1, 7, 30_023, 1, 7)]
+    await scribe.write(*events)
+    for lane in Lane:
+        sender = await sending.sender(lane)
+        sender.step()
+        wanted = {event["id"] for event in events if list(Lane).index(lane_of(event["kind"])) <= list(Lane).index(lane)}
+        assert await at_us(events) == wanted
+        assert (await sending.row(lane)).position >= 5 - (lane is not Lane.LOW)
+
+
+async def test_a_request_to_vanish_is_sent_from_where_it_is_kept(
+    sending: Sending, scribe: Scribe, us: RelayProcess, new: Callable[..., Event]
+) -> None:
+    note = new(secret_key=secret(31))
+    await scribe.write(note)
+    (await sending.sender()).step()
+    await scribe.write(sign_event(secret(31), kind=62, tags=[["relay", "ALL_RELAYS"]], created_at=NOW))
+    (await sending.sender(Lane.URGENT)).step()
+    async with Client(us.ws_url) as client:
+        assert (await client.query({"authors": [note["pubkey"]]})).events == []
+
+
+async def test_what_the_peer_refuses_becomes_a_dead_letter_and_the_lane_goes_on(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
+) -> None:
+    good, late = new(), new()
+    ahead = new(created_at=NOW + 5_000)
+    await scribe.write(good, ahead, late)
+    (await sending.sender()).step()
+    assert await at_us([good, ahead, late]) == {good["id"], late["id"]}
+    assert await sending.letters() == [(ahead["id"], "invalid")]
+
+
+async def test_what_was_deleted_there_is_no_dead_letter(
+    sending: Sending, scribe: Scribe, us: RelayProcess, new: Callable[..., Event]
+) -> None:
+    note = new()
+    async with Client(us.ws_url) as client:
+        await client.publish(new(kind=5, tags=[["e", note["id"]]]))
+    await scribe.write(note)
+    (await sending.sender()).step()
+    assert await sending.letters() == []
+    assert (await sending.row()).position == 1
+
+
+async def test_after_five_tries_the_peer_is_down_and_the_cursor_stands(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
+) -> None:
+    endpoint = sending.peer.endpoint
+    await sending.change(endpoint="http://127.0.0.1:9")
+    event = new()
+    await scribe.write(event)
+    sender = await sending.sender()
+    for attempt in range(1, 6):
+        sender._due = 0.0
+        sender.step()
+        row = await sending.row()
+        assert (row.attempts, row.state, row.position) == (attempt, "down" if attempt == 5 else "up", 0)
+    assert "does not answer" in row.last_error
+
+    await sending.change(endpoint=endpoint)
+    sender = await sending.sender()
+    assert 14 < sender._due - time.monotonic() < 31  # the next sender does not forget it either
+    sender._due = 0.0
+    sender.step()
+    assert await at_us([event]) == {event["id"]}
+    row = await sending.row()
+    assert (row.attempts, row.state, row.position, row.last_error) == (0, "up", 1, "")
+
+
+async def test_only_the_holder_of_the_lease_moves_the_cursor(
+    sending: Sending, scribe: Scribe, new: Callable[..., Event]
+) -> None:
+    frozen = await sending.sender()
+    assert Cursor.take(sending.connection, sending.peer, Lane.NORMAL, "another") is None
+    sending.connection.execute("UPDATE replication_peerlane SET lease_until = now() - interval '1 second'")
+    await scribe.write(new())
+    other = await sending.sender(holder="another")
+    other.step()
+    await scribe.write(new())
+    with pytest.raises(LeaseLost):
+        frozen.step()
+    assert (await sending.row()).position == 1
+
+
+async def test_a_log_that_was_pruned_is_left_to_anti_entropy(
+    sending: Sending,
+    scribe: Scribe,
+    at_us: Found,
+    new: Callable[..., Event],
+    tables: Tables,
+) -> None:
+    lost, kept = new(), new()
+    await scribe.write(lost)
+    await scribe.write(kept)
+    await Region.objects.filter(pk=sending.peer.pk).aupdate(repair_asked_at=None)
+    tables.connection.execute("DELETE FROM relay_change WHERE seq = 1")
+    sender = await sending.sender()
+    sender.step()
+    sender.step()
+    assert await at_us([lost, kept]) == {kept["id"]}
+    peer = await Region.objects.aget(pk=sending.peer.pk)
+    assert peer.repair_asked_at is not None
+    assert "pruned" in peer.repair_reason
+
+
+async def test_after_a_promotion_the_newest_changes_are_sent_again(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
+) -> None:
+    event = new()
+    await scribe.write(event)
+    sending.connection.execute("UPDATE replication_peerlane SET epoch = epoch - 1, position = 1")
+    sender = await sending.sender()
+    sender.step()
+    sender.step()
+    assert await at_us([event]) == {event["id"]}
+    assert (await sending.row()).position == 1
+
+
+async def test_one_event_that_makes_a_request_unreadable_does_not_stop_the_lane(
+    sending: Sending,
+    scribe: Scribe,
+    at_us: Found,
+    new: Callable[..., Event],
+    tables: Tables,
+) -> None:
+    events = [new() for _ in range(5)]
+    await scribe.write(*events)
+    tables.connection.execute("UPDATE relay_event SET json = '{' WHERE id = %s", [bytes.fromhex(str(events[2]["id"]))])
+    sender = await sending.sender()
+    while (await sending.row()).position < 5:
+        sender.step()
+    assert await at_us(events) == {event["id"] for event in events} - {events[2]["id"]}
+    assert await sending.letters() == [(events[2]["id"], "error")]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"own_only": False},
+        {"may_read_private": True},
+        {"send": "kinds", "send_kinds": [1, 1059]},
+        {"send": "kinds", "send_kinds": [7, 30_023], "may_read_private": True, "own_only": False},
+        {"send": "authors", "send_authors": [pubkey_of(secret(1))]},
+    ],
+    ids=str,
+)
+async def test_sql_and_predicate_select_the_same(
+    sending: Sending, scribe: Scribe, new: Callable[..., Event], settings: dict[str, Any]
+) -> None:
+    await sending.change(**settings)
+    selected = Selected.of(sending.peer)
+    made, expected = [], set()
+    for kind in (0, 1, 4, 5, 7, 17, 1059, 9735, 10_002, 30_023):
+        for origin in (0, sending.peer.origin, sending.peer.origin + 1):
+            for number in (1, 2):
+                event = new(secret_key=secret(number), kind=kind, created_at=NOW + origin - sending.peer.origin)
+                made.append(entry(event).__class__(*_fields(event, origin)))
+                if selected.sends(kind, event["pubkey"], origin):
+                    expected.add(event["id"])
+    await scribe.write_entries(made)
+    sent, stored = set(), set(_stored(sending.connection))
+    for lane in Lane:
+        page = read_page(sending.connection, lane, selected, 0, events=500, size=1_000_000)
+        assert {lane_of(event.kind) for event in page.events} <= {lane}
+        sent |= {event.id for event in page.events}
+    assert sent == expected & stored
+
+
+def _fields(event: Event, origin: int) -> list[Any]:
+    made = entry(event)
+    return [made.event, made.d, origin, made.targets, made.vanishes]
+
+
+def _stored(connection: psycopg.Connection[Any]) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT encode(id, 'hex') FROM relay_event").fetchall()]

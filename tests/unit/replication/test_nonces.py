@@ -1,0 +1,43 @@
+"""A request is taken once."""
+
+from replication.receive.nonces import Nonces
+from replication.wire import NONCE_SECONDS
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_nonce_is_new_once() -> None:
+    nonces = Nonces()
+    assert await nonces.is_new("store", "eu", "1")
+    assert not await nonces.is_new("store", "eu", "1")
+    assert await nonces.is_new("store", "us", "1")
+
+
+async def test_a_nonce_is_known_for_as_long_as_its_request_could_be_repeated() -> None:
+    clock = Clock()
+    nonces = Nonces(clock=clock)
+    clock.now = NONCE_SECONDS - 1
+    assert await nonces.is_new("store", "eu", "late in the first period")
+    clock.now = 2 * NONCE_SECONDS - 2
+    assert not await nonces.is_new("store", "eu", "late in the first period")
+
+
+async def test_old_nonces_are_forgotten() -> None:
+    clock = Clock()
+    nonces = Nonces(clock=clock)
+    for period in range(10):
+        clock.now = period * (NONCE_SECONDS + 1.0)
+        for number in range(100):
+            await nonces.is_new("store", "eu", f"{period} {number}")
+    assert len(nonces) <= 200
+
+
+async def test_a_peer_cannot_fill_the_memory() -> None:
+    nonces = Nonces()
+    nonces._newer = {str(number) for number in range(100_000)}
+    assert not await nonces.is_new("store", "eu", "one more")
