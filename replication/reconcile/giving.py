@@ -31,12 +31,19 @@ async def give(desk: Desk, part: Part, ids: Sequence[bytes], report: Report, is_
     while ids and not is_stopping():
         asked = list(ids[:FETCH_EVENTS])
         texts = await asyncio.to_thread(desk.local.texts, part, asked)
+        await _forget(desk, part, asked, texts)
         unsent = next((text.id for text in texts if text.json is None), None)
         sent = [text for text in texts if text.json is not None]
         if sent:
             given = await asyncio.to_thread(desk.push, [text.json for text in sent if text.json is not None])
             await _note(desk, sent, given, report)
         ids = ids[len(asked) if unsent is None else asked.index(unsent) :]
+
+
+async def _forget(desk: Desk, part: Part, asked: Sequence[bytes], texts: Sequence[Text]) -> None:
+    """What was refused here, and is gone at the peer now, does not count as held here any more."""
+    if gone := {*asked} - {text.id for text in texts}:
+        await asyncio.to_thread(desk.local.forget, part, [*gone], by_peer=False)
 
 
 async def _note(desk: Desk, sent: Sequence[Text], given: Sequence[Given], report: Report) -> None:

@@ -120,6 +120,12 @@ class LocalSet:
         noted |= {"created_ats": created_ats, "ids": [event_id for _, event_id in items]}
         self._query(statement("note_refused"), noted)
 
+    def forget(self, part: Part, ids: Sequence[bytes], *, by_peer: bool) -> None:
+        """Delete the notes about these events, which say that they were refused here, or by the peer."""
+        self._query(
+            statement("forget_ids"), self._parameters(part) | {"ids": list(ids), "by_peer": by_peer, "peer": self._peer}
+        )
+
     def forget_refused(self) -> None:
         """Delete the ids that are due again."""
         self._query(statement("forget_refused"), {"peer": self._peer, "now": self._now})

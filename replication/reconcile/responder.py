@@ -63,7 +63,10 @@ class Responder:
         ids = request.ids
         if len(ids) > FETCH_EVENTS or any(len(event_id) != ID_BYTES for event_id in ids) or not request.window.is_valid:
             raise Unreadable("too many ids, or no ids, or no window")
-        texts = self._set.texts(Part(request.stage, self._set.scope(), request.window), ids)
+        part = Part(request.stage, self._set.scope(), request.window)
+        texts = self._set.texts(part, ids)
+        if gone := {*ids} - {text.id for text in texts}:  # refused once, so that they counted as held
+            self._set.forget(part, [*gone], by_peer=False)
         unsent = next((text.id for text in texts if text.json is None), None)
         asked = len(ids) if unsent is None else ids.index(unsent)
         return encode(FetchAnswer([msgspec.Raw(text.json) for text in texts if text.json is not None], asked))

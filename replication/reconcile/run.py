@@ -101,5 +101,6 @@ class Run:
             self._report.taken["lacking"] += len(need)
             self._report.given["lacking"] += len(have)
             return
-        await self._taking.take(desk, part, need)
+        # What is given first replaces versions at the peer, which are not fetched then.
         await give(desk, part, have, self._report, lambda: self._is_stopping)
+        await self._taking.take(desk, part, need)

@@ -50,7 +50,9 @@ class Taking:
             asked = list(ids[:FETCH_EVENTS])
             answer = await asyncio.to_thread(desk.peer.fetch, part, asked)
             events = await self._verified(asked[: answer.asked], answer)
-            refused = await self._stored(events)
+            refused, known = await self._stored(events)
+            if known:  # the peer took them after all
+                await asyncio.to_thread(desk.local.forget, part, known, by_peer=True)
             if part.stage is Stage.REMOVALS:
                 refused = refused | await _not_held(desk, part, events)
             if refused:
@@ -69,10 +71,10 @@ class Taking:
         self._report.refusals.update(f"from the peer: {reason}" for _, reason in verified.faults)
         return events
 
-    async def _stored(self, events: Sequence[Event]) -> set[str]:
-        """Submit events; the ids of those that are refused."""
+    async def _stored(self, events: Sequence[Event]) -> tuple[set[str], list[bytes]]:
+        """Submit events; the ids of those that are refused, and of those that were known."""
         gives_up = time.monotonic() + GIVE_UP_SECONDS
-        refused: set[str] = set()
+        refused, known = set[str](), list[bytes]()
         while events:
             outcomes = await self._ingest.batch(events, self._source)
             settled = [
@@ -80,7 +82,9 @@ class Taking:
             ]
             for event, outcome in settled:
                 self._report.taken[outcome.status.value] += 1
-                if outcome.status in _REFUSALS:
+                if outcome.status is Status.DUPLICATE:
+                    known.append(bytes.fromhex(event.id))
+                elif outcome.status in _REFUSALS:
                     refused.add(event.id)
                     self._report.refusals[outcome.text or outcome.status.value] += 1
             events = [event for event, outcome in zip(events, outcomes, strict=True) if _failed(outcome)]
@@ -88,7 +92,7 @@ class Taking:
                 if time.monotonic() > gives_up:
                     raise StoreAway
                 await asyncio.sleep(RETRY_SECONDS)
-        return refused
+        return refused, known
 
 
 def _failed(outcome: Outcome) -> bool:
