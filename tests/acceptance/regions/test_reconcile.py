@@ -1,95 +1,24 @@
 """Anti-entropy between two whole regions, `eu` and `us`, that have missed each other's events: no push runs here."""
 
-import json
 import random
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote_plus
 
-import psycopg
 import pytest
 
 from relay.protocol.kinds import DELETION, GIFT_WRAP, VANISH
 from tests.acceptance.client import Client
-from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
+from tests.acceptance.regions.pair import Event, Regions, heal, load, rows, start, two_regions
+from tests.acceptance.relay_process import RelayProcess, wait_for
 from tests.events import pubkey_of, secret, sign_event
-
-Event = dict[str, Any]
-SECRET = "the secret of eu and us: 0123456789abcdefghi"
-SECONDS = 90
-
-
-class Regions(NamedTuple):
-    eu: RelayProcess
-    us: RelayProcess
-
-
-def region(folder: Path, name: str, port: int, peer: str, peer_port: int) -> RelayProcess:
-    described = f"{peer}=http://127.0.0.1:{peer_port}?secret={quote_plus(SECRET)}"
-    settings = {
-        "RELAY_PORT": str(port),
-        "RELAY_REGION": name,
-        "RELAY_PEERS": described,
-        "RELAY_MAX_LIMIT": "10000",
-        "RELAY_EVENT_RATE": "0",
-    }
-    return RelayProcess(folder, settings=settings, roles="web,migrate")
 
 
 @pytest.fixture(scope="module")
 def regions(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[Regions]:
-    ports = free_port(), free_port()
-    made = []
-    for name, port, peer_port, peer in (("eu", *ports, "us"), ("us", *ports[::-1], "eu")):
-        folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp(name) / "var", symlinks=True))
-        made.append(region(folder, name, port, peer, peer_port))
-    try:
-        for process in made:
-            process.launch()
-        for process in made:
-            process.wait_ready()
-        yield Regions(*made)
-    finally:
-        for process in made:
-            process.destroy()
-
-
-def start(relay: RelayProcess, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), *words],
-        env=clean_environment({"RELAY_DATA_DIR": str(relay.data_dir)}),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd="/",
-    )
-
-
-def run(relay: RelayProcess, *words: str, given: str = "") -> str:
-    process = start(relay, *words)
-    out, said = process.communicate(given, timeout=SECONDS)
-    assert process.returncode == 0, said
-    return out
-
-
-def load(relay: RelayProcess, events: Sequence[Event]) -> None:
-    run(relay, "import", "-", "--quiet", given="".join(json.dumps(event) + "\n" for event in events))
-
-
-def heal(relay: RelayProcess, peer: str, *words: str) -> dict[str, Any]:
-    return dict(json.loads(run(relay, "reconcile", peer, "--json", "--quiet", *words)))
-
-
-def rows(relay: RelayProcess, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(relay.services()["DATABASE_URL"]) as database:
-        return database.execute(query.encode()).fetchall()
+    with two_regions(tmp_path_factory.mktemp("regions"), migrated_folder) as made:
+        yield made
 
 
 def held(relay: RelayProcess) -> dict[str, int]:
@@ -174,7 +103,7 @@ async def test_a_region_that_joins_is_filled_while_it_serves_though_the_run_is_k
     count = f"SELECT count(*) FROM relay_event WHERE pubkey = decode('{pubkey_of(author)}', 'hex')"
 
     killed = start(regions.eu, "reconcile", "us", "--quiet")
-    wait_for(lambda: rows(regions.eu, count)[0][0] > 0, "the first events")
+    wait_for(lambda: rows(regions.eu, count)[0][0] > 0, "the first events", seconds=60)
     async with Client(regions.eu.ws_url) as client:
         assert (await client.query({"authors": [pubkey_of(author)], "limit": 1})).events
     killed.kill()
