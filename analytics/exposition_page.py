@@ -4,7 +4,7 @@ Rule: it is the same whichever worker of an instance answers. Workers share a fo
 `serve`); a process that was started by hand has none and speaks for itself alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +16,9 @@ from analytics.exposition import METRICS
 from analytics.exposition_files import Files, merged
 from analytics.exposition_kinds import percent
 from relay.services import process
+
+sources: list[Callable[[], Iterable[Metric]]] = []
+"""Metrics of other packages, which are asked for at each scrape, in its thread."""
 
 
 class Page:
@@ -36,10 +39,15 @@ def page(folder: Path | None) -> bytes:
         with TemporaryDirectory(prefix="relay-metrics-") as made:
             if relay := process.current():
                 Files(Path(made), "own").write(relay.status.mine())
-            registry.register(Page([*_whole(Path(made), OWN), *REGISTRY.collect()]))
+            registry.register(Page([*_whole(Path(made), OWN), *REGISTRY.collect(), *_of_others()]))
     else:
-        registry.register(Page(_whole(folder, [*OWN, *REGISTRY.collect()])))
+        registry.register(Page([*_whole(folder, [*OWN, *REGISTRY.collect()]), *_of_others()]))
     return generate_latest(registry)
+
+
+def _of_others() -> Iterator[Metric]:
+    for source in sources:
+        yield from source()
 
 
 def _whole(folder: Path, declared: Iterable[Metric]) -> Iterator[Metric]:

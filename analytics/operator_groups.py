@@ -25,6 +25,8 @@ VIEWER: Final = (
     "analytics.view_storetable",
     "analytics.view_jobrun",
     "django_celery_beat.view_periodictask",
+    "replication.view_peerlane",
+    "replication.view_repair",
 )
 
 MODERATION: Final[tuple[str, ...]] = (
@@ -42,6 +44,9 @@ MODERATION: Final[tuple[str, ...]] = (
 
 ADMINISTRATION: Final = (
     "analytics.view_setting",
+    *(f"replication.{action}_region" for action in ("view", "add", "change", "delete")),
+    "replication.view_deadletter",
+    "replication.delete_deadletter",
     *(
         f"relay.{action}_{model}"
         for model in ("kindrule", "retentionrule", "allowedkey")

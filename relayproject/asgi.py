@@ -26,12 +26,14 @@ if not os.environ.get("RELAY_SUPERVISED"):
         sys.exit(str(refusal))
 
 
-from analytics.exposition_files import leave_figures  # noqa: E402  needs the apps
+from analytics import exposition_page  # noqa: E402  needs the apps
+from analytics.exposition_files import leave_figures  # noqa: E402
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
 from relay.services import process  # noqa: E402
 from relay.views.gate import Gate  # noqa: E402
 from relay.views.public import PublicViews  # noqa: E402
+from replication.exposition import families  # noqa: E402
 from replication.receive.application import PeerRequests  # noqa: E402
 from replication.receive.receiver import serve_peers  # noqa: E402
 from replication.receive.routes import ROUTES  # noqa: E402
@@ -73,6 +75,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
+exposition_page.sources.append(families)
 process.on_start.append(serve_peers)
 http = PeerRequests(PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS)), ROUTES)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -11,14 +11,17 @@ from celery.signals import worker_shutting_down
 from django.db.models import Q
 from django.utils import timezone
 
+from relay.storage.store import current_store
 from replication.job_queue import QUEUE
 from replication.models import Region
 from replication.reconcile import jobs, session
+from replication.send import again
 from replication.send import push as sending
 
 log = logging.getLogger("relay.replication")
 
 PUSH = "replication.tasks.push"
+AGAIN = "replication.tasks.send_letters"
 EXPIRES_SECONDS = 10
 """A job that found no free thread so long is sent again by the schedule."""
 
@@ -37,7 +40,7 @@ def start_pushes() -> int:
     free = Q(lanes__lease_until=None) | Q(lanes__lease_until__lt=timezone.now()) | Q(lanes=None)
     peers = Region.peers().filter(free).distinct()
     for peer in peers:
-        _send(peer.pk)
+        _send(PUSH, peer.pk, expires=EXPIRES_SECONDS)
     return len(peers)
 
 
@@ -45,7 +48,7 @@ def start_pushes() -> int:
 def push(origin: int) -> None:
     """Follow the log for a peer, then hand on to the next run."""
     if sending.push(origin):
-        _send(origin)
+        _send(PUSH, origin, expires=EXPIRES_SECONDS)
 
 
 @shared_task(name="replication.tasks.reconcile_recent")  # type: ignore[untyped-decorator]
@@ -60,5 +63,20 @@ def reconcile_whole() -> int:
     return jobs.reconcile_whole()
 
 
-def _send(origin: int) -> None:
-    current_app.send_task(PUSH, args=[origin], queue=QUEUE, expires=EXPIRES_SECONDS)
+@shared_task(name=AGAIN)  # type: ignore[untyped-decorator]
+def send_letters(ids: list[int]) -> int:
+    """Send dead letters again; returns how many are done with."""
+    with sending.connect() as connection:
+        return again.send_again(connection, ids)
+
+
+def send_letters_again(ids: list[int]) -> None:
+    """Have a job send these dead letters. Raises kombu's OperationalError without a broker."""
+    _send(AGAIN, ids)
+
+
+def _send(task: str, argument: object, **options: object) -> None:
+    """To the workers of this store, by the name that it has now."""
+    prefix = {"global_keyprefix": current_store().broker_prefix}
+    with current_app.connection_for_write(transport_options=prefix) as broker:
+        current_app.send_task(task, args=[argument], queue=QUEUE, connection=broker, **options)

@@ -59,6 +59,15 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
         ),
     ),
     (
+        "Regions",
+        (
+            Entry("replication.region", "region", "regions", "public"),
+            Entry("replication.peerlane", "lane", "lanes", "sync_alt"),
+            Entry("replication.deadletter", "dead letter", "dead letters", "unsubscribe"),
+            Entry("replication.repair", "repair", "repairs", "healing"),
+        ),
+    ),
+    (
         "Operation",
         (
             Entry("analytics.cache", "cache", "caches", "memory"),
@@ -81,7 +90,14 @@ SECTIONS: Sequence[tuple[str, Sequence[Entry]]] = (
     ),
 )
 
-APP_NAMES = {"axes": "Access", "auth": "Access", "admin": "Access", "django_celery_beat": "Operation", "relay": "Store"}
+APP_NAMES = {
+    "axes": "Access",
+    "auth": "Access",
+    "admin": "Access",
+    "django_celery_beat": "Operation",
+    "relay": "Store",
+    "replication": "Regions",
+}
 """App label -> its name, that of a section of the side bar."""
 
 

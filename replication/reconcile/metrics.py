@@ -1,8 +1,6 @@
 """Metrics of anti-entropy, counted in the process that runs it: those of a command end with it, its row stays."""
 
-import time
-
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from replication.reconcile.report import Report
 
@@ -11,12 +9,6 @@ windows = Counter("relay_replication_repair_windows", "Windows of time that were
 compared = Counter("relay_replication_repair_compared", "Events that were compared with a peer.", ["peer"])
 received = Counter("relay_replication_repair_received", "Events that this region lacked.", ["peer", "outcome"])
 sent = Counter("relay_replication_repair_sent", "Events that the peer lacked.", ["peer", "outcome"])
-last = Gauge(
-    "relay_replication_repair_last_timestamp_seconds",
-    "When a run last compared all that it was to compare (Unix seconds).",
-    ["peer"],
-    multiprocess_mode="max",
-)
 
 
 def count_run(peer: str, report: Report, *, failed: bool) -> None:
@@ -29,5 +21,3 @@ def count_run(peer: str, report: Report, *, failed: bool) -> None:
         received.labels(peer, status).inc(count)
     for status, count in report.given.items():
         sent.labels(peer, status).inc(count)
-    if outcome == "whole":
-        last.labels(peer).set(time.time())

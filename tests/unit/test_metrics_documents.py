@@ -13,9 +13,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 import analytics.exposition_tasks  # noqa: F401  declares its metrics
+import replication.metrics  # noqa: F401
 import replication.reconcile.metrics  # noqa: F401  as well
 from analytics.exposition import METRICS
 from analytics.exposition_page import LEFT_OUT
+from replication.exposition import GAUGES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/operations/metrics.md"
@@ -41,6 +43,7 @@ def documented() -> Named:
 @cache
 def existing() -> Named:
     found: Named = {each.name: (each.kind.partition("_")[0], frozenset(each.labels)) for each in METRICS}
+    found |= {gauge.name: ("gauge", frozenset(gauge.labels)) for gauge in GAUGES}
     django_prometheus.middleware.Metrics.get_instance()
     for collector in set(REGISTRY._collector_to_names):
         name, kind = getattr(collector, "_name", ""), getattr(collector, "_type", "")

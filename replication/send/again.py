@@ -1,0 +1,55 @@
+"""Sends dead letters again, when an operator asks for it."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from replication.answers import MAX_EVENTS_BYTES, SETTLED_WELL, Fate, Outcome, decode_taken, encode_events
+from replication.client import PeerError, client_of
+from replication.models import DeadLetter, Region
+from replication.send.letters import add_letters
+from replication.send.log import Connection, Sendable
+from replication.statements import statement
+from replication.wire import EVENTS_PATH
+
+AT_ONCE = 100
+
+
+def send_again(connection: Connection, ids: Sequence[int]) -> int:
+    """Send the events of these letters; returns how many letters are done with: taken, or gone meanwhile."""
+    rows = connection.execute(statement("letters"), {"ids": list(ids)}).fetchall()
+    gone = [row[0] for row in rows if row[5] is None]
+    done = DeadLetter.objects.filter(pk__in=gone).delete()[0]
+    for origin, found in groupby([row for row in rows if row[5] is not None], itemgetter(1)):
+        done += _to_peer(connection, Region.objects.get(pk=origin), list(found))
+    return done
+
+
+def _to_peer(connection: Connection, peer: Region, rows: list[tuple[Any, ...]]) -> int:
+    taken = []
+    with client_of(peer) as client:
+        while rows:
+            part = _first_of(rows)
+            del rows[: len(part)]
+            events = [Sendable(0, row[2], row[3], row[4], row[5].encode()) for row in part]
+            try:
+                answer = client.post(EVENTS_PATH, encode_events([event.json for event in events]))
+                outcomes = decode_taken(answer.body).outcomes
+            except PeerError as error:
+                outcomes = [Outcome(Fate.FAILED, f"error: {error}")] * len(events)
+            pairs = list(zip(part, events, outcomes, strict=True))
+            taken += [row[0] for row, _, outcome in pairs if outcome.fate in SETTLED_WELL]
+            add_letters(connection, peer, [(e, outcome) for _, e, outcome in pairs if outcome.fate not in SETTLED_WELL])
+    return DeadLetter.objects.filter(pk__in=taken).delete()[0]
+
+
+def _first_of(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    part: list[tuple[Any, ...]] = []
+    size = 0
+    for row in rows[:AT_ONCE]:
+        if part and size + len(row[5]) > MAX_EVENTS_BYTES:
+            break
+        part.append(row)
+        size += len(row[5])
+    return part
