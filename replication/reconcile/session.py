@@ -44,6 +44,8 @@ FAULTS = (PeerFault, PeerError, StoreAway, ImportFault, VerifierDied, psycopg.Er
 """Why a run ends early; what was healed before stays, and the next run goes on."""
 
 
+STOPPED = "stopped before the last window"
+
 LOOK_SECONDS = 0.2
 """Between two looks at `stopping`."""
 
@@ -78,7 +80,9 @@ def reconcile(peer: Region, options: Options, on_progress: OnProgress = lambda r
     report = Report()
     store, conf = read_store(), replace(config(), own_places=own_places_beside(read_urls()))
     with _alone(peer):
-        row = Repair.objects.create(peer=peer, reason=options.reason[:200], since=options.since, until=options.until)
+        row = Repair(peer=peer, reason=options.reason[:200], since=options.since, until=options.until)
+        if not options.dry_run:
+            row.save()
         made = _Making(peer, options, report, store=store, conf=conf, repair=row.pk, on_progress=on_progress)
         try:
             asyncio.run(made.run())
@@ -86,13 +90,18 @@ def reconcile(peer: Region, options: Options, on_progress: OnProgress = lambda r
             row.error = (str(fault) or fault.__doc__ or "").strip()[:1000]
             raise
         finally:
-            for name in ("windows", "compared", "received", "sent"):
-                setattr(row, name, getattr(report, name))
-            row.finished_at = timezone.now()
-            row.save()
             if not options.dry_run:
                 count_run(peer.name, report, failed=bool(row.error))
+                _end(row, report)
     return report
+
+
+def _end(row: Repair, report: Report) -> None:
+    for name in ("windows", "compared", "received", "sent"):
+        setattr(row, name, getattr(report, name))
+    row.error = row.error or ("" if report.is_whole else STOPPED)
+    row.finished_at = timezone.now()
+    row.save()
 
 
 @contextmanager
@@ -115,7 +124,7 @@ class _Making:
         *,
         store: Store,
         conf: Config,
-        repair: int,
+        repair: int | None,
         on_progress: OnProgress,
     ) -> None:
         self._peer = peer
@@ -170,7 +179,8 @@ class _Making:
         while True:
             await asyncio.sleep(NOTE_SECONDS)
             self._on_progress(self._report)
-            await asyncio.to_thread(self._write_note)
+            if self._repair is not None:
+                await asyncio.to_thread(self._write_note)
 
     def _write_note(self) -> None:
         report = self._report
