@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.BigIntegerField()),
                 ('event_id', models.BinaryField()),
+                ('stage', models.CharField(max_length=10)),
                 ('by_peer', models.BooleanField()),
                 ('retry_at', models.DateTimeField()),
                 ('peer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='refused_ids', to='replication.region')),

@@ -15,6 +15,7 @@ class RefusedId(models.Model):
     peer = models.ForeignKey(Region, on_delete=models.CASCADE, related_name="refused_ids", db_index=False)
     created_at = models.BigIntegerField()
     event_id = models.BinaryField()
+    stage = models.CharField(max_length=10)
     by_peer = models.BooleanField()
     retry_at = models.DateTimeField()
 

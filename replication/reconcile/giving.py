@@ -36,7 +36,7 @@ async def give(desk: Desk, part: Part, ids: Sequence[bytes], report: Report, is_
         sent = [text for text in texts if text.json is not None]
         if sent:
             given = await asyncio.to_thread(desk.push, [text.json for text in sent if text.json is not None])
-            await _note(desk, sent, given, report)
+            await _note(desk, part, sent, given, report)
         ids = ids[len(asked) if unsent is None else asked.index(unsent) :]
 
 
@@ -46,7 +46,7 @@ async def _forget(desk: Desk, part: Part, asked: Sequence[bytes], texts: Sequenc
         await asyncio.to_thread(desk.local.forget, part, [*gone], by_peer=False)
 
 
-async def _note(desk: Desk, sent: Sequence[Text], given: Sequence[Given], report: Report) -> None:
+async def _note(desk: Desk, part: Part, sent: Sequence[Text], given: Sequence[Given], report: Report) -> None:
     report.given.update(outcome.status for outcome in given)
     refused = [
         (text, outcome) for text, outcome in zip(sent, given, strict=True) if outcome.status in _REFUSALS and text.json
@@ -55,4 +55,4 @@ async def _note(desk: Desk, sent: Sequence[Text], given: Sequence[Given], report
     if refused:
         items = [(_decode_dated(text.json or b"").created_at, text.id) for text, _ in refused]
         retry_at = int(time.time()) + REFUSED_FOR_SECONDS
-        await asyncio.to_thread(desk.local.note_refused, items, by_peer=True, retry_at=retry_at)
+        await asyncio.to_thread(desk.local.note_refused, part.stage, items, by_peer=True, retry_at=retry_at)

@@ -113,10 +113,16 @@ class LocalSet:
         asked = self._parameters(part) | {"ids": list(ids), "most_bytes": FETCH_BYTES}
         return [Text(bytes(id_), None if json is None else json.encode()) for _, id_, json in self._query(text, asked)]
 
-    def note_refused(self, items: Sequence[tuple[int, bytes]], *, by_peer: bool, retry_at: int) -> None:
+    def note_refused(self, stage: Stage, items: Sequence[tuple[int, bytes]], *, by_peer: bool, retry_at: int) -> None:
         """Note events as (created_at, id), as far as there is room."""
         created_ats = [created_at for created_at, _ in items]
-        noted: dict[str, Any] = {"peer": self._peer, "by_peer": by_peer, "retry_at": retry_at, "most": MOST_REFUSED}
+        noted: dict[str, Any] = {
+            "peer": self._peer,
+            "stage": str(stage),
+            "by_peer": by_peer,
+            "retry_at": retry_at,
+            "most": MOST_REFUSED,
+        }
         noted |= {"created_ats": created_ats, "ids": [event_id for _, event_id in items]}
         self._query(statement("note_refused"), noted)
 
@@ -135,6 +141,7 @@ class LocalSet:
         since, lower_id = _place(window.lower)
         until, upper_id = _place(window.upper)
         return {
+            "stage": str(part.stage),
             "since": since,
             "lower_id": lower_id,
             "until": until,

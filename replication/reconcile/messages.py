@@ -15,8 +15,8 @@ WINDOW_ITEMS: Final = 20_000
 """Of one window, on either side: 800 KB, read in some 30 ms."""
 MOST_ITEMS: Final = 2 * WINDOW_ITEMS
 """A window that has grown to more meanwhile is divided again."""
-PLAN_WINDOWS: Final = 32
-"""Windows that one request plans: 640,000 events are counted for it."""
+PLAN_WINDOWS: Final = 16
+"""Windows that one request plans: 320,000 events are counted for it."""
 FRAME_BYTES: Final = 1_048_576
 """Of a message of negentropy: all ids of a window in one."""
 FETCH_EVENTS: Final = 500

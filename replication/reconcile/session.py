@@ -38,7 +38,7 @@ NOTE_SECONDS = 2.0
 """Between two updates of the row of a run, and two calls of `on_progress`."""
 
 ANSWER_SECONDS = 60.0
-"""For one answer of the peer: a plan counts 640,000 events."""
+"""For one answer of the peer: a plan counts 320,000 events."""
 
 FAULTS = (PeerFault, PeerError, StoreAway, ImportFault, VerifierDied, psycopg.Error)
 """Why a run ends early; what was healed before stays, and the next run goes on."""

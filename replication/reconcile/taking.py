@@ -58,7 +58,7 @@ class Taking:
             if refused:
                 items = [(event.created_at, bytes.fromhex(event.id)) for event in events if event.id in refused]
                 retry_at = int(time.time()) + REFUSED_FOR_SECONDS
-                await asyncio.to_thread(desk.local.note_refused, items, by_peer=False, retry_at=retry_at)
+                await asyncio.to_thread(desk.local.note_refused, part.stage, items, by_peer=False, retry_at=retry_at)
             ids = ids[answer.asked :]
 
     async def _verified(self, asked: Sequence[bytes], answer: FetchAnswer) -> list[Event]:

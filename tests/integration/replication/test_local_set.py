@@ -205,15 +205,30 @@ async def test_refused_ids_count_as_held_by_both_or_by_none_until_they_are_due(
     local = LocalSet(here, region.origin, NOW)
     assert ids_of(local.items(part())) == [mine["id"]]
 
-    local.note_refused([(NOW, bytes.fromhex(mine["id"]))], by_peer=True, retry_at=NOW + 10)
-    local.note_refused([(NOW - 1, b"\x01" * 32)], by_peer=False, retry_at=NOW + 10)
+    local.note_refused(Stage.EVENTS, [(NOW, bytes.fromhex(mine["id"]))], by_peer=True, retry_at=NOW + 10)
+    local.note_refused(Stage.EVENTS, [(NOW - 1, b"\x01" * 32)], by_peer=False, retry_at=NOW + 10)
 
     assert ids_of(local.items(part())) == ["01" * 32]
+    assert ids_of(local.items(part(Stage.REMOVALS))) == []
     assert ids_of(local.items(part(window=window_of(NOW, None)))) == []
     later = LocalSet(here, region.origin, NOW + 10)
     assert ids_of(later.items(part())) == [mine["id"]]
     later.forget_refused()
     assert await asyncio.to_thread(on_own_connection, RefusedId.objects.count) == 0
+
+
+async def test_a_note_is_forgotten_when_it_has_turned_out_otherwise(scribe: Scribe, here: OwnConnection) -> None:
+    region = await asyncio.to_thread(
+        on_own_connection, lambda: Region.objects.create(name="eu", endpoint="http://eu.example.com")
+    )
+    local = LocalSet(here, region.origin, NOW)
+    for number, by_peer in ((1, False), (2, True)):
+        local.note_refused(Stage.EVENTS, [(NOW, bytes([number]) * 32)], by_peer=by_peer, retry_at=NOW + 10)
+
+    local.forget(part(), [b"\x01" * 32, b"\x02" * 32], by_peer=False)
+
+    kept = await asyncio.to_thread(on_own_connection, lambda: [str(each) for each in RefusedId.objects.all()])
+    assert kept == ["02" * 32]
 
 
 async def test_refused_ids_are_bounded(scribe: Scribe, here: OwnConnection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +238,7 @@ async def test_refused_ids_are_bounded(scribe: Scribe, here: OwnConnection, monk
     )
     local = LocalSet(here, region.origin, NOW)
     for number in range(9):
-        local.note_refused([(NOW, bytes([number]) * 32)], by_peer=False, retry_at=NOW + 10)
+        local.note_refused(Stage.EVENTS, [(NOW, bytes([number]) * 32)], by_peer=False, retry_at=NOW + 10)
 
     assert await asyncio.to_thread(on_own_connection, RefusedId.objects.count) == 5
 
