@@ -46,7 +46,7 @@ class Run:
                 try:
                     await self._session(stage, session)
                 except* Exception as group:
-                    raise group.exceptions[0] from None
+                    raise _first_of(group) from None
         self._report.is_whole = not self._is_stopping
 
     async def _session(self, stage: Stage, session: Session) -> None:
@@ -104,3 +104,8 @@ class Run:
         # What is given first replaces versions at the peer, which are not fetched then.
         await give(desk, part, have, self._report, lambda: self._is_stopping)
         await self._taking.take(desk, part, need)
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

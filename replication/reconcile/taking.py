@@ -21,6 +21,9 @@ RETRY_SECONDS = 1.0
 GIVE_UP_SECONDS = 60.0
 """A run waits so long for a database that does not store events."""
 
+BATCHES_AT_ONCE = 3
+"""Of one window: one is fetched while others are verified and stored."""
+
 REFUSED_FOR_SECONDS = 7 * 86_400
 """After so long a refused event is tried again: bans are lifted and policies changed."""
 
@@ -46,20 +49,28 @@ class Taking:
 
         Raises PeerFault, PeerError or StoreAway.
         """
-        while ids and not self.is_stopping:
-            asked = list(ids[:FETCH_EVENTS])
-            answer = await asyncio.to_thread(desk.peer.fetch, part, asked)
-            events = await self._verified(asked[: answer.asked], answer)
-            refused, known = await self._stored(events)
-            if known:  # the peer took them after all
-                await asyncio.to_thread(desk.local.forget, part, known, by_peer=True)
-            if part.stage is Stage.REMOVALS:
-                refused = refused | await _not_held(desk, part, events)
-            if refused:
-                items = [(event.created_at, bytes.fromhex(event.id)) for event in events if event.id in refused]
-                retry_at = int(time.time()) + REFUSED_FOR_SECONDS
-                await asyncio.to_thread(desk.local.note_refused, part.stage, items, by_peer=False, retry_at=retry_at)
-            ids = ids[answer.asked :]
+        room = asyncio.Semaphore(BATCHES_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            while ids and not self.is_stopping:
+                await room.acquire()
+                asked = list(ids[:FETCH_EVENTS])
+                answer = await asyncio.to_thread(desk.peer.fetch, part, asked)
+                ids = ids[answer.asked :]
+                storing = group.create_task(self._store(desk, part, asked[: answer.asked], answer))
+                storing.add_done_callback(lambda _: room.release())
+
+    async def _store(self, desk: Desk, part: Part, asked: Sequence[bytes], answer: FetchAnswer) -> None:
+        """One batch; the next is fetched meanwhile."""
+        events = await self._verified(asked, answer)
+        refused, known = await self._stored(events)
+        if known:  # the peer took them after all
+            await asyncio.to_thread(desk.local.forget, part, known, by_peer=True)
+        if part.stage is Stage.REMOVALS:
+            refused = refused | await _not_held(desk, part, events)
+        if refused:
+            items = [(event.created_at, bytes.fromhex(event.id)) for event in events if event.id in refused]
+            retry_at = int(time.time()) + REFUSED_FOR_SECONDS
+            await asyncio.to_thread(desk.local.note_refused, part.stage, items, by_peer=False, retry_at=retry_at)
 
     async def _verified(self, asked: Sequence[bytes], answer: FetchAnswer) -> list[Event]:
         """The events that were asked for and are right."""
