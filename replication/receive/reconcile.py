@@ -1,6 +1,7 @@
 """The addresses of anti-entropy: a few requests at a time, each in a thread with a connection of its own.
 
-Rule: peers never take more of a worker and of the database than `AT_ONCE` requests; a further one is told to come back.
+Rule: peers never take more of a worker and of the database than AT_ONCE requests; others wait, and beyond MOST_WAITING
+are told to come back.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import psycopg
 
@@ -21,31 +23,43 @@ log = logging.getLogger("relay.replication")
 
 AT_ONCE: Final = 2
 """Of one worker: at most 40 MB."""
-_under_way = 0
+MOST_WAITING: Final = 16
 
 
-async def reconcile(_receiver: Receiver, peer: Peer, content: bytes) -> bytes:
+class _Places:
+    """Who works and who waits in a worker."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Semaphore(AT_ONCE)
+        self.waiting = 0
+
+
+_places: "WeakKeyDictionary[Receiver, _Places]" = WeakKeyDictionary()
+
+
+async def reconcile(receiver: Receiver, peer: Peer, content: bytes) -> bytes:
     """POST /replicate/reconcile. Raises Unreadable or Full."""
-    return await _in_thread(lambda connection: Responder(connection, peer.origin).reconcile(content))
+    return await _in_thread(receiver, lambda connection: Responder(connection, peer.origin).reconcile(content))
 
 
-async def fetch(_receiver: Receiver, peer: Peer, content: bytes) -> bytes:
+async def fetch(receiver: Receiver, peer: Peer, content: bytes) -> bytes:
     """POST /replicate/fetch. Raises Unreadable or Full."""
-    return await _in_thread(lambda connection: Responder(connection, peer.origin).fetch(content))
+    return await _in_thread(receiver, lambda connection: Responder(connection, peer.origin).fetch(content))
 
 
-async def _in_thread(answer: Callable[[OwnConnection], bytes]) -> bytes:
-    global _under_way  # noqa: PLW0603 - of the process
-    if _under_way >= AT_ONCE:
+async def _in_thread(receiver: Receiver, answer: Callable[[OwnConnection], bytes]) -> bytes:
+    places = _places.setdefault(receiver, _Places())
+    if places.waiting >= MOST_WAITING:
         raise Full
-    _under_way += 1
+    places.waiting += 1
     try:
-        return await asyncio.to_thread(_with_connection, answer)
+        async with places.free:
+            return await asyncio.to_thread(_with_connection, answer)
     except psycopg.Error as error:
         log.warning("a peer's question was not answered: %s", str(error).strip())
         raise Full from None
     finally:
-        _under_way -= 1
+        places.waiting -= 1
 
 
 def _with_connection(answer: Callable[[OwnConnection], bytes]) -> bytes:
