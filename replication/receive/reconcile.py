@@ -24,6 +24,7 @@ log = logging.getLogger("relay.replication")
 AT_ONCE: Final = 2
 """Of one worker: at most 40 MB."""
 MOST_WAITING: Final = 16
+"""Those at work included."""
 
 
 class _Places:
