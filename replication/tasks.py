@@ -5,9 +5,10 @@ number of peers keeps other jobs waiting.
 """
 
 import logging
+from typing import Any
 
 from celery import current_app, shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 from django.db.models import Q
 from django.utils import timezone
 
@@ -24,6 +25,14 @@ PUSH = "replication.tasks.push"
 AGAIN = "replication.tasks.send_letters"
 EXPIRES_SECONDS = 10
 """A job that found no free thread so long is sent again by the schedule."""
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _begin_runs(sender: Any, **_rest: object) -> None:
+    """Go on at once where the process before this one was killed."""
+    if QUEUE in sender.app.amqp.queues.consume_from:
+        sending.release_dead()
+        start_pushes()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -24,7 +24,7 @@ from replication.send.bus_listener import Subscriber, listener_of
 from replication.send.cursor import Cursor, LeaseLost
 from replication.send.lane import LaneSender
 from replication.send.live import LiveLink
-from replication.send.log import Connection
+from replication.send.log import Connection, run
 
 log = logging.getLogger("relay.replication")
 
@@ -56,12 +56,26 @@ def push(origin: int, seconds: float = RUN_SECONDS) -> bool:
         return False
     begin_lanes(peer)
     with connect() as connection:
-        holder = uuid.uuid4().hex
+        holder = f"{_instance()}{uuid.uuid4().hex}"
         cursors = {lane: Cursor.take(connection, peer, lane, holder) for lane in Lane}
         held = {lane: cursor for lane, cursor in cursors.items() if cursor is not None}
         if not held:
             return False
         return _Run(connection, peer, local.name, held).run(seconds) and not stopping.is_set()
+
+
+def release_dead() -> None:
+    """End the leases that the process before this one, on the same instance, held when it died.
+
+    Raises psycopg.Error.
+    """
+    with connect() as connection:
+        run(connection, "release_instance", {"prefix": _instance()})
+
+
+def _instance() -> str:
+    """How the names of this instance's holders begin."""
+    return f"{settings.RELAY_INSTANCE[:31]}:"
 
 
 class _Run:
