@@ -121,10 +121,11 @@ async def test_a_region_that_joins_is_filled_while_it_serves_though_the_run_is_k
     assert of_second[1] == total - before
 
 
-def test_what_one_region_refuses_is_not_sent_to_it_by_every_run(regions: Regions) -> None:
+async def test_what_one_region_refuses_is_not_sent_to_it_by_every_run(regions: Regions) -> None:
     banned = secret(300)
-    events = [sign_event(banned, content=str(number)) for number in range(20)]
-    load(regions.us, events)
+    async with Client(regions.us.ws_url) as client:
+        for number in range(20):
+            assert (await client.publish(sign_event(banned, content=str(number)))).accepted
     rows(regions.eu, f"SELECT relay_ban_key(decode('{pubkey_of(banned)}', 'hex'), 'spam', 0, 'test', true)")
 
     first, second, from_there = heal(regions.eu, "us"), heal(regions.eu, "us"), heal(regions.us, "eu")
