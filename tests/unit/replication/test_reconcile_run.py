@@ -78,7 +78,9 @@ def counted(here: Side, ask: Callable[[str, bytes], bytes], parallel: int = 2) -
 
 def items() -> st.SearchStrategy[set[bytes]]:
     """Few seconds, so that windows begin and end within one."""
-    item = st.builds(lambda at, name: at.to_bytes(8, "big") + bytes([name, at]) * 16, st.integers(0, 3), st.integers(0, 40))
+    item = st.builds(
+        lambda at, name: at.to_bytes(8, "big") + bytes([name, at]) * 16, st.integers(0, 3), st.integers(0, 40)
+    )
     return st.sets(item, max_size=90)
 
 
