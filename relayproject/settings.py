@@ -327,6 +327,12 @@ JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them t
         5.0,
         "Starts the senders of regions that have none",
     ),
+    "reconcile-recent": (
+        "replication.tasks.reconcile_recent",
+        300.0,
+        "Compares recent events with the other regions, and heals both sides",
+    ),
+    "reconcile-whole": ("replication.tasks.reconcile_whole", 86_400.0, "Compares all events with the other regions"),
     "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
 }
 

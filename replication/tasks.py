@@ -15,6 +15,7 @@ from django.utils import timezone
 from relay.storage.store import current_store
 from replication.job_queue import QUEUE
 from replication.models import Region
+from replication.reconcile import jobs, session
 from replication.send import again
 from replication.send import push as sending
 
@@ -37,6 +38,7 @@ def _begin_runs(sender: Any, **_rest: object) -> None:
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_runs(**_rest: object) -> None:
     sending.stopping.set()
+    session.stopping.set()
 
 
 @shared_task(name="replication.tasks.start_pushes")  # type: ignore[untyped-decorator]
@@ -56,6 +58,18 @@ def push(origin: int) -> None:
     """Follow the log for a peer, then hand on to the next run."""
     if sending.push(origin):
         _send(PUSH, origin, expires=EXPIRES_SECONDS)
+
+
+@shared_task(name="replication.tasks.reconcile_recent")  # type: ignore[untyped-decorator]
+def reconcile_recent() -> int:
+    """Compare recent events with all peers, and everything with those it is asked for; returns healed events."""
+    return jobs.reconcile_recent()
+
+
+@shared_task(name="replication.tasks.reconcile_whole")  # type: ignore[untyped-decorator]
+def reconcile_whole() -> int:
+    """Compare everything with all peers; returns how many events were healed."""
+    return jobs.reconcile_whole()
 
 
 @shared_task(name=AGAIN)  # type: ignore[untyped-decorator]

@@ -29,6 +29,7 @@ MIN_SECRET_LENGTH: Final = 32
 EVENTS_PATH: Final = "/replicate"
 STATUS_PATH: Final = "/replicate/status"
 RECONCILE_PATH: Final = "/replicate/reconcile"
+FETCH_PATH: Final = "/replicate/fetch"
 LARGE_BODIES: Final[Mapping[bytes, int]] = {path.encode(): MAX_BODY_BYTES for path in (EVENTS_PATH, RECONCILE_PATH)}
 """Addresses that take more than other HTTP addresses do."""
 

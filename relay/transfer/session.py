@@ -60,16 +60,19 @@ class _Held:
 
 
 @asynccontextmanager
-async def _ingest(
-    conf: Config, store: Store, queue_events: int, tasks: BackgroundTasks
+async def ingest_beside(
+    conf: Config, store: Store, queue_events: int, tasks: BackgroundTasks, *, role: str = "import"
 ) -> AsyncIterator[tuple[Ingest, Writer]]:
-    """`Ingest` over a ring that stays empty, so that the database decides what is known. Raises ImportFault."""
+    """`Ingest` over a ring that stays empty, so that the database decides what is known. Raises ImportFault.
+
+    `role` begins the name of the instance.
+    """
     ring, held = Ring(0, 0), _Held()
     bus = Bus(lambda _batch: None, lambda _event: None, lambda: store, tasks, conf.bus_urls)
     writer = Writer(
         bus.publish,
         held.acknowledge,
-        instance=f"import-{uuid.uuid4().hex}",
+        instance=f"{role}-{uuid.uuid4().hex}",
         is_followed=lambda found: (found.identity, found.epoch) == (store.identity, store.epoch),
         tasks=tasks,
         batch_events=BATCH_EVENTS,
@@ -131,7 +134,7 @@ async def run_import(
     verifiers = Verifiers(Settings(conf.limits, options.trusted), options.processes)
     source = Source(SourceKind.IMPORT, trusted=options.trusted, verified=True)
     try:
-        async with _ingest(conf, store, chunks * CHUNK_LINES + 1, tasks) as (ingest, writer):
+        async with ingest_beside(conf, store, chunks * CHUNK_LINES + 1, tasks) as (ingest, writer):
             importer = Importer(
                 reader,
                 verifiers,

@@ -13,7 +13,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 import analytics.exposition_tasks  # noqa: F401  declares its metrics
-import replication.metrics  # noqa: F401
+import replication.metrics
+import replication.reconcile.metrics  # noqa: F401  as well
 from analytics.exposition import METRICS
 from analytics.exposition_page import LEFT_OUT
 from replication.exposition import GAUGES

@@ -1,0 +1,32 @@
+"""Requests of a run that outlast a short absence of the peer."""
+
+import random
+import time
+from collections.abc import Callable
+
+from replication.client import PeerClient, PeerError
+from replication.reconcile.asking import Ask
+
+TRIES = 6
+FIRST_SECONDS = 0.5
+"""The wait after the first try; it doubles, with up to as much jitter: 16 to 31 s in all."""
+
+_COME_BACK = frozenset({429, 502, 503, 504})
+
+
+def patient(client: PeerClient, sleep: Callable[[float], None] = time.sleep) -> Ask:
+    """Asks again while the peer is away or has no room. Raises the last PeerError."""
+
+    def ask(path: str, content: bytes) -> bytes:
+        seconds = FIRST_SECONDS
+        for _ in range(TRIES - 1):
+            try:
+                return client.post(path, content).body
+            except PeerError as error:
+                if error.is_refusal and error.status not in _COME_BACK:
+                    raise
+                sleep(max(seconds, error.retry_seconds) * (1 + random.random()))  # noqa: S311 - jitter
+                seconds *= 2
+        return client.post(path, content).body
+
+    return ask
