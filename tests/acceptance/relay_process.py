@@ -60,6 +60,15 @@ def alive(pid: int) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def running(relay: "RelayProcess") -> Iterator["RelayProcess"]:
+    """Start a relay, and leave nothing of it at the end."""
+    try:
+        yield relay.start()
+    finally:
+        relay.destroy()
+
+
 class RelayProcess:
     """One `serve`. Nothing runs before `start()` or `launch()`; `process` is the supervisor.
 

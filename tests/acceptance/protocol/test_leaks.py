@@ -6,15 +6,11 @@ would be seen by another. What a reader hears is searched as text: for the id, t
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
@@ -33,22 +29,6 @@ from tests.acceptance.protocol.leaks import (
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment
 from tests.oracle import naive_end, naive_readable
 
-WINDOWS = {"window": "67108864", "pages": "0"}
-"""Which copies answer: each worker's window, or pages of the workers and of the shared cache."""
-
-
-@pytest.fixture(scope="module", params=WINDOWS)
-def guarded(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path
-) -> Iterator[RelayProcess]:
-    settings = {**SETTINGS, "RELAY_WINDOW_BYTES": WINDOWS[request.param]}
-    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("leaks") / "var", symlinks=True))
-    process = RelayProcess(folder, workers=2, roles="web,migrate", settings=settings)
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
-
 
 @pytest.fixture(scope="module")
 def stories(guarded: RelayProcess) -> dict[int, Story]:
@@ -62,12 +42,6 @@ def stories(guarded: RelayProcess) -> dict[int, Story]:
 
     asyncio.run(publish())
     return found
-
-
-@pytest_asyncio.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as opened:
-        yield opened
 
 
 # -- What is stored ----------------------------------------------------------------------------------------------------

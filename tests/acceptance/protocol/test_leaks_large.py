@@ -3,13 +3,9 @@ keys, and the replay of the log to a subscription whose answer ended after the r
 """
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
@@ -34,25 +30,6 @@ LARGE_NOTES = 4
 """Newer than the secret of a story, and more than the texts of one answer (1 MiB), so that its secret is a key."""
 BULK = 24
 """Events of that size: more than the buffers of both ends of a connection hold, and one piece."""
-COPIES = {"window": "67108864", "pages": "0"}
-
-
-@pytest.fixture(scope="module", params=COPIES)
-def guarded(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path
-) -> Iterator[RelayProcess]:
-    settings = {
-        **SETTINGS,
-        "RELAY_WINDOW_BYTES": COPIES[request.param],
-        "RELAY_RING_BYTES": "1048576",
-        "RELAY_MAX_CONTENT_LENGTH": "400000",
-    }
-    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("leaks") / "var", symlinks=True))
-    process = RelayProcess(folder, workers=2, roles="web,migrate", settings=settings)
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +49,6 @@ def stories(guarded: RelayProcess) -> dict[int, Story]:
 
     asyncio.run(publish())
     return found
-
-
-@pytest_asyncio.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as opened:
-        yield opened
 
 
 def metric(relay: RelayProcess, name: str) -> float:

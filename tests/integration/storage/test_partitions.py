@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
-from tests.integration.storage.scribe import Json, Scribe, Tables, make_store, wait_until_answering
+from tests.integration.storage.scribe import Json, Scribe, Tables, make_store
 from tests.oracle import naive_query
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,23 +54,6 @@ def tables(django_db_setup: None) -> Iterator[Tables]:
             connection.close()
             described["NAME"] = name
             server.execute("DROP DATABASE relay_parts WITH (FORCE)")
-
-
-@pytest.fixture
-async def scribe(tables: Tables) -> AsyncIterator[Scribe]:
-    made = Scribe()
-    made.writer.start()
-    yield made
-    await made.writer.stop(5)
-
-
-@pytest.fixture
-async def reads(tables: Tables) -> AsyncIterator[Reads]:
-    made = Reads.of_primary(2, 5.0)
-    made.open()
-    await wait_until_answering(made)
-    yield made
-    await made.close()
 
 
 async def on_own_connection(job: Callable[..., T], *given: Any) -> T:
