@@ -63,10 +63,22 @@ def alive(pid: int) -> bool:
 @contextlib.contextmanager
 def running(relay: "RelayProcess") -> Iterator["RelayProcess"]:
     """Start a relay, and leave nothing of it at the end."""
+    with all_running(relay):
+        yield relay
+
+
+@contextlib.contextmanager
+def all_running(*relays: "RelayProcess") -> Iterator[None]:
+    """Start relays at once; where one migrates, the others wait for it. Leave nothing of them at the end."""
     try:
-        yield relay.start()
+        for relay in relays:
+            relay.launch()
+        for relay in relays:
+            relay.wait_ready()
+        yield
     finally:
-        relay.destroy()
+        for relay in reversed(relays):
+            relay.destroy()
 
 
 class RelayProcess:

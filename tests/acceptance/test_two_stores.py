@@ -17,7 +17,7 @@ from redis import Redis
 from relay.storage.store import CURRENT_STORE, Store
 from tests.acceptance.client import Client
 from tests.acceptance.conftest import ALL_ROLES, CopyOfMigrated
-from tests.acceptance.relay_process import RelayProcess, running, wait_for
+from tests.acceptance.relay_process import RelayProcess, all_running, running, wait_for
 from tests.events import sign_event
 from tests.integration.caching.valkeys import one_server
 
@@ -43,7 +43,8 @@ def relays(
         asyncio.run(publish(first, "before the copy"))
         assert first.stop() == 0
     shutil.copytree(original, copied, ignore=shutil.ignore_patterns("*.lock", "run", "services.json"))
-    with running(relay_in(original, redis)) as here, running(relay_in(copied, redis)) as there:
+    here, there = relay_in(original, redis), relay_in(copied, redis)
+    with all_running(here, there):
         yield here, there
 
 

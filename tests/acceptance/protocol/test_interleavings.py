@@ -6,7 +6,6 @@ TEST_INTERLEAVINGS sets how many runs of each kind are tried; they are then draw
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from tests.acceptance.faults.outages import OwnServers
 from tests.acceptance.protocol.interleaving import SETTINGS, Cast, Run
 from tests.acceptance.protocol.places import Cache, Place
-from tests.acceptance.relay_process import RelayProcess, running
+from tests.acceptance.relay_process import RelayProcess, all_running
 from tests.integration.storage.gone import served
 
 RUNS = int(os.environ.get("TEST_INTERLEAVINGS", "4"))
@@ -39,15 +38,14 @@ def places(
     request: pytest.FixtureRequest, servers: OwnServers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Place]]:
     """Workers that share acknowledged positions in memory, with pages; or instances, one with a window."""
-    started: list[RelayProcess] = []
-    with ExitStack() as stack:
-        for name, window in (("one", "0"), ("two", "67108864"))[: 1 if request.param == "two workers" else 2]:
-            own = {"RELAY_INSTANCE": name, "RELAY_WINDOW_BYTES": window, **SETTINGS, **servers.settings}
-            workers = 2 if request.param == "two workers" else 1
-            folder = tmp_path_factory.mktemp(name) / "var"
-            relay = RelayProcess(folder, workers=workers, roles="web", settings=own)
-            started.append(stack.enter_context(running(relay)))
-        yield [Place(relay, pid) for relay in started for pid in relay.workers()]
+    relays: list[RelayProcess] = []
+    for name, window in (("one", "0"), ("two", "67108864"))[: 1 if request.param == "two workers" else 2]:
+        own = {"RELAY_INSTANCE": name, "RELAY_WINDOW_BYTES": window, **SETTINGS, **servers.settings}
+        workers = 2 if request.param == "two workers" else 1
+        folder = tmp_path_factory.mktemp(name) / "var"
+        relays.append(RelayProcess(folder, workers=workers, roles="web", settings=own))
+    with all_running(*relays):
+        yield [Place(relay, pid) for relay in relays for pid in relay.workers()]
 
 
 @runs
