@@ -18,9 +18,9 @@ ACCEPTANCE := tests/acceptance
 # The longest first, none of them much longer than the others; test-acceptance takes every whole relay and test-others
 # every test that no other names, so that a new folder is never forgotten.
 TESTS := test-integration test-protocol test-acceptance test-faults test-others test-units
-# Tests with servers mostly wait, so that two sessions share two cores well. Each starts servers of its own;
-# those of the environment have one test database, which one session at a time may use.
-SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,2)
+# Tests with servers mostly wait, so that three sessions share two cores well (`make check SESSIONS=2` for fewer). Each
+# starts servers of its own; those of the environment have one test database, which one session at a time may use.
+SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,3)
 SIDE_BY_SIDE = @$(MAKE) --no-print-directory --keep-going --jobs $(SESSIONS)
 # A relay is some five processes, started a hundred times by the tests: none shall compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
