@@ -24,6 +24,8 @@ from tests.integration.caching.valkeys import one_server
 JOBS = "relayproject.runtime.jobs"
 EVERYTHING = {"kinds": [1]}
 
+pytestmark = pytest.mark.timeout(240)  # the jobs of two stores are waited for, and both have their start before that
+
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Redis]:
