@@ -12,12 +12,15 @@ TEST_PINS := $(RUN_PINS) requirements-dev.txt
 
 UNITS := tests/unit tests/fuzz/test_parser.py
 INTEGRATION := tests/integration
+PROTOCOL := tests/acceptance/protocol
+FAULTS := tests/acceptance/faults
 ACCEPTANCE := tests/acceptance
-# The longest first; test-others takes every test that no other names, so that a new folder is never forgotten.
-TESTS := test-acceptance test-integration test-others test-units
-# Tests with servers mostly wait, so that two sessions share two cores well. Each starts servers of its own;
-# those of the environment have one test database, which one session at a time may use.
-SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,2)
+# The longest first, none of them much longer than the others; test-acceptance takes every whole relay and test-others
+# every test that no other names, so that a new folder is never forgotten.
+TESTS := test-integration test-protocol test-acceptance test-faults test-others test-units
+# Tests with servers mostly wait, so that three sessions share two cores well (`make check SESSIONS=2` for fewer). Each
+# starts servers of its own; those of the environment have one test database, which one session at a time may use.
+SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,3)
 SIDE_BY_SIDE = @$(MAKE) --no-print-directory --keep-going --jobs $(SESSIONS)
 # A relay is some five processes, started a hundred times by the tests: none shall compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,8 +43,14 @@ test-units: .venv/.test-installed
 test-integration: .venv/.test-installed
 	@$(BIN)/python -m pytest $(INTEGRATION)
 
+test-protocol: .venv/.test-installed
+	@$(BIN)/python -m pytest $(PROTOCOL)
+
+test-faults: .venv/.test-installed
+	@$(BIN)/python -m pytest $(FAULTS)
+
 test-acceptance: .venv/.test-installed
-	@$(BIN)/python -m pytest $(ACCEPTANCE)
+	@$(BIN)/python -m pytest $(ACCEPTANCE) $(patsubst %,--ignore=%,$(PROTOCOL) $(FAULTS))
 
 test-others: .venv/.test-installed
 	@$(BIN)/python -m pytest $(patsubst %,--ignore=%,$(UNITS) $(INTEGRATION) $(ACCEPTANCE))

@@ -40,9 +40,17 @@ class Standby:
         done = subprocess.run(command, capture_output=True, check=False, cwd="/")
         assert done.returncode == 0, done.stderr.decode()
 
+    def copy_of(self, other: "Standby") -> None:
+        """Take the backup of another standby, which has not been started yet."""
+        shutil.copytree(other.server.data, self.server.data, symlinks=True)
+
     def start(self) -> None:
-        """Start, and wait until it answers questions: it never says "ready"."""
+        """Start, and wait until it answers questions."""
         self.server.spawn()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it answers questions: it never says "ready"."""
         ends = time.monotonic() + SECONDS
         while time.monotonic() < ends:
             with contextlib.suppress(psycopg.OperationalError), self.connect():
@@ -113,8 +121,14 @@ def standbys(folder: Path, count: int) -> Iterator[list[Standby]]:
             place = folder / str(number)
             place.mkdir()
             made.append(Standby(place))
-            made[-1].copy()
-            made[-1].start()
+            if number:
+                made[-1].copy_of(made[0])
+            else:
+                made[-1].copy()
+        for standby in made:
+            standby.server.spawn()
+        for standby in made:
+            standby.wait()
         yield made
     finally:
         for standby in made:

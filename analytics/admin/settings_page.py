@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from analytics.admin.setting_model import Setting
+from analytics.admin.page_models import Setting
 from analytics.effective_settings import DOCUMENT, effective_settings
 from relay.admin.readonly import ReadOnlyAdmin
 

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 from msgspec import Struct
@@ -64,11 +65,8 @@ def removable(kind: int) -> bool:
 
 
 def _removable_spans() -> tuple[Span, ...]:
-    edges = [
-        kind
-        for kind in range(MAX_KIND + 2)
-        if (kind <= MAX_KIND and removable(kind)) != (kind > 0 and removable(kind - 1))
-    ]
+    kept = [False, *map(removable, range(MAX_KIND + 1)), False]  # each kind is looked at once: every process does this
+    edges = [kind for kind, (before, now) in enumerate(pairwise(kept)) if before != now]
     return tuple((low, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True))
 
 

@@ -60,6 +60,27 @@ def alive(pid: int) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def running(relay: "RelayProcess") -> Iterator["RelayProcess"]:
+    """Start a relay, and leave nothing of it at the end."""
+    with all_running(relay):
+        yield relay
+
+
+@contextlib.contextmanager
+def all_running(*relays: "RelayProcess") -> Iterator[None]:
+    """Start relays at once; where one migrates, the others wait for it. Leave nothing of them at the end."""
+    try:
+        for relay in relays:
+            relay.launch()
+        for relay in relays:
+            relay.wait_ready()
+        yield
+    finally:
+        for relay in reversed(relays):
+            relay.destroy()
+
+
 class RelayProcess:
     """One `serve`. Nothing runs before `start()` or `launch()`; `process` is the supervisor.
 

@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.acceptance.client import Client
+from tests.acceptance.conftest import CopyOfMigrated
 from tests.acceptance.haproxy import HAProxy
 from tests.acceptance.relay_process import RelayProcess, wait_for
 from tests.events import sign_event
@@ -26,10 +27,12 @@ RATE = 20
 
 
 @pytest.fixture(scope="module")
-def instances(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RelayProcess]]:
+def instances(
+    copy_of_migrated: CopyOfMigrated, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[RelayProcess]]:
     """Three with a worker each; the first has the servers."""
     folder = tmp_path_factory.mktemp("instances")
-    first = RelayProcess(folder / "1" / "var", roles="web,migrate", settings=SETTINGS)
+    first = RelayProcess(copy_of_migrated("first"), roles="web", settings=SETTINGS)
     started = [first]
     try:
         first.start()

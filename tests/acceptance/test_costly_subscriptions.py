@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.conftest import CopyOfMigrated, StartRelay
+from tests.acceptance.relay_process import RelayProcess, running
 
 HOSTILE = 6
 SUBSCRIPTIONS = 300
@@ -25,9 +25,11 @@ NOTES = 20
 Json = dict[str, Any]
 
 
-@pytest.fixture
-def relay(start_relay: StartRelay) -> RelayProcess:
-    return start_relay()
+@pytest.fixture(scope="module")
+def relay(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """One worker, which has the costly subscriptions and the clients that must not suffer."""
+    with running(RelayProcess(copy_of_migrated("costly"), roles="web")) as process:
+        yield process
 
 
 @pytest_asyncio.fixture

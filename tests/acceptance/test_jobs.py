@@ -3,11 +3,9 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +14,7 @@ import pytest
 from relayproject.runtime.processes import living_in
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
+from tests.acceptance.conftest import CopyOfMigrated
 from tests.acceptance.relay_process import RelayProcess, wait_for
 
 JOBS = "relayproject.runtime.jobs"
@@ -78,8 +77,8 @@ class Machines:
 
 
 @pytest.fixture(scope="module")
-def machines(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("jobs") / "var", symlinks=True))
+def machines(copy_of_migrated: CopyOfMigrated, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    folder = copy_of_migrated("jobs")
     first = RelayProcess(folder)
     second = None
     try:

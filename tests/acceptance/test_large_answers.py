@@ -8,7 +8,8 @@ import pytest
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.conftest import CopyOfMigrated
+from tests.acceptance.relay_process import RelayProcess, running
 
 EVENTS = 100
 CONTENT = 380_000
@@ -17,13 +18,10 @@ SLACK_MIB = 300
 
 
 @pytest.fixture(scope="module", params=["none", "l1+l2"])
-def relay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    folder: Path = tmp_path_factory.mktemp("large")
+def relay(request: pytest.FixtureRequest, copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
     settings = {"RELAY_MAX_CONTENT_LENGTH": "400000", "RELAY_CACHE_LAYERS": str(request.param)}
-    process = RelayProcess(folder / "var", workers=1, settings=settings)
-    process.start()
-    yield process
-    process.stop()
+    with running(RelayProcess(copy_of_migrated("large"), roles="web", settings=settings)) as process:
+        yield process
 
 
 def anonymous_mib(pids: list[int]) -> int:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from relayproject.runtime.processes import living_in
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
+from tests.acceptance.conftest import CopyOfMigrated
 from tests.acceptance.prometheus_server import PrometheusServer
-from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.acceptance.relay_process import RelayProcess, running, wait_for
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/operations/metrics.md"
 
@@ -69,14 +69,10 @@ def test_behind_an_unknown_proxy_no_client_is_admitted_by_address(relay: RelayPr
 
 
 @pytest.fixture(scope="module")
-def counting(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+def counting(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
     """A relay of two workers whose processes may be killed, with a job each second, behind a trusted proxy."""
-    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("counting") / "var", symlinks=True))
-    process = RelayProcess(folder, workers=2, settings=COUNTING)
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
+    with running(RelayProcess(copy_of_migrated("counting"), workers=2, settings=COUNTING)) as process:
+        yield process
 
 
 def test_strangers_are_refused_and_the_token_or_an_allowed_address_lets_in(counting: RelayProcess) -> None:

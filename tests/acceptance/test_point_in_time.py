@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from relayproject.runtime.run_as import chown_tree
+from relayproject.runtime.run_as import choose_run_as, chown_tree
 from tests.acceptance.client import Client
 from tests.acceptance.relay_process import RelayProcess, wait_for
 from tests.events import secret, sign_event
@@ -28,16 +28,13 @@ def made() -> Iterator[Machines]:
         yield of_this_test
 
 
-def with_archive(made: Machines) -> tuple[Machine, Path]:
+def with_archive(made: Machines, cluster: Path) -> tuple[Machine, Path]:
     """A server that archives its log, and the folder of the archive."""
-    machine = made.keep(Machine(made.place()))
-    machine.start()
-    machine.stop()
+    machine = made.copy_of(cluster)
+    machine.server.run_as = choose_run_as()
     archive = machine.server.data.parent / "archive"
     archive.mkdir()
-    owner = machine.server.run_as
-    assert owner is not None
-    chown_tree(archive, owner.owner)
+    chown_tree(archive, machine.server.run_as.owner)
     with (machine.server.data / "postgresql.conf").open("a") as file:
         file.write(ARCHIVE.format(archive=archive))
     machine.start()
@@ -89,13 +86,13 @@ async def publish(client: Client, text: str) -> str:
 
 
 async def test_a_relay_on_a_store_that_was_recovered_to_a_point_in_time_serves_that_point_and_goes_on(
-    made: Machines, tmp_path: Path
+    made: Machines, migrated_cluster: Path, tmp_path: Path
 ) -> None:
-    machine, archive = with_archive(made)
+    machine, archive = with_archive(made, migrated_cluster)
     with one_server() as valkey:
         key = "a key for tests alone, long enough for the checks: 0123456789"
         settings = {"DATABASE_URL": machine.server.url, "REDIS_URL": valkey.url, "SECRET_KEY": key}
-        relay = RelayProcess(tmp_path / "var", workers=2, roles="web,migrate", settings=settings)
+        relay = RelayProcess(tmp_path / "var", workers=2, roles="web", settings=settings)
         try:
             relay.start()
             before = machine.store()

@@ -1,12 +1,13 @@
 """`serve` with two replicas: queries are answered by them, also right after a write, and /metrics says so."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from relayproject.runtime.postgres import DATABASE, PORT, USER
 from tests.acceptance.client import Client
-from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.acceptance.relay_process import RelayProcess, running, wait_for
 from tests.events import NOW, sign_event
 from tests.integration.storage.servers import Machine, Machines, machines
 
@@ -14,9 +15,9 @@ SECRET_KEY = "a key for tests alone, long enough for the checks: 0123456789"
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[Machines]:
-    with machines() as made:
-        yield made
+def made() -> Iterator[Machines]:
+    with machines() as found:
+        yield found
 
 
 def url(machine: Machine, options: str = "") -> str:
@@ -24,26 +25,20 @@ def url(machine: Machine, options: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def relay(servers: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    primary = servers.keep(Machine(servers.place()))
+def relay(made: Machines, migrated_cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    primary = made.copy_of(migrated_cluster)
     primary.start()
-    standbys = [servers.keep(primary.standby(servers.place())) for _ in range(2)]
+    standbys = [made.keep(primary.standby(made.place())) for _ in range(2)]
     for standby in standbys:
         standby.start_as_standby()
-    started = RelayProcess(
-        tmp_path_factory.mktemp("replicas"),
-        settings={
-            "DATABASE_URL": url(primary),
-            "REPLICA_URLS": f"{url(standbys[0])},{url(standbys[1], '&weight=2&zone=b')}",
-            "SECRET_KEY": SECRET_KEY,
-            "RELAY_CACHE_LAYERS": "none",
-            "RELAY_WORKERS": "1",
-        },
-    )
-    try:
-        yield started.start()
-    finally:
-        started.destroy()
+    settings = {
+        "DATABASE_URL": url(primary),
+        "REPLICA_URLS": f"{url(standbys[0])},{url(standbys[1], '&weight=2&zone=b')}",
+        "SECRET_KEY": SECRET_KEY,
+        "RELAY_CACHE_LAYERS": "none",
+    }
+    with running(RelayProcess(tmp_path_factory.mktemp("replicas"), roles="web", settings=settings)) as started:
+        yield started
 
 
 def metric(relay: RelayProcess, name: str, label: str) -> float:

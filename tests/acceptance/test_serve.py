@@ -22,10 +22,9 @@ from websockets.sync.client import connect
 
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.postgres import EmbeddedPostgres
-from relayproject.runtime.processes import living_in
 from relayproject.runtime.run_as import choose_run_as
 from relayproject.runtime.supervisor import SAME_REQUEST_SECONDS
-from tests.acceptance.conftest import StartRelay
+from tests.acceptance.conftest import ALL_ROLES, StartRelay
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
 
 BEAT = "relayproject.runtime.beat"
@@ -82,13 +81,13 @@ def test_secrets_of_the_data_folder_are_readable_by_their_owner_alone(relay: Rel
 
 
 def test_a_second_start_reuses_the_data_and_prints_no_password(start_relay: StartRelay, prepared_folder: Path) -> None:
-    first = start_relay(data_dir=prepared_folder, roles="web")
+    first = start_relay(data_dir=prepared_folder)
     key = (prepared_folder / "secret_key").read_text()
     with psycopg.connect(first.services()["DATABASE_URL"]) as database:
         database.execute("CREATE TABLE kept AS SELECT 42 AS answer")
     first.stop()
 
-    second = start_relay(data_dir=prepared_folder)
+    second = start_relay(data_dir=prepared_folder, roles="web,migrate")
 
     with psycopg.connect(second.services()["DATABASE_URL"]) as database:
         assert database.execute("SELECT answer FROM kept").fetchone() == (42,)
@@ -102,7 +101,7 @@ def test_a_relay_starts_from_a_path_that_is_too_long_for_a_socket(
     folder = tmp_path / ("long" * 30) / "with 'quotes', commas and spaces" / "var"
     shutil.copytree(migrated_folder, folder)
 
-    relay = start_relay(data_dir=folder, roles="web")
+    relay = start_relay(data_dir=folder)
     sockets = (folder / "run" / "sockets").readlink()
     assert healthy(relay)
     assert relay.stop() == 0
@@ -156,22 +155,23 @@ def test_01_s12_a_websocket_on_another_path_is_answered_404(relay: RelayProcess)
 # -- stop -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_in_time_with_exit_code_0(start_relay: StartRelay, number: signal.Signals) -> None:
-    relay = start_relay(workers=2)
+def test_an_interrupt_stops_everything_in_time_with_exit_code_0(start_relay: StartRelay) -> None:
+    relay = start_relay(workers=2, roles=ALL_ROLES)
 
-    assert relay.stop(number) == 0
+    assert relay.stop(signal.SIGINT) == 0
 
     assert relay.pids() == []
     assert not (relay.data_dir / "services.json").exists()
 
 
-def test_a_client_that_stays_connected_does_not_hold_up_the_stop(start_relay: StartRelay) -> None:
-    relay = start_relay(roles="web")
+def test_sigterm_stops_everything_in_time_though_clients_stay_connected(start_relay: StartRelay) -> None:
+    relay = start_relay()
 
     with socket.create_connection(("127.0.0.1", relay.port)), connect(relay.ws_url):
-        assert relay.stop() == 0
+        assert relay.stop(signal.SIGTERM) == 0
     assert "killing" not in relay.messages()
+    assert relay.pids() == []
+    assert not (relay.data_dir / "services.json").exists()
 
 
 def test_a_signal_during_the_start_stops_it(start_relay: StartRelay, prepared_folder: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_signal_during_the_start_stops_it(start_relay: StartRelay, prepared_fo
 
 
 def test_a_second_signal_later_kills_what_does_not_stop(start_relay: StartRelay) -> None:
-    relay = start_relay(roles="web")
+    relay = start_relay()
     os.kill(relay.workers()[0], signal.SIGSTOP)
     assert relay.process is not None
     relay.process.send_signal(signal.SIGINT)
@@ -203,11 +203,11 @@ def test_a_second_signal_later_kills_what_does_not_stop(start_relay: StartRelay)
 def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(
     start_relay: StartRelay, prepared_folder: Path
 ) -> None:
-    relay = start_relay(data_dir=prepared_folder, workers=2)
+    relay = start_relay(data_dir=prepared_folder, workers=2, roles=ALL_ROLES)
     relay.stop(signal.SIGKILL)
     wait_for(lambda: not relay.pids(), "the end of all children")
 
-    assert healthy(start_relay(data_dir=prepared_folder, roles="web"))
+    assert healthy(start_relay(data_dir=prepared_folder))
 
 
 def test_a_killed_machine_leaves_a_pid_file_and_the_next_start_works(
@@ -221,48 +221,7 @@ def test_a_killed_machine_leaves_a_pid_file_and_the_next_start_works(
     pid_file = prepared_folder / "postgres" / "postmaster.pid"
     pid_file.write_text(pid_file.read_text().replace(pid_file.read_text().split()[0], str(os.getpid()), 1))
 
-    assert healthy(start_relay(data_dir=prepared_folder, roles="web"))
-
-
-def test_a_dead_worker_is_replaced_with_a_message(start_relay: StartRelay) -> None:
-    relay = start_relay(roles="web")
-    (worker,) = relay.workers()
-    os.kill(worker, signal.SIGKILL)
-
-    wait_for(lambda: healthy(relay), "an answer of a new worker")
-
-    assert worker not in relay.workers()
-    assert "serve: relay worker 1 was ended by SIGKILL; starting it again" in relay.messages()
-
-
-def test_a_hung_worker_is_replaced_with_a_message(start_relay: StartRelay) -> None:
-    relay = start_relay({"RELAY_HEARTBEAT_SECONDS": "3"}, roles="web")
-    os.kill(relay.workers()[0], signal.SIGSTOP)
-
-    wait_for(lambda: "serve: relay worker 1 hangs" in relay.messages(), "the notice of a hung worker")
-    wait_for(lambda: healthy(relay), "an answer of a new worker")
-
-
-def test_dead_servers_and_jobs_are_started_again(start_relay: StartRelay) -> None:
-    relay = start_relay()
-    wait_for(lambda: relay.pids(JOBS) and relay.pids(BEAT), "jobs")
-    postmaster = int((relay.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
-    (valkey,) = living_in(relay.data_dir, "valkey-server")
-    dead = [postmaster, valkey, *relay.pids(JOBS), *relay.pids(BEAT)]
-    for pid in dead:
-        os.kill(pid, signal.SIGKILL)
-
-    def database_answers() -> bool:
-        try:
-            psycopg.connect(relay.services()["DATABASE_URL"]).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    wait_for(database_answers, "an answer of PostgreSQL")
-    wait_for(lambda: relay.pids(JOBS) and relay.pids(BEAT), "jobs")
-    for name in ("PostgreSQL", "Valkey", "Celery worker", "beat"):
-        assert f"serve: {name} was ended by SIGKILL; starting it again" in relay.messages()
+    assert healthy(start_relay(data_dir=prepared_folder))
 
 
 def test_one_of_two_machines_keeps_the_schedule_and_the_other_takes_over(

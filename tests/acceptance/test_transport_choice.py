@@ -12,7 +12,7 @@ from tests.events import secret, sign_event
 async def test_the_websockets_transport_compresses_and_serves_the_same_relay(
     start_relay: Callable[..., RelayProcess],
 ) -> None:
-    relay = start_relay({"RELAY_TRANSPORT": "websockets"}, roles="web,migrate")
+    relay = start_relay({"RELAY_TRANSPORT": "websockets"})
     event = sign_event(secret(7), kind=1, content="a" * 5_000, tags=[], created_at=1_700_000_000)
     async with connect(relay.ws_url, compression="deflate") as client:
         assert "permessage-deflate" in client.response.headers["Sec-WebSocket-Extensions"]  # type: ignore[union-attr]

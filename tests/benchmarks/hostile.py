@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.acceptance.relay_process import RelayProcess
 from tests.hostile.cases import CASES
 from tests.hostile.innocent import Waits, innocents, p95
-from tests.hostile.run import EXEMPT, SETTINGS, beside
+from tests.hostile.run import EXEMPT, SETTINGS, beside, settings_of
 from tests.hostile.watch import longest, steps
 from tests.hostile.wire import Told
 
@@ -87,14 +87,13 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="in the size of the tests")
     parser.add_argument("--rates", action="store_true", help="with the rate limits, which are off without it")
     arguments = parser.parse_args()
+    base = EXEMPT if arguments.rates else SETTINGS
     unknown = [name for name in arguments.cases if name not in CASES]
     if unknown:
         parser.error(f"there is no case named {', '.join(unknown)}")
     print(HEAD + "\n|" + "---|" * HEAD.count("| "), flush=True)
     for name in arguments.cases or CASES:
-        print(
-            measure(name, "small" if arguments.small else "full", EXEMPT if arguments.rates else SETTINGS), flush=True
-        )
+        print(measure(name, "small" if arguments.small else "full", settings_of(name, base)), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pytest
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, running
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "12"))
 ATTACKERS = 6
@@ -184,11 +184,8 @@ async def behave(relay: RelayProcess, deadline: float) -> int:
 @pytest.fixture
 def fuzzed(tmp_path: Path) -> Iterator[RelayProcess]:
     """A relay with two workers, for these tests alone."""
-    process = RelayProcess(tmp_path / "var", workers=2)
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
+    with running(RelayProcess(tmp_path / "var", workers=2, roles="web,migrate")) as process:
+        yield process
 
 
 async def test_x_4_whatever_is_sent_the_workers_live_and_good_clients_are_served(fuzzed: RelayProcess) -> None:

@@ -23,11 +23,14 @@ HOLD_SECONDS = {"small": 0.5, "full": 5.0}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An attack; what its sizes count is in its docstring."""
+    """An attack; what its sizes count is in its docstring. copies: whether the relay keeps some, or asks PostgreSQL
+    everything.
+    """
 
     attack: Attack
     small: int
     full: int
+    copies: bool = True
 
 
 CASES = {
@@ -41,9 +44,9 @@ CASES = {
         Case(reads.unread_subscriptions, 10, 80),
         Case(reads.many_values, 3, 40),
         Case(reads.ten_thousand_hashtags, 3, 100),
-        Case(reads.costly_reads, 20, 1_500),
+        Case(reads.costly_reads, 20, 1_500, copies=False),
         Case(reads.variations, 1, 20),
-        Case(reads.replaced_requests, 500, 20_000),
+        Case(reads.replaced_requests, 500, 20_000, copies=False),
         Case(reads.requests_and_closes, 500, 20_000),
         Case(writes.requests_behind_events, 2_000, 60_000),
         Case(writes.pending_events, 300, 10_000),

@@ -87,8 +87,8 @@ def costly(number: int) -> Iterator[Json]:
     """Filters that walk far and find little, each time others."""
     now = int(time.time())
     value = f"{number:064x}"
-    yield {"kinds": [4], "#p": [value], "until": now - number}
-    yield {"kinds": [4], "until": now - number}
+    yield {"kinds": [6], "#p": [value], "until": now - number}
+    yield {"kinds": [6], "until": now - number}
     yield {"#t": ["popular"], "#x": [f"none{number}"]}
     yield {"authors": [value], "kinds": [*range(number % 100, number % 100 + 30)], "until": now - number}
 
@@ -134,7 +134,7 @@ async def replaced_requests(target: Target, told: Told, size: int) -> None:
         for wire in await opened(stack, target, told, 4):
             for number in range(0, size, 100):
                 numbers = range(number, number + 100)
-                await wire.text(*(text_of("REQ", "same", {"kinds": [4], "until": now - each}) for each in numbers))
+                await wire.text(*(text_of("REQ", "same", {"kinds": [1], "until": now - each}) for each in numbers))
             await wire.answers(1, 10)
             await asyncio.sleep(0.1)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.acceptance.relay_process import PROJECT, RelayProcess
-from tests.hostile.cases import LIMIT_SECONDS
+from tests.hostile.cases import CASES, LIMIT_SECONDS
 from tests.hostile.innocent import Waits, innocents
 from tests.hostile.watch import Peaks, Watch, now
 from tests.hostile.wire import Told
@@ -29,6 +29,11 @@ class Result:
     waits: Waits
     before: Peaks
     peaks: Peaks
+
+
+def settings_of(name: str, base: Mapping[str, str] = SETTINGS) -> dict[str, str]:
+    """Of the relay that the attack meets: a small store would be answered from memory, a large one is not."""
+    return {**base, **({} if CASES[name].copies else {"RELAY_CACHE_LAYERS": "none"})}
 
 
 async def beside(relay: RelayProcess, name: str, size: str) -> Result:

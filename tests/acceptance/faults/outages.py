@@ -21,14 +21,18 @@ Way = Literal["gone", "hangs"]
 
 
 class OwnServers:
-    """Both servers in a folder of their own. `settings` are what a relay needs to use them."""
+    """Both servers in a folder of their own. `settings` are what a relay needs to use them.
 
-    def __init__(self) -> None:
+    cluster: the data folder of a stopped PostgreSQL to begin with.
+    """
+
+    def __init__(self, cluster: Path) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="relay-faults-"))
         self._data = DataFolder(self._folder)
         self._data.take()
         sockets = self._data.sockets()
-        self.postgres = EmbeddedPostgres(self._folder / "postgres", sockets, self._folder / "postgres.log")
+        data = Path(shutil.copytree(cluster, self._folder / "postgres", symlinks=True))
+        self.postgres = EmbeddedPostgres(data, sockets, self._folder / "postgres.log")
         self.valkey = EmbeddedValkey(sockets, self._folder / "valkey.log")
 
     @property

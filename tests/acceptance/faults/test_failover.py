@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -14,11 +15,10 @@ import pytest
 from relayproject.runtime.postgres import PORT, USER
 from relayproject.runtime.processes import living_in
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
 from tests.acceptance.faults.load import Ledger, new_author, stored_of
 from tests.acceptance.faults.outages import Way
 from tests.acceptance.faults.readiness import say_degraded
-from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.acceptance.relay_process import RelayProcess, running, wait_for
 from tests.integration.storage.servers import Machine, Machines, machines
 
 PROMOTED_SECONDS = 2.0
@@ -36,10 +36,14 @@ END_OF_RELAYS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ap
 class Cluster:
     """A primary and a synchronous standby."""
 
-    def __init__(self, made: Machines) -> None:
-        self.primary = made.keep(Machine(made.place()))
+    def __init__(self, made: Machines, cluster: Path) -> None:
+        self.primary = made.copy_of(cluster)
         self.primary.start()
         self.standby = made.keep(self.primary.standby(made.place()))
+        self._is_lost = False
+        self._replicate()
+
+    def _replicate(self) -> None:
         self.standby.start_as_standby()
         with self.primary.connect() as connection:
             connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -56,6 +60,7 @@ class Cluster:
         return f"postgresql://{USER}@/relay?host={quote(hosts, safe=',')}&port={PORT},{PORT}"
 
     def lose_primary(self, way: Way) -> None:
+        self._is_lost = True
         for pid in living_in(self.primary.server.data, "postgres"):
             os.kill(pid, signal.SIGKILL if way == "gone" else signal.SIGSTOP)
 
@@ -64,25 +69,49 @@ class Cluster:
         with self.standby.connect() as connection:
             connection.execute("SELECT pg_promote()")
 
+    def go_on(self) -> None:
+        """Let a primary that hangs go on."""
+        self._is_lost = False
+        for pid in living_in(self.primary.server.data, "postgres"):
+            os.kill(pid, signal.SIGCONT)
+
+    def mend(self) -> None:
+        """In the place of a primary that was lost, a standby of the one that was promoted, as an operator would."""
+        if self._is_lost:
+            self.leave()
+            self.primary.stop()
+            self.primary, self.standby = self.standby, self.primary
+            self.standby.follow(self.primary)
+            self._replicate()
+            self._is_lost = False
+
     def leave(self) -> None:
         for pid in living_in(self.primary.server.data, "postgres"):
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def hosts(migrated_cluster: Path) -> Iterator[Cluster]:
     with machines() as made:
-        found = Cluster(made)
+        found = Cluster(made, migrated_cluster)
         yield found
         found.leave()
 
 
-@pytest.fixture
-def failing_relay(cluster: Cluster, start_relay: StartRelay, tmp_path_factory: pytest.TempPathFactory) -> RelayProcess:
-    """Two workers with the default budgets on the two hosts."""
-    settings = {"DATABASE_URL": cluster.url, "SECRET_KEY": "a key for tests alone, long enough: 0123456789abcdef"}
+@pytest.fixture(scope="module")
+def failing_relay(hosts: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """Two workers with the default budgets on the two hosts. It outlives them all."""
+    settings = {"DATABASE_URL": hosts.url, "SECRET_KEY": "a key for tests alone, long enough: 0123456789abcdef"}
     folder = tmp_path_factory.mktemp("failover") / "var"
-    return start_relay(settings, workers=2, roles="web,migrate", data_dir=folder)
+    with running(RelayProcess(folder, workers=2, roles="web", settings=settings)) as relay:
+        yield relay
+
+
+@pytest.fixture
+def cluster(hosts: Cluster) -> Cluster:
+    """The two hosts, both of them well."""
+    hosts.mend()
+    return hosts
 
 
 @pytest.mark.parametrize("way", ["gone", "hangs"])
@@ -130,8 +159,7 @@ async def test_a_primary_that_was_frozen_and_goes_on_is_used_again_without_a_res
     await ledger.acknowledged_more(30, 20.0)
     cluster.lose_primary("hangs")
     await ledger.refused_more(HANG_SECONDS + MACHINE_SECONDS)
-    for pid in living_in(cluster.primary.server.data, "postgres"):
-        os.kill(pid, signal.SIGCONT)
+    cluster.go_on()
     await ledger.acknowledged_more(30, 5.0)
     await ledger.finish()
     assert ledger.longest_wait_seconds < HANG_SECONDS + MACHINE_SECONDS

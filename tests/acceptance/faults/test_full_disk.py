@@ -40,9 +40,10 @@ def disk() -> Iterator[Path]:
 
 
 async def test_a_full_disk_refuses_events_and_loses_none_that_was_acknowledged(
-    disk: Path, start_relay: StartRelay, tmp_path_factory: pytest.TempPathFactory
+    disk: Path, start_relay: StartRelay, migrated_cluster: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     machine = Machine(disk)
+    shutil.copytree(migrated_cluster, machine.server.data, symlinks=True)
     machine.start()
     try:
         settings = {
@@ -50,7 +51,7 @@ async def test_a_full_disk_refuses_events_and_loses_none_that_was_acknowledged(
             "SECRET_KEY": "a key for tests alone, long enough: 0123456789abcd",
         }
         folder = tmp_path_factory.mktemp("full") / "var"
-        relay = start_relay(settings, workers=2, roles="web,migrate", data_dir=folder)
+        relay = start_relay(settings, workers=2, data_dir=folder)
         ledgers = [Ledger(relay.ws_url, new_author(), size=8_000) for _ in range(4)]
         for ledger in ledgers:
             await ledger.acknowledged_more(30, 20.0)

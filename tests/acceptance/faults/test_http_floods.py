@@ -2,14 +2,14 @@
 
 import asyncio
 import urllib.parse
-from pathlib import Path
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
-from tests.acceptance.relay_process import wait_for
+from tests.acceptance.conftest import CopyOfMigrated, StartRelay
+from tests.acceptance.relay_process import START_SECONDS, RelayProcess, wait_for
 
 COOKIE = "Cookie: sessionid={:032x}\r\n"
 
@@ -62,35 +62,43 @@ async def test_a_flood_of_session_cookies_leaves_the_database_to_the_relay(start
     assert statuses.count(302) >= 3
 
 
-async def test_half_requests_do_not_keep_others_out(start_relay: StartRelay) -> None:
-    relay = start_relay({"RELAY_MAX_CONNECTIONS": "20"}, workers=1)
+@pytest.fixture(scope="module")
+def of_both_families(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """For 20 clients, of IPv6 and IPv4."""
+    settings = {"RELAY_HOST": "::", "RELAY_MAX_CONNECTIONS": "20"}
+    relay = RelayProcess(copy_of_migrated("families"), roles="web", settings=settings)
+    try:
+        relay.launch()
+        printed = f"relay ready: ws://[::1]:{relay.port}\n"
+        wait_for(lambda: printed in relay.output() or relay.has_ended(), "ready", START_SECONDS)
+        yield relay
+    finally:
+        relay.destroy()
+
+
+async def test_a_relay_of_both_families_is_reached_by_either(of_both_families: RelayProcess) -> None:
+    for address in ("::1", "127.0.0.1"):
+        assert await ask(of_both_families.port, get("/health"), host=address) == 200
+
+
+async def test_half_requests_do_not_keep_others_out(of_both_families: RelayProcess) -> None:
     halves = []
     for _ in range(320):
-        halves.append(await asyncio.open_connection("127.0.0.1", relay.port))
+        halves.append(await asyncio.open_connection("127.0.0.1", of_both_families.port))
         halves[-1][1].write(b"GET / HT")
-    async with Client(relay.ws_url) as client:
+    async with Client(of_both_families.ws_url) as client:
         assert (await client.query({"limit": 1})).closed is None
     for _, writer in halves:
         writer.transport.abort()
-    assert relay.messages().count("connections were refused or cut") == 1
+    assert of_both_families.messages().count("connections were refused or cut") == 1
 
 
-async def test_sign_ins_at_once_over_two_workers_do_not_pass_the_limit(start_relay: StartRelay, tmp_path: Path) -> None:
-    relay = start_relay({"RELAY_LOGIN_FAILURES": "3"}, workers=2, data_dir=tmp_path / "new")
+async def test_sign_ins_at_once_over_two_workers_do_not_pass_the_limit(start_relay: StartRelay) -> None:
+    relay = start_relay({"RELAY_LOGIN_FAILURES": "3"}, workers=2)
     token = "t" * 32
     statuses = await asyncio.gather(*(ask(relay.port, sign_in(f"wrong {number}", token)) for number in range(40)))
 
     assert set(statuses) <= {200, 429, 503}
     assert statuses.count(200) == 2  # the third failure is told of the lock-out
-    assert relay.password() is not None
-    assert await ask(relay.port, sign_in(str(relay.password()), token)) == 429
-
-
-@pytest.mark.parametrize("host, reached", [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"]), ("*", ["127.0.0.1"])])
-async def test_a_relay_listens_on_ipv6(start_relay: StartRelay, host: str, reached: list[str]) -> None:
-    relay = start_relay({"RELAY_HOST": host}, workers=1, roles="migrate,web", ready=False)
-    printed = {"::1": "ws://[::1]", "::": "ws://[::1]", "*": "ws://127.0.0.1"}[host]
-    wait_for(lambda: f"relay ready: {printed}:{relay.port}\n" in relay.output() or relay.has_ended(), "ready")
-
-    for address in reached:
-        assert await ask(relay.port, get("/health"), host=address) == 200
+    right = (relay.data_dir / "first_password").read_text().strip()
+    assert await ask(relay.port, sign_in(right, token)) == 429

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.client import Client
 from tests.acceptance.faults.load import Ledger, Listener, new_author, stored_of, until
 from tests.acceptance.pooler import Pooler, needs_pgbouncer
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, running
 from tests.events import pubkey_of, sign_event
 from tests.integration.storage.servers import Machine, Machines, machines
 
@@ -25,14 +25,14 @@ SECRET = "a key for tests alone, long enough: 0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[Machines]:
-    with machines() as made:
-        yield made
+def made() -> Iterator[Machines]:
+    with machines() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def primary(servers: Machines) -> Machine:
-    machine = servers.keep(Machine(servers.place()))
+def primary(made: Machines, migrated_cluster: Path) -> Machine:
+    machine = made.copy_of(migrated_cluster)
     machine.start()
     return machine
 
@@ -41,28 +41,25 @@ def primary(servers: Machines) -> Machine:
 def pooler(primary: Machine) -> Iterator[Pooler]:
     with tempfile.TemporaryDirectory(prefix="relay-pooler-") as folder:
         Path(folder).chmod(0o755)
-        made = Pooler(Path(folder), primary.server.sockets, SERVER_CONNECTIONS)
+        found = Pooler(Path(folder), primary.server.sockets, SERVER_CONNECTIONS)
         try:
-            made.start()
-            yield made
+            found.start()
+            yield found
         finally:
-            made.stop()
+            found.stop()
 
 
 @pytest.fixture(scope="module")
 def pooled_relay(pooler: Pooler, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    """Two workers and the jobs, prepared through the pooler; PostgreSQL answers everything."""
+    """Two workers and the jobs, also prepared through the pooler; PostgreSQL answers everything."""
     settings = {
         "DATABASE_URL": pooler.url,
         "SECRET_KEY": SECRET,
         "RELAY_DATABASE_POOLER": "transaction",
         "RELAY_CACHE_LAYERS": "none",
     }
-    relay = RelayProcess(tmp_path_factory.mktemp("pooled") / "var", workers=2, settings=settings)
-    try:
-        yield relay.start()
-    finally:
-        relay.destroy()
+    with running(RelayProcess(tmp_path_factory.mktemp("pooled") / "var", workers=2, settings=settings)) as relay:
+        yield relay
 
 
 async def test_events_are_stored_answered_delivered_replaced_and_deleted_through_a_transaction_pooler(
@@ -129,10 +126,10 @@ async def test_the_jobs_run_and_one_beat_keeps_the_schedule(pooled_relay: RelayP
 
 
 async def test_a_batch_that_the_pooler_leads_to_another_store_is_not_acknowledged(
-    pooled_relay: RelayProcess, pooler: Pooler, primary: Machine, servers: Machines
+    pooled_relay: RelayProcess, pooler: Pooler, primary: Machine, made: Machines
 ) -> None:
     """The connections to the pooler stay; the promoted copy is another epoch, which the relay must begin first."""
-    standby = servers.keep(primary.standby(servers.place()))
+    standby = made.keep(primary.standby(made.place()))
     standby.start_as_standby()
     ledger = Ledger(pooled_relay.ws_url, new_author())
     await ledger.acknowledged_more(20, 20.0)

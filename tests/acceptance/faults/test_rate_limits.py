@@ -2,16 +2,16 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import Literal
 
 import pytest
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
-from tests.acceptance.conftest import StartRelay
-from tests.acceptance.faults.outages import OwnServers
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.conftest import CopyOfMigrated
+from tests.acceptance.faults.outages import OwnServers, Way
+from tests.acceptance.relay_process import RelayProcess, running
 
 REFUSED = "rate-limited: too many messages, slow down"
 PROXY = {"RELAY_TRUSTED_PROXIES": "127.0.0.0/8", "RELAY_IP_LIMIT_EXEMPT": "192.0.2.0/24"}
@@ -25,38 +25,55 @@ async def clients(stack: AsyncExitStack, relay: RelayProcess, address: str, numb
     return [await stack.enter_async_context(Client(relay.ws_url, additional_headers=headers)) for _ in range(number)]
 
 
-async def accepted(connections: list[Client], number: int, author: Author | None = None) -> int:
-    """How many of so many events are accepted, sent over the connections in turn."""
-    author = author or Author()
+async def accepted(connections: list[Client], number: int, authors: Iterator[Author] | None = None) -> int:
+    """How many of so many events are accepted, of the authors in turn, sent over the connections in turn."""
+    authors = authors or itertools.repeat(Author())
     found = 0
-    for text, client in zip(range(number), itertools.cycle(connections), strict=False):
+    for text, client, author in zip(range(number), itertools.cycle(connections), authors, strict=False):
         answer = await client.publish(author.event(f"{text}"))
         assert answer.accepted or answer.text.startswith("rate-limited: ")
         found += answer.accepted
     return found
 
 
+@pytest.fixture(scope="module")
+def two_workers(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """80 events of an address, 80 of an author."""
+    settings = {**PROXY, "RELAY_RATE_EVENTS": f"{STILL}:80", "RELAY_RATE_AUTHOR": f"{STILL}:80"}
+    with running(RelayProcess(copy_of_migrated("rates"), workers=2, roles="web", settings=settings)) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="module")
+def one_worker(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """40 questions and 40 logins of an address, 100 kB at once and 200 kB in a second."""
+    limits = {"QUESTIONS": f"{STILL}:40", "SIGN_INS": f"{STILL}:40", "BYTES": "200000:100000"}
+    settings = {**PROXY, **{f"RELAY_RATE_{name}": limit for name, limit in limits.items()}}
+    with running(RelayProcess(copy_of_migrated("rates"), roles="web", settings=settings)) as relay:
+        yield relay
+
+
 async def test_two_workers_share_the_limit_of_an_address_and_another_address_has_its_own(
-    start_relay: StartRelay,
+    two_workers: RelayProcess,
 ) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_EVENTS": f"{STILL}:80"}, workers=2)
     async with AsyncExitStack() as stack:
-        first = await accepted(await clients(stack, relay, "203.0.113.1"), 240)
-        again = await accepted(await clients(stack, relay, "::ffff:203.0.113.1"), 40)
-        other = await accepted(await clients(stack, relay, "203.0.113.2", 1), 60)
+        authors = itertools.cycle([Author() for _ in range(12)])  # none meets the limit of an author
+        first = await accepted(await clients(stack, two_workers, "203.0.113.1"), 240, authors)
+        again = await accepted(await clients(stack, two_workers, "::ffff:203.0.113.1"), 40, authors)
+        other = await accepted(await clients(stack, two_workers, "203.0.113.2", 1), 60)
 
     assert 80 <= first + again <= 80 + 2 * 2 * 20
     assert again == 0
     assert other == 60
 
 
-async def test_an_author_has_one_limit_from_all_addresses(start_relay: StartRelay) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_AUTHOR": f"{STILL}:80"}, workers=2)
+async def test_an_author_has_one_limit_from_all_addresses(two_workers: RelayProcess) -> None:
     author, found = Author(), 0
     async with AsyncExitStack() as stack:
         for number in range(8):
-            found += await accepted(await clients(stack, relay, f"203.0.113.{number}", 1), 30, author)
-        (client,) = await clients(stack, relay, "203.0.113.99", 1)
+            sending = await clients(stack, two_workers, f"198.51.100.{number}", 1)
+            found += await accepted(sending, 30, itertools.repeat(author))
+        (client,) = await clients(stack, two_workers, "198.51.100.99", 1)
         forged = {**author.event("forged"), "sig": "0" * 128}
         assert (await client.publish(forged)).text.startswith("invalid: ")
         assert (await client.publish(Author().event("another"))).accepted
@@ -64,10 +81,9 @@ async def test_an_author_has_one_limit_from_all_addresses(start_relay: StartRela
     assert 80 <= found <= 80 + 2 * 2 * 20
 
 
-async def test_queries_above_the_limit_are_closed(start_relay: StartRelay) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_QUESTIONS": f"{STILL}:40"})
+async def test_queries_above_the_limit_are_closed(one_worker: RelayProcess) -> None:
     async with AsyncExitStack() as stack:
-        (client,) = await clients(stack, relay, "203.0.113.1", 1)
+        (client,) = await clients(stack, one_worker, "203.0.113.1", 1)
         answers = [(await client.request(f"s{number}", {"limit": 1})).closed for number in range(100)]
 
     assert answers[:10] == [None] * 10  # a worker's first grant
@@ -75,11 +91,10 @@ async def test_queries_above_the_limit_are_closed(start_relay: StartRelay) -> No
     assert answers[-1] == REFUSED
 
 
-async def test_42_9_logins_above_the_limit_of_an_address_are_refused_unverified(start_relay: StartRelay) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_SIGN_INS": f"{STILL}:40"})
+async def test_42_9_logins_above_the_limit_of_an_address_are_refused_unverified(one_worker: RelayProcess) -> None:
     answers: list[Ok] = []
     async with AsyncExitStack() as stack:
-        for client in await clients(stack, relay, "203.0.113.1"):
+        for client in await clients(stack, one_worker, "203.0.113.2"):
             answers += await client.log_in(*[Author() for _ in range(12)])
 
     accepted_ones = [answer for answer in answers if answer.accepted]
@@ -87,19 +102,17 @@ async def test_42_9_logins_above_the_limit_of_an_address_are_refused_unverified(
     assert {answer.text for answer in answers if not answer.accepted} == {REFUSED}
 
 
-async def test_bytes_above_the_limit_wait_and_none_is_refused(start_relay: StartRelay) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_BYTES": "200000:100000"})
+async def test_bytes_above_the_limit_wait_and_none_is_refused(one_worker: RelayProcess) -> None:
     author = Author()
     async with AsyncExitStack() as stack:
-        (client,) = await clients(stack, relay, "203.0.113.1", 1)
+        (client,) = await clients(stack, one_worker, "203.0.113.3", 1)
         events = [author.event(f"{number}".ljust(20_000)) for number in range(15)]
         await client.publish_all(*events)
 
 
-async def test_a_client_far_above_a_limit_is_disconnected_and_its_neighbour_is_not(start_relay: StartRelay) -> None:
-    relay = start_relay({**PROXY, "RELAY_RATE_QUESTIONS": "1:8"})
+async def test_a_client_far_above_a_limit_is_disconnected_and_its_neighbour_is_not(one_worker: RelayProcess) -> None:
     async with AsyncExitStack() as stack:
-        client, neighbour = await clients(stack, relay, "203.0.113.1", 2)
+        client, neighbour = await clients(stack, one_worker, "203.0.113.4", 2)
         for number in range(700):
             await client.send("REQ", f"s{number}", {"limit": 1})
 
@@ -110,13 +123,21 @@ async def test_a_client_far_above_a_limit_is_disconnected_and_its_neighbour_is_n
         assert (await neighbour.publish(Author().event())).accepted
 
 
+@pytest.fixture(scope="module")
+def on_servers(servers: OwnServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """Two workers on servers that can be taken away; 40 events of an address in a second, 80 at once."""
+    settings = {**PROXY, **servers.settings, "RELAY_RATE_EVENTS": "40:80"}
+    folder = tmp_path_factory.mktemp("rates") / "var"
+    with running(RelayProcess(folder, workers=2, roles="web", settings=settings)) as relay:
+        yield relay
+
+
 @pytest.mark.parametrize("way", ["gone", "hangs"])
 async def test_without_the_shared_cache_each_worker_goes_on_with_its_share(
-    start_relay: StartRelay, servers: OwnServers, way: Literal["gone", "hangs"]
+    on_servers: RelayProcess, servers: OwnServers, way: Way
 ) -> None:
-    relay = start_relay({**PROXY, **servers.settings, "RELAY_RATE_EVENTS": "40:80"}, workers=2)
     async with AsyncExitStack() as stack:
-        connections = await clients(stack, relay, "203.0.113.1")
+        connections = await clients(stack, on_servers, "203.0.113.1" if way == "gone" else "203.0.113.2")
         await accepted(connections, 200)
         servers.take_away("valkey", way)
         try:

@@ -15,7 +15,7 @@ from tests.acceptance.client import Client
 from tests.acceptance.faults.outages import OwnServers, Way
 from tests.acceptance.faults.readiness import say_degraded
 from tests.acceptance.operators import as_operator, ban, lift, put, remove
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, all_running
 
 Json = dict[str, Any]
 
@@ -30,18 +30,12 @@ DENIED = 1_111
 @pytest.fixture(scope="module")
 def instances(servers: OwnServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RelayProcess]]:
     """One with a window and one with pages."""
-    started: list[RelayProcess] = []
-    try:
-        for name, window in (("one", "67108864"), ("two", "0")):
-            settings = {**servers.settings, "RELAY_INSTANCE": name, "RELAY_WINDOW_BYTES": window}
-            roles = "web" if started else "web,migrate"
-            folder = tmp_path_factory.mktemp(name) / "var"
-            started.append(RelayProcess(folder, workers=1, roles=roles, settings=settings))
-            started[-1].start()
-        yield started
-    finally:
-        for relay in started:
-            relay.destroy()
+    relays: list[RelayProcess] = []
+    for name, window in (("one", "67108864"), ("two", "0")):
+        settings = {**servers.settings, "RELAY_INSTANCE": name, "RELAY_WINDOW_BYTES": window}
+        relays.append(RelayProcess(tmp_path_factory.mktemp(name) / "var", roles="web", settings=settings))
+    with all_running(*relays):
+        yield relays
 
 
 async def in_force(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -1,4 +1,4 @@
-"""The supervisor and the processes of the job queue when they are paused, and signals that come to all at once."""
+"""The supervisor: what is paused, hangs or dies under it, and signals that come to all processes at once."""
 
 import os
 import shutil
@@ -8,28 +8,27 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from relayproject.runtime.processes import living_in
 from tests.acceptance.client import Client
-from tests.acceptance.relay_process import PROJECT, RelayProcess, wait_for
+from tests.acceptance.conftest import CopyOfMigrated
+from tests.acceptance.relay_process import PROJECT, RelayProcess, running, wait_for
 
+WORKER = "relayproject.runtime.worker"
 JOBS = "relayproject.runtime.jobs"
 BEAT = "relayproject.runtime.beat"
 HEARTBEAT_SECONDS = 4
 
 
 @pytest.fixture(scope="module")
-def watched_relay(migrated_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+def watched_relay(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
     """One worker and the jobs; what is silent for four seconds is replaced."""
-    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("watched") / "var", symlinks=True))
     settings = {"RELAY_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS)}
-    relay = RelayProcess(folder, settings=settings, roles="web,worker,beat")
-    try:
-        relay.start()
+    with running(RelayProcess(copy_of_migrated("watched"), settings=settings, roles="web,worker,beat")) as relay:
         wait_for(lambda: relay.pids(JOBS) and relay.pids(BEAT), "jobs")
         yield relay
-    finally:
-        relay.destroy()
 
 
 def test_a_paused_supervisor_replaces_no_process_when_it_goes_on(watched_relay: RelayProcess) -> None:
@@ -54,16 +53,57 @@ def test_a_paused_supervisor_replaces_no_process_when_it_goes_on(watched_relay: 
     assert everyone[1:] == [*watched_relay.workers(), *watched_relay.pids(JOBS), *watched_relay.pids(BEAT)]
 
 
-def test_a_hung_celery_worker_and_a_hung_beat_are_replaced(watched_relay: RelayProcess) -> None:
+def test_a_hung_relay_worker_celery_worker_and_beat_are_replaced(watched_relay: RelayProcess) -> None:
     wait_for(lambda: beats(watched_relay), "the first heartbeats of the jobs")
-    hung = {module: watched_relay.pids(module)[0] for module in (JOBS, BEAT)}
+    hung = {module: watched_relay.pids(module)[0] for module in (WORKER, JOBS, BEAT)}
     for pid in hung.values():
         os.kill(pid, signal.SIGSTOP)
 
     for module, pid in hung.items():
         wait_for(lambda m=module, p=pid: watched_relay.pids(m) not in ([], [p]), f"another {module}")  # type: ignore[misc]
-    for name in ("Celery worker", "beat"):
+    for name in ("relay worker 1", "Celery worker", "beat"):
         assert f"serve: {name} hangs: no heartbeat for {HEARTBEAT_SECONDS} s; killing it" in watched_relay.messages()
+    wait_for(lambda: healthy(watched_relay), "an answer of the new worker")
+
+
+def test_a_dead_worker_is_replaced_with_a_message(watched_relay: RelayProcess) -> None:
+    (worker,) = watched_relay.workers()
+    os.kill(worker, signal.SIGKILL)
+
+    wait_for(lambda: healthy(watched_relay), "an answer of a new worker")
+
+    assert worker not in watched_relay.workers()
+    assert "serve: relay worker 1 was ended by SIGKILL; starting it again" in watched_relay.messages()
+
+
+def test_dead_servers_and_jobs_are_started_again(watched_relay: RelayProcess) -> None:
+    wait_for(lambda: watched_relay.pids(JOBS) and watched_relay.pids(BEAT), "jobs")
+    postmaster = int((watched_relay.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    (valkey,) = living_in(watched_relay.data_dir, "valkey-server")
+    jobs, beat = watched_relay.pids(JOBS), watched_relay.pids(BEAT)
+    for pid in (postmaster, valkey, *jobs, *beat):
+        os.kill(pid, signal.SIGKILL)
+
+    wait_for(lambda: answers(watched_relay.services()["DATABASE_URL"]), "an answer of PostgreSQL")
+    wait_for(lambda: set(watched_relay.pids(JOBS)) - set(jobs), "another Celery worker")
+    wait_for(lambda: set(watched_relay.pids(BEAT)) - set(beat), "another beat")
+    for name in ("PostgreSQL", "Valkey", "Celery worker", "beat"):
+        assert f"serve: {name} was ended by SIGKILL; starting it again" in watched_relay.messages()
+
+
+def healthy(relay: RelayProcess) -> bool:
+    """Whether a worker answers."""
+    with suppress(OSError):
+        return relay.get("/health", seconds=2.0)[0] == 200
+    return False
+
+
+def answers(url: str) -> bool:
+    """Whether PostgreSQL accepts a connection."""
+    with suppress(psycopg.OperationalError):
+        psycopg.connect(url).close()
+        return True
+    return False
 
 
 def beats(relay: RelayProcess) -> bool:
@@ -78,11 +118,8 @@ def made_relay(prepared_folder: Path) -> Iterator[RelayProcess]:
     """Two workers and the jobs, started by `make run`; its packages are those of the tests."""
     make = shutil.which("make") or "/usr/bin/make"
     command = [make, "-C", str(PROJECT), "-o", ".venv/.run-installed", "run"]
-    relay = RelayProcess(prepared_folder, workers=2, command=command)
-    try:
-        yield relay.start()
-    finally:
-        relay.destroy()
+    with running(RelayProcess(prepared_folder, workers=2, command=command)) as relay:
+        yield relay
 
 
 async def test_a_signal_to_every_process_of_make_run_is_one_request_to_stop(made_relay: RelayProcess) -> None:

@@ -6,14 +6,15 @@ All share one relay with two workers; each test has an author of its own and ask
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.conftest import CopyOfMigrated
+from tests.acceptance.protocol.leaks import COPIES, SETTINGS
+from tests.acceptance.relay_process import RelayProcess, running
 
 SMALL = {
     "RELAY_MAX_MESSAGE_LENGTH": "4096",
@@ -26,9 +27,9 @@ SMALL = {
     "RELAY_CREATED_AT_LOWER_LIMIT": "3600",
     "RELAY_CREATED_AT_UPPER_LIMIT": "600",
     "RELAY_MAX_FILTERS": "3",
-    "RELAY_QUERY_SECONDS": "0.5",
-    "RELAY_WRITE_SECONDS": "0.5",
-    "RELAY_PING_SECONDS": "0.5",
+    "RELAY_QUERY_SECONDS": "1.5",  # short, and long enough for a machine that runs other tests
+    "RELAY_WRITE_SECONDS": "1.5",
+    "RELAY_PING_SECONDS": "1",
     "RELAY_SWEEP_SECONDS": "1",
     "RELAY_CACHE_LAYERS": "none",  # what is locked or slow in the database is to be met
 }
@@ -66,20 +67,25 @@ async def clients(relay: RelayProcess) -> AsyncIterator[OpenClients]:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[RelayProcess]:
-    """A relay with one worker and the settings in `SMALL`, for the session."""
-    import shutil
+def small(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """A relay with one worker and the settings in `SMALL`, for the session; its jobs sweep each second."""
+    with running(RelayProcess(copy_of_migrated("small"), settings=SMALL)) as process:
+        yield process
 
-    folder = tmp_path_factory.mktemp("small") / "var"
-    process = RelayProcess(
-        Path(shutil.copytree(migrated_folder, folder, symlinks=True)),
-        workers=1,
-        settings=SMALL,
-    )
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
+
+@pytest.fixture(scope="package", params=COPIES)
+def guarded(request: pytest.FixtureRequest, copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """Two workers that share a cache and guard private events. The tables of leaks fill it, the large one at last."""
+    settings = {**SETTINGS, "RELAY_WINDOW_BYTES": COPIES[request.param]}
+    with running(RelayProcess(copy_of_migrated("leaks"), workers=2, roles="web", settings=settings)) as process:
+        yield process
+
+
+@pytest_asyncio.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """What a test opens, closed at its end."""
+    async with AsyncExitStack() as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture

@@ -18,7 +18,11 @@ SETTINGS = {
     "RELAY_PRIVATE_DRAFTS": "true",
     "RELAY_AUTH_TO_READ": "1984,20078",
     "RELAY_METRICS_TOKEN": "leak-table-of-the-tests",
+    "RELAY_RING_BYTES": "1048576",
+    "RELAY_MAX_CONTENT_LENGTH": "400000",
 }
+COPIES = {"window": "67108864", "pages": "0"}
+"""Bytes of the window: which copies answer, each worker's window, or pages of the workers and of the shared cache."""
 FOR_LOGINS = (1_984, 20_078)
 STORED = [4, 1_059, 31_234, 1_234, 10_013, 1_984]
 EPHEMERAL = [21_059, 20_078]

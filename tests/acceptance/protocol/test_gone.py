@@ -101,7 +101,7 @@ class Readers:
 
 
 async def test_x_7_what_is_gone_is_gone_on_a_worker_that_was_paused_and_on_a_new_one(start_relay: StartRelay) -> None:
-    relay = start_relay({"RELAY_WINDOW_BYTES": "0"}, workers=2, roles="web,migrate")
+    relay = start_relay({"RELAY_WINDOW_BYTES": "0"}, workers=2)
     reader = Author()
     paused, awake = relay.workers()
     cache = Redis.from_url(relay.services()["REDIS_URL"])

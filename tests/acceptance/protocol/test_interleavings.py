@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.acceptance.faults.outages import OwnServers
 from tests.acceptance.protocol.interleaving import SETTINGS, Cast, Run
 from tests.acceptance.protocol.places import Cache, Place
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, all_running
 from tests.integration.storage.gone import served
 
 RUNS = int(os.environ.get("TEST_INTERLEAVINGS", "4"))
@@ -33,33 +33,19 @@ runs = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[OwnServers]:
-    own = OwnServers()
-    try:
-        own.start()
-        yield own
-    finally:
-        own.stop()
-
-
 @pytest.fixture(scope="module", params=["two workers", "two instances"])
 def places(
     request: pytest.FixtureRequest, servers: OwnServers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Place]]:
     """Workers that share acknowledged positions in memory, with pages; or instances, one with a window."""
-    started: list[RelayProcess] = []
-    try:
-        for name, window in (("one", "0"), ("two", "67108864"))[: 1 if request.param == "two workers" else 2]:
-            own = {"RELAY_INSTANCE": name, "RELAY_WINDOW_BYTES": window, **SETTINGS, **servers.settings}
-            workers = 2 if request.param == "two workers" else 1
-            folder = tmp_path_factory.mktemp(name) / "var"
-            started.append(RelayProcess(folder, workers=workers, roles="web,migrate", settings=own))
-            started[-1].start()
-        yield [Place(relay, pid) for relay in started for pid in relay.workers()]
-    finally:
-        for relay in started:
-            relay.destroy()
+    relays: list[RelayProcess] = []
+    for name, window in (("one", "0"), ("two", "67108864"))[: 1 if request.param == "two workers" else 2]:
+        own = {"RELAY_INSTANCE": name, "RELAY_WINDOW_BYTES": window, **SETTINGS, **servers.settings}
+        workers = 2 if request.param == "two workers" else 1
+        folder = tmp_path_factory.mktemp(name) / "var"
+        relays.append(RelayProcess(folder, workers=workers, roles="web", settings=own))
+    with all_running(*relays):
+        yield [Place(relay, pid) for relay in relays for pid in relay.workers()]
 
 
 @runs

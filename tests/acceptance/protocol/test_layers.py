@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from relayproject.runtime.processes import living_in
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
+from tests.acceptance.conftest import CopyOfMigrated
 from tests.acceptance.protocol.conftest import OpenClients
-from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.acceptance.relay_process import RelayProcess, running, wait_for
 
 ODD_TAGS = [[], [""], ["d"], ["e"], ["p"], ["a"], ["k"], ["expiration"], ["-"], ["relay"], ["challenge"], ["#d", ""]]
 SPECIAL_KINDS = [0, 3, 4, 5, 6, 16, 62, 1_059, 1_984, 10_002, 20_001, 21_059, 22_242, 30_000]
@@ -43,12 +43,16 @@ async def test_x_3_what_any_worker_takes_is_live_on_every_other(clients: OpenCli
         assert [await reader.live("live") for reader in readers] == [event] * len(readers)
 
 
-async def test_x_3_a_bus_that_is_silent_loses_no_event(
-    start_relay: StartRelay, prepared_folder: Path, author: Author
-) -> None:
-    relay = start_relay(data_dir=prepared_folder, workers=2)
-    (valkey,) = living_in(relay.data_dir, "valkey-server")
-    readers, writers = [Client(relay.ws_url) for _ in range(6)], [Client(relay.ws_url) for _ in range(6)]
+@pytest.fixture(scope="module")
+def mortal(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
+    """Two workers whose processes the tests pause and kill."""
+    with running(RelayProcess(copy_of_migrated("mortal"), workers=2, roles="web")) as relay:
+        yield relay
+
+
+async def test_x_3_a_bus_that_is_silent_loses_no_event(mortal: RelayProcess, author: Author) -> None:
+    (valkey,) = living_in(mortal.data_dir, "valkey-server")
+    readers, writers = [Client(mortal.ws_url) for _ in range(6)], [Client(mortal.ws_url) for _ in range(6)]
     for client in (*readers, *writers):
         await client.__aenter__()
     for reader in readers:
@@ -71,37 +75,31 @@ async def test_x_3_a_bus_that_is_silent_loses_no_event(
         await client.socket.close()
 
 
-async def test_x_3_a_killed_worker_loses_no_answered_event(
-    start_relay: StartRelay, prepared_folder: Path, author: Author
-) -> None:
-    relay = start_relay(data_dir=prepared_folder, workers=2)
+async def test_x_3_a_killed_worker_loses_no_answered_event(mortal: RelayProcess, author: Author) -> None:
     answered = []
-    async with Client(relay.ws_url) as writer:
+    async with Client(mortal.ws_url) as writer:
         for number in range(20):
             await writer.publish_all(event := author.event(str(number), at=number))
             answered.append(event)
-        for worker in (old := relay.workers()):
+        for worker in (old := mortal.workers()):
             os.kill(worker, signal.SIGKILL)
         assert await writer.closed() == 1006
 
-    await asyncio.to_thread(wait_for, lambda: len(set(relay.workers()) - set(old)) == 2, "two new workers")
-    async with await connected(relay) as reader:
+    await asyncio.to_thread(wait_for, lambda: len(set(mortal.workers()) - set(old)) == 2, "two new workers")
+    async with await connected(mortal) as reader:
         assert (await reader.query(author.events)).events == answered[::-1]
 
 
-async def test_01_e20_an_answered_event_survives_a_killed_machine(
-    start_relay: StartRelay, prepared_folder: Path, author: Author
-) -> None:
-    relay = start_relay(data_dir=prepared_folder)
+async def test_01_e20_an_answered_event_survives_a_killed_machine(mortal: RelayProcess, author: Author) -> None:
     events = [author.event(str(number), at=number) for number in range(20)]
-    async with Client(relay.ws_url) as writer:
+    async with await connected(mortal) as writer:
         await writer.publish_all(*events)
-        for pid in relay.pids():
+        for pid in mortal.pids():
             with contextlib.suppress(ProcessLookupError):  # it ended because another one was killed
                 os.kill(pid, signal.SIGKILL)
-        relay.wait_ended()
+        mortal.wait_ended()
 
-    async with Client(start_relay(data_dir=prepared_folder).ws_url) as reader:
+    async with Client(mortal.start().ws_url) as reader:
         assert (await reader.query(author.events)).events == events[::-1]
 
 

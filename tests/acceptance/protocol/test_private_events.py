@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,10 @@ import pytest_asyncio
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client, Ok
+from tests.acceptance.conftest import CopyOfMigrated
 from tests.acceptance.operators import as_operator, ban
 from tests.acceptance.protocol.conftest import OpenClients
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, running
 
 Json = dict[str, Any]
 
@@ -306,10 +306,7 @@ async def test_17_1_a_seal_without_its_wrap_is_blocked(client: Client, author: A
 
 
 @pytest.fixture(scope="module")
-def closed_relay(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[RelayProcess]:
-    import shutil
-
-    folder = tmp_path_factory.mktemp("closed") / "var"
+def closed_relay(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
     settings = {
         "RELAY_URL": "wss://relay.example.com",
         "RELAY_AUTH_TO_READ": "all",
@@ -317,13 +314,8 @@ def closed_relay(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path
         "RELAY_MIN_POW_BY_KIND": "7=4",
         "RELAY_PRIVATE_DRAFTS": "true",
     }
-    process = RelayProcess(
-        Path(shutil.copytree(migrated_folder, folder, symlinks=True)), workers=1, roles="web,migrate", settings=settings
-    )
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
+    with running(RelayProcess(copy_of_migrated("closed"), roles="web", settings=settings)) as process:
+        yield process
 
 
 @pytest_asyncio.fixture

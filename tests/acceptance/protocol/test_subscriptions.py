@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import signal
 import socket
 from typing import Any
 
@@ -12,7 +11,6 @@ from websockets.exceptions import InvalidStatus
 
 from tests.acceptance.author import Author
 from tests.acceptance.client import Client
-from tests.acceptance.conftest import StartRelay
 from tests.acceptance.protocol.conftest import OpenClients
 from tests.acceptance.relay_process import RelayProcess
 
@@ -218,20 +216,6 @@ async def test_01_s08_a_req_without_a_filter_is_invalid(client: Client, filters:
 async def test_01_s08_too_many_filters_are_invalid(small_client: Client) -> None:
     assert (await small_client.request("sub", *[{}] * 3)).closed is None
     assert (await small_client.request("sub", *[{}] * 4)).closed == "invalid: too many filters"
-
-
-async def test_01_s09_a_stop_tells_every_subscription_before_the_close(start_relay: StartRelay, author: Author) -> None:
-    stopping = start_relay()
-    async with Client(stopping.ws_url) as client:
-        await client.request("a", author.events)
-        await client.request("b", author.events)
-        assert stopping.process is not None
-        stopping.process.send_signal(signal.SIGTERM)
-
-        assert await client.closed() == 1012
-
-        assert [message[:2] for message in client.unread] == [["CLOSED", "a"], ["CLOSED", "b"]]
-        assert all(message[2].startswith("error: ") for message in client.unread)
 
 
 async def test_01_s09_a_client_that_does_not_read_loses_its_connection(relay: RelayProcess, author: Author) -> None:

@@ -7,24 +7,20 @@ failure prints; TEST_CACHE_EXAMPLES sets how many seeds are tried, from TEST_CAC
 import asyncio
 import contextlib
 import os
-import random
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from hypothesis import HealthCheck, given, settings
 
 from relay.conf import config
 from relay.freshness.ack_table import make
 from relay.protocol.visibility import keep_for_logins
 from relay.services import follow
 from relay.services.runtime import Relay
-from tests import strategies
-from tests.events import NOW, pubkey_of, sign_event
 from tests.integration.caching.cable import Cable
-from tests.integration.caching.model import FOR_LOGINS, MAX_LIMIT, Model, limits
+from tests.integration.caching.chance import Chance, act, draw_filters
+from tests.integration.caching.model import FOR_LOGINS, Model, limits
 from tests.integration.caching.valkeys import Node, folder, free_ports, nodes, until
 from tests.integration.order.conftest import StartRelay
 from tests.integration.storage.scribe import Tables
@@ -36,53 +32,17 @@ Json = dict[str, Any]
 FIRST = int(os.environ.get("TEST_CACHE_FIRST", "0"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("TEST_CACHE_EXAMPLES", "1")))
 STEPS = 60
-KINDS = [0, 1, 1, 1, 4, 1_059, 7, 1_984, 10_002, 30_023]
-THREADS = ["a" * 64, "b" * 64]
-
+DEEDS = ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish", "remove"]
+WEIGHTS = [12, 4, 5, 14, 7, 2, 2, 2, 1, 1]
 SMALL = {"window_bytes": 40_000, "ring_bytes": 40_000}  # some twenty events, some thirty changes
 NO_WINDOW = {"window_bytes": 0, "ring_bytes": 60_000}
 PLENTY = {"window_bytes": 2**24, "ring_bytes": 2**24}
 SIZES = {"small": SMALL, "no window": NO_WINDOW, "plenty": PLENTY}
 
-FAVOURITES: list[list[Json]] = [
-    [{"kinds": [1]}],
-    [{"kinds": [1], "limit": 3}],
-    [{"kinds": [1], "until": NOW - 1, "limit": 5}],
-    [{"kinds": [7, 1], "since": NOW - 2}],
-    [{"authors": strategies.PUBKEYS[:1], "limit": 6}],
-    [{"authors": strategies.PUBKEYS[:1], "kinds": [0, 10_002]}],
-    [{"authors": strategies.PUBKEYS[:3], "kinds": [1], "limit": 4}],
-    [{"kinds": [0, 10_002, 30_023]}],
-    [{"#e": THREADS[:1]}],
-    [{"#e": THREADS[:1], "kinds": [1], "limit": 2}],
-    [{}],
-    [{"limit": 0}, {"kinds": [7]}],
-    [{"authors": strategies.PUBKEYS[:1], "kinds": [0]}],
-    [{"kinds": [4, 1_059]}],
-    [{"kinds": [1_984]}],
-    [{"kinds": [1_984, 7], "limit": 3}],
-    [{"kinds": [1_059], "#p": strategies.PUBKEYS[:1]}],
-    [{"#p": strategies.PUBKEYS[:2], "limit": 4}],
-    [{"kinds": [1], "limit": 2}, {"authors": strategies.PUBKEYS[1:2]}],
-]
-
-
-def _drawn() -> list[list[Json]]:
-    """Filters of all sorts from the strategies, drawn once."""
-    found: list[list[Json]] = []
-
-    @settings(max_examples=150, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(strategies.filter_lists(max_size=3, max_limit=MAX_LIMIT))
-    def draw(filters: list[Json]) -> None:
-        found.append(filters)
-
-    draw()
-    return found
-
 
 @pytest.fixture(scope="module")
 def drawn() -> list[list[Json]]:
-    return _drawn()
+    return draw_filters()
 
 
 @pytest.fixture(autouse=True)
@@ -109,67 +69,6 @@ async def bus(
         config.cache_clear()
         yield cable
     config.cache_clear()
-
-
-class Chance(random.Random):
-    """What a seed makes happen."""
-
-    def __init__(self, seed: int, drawn: list[list[Json]]) -> None:
-        super().__init__(seed)
-        self.drawn = drawn
-        self.known: list[Json] = []
-
-    def event(self) -> Json:
-        """Few seconds, kinds, authors and threads; now and then one that expires soon, or one that is known."""
-        if self.known and self.random() < 0.05:
-            return self.choice(self.known)
-        if self.known and self.random() < 0.12:
-            return self.deletion()
-        kind = self.choice(KINDS)
-        tags = [["e", self.choice(THREADS)]] if self.random() < 0.4 else []
-        if self.random() < 0.4:
-            tags.append(["p", self.choice(strategies.PUBKEYS)])
-        if kind == 30_023:
-            tags.append(["d", self.choice(["", "x"])])
-        if kind == 1 and self.random() < 0.3:
-            tags.append(["expiration", str(int(time.time()) + self.choice([1, 2, 3]))])
-        event = sign_event(
-            self.choice(strategies.AUTHORS), kind=kind, tags=tags, created_at=NOW - self.choice([0, 0, 1, 1, 2, 3, 8]),
-            content=str(self.random()),
-        )  # fmt: skip
-        self.known.append(event)
-        return event
-
-    def deletion(self) -> Json:
-        """A kind 5 against something that is known, by its author or any key, or against an address."""
-        target = self.choice(self.known)
-        authors = [key for key in strategies.AUTHORS if pubkey_of(key) == target["pubkey"] or self.random() < 0.1]
-        author = self.choice(authors or strategies.AUTHORS)
-        tags = [["e", target["id"]]]
-        if self.random() < 0.3:
-            tags.append(["a", f"{self.choice(['0', '10002', '30023'])}:{pubkey_of(author)}:"])
-        event = sign_event(author, kind=5, tags=tags, created_at=NOW, content=str(self.random()))
-        self.known.append(event)
-        return event
-
-    def vanish(self) -> Json:
-        tags = [["relay", "ALL_RELAYS"]]
-        created_at = NOW - self.choice([1, 2, 3, 8])
-        return sign_event(self.choice(strategies.AUTHORS), kind=62, tags=tags, created_at=created_at)
-
-    def events(self, most: int) -> list[Json]:
-        unique = {event["id"]: event for event in [self.event() for _ in range(self.randint(1, most))]}
-        return list(unique.values())
-
-    def keys(self) -> list[str]:
-        """What a client has proved: nothing in two cases of three."""
-        return self.choice([[], [], self.sample(strategies.PUBKEYS, self.choice([1, 2]))])
-
-    def filters(self) -> list[Json]:
-        throw = self.random()
-        if throw < 0.15 and self.known:
-            return [{"ids": [event["id"] for event in self.choices(self.known, k=self.choice([1, 1, 3]))]}]
-        return self.choice(FAVOURITES if throw < 0.7 else self.drawn)
 
 
 class Harm:
@@ -257,28 +156,15 @@ async def restart(model: Model, place: int, start_relay: StartRelay, server: Nod
 
 
 async def step(model: Model, chance: Chance, harm: Harm) -> None:
-    match chance.choices(
-        ["publish", "burst", "race", "read", "harm", "clear", "sweep", "wait", "vanish", "remove"],
-        [12, 4, 5, 14, 7, 2, 2, 2, 1, 1],
-    )[0]:
-        case "publish":
-            await model.publish(chance.randrange(2), [chance.event()])
-        case "burst":
-            await asyncio.gather(*[model.publish(place, chance.events(12)) for place in (0, 1)])
-        case "race":
-            await model.race(chance.randrange(2), chance.events(3), chance.filters(), chance.keys())
+    match chance.choices(DEEDS, WEIGHTS)[0]:
         case "harm":
             model.trace.append(harm.anything())
         case "clear":
             model.clear(chance.randrange(2))
-        case "vanish":
-            await model.publish(chance.randrange(2), [chance.vanish()])
-        case "remove" if chance.known:
-            await model.remove(chance.choice(chance.known)["id"])
-        case "sweep":
-            await model.sweep()
         case "wait":
             await asyncio.sleep(chance.choice([0.02, 0.3, 0.7]))
+        case deed:
+            await act(model, chance, deed)
     await asyncio.gather(*[model.check(chance.filters(), chance.keys()) for _ in range(3)])
 
 

@@ -25,7 +25,7 @@ __all__ = ["database", "primary", "reads", "start_relay", "tables"]
 ADDRESSES = (ReplicaAddress("replica_1"), ReplicaAddress("replica_2"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def both(database: Tables) -> Iterator[list[Standby]]:
     with tempfile.TemporaryDirectory(prefix="relay-replicas-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)

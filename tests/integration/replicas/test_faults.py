@@ -185,11 +185,12 @@ async def test_a_server_that_is_no_standby_is_not_used(start_relay: StartRelay, 
 
 
 async def test_a_statement_that_replay_ends_is_asked_of_another_server(
-    start_with_replicas: StartRelay, replicas: list[Standby], tables: Tables
+    start_with_replicas: StartRelay, replicas: list[Standby], tables: Tables, request: pytest.FixtureRequest
 ) -> None:
     """A recovery conflict: the primary locks a table that a statement of the replica still reads."""
     started = await start_with_replicas()
-    await asyncio.to_thread(_without_patience, replicas)
+    request.addfinalizer(lambda: _set_everywhere(replicas, "ALTER SYSTEM RESET max_standby_streaming_delay"))
+    await asyncio.to_thread(_set_everywhere, replicas, "ALTER SYSTEM SET max_standby_streaming_delay = 0")
     text = f"SELECT {POSITION}, (SELECT count(*) FROM relay_tombstone), pg_sleep(0.4)"
     asking = asyncio.ensure_future(started.relay.reads.fetch(text, least=0))
     await asyncio.to_thread(_until_running, replicas, "pg_sleep(0.4)")
@@ -200,10 +201,10 @@ async def test_a_statement_that_replay_ends_is_asked_of_another_server(
     assert started.found.fallbacks["conflict"] >= 1
 
 
-def _without_patience(servers: Sequence[Standby]) -> None:
+def _set_everywhere(servers: Sequence[Standby], statement: str) -> None:
     for standby in servers:
         with standby.connect() as connection:
-            connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
+            connection.execute(statement.encode())
             connection.execute("SELECT pg_reload_conf()")
 
 

@@ -16,8 +16,9 @@ from relay.protocol.visibility import why_unreadable
 from relay.services import follow
 from relay.storage.read_result import id_in
 from relay.storage.reads import Reads
+from tests.integration.caching.chance import Chance, act
 from tests.integration.caching.model import Model, expected, limits
-from tests.integration.caching.test_exact import Chance, drawn, kinds_for_logins
+from tests.integration.caching.test_exact import drawn, kinds_for_logins
 from tests.integration.order.conftest import StartRelay
 from tests.integration.replicas.conftest import Started
 from tests.integration.storage.scribe import Tables
@@ -82,20 +83,10 @@ async def test_each_answer_is_the_oracles_however_far_a_replica_lags(
     model, replay = Model([each.relay for each in started]), Replay(replicas, chance)
     for _ in range(STEPS):
         match chance.choices(DEEDS, WEIGHTS)[0]:
-            case "publish":
-                await model.publish(chance.randrange(2), [chance.event()])
-            case "burst":
-                await asyncio.gather(*[model.publish(place, chance.events(12)) for place in (0, 1)])
-            case "race":
-                await model.race(chance.randrange(2), chance.events(3), chance.filters(), chance.keys())
             case "replay":
                 model.trace.append(await replay.change())
-            case "vanish":
-                await model.publish(chance.randrange(2), [chance.vanish()])
-            case "remove" if chance.known:
-                await model.remove(chance.choice(chance.known)["id"])
-            case "sweep":
-                await model.sweep()
+            case deed:
+                await act(model, chance, deed)
         for _ in range(3):
             filters, keys = chance.filters(), chance.keys()
             await model.check(filters, keys)

@@ -10,12 +10,11 @@ def copy_in(tables: Tables, events: Iterable[Json]) -> None:
     """Rows of events and tags, without a log; vacuumed, as autovacuum would in a while."""
     rows = [entry(event).event for event in events]
     with tables.connection.cursor() as cursor:
-        with cursor.copy("COPY relay_event (id, pubkey, created_at, kind, tag_keys, json) FROM STDIN") as copy:
+        columns = "id, pubkey, created_at, kind, expires_at, tag_keys, json"
+        with cursor.copy(f"COPY relay_event ({columns}) FROM STDIN") as copy:
             for event in rows:
-                json = event.json.decode()
-                copy.write_row(
-                    (bytes.fromhex(event.id), bytes.fromhex(event.pubkey), event.created_at, event.kind, [], json)
-                )
+                keys = (bytes.fromhex(event.id), bytes.fromhex(event.pubkey), event.created_at, event.kind)
+                copy.write_row((*keys, event.expires_at, [], event.json.decode()))
         with cursor.copy("COPY relay_tag (key, created_at, event_id, kind) FROM STDIN") as copy:
             for event in rows:
                 for key in event.tag_keys:

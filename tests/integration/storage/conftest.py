@@ -6,6 +6,7 @@ import pytest
 
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
+from tests.integration.storage.plans import Plans
 from tests.integration.storage.scribe import Scribe, Tables, wait_for_primary, wait_until_answering
 
 
@@ -20,6 +21,13 @@ def database(django_db_setup: None) -> Iterator[Tables]:
 def tables(database: Tables) -> Tables:
     database.clear()
     return database
+
+
+@pytest.fixture
+def plans(tables: Tables) -> Iterator[Plans]:
+    made = Plans()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """Writes events to the real database and looks at what it holds, beside the code under test."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
+from django.db import connection as django_connection
 
 from relay.changes.change import Batch
 from relay.protocol.errors import Failed
@@ -20,6 +21,7 @@ from relay.storage.visibility_sql import STORED
 from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
 
+T = TypeVar("T")
 Json = dict[str, Any]
 HERE = frozenset(place for place in [place_of("wss://relay.example.com")] if place)
 
@@ -172,3 +174,15 @@ async def wait_for_primary(primary: Primary, seconds: float = 5.0) -> None:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+async def on_own_connection(job: Callable[..., T], *given: Any) -> T:
+    """Run a job that uses Django's connection in a thread, and close the connection that the thread has got."""
+
+    def run() -> T:
+        try:
+            return job(*given)
+        finally:
+            django_connection.close()
+
+    return await asyncio.to_thread(run)

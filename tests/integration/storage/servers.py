@@ -59,24 +59,20 @@ class Machine:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
-    def cold_copy(self, folder: Path) -> "Machine":
-        """A second server on a copy of the data folder of this one, which is stopped."""
-        copy = Machine(folder)
-        shutil.copytree(self.server.data, copy.server.data, symlinks=True)
-        for path in (copy.server.data, *copy.server.data.rglob("*")):
-            original = self.server.data / path.relative_to(copy.server.data)
-            shutil.chown(path, original.stat().st_uid, original.stat().st_gid)
-        return copy
-
     def standby(self, folder: Path) -> "Machine":
         """A streaming standby of this server."""
         copy = Machine(folder)
-        copy.server.data.mkdir(mode=0o700)
-        assert self.server.run_as is not None
-        chown_tree(copy.server.data, self.server.run_as.owner)
-        self.run("pg_basebackup", "-D", str(copy.server.data), "-R", "--checkpoint=fast", "--no-sync")
-        copy.server.run_as = self.server.run_as
+        copy.follow(self)
         return copy
+
+    def follow(self, primary: "Machine") -> None:
+        """Become a streaming standby of a server, which has to be started; what was here is removed."""
+        shutil.rmtree(self.server.data, ignore_errors=True)
+        self.server.data.mkdir(mode=0o700)
+        self.server.run_as = primary.server.run_as
+        assert self.server.run_as is not None
+        chown_tree(self.server.data, self.server.run_as.owner)
+        primary.run("pg_basebackup", "-D", str(self.server.data), "-R", "--checkpoint=fast", "--no-sync")
 
     def stop(self) -> None:
         self.server.stop()
@@ -108,6 +104,12 @@ class Machines:
         machine.start()
         with machine.connect() as connection:
             make_store(connection)
+        return machine
+
+    def copy_of(self, cluster: Path) -> Machine:
+        """A server, to be started, on a copy of the data folder of one that is stopped."""
+        machine = self.keep(Machine(self.place()))
+        shutil.copytree(cluster, machine.server.data, symlinks=True)  # its start makes the owner right
         return machine
 
     def leave(self) -> None:

@@ -1,7 +1,6 @@
 """No filter reads without bound: on a store with common tags and rare combinations, against plans and the oracle."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -52,17 +51,17 @@ def _stored() -> list[Json]:
 STORED = _stored()
 
 
-@pytest.fixture
-def store(tables: Tables) -> Tables:
-    copy_in(tables, STORED)
-    return tables
+@pytest.fixture(scope="module")
+def filled(database: Tables) -> Tables:
+    database.clear()
+    copy_in(database, STORED)
+    return database
 
 
 @pytest.fixture
-def plans(store: Tables) -> Iterator[Plans]:
-    made = Plans()
-    yield made
-    made.close()
+def tables(filled: Tables) -> Tables:
+    """Not emptied between the tests, which only read."""
+    return filled
 
 
 HARD: list[Json] = [

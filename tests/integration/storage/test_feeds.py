@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.models import tag_key
 from relay.protocol.audience import Audience
 from relay.protocol.errors import Failed
 from relay.protocol.filters import parse_filter
@@ -19,8 +18,9 @@ from relay.protocol.limits import Limits
 from relay.storage.filter_sql import Bounds, query_statement
 from relay.storage.reads import Reads
 from tests.events import NOW, unsigned_event
+from tests.integration.storage.bulk import copy_in
 from tests.integration.storage.plans import Plans
-from tests.integration.storage.scribe import Json, Tables, entry
+from tests.integration.storage.scribe import Json, Tables
 from tests.oracle import naive_query
 
 pytestmark = pytest.mark.django_db
@@ -55,41 +55,23 @@ def _stored(expired: float) -> list[Json]:
     return events
 
 
-STORED = _stored(0.02)
 BUSY, QUIET = AUTHORS[:4], AUTHORS[30:]
 
 
-def fill(tables: Tables, events: list[Json]) -> None:
-    rows = [entry(event).event for event in events]
-    columns = "id, pubkey, created_at, kind, expires_at, tag_keys, json"
-    with (
-        tables.connection.cursor() as cursor,
-        cursor.copy(f"COPY relay_event ({columns}) FROM STDIN") as copy,
-    ):
-        for event in rows:
-            keys = (bytes.fromhex(event.id), bytes.fromhex(event.pubkey), event.created_at, event.kind)
-            copy.write_row((*keys, event.expires_at, [], event.json.decode()))
-    with (
-        tables.connection.cursor() as cursor,
-        cursor.copy("COPY relay_tag (key, created_at, event_id, kind) FROM STDIN") as copy,
-    ):
-        for event in rows:
-            for key in event.tag_keys:
-                copy.write_row((tag_key(key), event.created_at, bytes.fromhex(event.id), event.kind))
-    tables.connection.execute("VACUUM ANALYZE relay_event")
+@pytest.fixture(scope="module")
+def stored(request: pytest.FixtureRequest, database: Tables) -> list[Json]:
+    """What the tables hold. Of a hundred events two have expired, or the share that is the parameter."""
+    events = _stored(getattr(request, "param", 0.02))
+    database.clear()
+    copy_in(database, events)
+    return events
 
 
 @pytest.fixture
-def store(tables: Tables) -> Tables:
-    fill(tables, STORED)
-    return tables
-
-
-@pytest.fixture
-def plans(store: Tables) -> Iterator[Plans]:
-    made = Plans()
-    yield made
-    made.close()
+def tables(database: Tables, stored: list[Json]) -> Iterator[Tables]:
+    """Not emptied between the tests, which add nothing but requests to vanish."""
+    yield database
+    database.connection.execute("DELETE FROM relay_vanish_pending")
 
 
 @pytest.fixture(autouse=True)
@@ -133,18 +115,25 @@ def feeds() -> st.SearchStrategy[Json]:
     keys=st.sampled_from([[], AUTHORS[:1], AUTHORS[2:5]]),
 )
 async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
-    store: Tables, reads: Reads, wanted: Json, first_rows: int, recent_rows: int, most_rows: int, keys: list[str]
+    stored: list[Json],
+    reads: Reads,
+    wanted: Json,
+    first_rows: int,
+    recent_rows: int,
+    most_rows: int,
+    keys: list[str],
 ) -> None:
     reads.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
     is_read_alone = most_rows > 400 and 4 not in wanted.get("kinds", [4])  # else too many entries may be private
     with contextlib.nullcontext() if is_read_alone else contextlib.suppress(Failed):
-        assert await found_ids(reads, wanted, keys) == oracle_ids(STORED, wanted, keys)
+        assert await found_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
 
 
 @pytest.mark.parametrize("limit", [20, 200])
-async def test_a_feed_of_which_most_has_expired_is_still_the_oracles(tables: Tables, reads: Reads, limit: int) -> None:
-    stored = _stored(0.97)
-    fill(tables, stored)
+@pytest.mark.parametrize("stored", [0.97], indirect=True)
+async def test_a_feed_of_which_most_has_expired_is_still_the_oracles(
+    stored: list[Json], reads: Reads, limit: int
+) -> None:
     reads.bounds = Bounds(walks=1, recent_rows=0)
     wanted = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
     assert await found_ids(reads, wanted, []) == oracle_ids(stored, wanted, [])
@@ -154,16 +143,16 @@ async def test_a_feed_of_which_most_has_expired_is_still_the_oracles(tables: Tab
 @pytest.mark.parametrize("recent_rows", [0, 8])
 @pytest.mark.parametrize("limit", [20, 200])
 async def test_a_feed_leaves_out_an_author_who_vanishes(
-    store: Tables, reads: Reads, limit: int, recent_rows: int
+    tables: Tables, stored: list[Json], reads: Reads, limit: int, recent_rows: int
 ) -> None:
     until = NOW - 20
-    store.connection.execute(
+    tables.connection.execute(
         "INSERT INTO relay_vanish_pending (pubkey, tag_key, until, seq, walked_to) VALUES (%s, %s, %s, 1, 0)",
         (bytes.fromhex(AUTHORS[0]), b"p", until),
     )
     reads.bounds = Bounds(walks=1, recent_rows=recent_rows)
     wanted: Json = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
-    left = [event for event in STORED if event["pubkey"] != AUTHORS[0] or event["created_at"] > until]
+    left = [event for event in stored if event["pubkey"] != AUTHORS[0] or event["created_at"] > until]
     assert await found_ids(reads, wanted, []) == oracle_ids(left, wanted, [])
 
 

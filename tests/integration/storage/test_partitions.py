@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,12 +23,11 @@ from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
-from tests.integration.storage.scribe import Json, Scribe, Tables, make_store, wait_until_answering
+from tests.integration.storage.scribe import Json, Scribe, Tables, make_store, on_own_connection
 from tests.oracle import naive_query
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-T = TypeVar("T")
 DAY = 86_400
 YEAR = 365 * DAY
 PAUSE_SECONDS = 0.25
@@ -54,33 +53,6 @@ def tables(django_db_setup: None) -> Iterator[Tables]:
             connection.close()
             described["NAME"] = name
             server.execute("DROP DATABASE relay_parts WITH (FORCE)")
-
-
-@pytest.fixture
-async def scribe(tables: Tables) -> AsyncIterator[Scribe]:
-    made = Scribe()
-    made.writer.start()
-    yield made
-    await made.writer.stop(5)
-
-
-@pytest.fixture
-async def reads(tables: Tables) -> AsyncIterator[Reads]:
-    made = Reads.of_primary(2, 5.0)
-    made.open()
-    await wait_until_answering(made)
-    yield made
-    await made.close()
-
-
-async def on_own_connection(job: Callable[..., T], *given: Any) -> T:
-    def run() -> T:
-        try:
-            return job(*given)
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
 
 
 def carry_out(grain: Grain = Grain.YEAR, now: int = NOW, most: int = 100) -> list[str]:

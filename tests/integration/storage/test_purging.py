@@ -1,11 +1,9 @@
 """Retention in the store: hidden at once by one entry of the log, removed in small steps, and refused afterwards."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,24 +17,13 @@ from relay.storage.primary import Primary
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
-from tests.integration.storage.scribe import Json, Scribe, Tables, replay
+from tests.integration.storage.scribe import Json, Scribe, Tables, on_own_connection, replay
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-T = TypeVar("T")
 DAY = 86_400
 HOUR_BEGIN = NOW // 3_600 * 3_600
 MEMBER, OTHER = pubkey_of(secret(1)), pubkey_of(secret(2))
-
-
-async def on_own_connection(job: Callable[..., T], *given: Any) -> T:
-    def run() -> T:
-        try:
-            return job(*given)
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(run)
 
 
 def rules(*texts: str) -> Retention:

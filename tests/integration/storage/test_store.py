@@ -64,7 +64,7 @@ def test_a_cold_copy_of_the_data_folder_shares_no_generation_with_the_original(
 ) -> None:
     before = primary.store()
     primary.stop()
-    copy = made.keep(primary.cold_copy(made.place()))
+    copy = made.copy_of(primary.server.data)
     primary.start()
     copy.start()
     names = [primary.store(), copy.store()]
