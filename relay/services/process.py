@@ -47,9 +47,17 @@ def current() -> Relay | None:
     return _relay
 
 
-async def stop() -> None:
-    """Stop the relay of this process, if it was started."""
-    global _relay
-    relay, _relay = _relay, None
-    if relay is not None:
-        await relay.stop()
+def leave() -> None:
+    """Have /ready fail from now on; clients are served as before."""
+    if _relay is not None:
+        _relay.leaving = True
+
+
+async def stop(*, is_replaced: bool = False) -> None:
+    """Stop the relay of this process, if it was started. It stays the current one until then: a request that comes
+    meanwhile must not start another. is_replaced: another process of the instance has taken its place.
+    """
+    global _relay  # noqa: PLW0603 - as above
+    if _relay is not None:
+        await _relay.stop(is_replaced=is_replaced)
+        _relay = None

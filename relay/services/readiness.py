@@ -2,9 +2,13 @@
 
 from relay.services.runtime import Relay
 
+LEAVING = "the relay is about to stop"
+
 
 def problem(relay: Relay) -> str | None:
     """Why the process of `relay` cannot serve clients exactly now, None if it can."""
+    if relay.leaving:
+        return LEAVING
     if (why := relay.unready()) is not None:
         return why
     if relay.follower.lag > relay.config.write_queue:

@@ -55,6 +55,8 @@ Looked = TypeVar("Looked")
 RESTART = "restart of the relay"
 HURRY = "extra heartbeat"
 RESTART_PAUSE_SECONDS = 0.5
+CLIENTS_SHARE = 0.9
+"""Of the drain time; the writer has the rest for what nobody waits for any more."""
 START_SECONDS = 30.0
 """How long a start waits for the database."""
 
@@ -69,6 +71,8 @@ class Relay:
         self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
         self.ready = False
+        self.leaving = False
+        """The process is about to stop: clients are served, and balancers are to send no more of them."""
         self._restarting = False
         self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
         self.intake = Intake(Ring(0, conf.ring_bytes))
@@ -210,18 +214,21 @@ class Relay:
         self.barrier.begin_epoch()
         self._clear_copies()
 
-    async def stop(self) -> None:
+    async def stop(self, *, is_replaced: bool = False) -> None:
         """Close all connections, write queued events, and end; takes at most the drain time and three seconds.
 
         The steps are bounded one by one: only a database or a shared cache that hangs takes more than the drain time.
+        is_replaced: the instance goes on with another process, and keeps its lease.
         """
+        self.leaving = True
+        end = self._loop.time() + self.config.drain_seconds
+        await self.connections.drain(STOPPING, SERVICE_RESTART, self.config.drain_seconds * CLIENTS_SHARE)
         self.ready = False
-        self.connections.close(STOPPING, SERVICE_RESTART)
         await self.status.stop()
         await self.policy.stop()
         await self.loop_lag.stop()
         await self.rates.stop()
-        await self.writer.stop(self.config.drain_seconds)
+        await self.writer.stop(max(0.0, end - self._loop.time()))
         await self.follower.stop()
         await self.list_keeper.stop()
         await self.bus.stop()
@@ -229,7 +236,7 @@ class Relay:
             await self.clearing.stop()
         if self.answers is not None:
             await self.answers.copies.stop()
-        await self.barrier.stop()
+        await self.barrier.stop(leave=not is_replaced)
         if self.shared is not None:
             await self.shared.stop()
         await self.reads.close()
