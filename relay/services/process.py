@@ -47,10 +47,17 @@ def current() -> Relay | None:
     return _relay
 
 
-def leave() -> None:
-    """Have /ready fail from now on; clients are served as before."""
+def leave(*, refuse: bool = False) -> None:
+    """Have /ready fail from now on; clients are served as before. refuse: further ones are answered 503."""
     if _relay is not None:
         _relay.leaving = True
+        _relay.refusing = refuse
+
+
+async def drain() -> None:
+    """Close all connections, spread over the drain time."""
+    if _relay is not None:
+        await _relay.drain()
 
 
 async def stop(*, is_replaced: bool = False) -> None:

@@ -1,8 +1,6 @@
 """Whether a process can serve clients now, and what does not work while it does: the answer of /ready."""
 
-from relay.services.runtime import Relay
-
-LEAVING = "the relay is about to stop"
+from relay.services.runtime import LEAVING, Relay
 
 
 def problem(relay: Relay) -> str | None:

@@ -54,6 +54,7 @@ Looked = TypeVar("Looked")
 
 RESTART = "restart of the relay"
 HURRY = "extra heartbeat"
+LEAVING = "the relay is about to stop"
 RESTART_PAUSE_SECONDS = 0.5
 CLIENTS_SHARE = 0.9
 """Of the drain time; the writer has the rest for what nobody waits for any more."""
@@ -73,6 +74,9 @@ class Relay:
         self.ready = False
         self.leaving = False
         """The process is about to stop: clients are served, and balancers are to send no more of them."""
+        self.refusing = False
+        """No more clients are accepted; those that are connected are served."""
+        self._drained_by = 0.0
         self._restarting = False
         self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
         self.intake = Intake(Ring(0, conf.ring_bytes))
@@ -214,21 +218,26 @@ class Relay:
         self.barrier.begin_epoch()
         self._clear_copies()
 
+    async def drain(self) -> None:
+        """Close all connections, spread over the drain time, and accept no more."""
+        self.leaving = True
+        self._drained_by = self._loop.time() + self.config.drain_seconds
+        await self.connections.drain(STOPPING, SERVICE_RESTART, self.config.drain_seconds * CLIENTS_SHARE)
+        self.ready = False
+
     async def stop(self, *, is_replaced: bool = False) -> None:
-        """Close all connections, write queued events, and end; takes at most the drain time and three seconds.
+        """Drain if that was not done, write queued events, and end; takes at most the drain time and three seconds.
 
         The steps are bounded one by one: only a database or a shared cache that hangs takes more than the drain time.
         is_replaced: the instance goes on with another process, and keeps its lease.
         """
-        self.leaving = True
-        end = self._loop.time() + self.config.drain_seconds
-        await self.connections.drain(STOPPING, SERVICE_RESTART, self.config.drain_seconds * CLIENTS_SHARE)
-        self.ready = False
+        if not self._drained_by:
+            await self.drain()
         await self.status.stop()
         await self.policy.stop()
         await self.loop_lag.stop()
         await self.rates.stop()
-        await self.writer.stop(max(0.0, end - self._loop.time()))
+        await self.writer.stop(max(0.0, self._drained_by - self._loop.time()))
         await self.follower.stop()
         await self.list_keeper.stop()
         await self.bus.stop()
@@ -328,4 +337,6 @@ class Relay:
 
     def unready(self) -> str | None:
         """Why no client is accepted, None if clients are."""
+        if self.refusing:
+            return LEAVING
         return None if self.ready else "the relay is not ready"

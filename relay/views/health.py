@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from relay.protocol.errors import Failed
 from relay.services import process, readiness
-from relay.services.runtime import Relay
+from relay.services.runtime import LEAVING, Relay
 
 START_TIMEOUT_SECONDS = 2.0
 """How long a request waits for the start of the relay, which it triggers on servers without lifespan (daphne)."""
@@ -33,7 +33,7 @@ async def ready(_request: HttpRequest) -> JsonResponse:
         relay = process.current()
         faults = readiness.degraded(relay) if relay is not None else []
         return JsonResponse({"ready": True, "degraded": faults}, headers={"Cache-Control": "no-store"})
-    status = 404 if problem == readiness.LEAVING else 503
+    status = 404 if problem == LEAVING else 503
     return JsonResponse(
         {"ready": False, "reason": problem}, status=status, headers={"Cache-Control": "no-store", "Retry-After": "1"}
     )

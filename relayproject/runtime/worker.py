@@ -58,18 +58,24 @@ class Server(uvicorn.Server):
             listener.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Have /ready fail for as long as set, stop listening, let the relay drain, then close the connections.
+        """Have /ready fail for as long as set, let the relay drain, then close what is left.
 
-        uvicorn closes them first, which would lose the OK of an event in the writer's queue.
+        uvicorn closes them first, which would lose the OK of an event in the writer's queue. Where a balancer watches
+        /ready it has its answer until the drain is over: some cut all connections of an instance that does not answer.
         """
         from relay.services import process
         from relayproject import settings
 
-        if not self.is_replaced:
+        is_watched = settings.RELAY_LEAVE_SECONDS > 0 and not self.is_replaced
+        if is_watched:
             process.leave()
             await asyncio.sleep(settings.RELAY_LEAVE_SECONDS)
-        self._stop_listening()
+            process.leave(refuse=True)
+        else:
+            self._stop_listening()
         await self._finish_requests()
+        await process.drain()
+        self._stop_listening()
         await process.stop(is_replaced=self.is_replaced)
         await super().shutdown(sockets)
 
