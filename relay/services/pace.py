@@ -20,7 +20,7 @@ class Pace:
         passed, self._last = now - self._last, now
         if left <= passed:
             return is_open
-        self._due += passed * max(LEAST_PER_SECOND, is_open / left)
+        self._due += max(passed * LEAST_PER_SECOND, is_open * passed / left)
         count = min(is_open, ceil(self._due))
         self._due -= count
         return count
