@@ -40,13 +40,13 @@ def as_line(entry: Entry) -> str:
             what = (
                 f"{entry.scenario} on {addresses}: {entry.connections:,} connections, {entry.subscribers:,} following"
             )
-            return f"{what}, {number(entry.duration)} s\n{_row(*COLUMNS, *MORE_COLUMNS)}"
+            return f"{what}, {entry.duration:,g} s\n{_row(*COLUMNS, *MORE_COLUMNS)}"
         case Line():
             times = (entry.ok_p95_ms, entry.eose_p95_ms, entry.delivery_p95_ms)
             rates = (entry.events_per_second, entry.queries_per_second, entry.deliveries_per_second)
             counts = (entry.lost, entry.closed, entry.open)
             return _row(
-                *(_clock(entry.at), number(entry.second), *map(number, rates)),
+                *(_clock(entry.at), f"{entry.second:,g}", *map(number, rates)),
                 *(number(each, "ms") for each in times),
                 *(f"{count:,}" for count in counts),
             )
