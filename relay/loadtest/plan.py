@@ -83,7 +83,7 @@ class Plan:
     @property
     def slots(self) -> int:
         """For how many events there is memory."""
-        return slots_of(self.events, self.event_rate, self.processes) if self.streams else self.events
+        return slots_of(self.event_rate, self.processes) if self.streams else self.events
 
     def publishing_url(self, number: int) -> str:
         """Where connection `number` of the run goes."""
@@ -129,6 +129,8 @@ def _part(total: int, parts: int, index: int) -> tuple[int, int]:
     return total * index // parts, total * (index + 1) // parts
 
 
-def slots_of(events: int, event_rate: float, processes: int) -> int:
-    """For how many events of a run that streams there is memory: a multiple of `processes`, and even."""
-    return min(events, ceil(event_rate * SLOT_SECONDS / (2 * processes)) * 2 * processes) if event_rate else events
+def slots_of(event_rate: float, processes: int) -> int:
+    """For how many events of a run that streams there is memory: a multiple of `processes`, and even. Never fewer, also
+    if the run has fewer: a place is cleared half a round ahead.
+    """
+    return max(2, ceil(event_rate * SLOT_SECONDS / (2 * processes)) * 2) * processes

@@ -102,7 +102,7 @@ def _check_together(scenario: Scenario, number: Mapping[str, float]) -> None:
         raise PlanError(f"the {scenario} scenario needs a subscriber")
     slots = number["events"]
     if scenario is Scenario.MIXED and slots > POOL_EVENTS:
-        slots = slots_of(int(slots), number["event_rate"], int(number["processes"]))
+        slots = slots_of(number["event_rate"], int(number["processes"]))
     if number["subscribers"] * slots > MAX_SEEN_BYTES:
         raise PlanError(f"subscribers times events must be at most {MAX_SEEN_BYTES:,}: lower one of them")
     loaded = number["subscribers"] if scenario in (Scenario.FANOUT, Scenario.IDLE) else number["connections"]

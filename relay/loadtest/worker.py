@@ -9,6 +9,7 @@ Pipe: sends ("doing", what, done, total), ("ready", opened), ("count", sent, acc
 import asyncio
 import contextlib
 import itertools
+import logging
 import resource
 import signal
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,7 @@ HandOver = Callable[[int, Part], None]
 def main(plan: Plan, index: int, board: Board, pipe: "Connection[object, object]") -> None:
     """The target of the process. A Ctrl-C is the coordinator's: it says `stop`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("asyncio").addHandler(logging.NullHandler())  # what is written to a lost connection is counted
     _allow_many_files()
     with contextlib.suppress(BrokenPipeError, ConnectionError):  # the coordinator is gone: the result is not wanted
         uvloop.run(_Worker(plan, index, board, pipe).run())
