@@ -53,7 +53,7 @@ class Follower:
         self._tally.followers = len(self._links)
 
     def _on_end(self, done: "asyncio.Future[bool]", refusal: object) -> None:
-        if refusal is not None and refusal is not GONE:
+        if refusal is not None and refusal is not GONE and not done.done():
             self._tally.rejections.add_answer(refusal)
         resolve(done, refusal is None)
 

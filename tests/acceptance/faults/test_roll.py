@@ -115,7 +115,7 @@ def counts(relay: RelayProcess) -> dict[str, float]:
     return {words[0]: float(words[1]) for words in lines if words and words[0] in KEPT}
 
 
-async def test_a_roll_replaces_every_process_and_refuses_no_connection(installed: Installed) -> None:
+async def test_01_s09_a_roll_replaces_every_process_and_refuses_no_connection(installed: Installed) -> None:
     rolled = installed.relay
     installed.install("import sys; sys.stderr.write('the second version\\n')")
     seen, over = Seen(), asyncio.Event()
