@@ -51,7 +51,7 @@ class Child:
     """A Python module run as a process.
 
     `heartbeat_seconds`: timeout of the heartbeat. `ready` is set while it accepts connections; `failed_starts` counts
-    the runs that ended before that, and `on_failed_start` is called after each of them.
+    the last runs that ended before that, and `on_end` is called after each run that ends unasked.
     `descriptors` are inherited under the same numbers. `pipe`: the reading end of its heartbeat.
     """
 
@@ -62,7 +62,7 @@ class Child:
     process: Process | None = field(default=None, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     failed_starts: int = field(default=0, init=False)
-    on_failed_start: Callable[["Child"], None] | None = None
+    on_end: Callable[["Child"], None] | None = None
     descriptors: tuple[int, ...] = ()
     pipe: int = field(default=-1, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -88,8 +88,8 @@ class Child:
                 self.failed_starts = 0
             else:
                 self.failed_starts += 1
-                if self.on_failed_start is not None:
-                    self.on_failed_start(self)
+            if self.on_end is not None:
+                self.on_end(self)
             delay = backoff.after(time.monotonic() - started)
             report(f"{self.name} {end}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)

@@ -1,8 +1,8 @@
 """The relay workers of one `serve`: each has a place with listening sockets of its own (SO_REUSEPORT).
 
-Rule: the supervisor holds the sockets, so a worker that ends loses no connection that waits in them: the next process
-of its place accepts it. A place whose new process does not start gets new sockets, or its share of the clients would
-wait.
+Rule: the supervisor holds the sockets, so that a process which is replaced in order leaves them to the next one with all
+connections that wait in them. When one dies its place gets new sockets: in the old ones clients would wait for seconds
+for the next process, and with new ones other workers and other instances have them at once.
 
 Two processes of a place never run under one number: it names a slot of the table of acknowledged positions, and the
 files of metrics. With four workers the first is 1, its successor 5, the next one 1 again.
@@ -108,7 +108,7 @@ class WebWorkers:
                 "RELAY_LISTENERS": ",".join(map(str, descriptors)),
             },
             settings.RELAY_HEARTBEAT_SECONDS,
-            on_failed_start=lambda child: self._failed(child, place),
+            on_end=lambda child: self._ended(child, place),
             descriptors=(self.table, *descriptors),
         )
 
@@ -122,7 +122,7 @@ class WebWorkers:
         if not child.ready.is_set():
             raise StartupError("A relay worker does not start; its output is above.")
 
-    def _failed(self, child: Child, place: Place) -> None:
+    def _ended(self, child: Child, place: Place) -> None:
         if child.failed_starts >= MAX_FAILED_STARTS:
             self._given_up.set()
         if child is not place.child:  # its predecessor accepts from these sockets

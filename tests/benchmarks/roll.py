@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -92,7 +93,8 @@ async def paused(cluster: Cluster, haproxy: HAProxy) -> None:
         )
         await asyncio.sleep(3.0)
     finally:
-        os.kill(worker, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # its supervisor may have replaced it as hung
+            os.kill(worker, signal.SIGCONT)
     await until_up(haproxy, 3)
 
 
