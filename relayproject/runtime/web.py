@@ -1,8 +1,8 @@
 """The relay workers of one `serve`: each has a place with listening sockets of its own (SO_REUSEPORT).
 
-Rule: the supervisor holds the sockets, so that a process which is replaced in order leaves them to the next one with all
-connections that wait in them. When one dies its place gets new sockets: in the old ones clients would wait for seconds
-for the next process, and with new ones other workers and other instances have them at once.
+Rule: the supervisor holds the sockets, so that a process which is replaced in order leaves them to the next one with
+all connections that wait in them. When one dies its place gets new sockets: in the old ones clients would wait for
+seconds for the next process, and with new ones other workers and other instances have them at once.
 
 Two processes of a place never run under one number: it names a slot of the table of acknowledged positions, and the
 files of metrics. With four workers the first is 1, its successor 5, the next one 1 again.
