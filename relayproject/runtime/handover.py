@@ -5,15 +5,20 @@ environment variable. Rule: VERSION grows when the fields or what a worker is to
 before anything is given up.
 """
 
+import asyncio
 import os
 import signal
 import sys
 from collections.abc import Iterable
+from typing import NoReturn
 
 import msgspec
 
+from relayproject.runtime.processes import spawn, wait_for_exit
+
 VERSION = 1
 VARIABLE = "RELAY_HANDOVER"
+CHECK_SECONDS = 60.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 """Blocked from before the exec until the new program has its handlers."""
 
@@ -62,7 +67,22 @@ def command(*options: str) -> list[str]:
     return [sys.executable, *sys.orig_argv[1:], *options]
 
 
-def execute(left: Left) -> None:
+async def refusal() -> str | None:
+    """Why the program as it is on disk now cannot take over; None if it can."""
+    try:
+        check = spawn(command("--check-handover", str(VERSION)))
+    except OSError as error:
+        return f"The program on disk does not start ({error}); nothing was changed."
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            code = await wait_for_exit(check)
+    except TimeoutError:
+        check.kill()
+        return f"The program on disk did not answer within {CHECK_SECONDS:g} s; nothing was changed."
+    return None if code == 0 else "The program on disk cannot take over, its output says why; nothing was changed."
+
+
+def execute(left: Left) -> NoReturn:
     """Become the program anew; returns only by raising OSError."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

@@ -7,20 +7,18 @@ sentence. Children die with this process even when it is killed (launch.py).
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from relay.transport.listener import addresses
 from relayproject import descriptors, env, settings
 from relayproject.database_options import most_connections
 from relayproject.runtime import handover, metrics_folder, notify, roll
+from relayproject.runtime.address import refuse_used_port, web_address
 from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers
@@ -33,7 +31,6 @@ from relayproject.validation import problems, remarks
 
 STOP_MARGIN_SECONDS = 2.5  # beyond the drain of connections
 SERVERS_SECONDS = 5.0  # for the embedded servers to stop
-CHECK_SECONDS = 60.0  # for the program of a roll to be checked
 PREPARED_WITHIN_SECONDS = 120.0  # how long a machine without the role migrate waits for migrations
 SAME_REQUEST_SECONDS = 1.0  # signals that come together are one request to stop
 
@@ -68,30 +65,6 @@ def run(roles: frozenset[str]) -> int:
         return asyncio.run(Supervisor(roles, folder, left).run())
     finally:
         folder.release()
-
-
-def refuse_used_port(host: str, port: int) -> None:
-    """Raise StartupError if the port is in use: workers bind with SO_REUSEPORT and would share it unnoticed."""
-    try:
-        for family, address in addresses(host, port):
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-                probe.listen(1)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "not a host name"
-        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({why})"
-        raise StartupError(
-            f"{env.host_and_port(host, port)} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
-        ) from error
-
-
-def web_address(scheme: str, path: str = "") -> str:
-    """The URL at which this instance listens, as typed on this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(settings.RELAY_HOST, settings.RELAY_HOST)  # noqa: S104
-    return f"{scheme}://{env.host_and_port(host, settings.RELAY_PORT)}{path}"
 
 
 JOBS = {
@@ -242,15 +215,12 @@ class Supervisor:
     async def _hand_over(self, number: int) -> None:
         """Execute this program anew, if what is on disk now can take over."""
         self._note(number, "checking", "checking the program")
-        try:
-            check = spawn(handover.command("--check-handover", str(handover.VERSION)))
-            async with asyncio.timeout(CHECK_SECONDS):
-                code = await wait_for_exit(check)
-            if code == 0:
+        text = await handover.refusal()
+        if text is None:
+            try:
                 handover.execute(self._to_leave(number))
-            text = "The program on disk cannot take over, its output says why; nothing was changed."
-        except (OSError, TimeoutError) as error:
-            text = f"The program on disk does not start ({error or 'in time'}); nothing was changed."
+            except OSError as error:
+                text = f"The program on disk cannot be executed ({error}); nothing was changed."
         self._note(number, roll.FAILED, text)
 
     def _to_leave(self, number: int) -> Left:

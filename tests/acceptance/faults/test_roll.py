@@ -21,7 +21,8 @@ from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environm
 from tests.events import sign_event
 
 DRAIN_SECONDS = 3.0
-SUBSCRIBERS = 100
+SUBSCRIBERS = 60
+pytestmark = pytest.mark.timeout(240)
 SETTINGS = {"RELAY_DRAIN_SECONDS": str(DRAIN_SECONDS), "RELAY_LEAVE_SECONDS": "2"}
 PROGRAM = """{line}
 import runpy, sys
