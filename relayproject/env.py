@@ -20,7 +20,12 @@ MOST_WEIGHT = 100
 SECRET_CHARACTERS = 32
 SECRET_DIFFERENT = 5  # as Django's security.W009
 RESEMBLANCE = 0.85  # RELAY_MAX_LIMITS and RELAY_MAX_LIMIT: 0.97; RELAY_SERVICE_PORT and RELAY_PORT: 0.71
-INTERNAL = frozenset({"RELAY_SUPERVISED", "RELAY_HEARTBEAT_FD", "RELAY_ACK_TABLE", "RELAY_WORKER", "RELAY_PROCESS"})
+INTERNAL = frozenset(
+    {
+        *("RELAY_SUPERVISED", "RELAY_HEARTBEAT_FD", "RELAY_ACK_TABLE", "RELAY_WORKER", "RELAY_PROCESS"),
+        *("RELAY_LISTENERS", "RELAY_HANDOVER"),
+    }
+)
 """What the supervisor tells its children."""
 HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")

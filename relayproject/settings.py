@@ -106,7 +106,8 @@ RELAY_QUERY_SECONDS = env.seconds("RELAY_QUERY_SECONDS", 5.0, low=0.05)  # total
 RELAY_WRITE_SECONDS = env.seconds("RELAY_WRITE_SECONDS", 10.0, low=0.1)  # of one transaction
 RELAY_PING_SECONDS = env.seconds("RELAY_PING_SECONDS", 50.0, low=0.1, high=55.0)  # 01-S14: at most 55
 RELAY_HANDSHAKE_SECONDS = env.seconds("RELAY_HANDSHAKE_SECONDS", 10.0, low=0.1)
-RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=6.0)
+RELAY_LEAVE_SECONDS = env.seconds("RELAY_LEAVE_SECONDS", 0.0, low=0.0, high=300.0)  # /ready fails before the drain
+RELAY_DRAIN_SECONDS = env.seconds("RELAY_DRAIN_SECONDS", 5.0, low=0.0, high=300.0)  # closing all connections
 RELAY_HEARTBEAT_SECONDS = env.seconds("RELAY_HEARTBEAT_SECONDS", 10.0, low=3.0)  # then a silent worker is restarted
 
 # -- Who may publish what: docs/operations/policies.md -------------------------------------------------

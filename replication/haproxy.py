@@ -129,6 +129,8 @@ backend instances
     option httpchk
     http-check send meth GET uri /ready ver HTTP/1.1 hdr Host relay hdr X-Forwarded-Proto {scheme}
     http-check expect status 200
+    # 404: about to stop. No new clients, and those that are connected stay until the instance closes them.
+    http-check disable-on-404
     # Connections of an instance that is down are ended: a frozen one would keep its clients for ever.
     default-server inter {check}s fastinter 1s fall {fall} rise {rise} slowstart {slow_start}s
     default-server maxconn {instance_connections} on-marked-down shutdown-sessions

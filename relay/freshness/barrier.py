@@ -69,10 +69,13 @@ class Barrier:
         self.lease.start()
         self._task = self._tasks.service(self._renew(), "barrier")
 
-    async def stop(self) -> None:
-        """Stop. Waiting queries get None when their statement ends, at the latest when the primary is closed."""
+    async def stop(self, *, leave: bool = True) -> None:
+        """Stop. Waiting queries get None when their statement ends, at the latest when the primary is closed.
+
+        leave: the whole instance ends.
+        """
         await cancel([self._task])
-        await self.lease.stop()
+        await self.lease.stop(leave=leave)
 
     def begin_epoch(self) -> None:
         """Forget all positions: another epoch has begun, which may use numbers again."""

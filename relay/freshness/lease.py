@@ -47,12 +47,14 @@ class SingleInstanceLease:
         self._stopping.clear()
         self._task = self._tasks.job(self._keep(), "single-instance lease")
 
-    async def stop(self) -> None:
-        """Stop, and deregister this instance."""
+    async def stop(self, *, leave: bool = True) -> None:
+        """Stop, and deregister this instance, unless other processes of it go on."""
         self._stopping.set()
         if self._task is not None:  # not cancelled: a registration under way would come after the deregistration
             await asyncio.wait([self._task], timeout=STOP_SECONDS)
         await cancel([self._task])
+        if not leave:
+            return
         with contextlib.suppress(Failed, TimeoutError):  # a registration that is left behind expires
             async with asyncio.timeout(STOP_SECONDS):
                 await self._primary.leave(self.instance)

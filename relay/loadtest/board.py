@@ -1,6 +1,7 @@
 """What the workers of one run share: when each event was sent, whether it was accepted, who has finished publishing.
 
-Rule: an event's number is its place here, so a subscriber in one process can time an event that another sent.
+Rule: an event's number, modulo `Plan.slots`, is its place here, so a subscriber in one process can time an event that
+another sent. In a run that streams a place is cleared half a round before it is used again.
 """
 
 from collections.abc import MutableSequence
@@ -14,14 +15,34 @@ class Board:
     """Shared memory; it goes to a worker as an argument of its process. Every cell has one writer."""
 
     def __init__(self, plan: Plan) -> None:
-        self.sent_at = cast(MutableSequence[float], RawArray("d", plan.events))
-        """By number: time.perf_counter of the sending, 0 before it."""
-        self._accepted = RawArray("B", plan.events)
+        self.slots = plan.slots
+        self.sent_at = cast(MutableSequence[float], RawArray("d", plan.slots))
+        """By place: time.perf_counter of the sending, 0 before it."""
+        self._numbers = cast(MutableSequence[int], RawArray("q", plan.slots if plan.streams else 0))
+        self._accepted = RawArray("B", plan.slots)
         self._finished = RawArray("B", plan.processes)
+        self._half = plan.slots // 2 if plan.streams else 0
+
+    def send(self, number: int, now: float) -> None:
+        """The event of this number is being sent."""
+        slot = number % self.slots
+        self.sent_at[slot] = now
+        if self._half:
+            self._numbers[slot] = number + 1
+            self._accepted[(number + self._half) % self.slots] = 0
 
     def accept(self, number: int) -> None:
         """The event of this number has its OK true."""
-        self._accepted[number] = 1
+        self._accepted[number % self.slots] = 1
+
+    def is_accepted(self, number: int) -> bool:
+        """Whether it has."""
+        return bool(self._accepted[number % self.slots])
+
+    def was_sent_before(self, number: int, time: float) -> bool:
+        """Whether the event of this number was sent before `time`; in a run that streams."""
+        slot = number % self.slots
+        return self._numbers[slot] == number + 1 and self.sent_at[slot] < time
 
     def accepted(self) -> int:
         """A byte for each event, 1 where it was accepted, as one integer; compare with `int.from_bytes(seen)`."""

@@ -18,6 +18,7 @@ from relay.loadtest.plan import GRACE_SECONDS, Plan
 from relay.loadtest.tally import Tally
 
 PREPARE_SECONDS = 900.0  # signing 200,000 events on one slow core, connecting 20,000 times, publishing for queries
+LATE_SECONDS = 3_600.0  # that a run may take beyond its duration
 STOP_SECONDS = 10.0  # from the stop to the last tally
 
 
@@ -45,15 +46,19 @@ class Status:
     delivered: int = 0
 
 
-def run_load(plan: Plan, show: Callable[[Status], None]) -> Outcome:
-    """Run the plan. `show` is called a few times a second. SIGINT and SIGTERM end the run early and keep its counts."""
+def run_load(
+    plan: Plan, show: Callable[[Status], None], collect: Callable[[list[Member]], None] = lambda _members: None
+) -> Outcome:
+    """Run the plan. `show` and `collect` are called a few times a second. SIGINT and SIGTERM end the run early and keep
+    its counts.
+    """
     board, outcome = Board(plan), Outcome()
     with _stop_signals() as signals:
         resource_tracker.ensure_running()  # it would lift the mask when the first worker starts it
         with _without_interrupts():  # the mask goes to the workers: a Ctrl-C reaches this process alone
             members = [Member(plan, index, board) for index in range(plan.processes)]
         try:
-            _watch(plan, members, signals, show)
+            _watch(plan, members, signals, show, collect)
         finally:
             for member in members:
                 member.end()
@@ -63,7 +68,13 @@ def run_load(plan: Plan, show: Callable[[Status], None]) -> Outcome:
     return outcome
 
 
-def _watch(plan: Plan, members: list[Member], signals: list[int], show: Callable[[Status], None]) -> None:
+def _watch(
+    plan: Plan,
+    members: list[Member],
+    signals: list[int],
+    show: Callable[[Status], None],
+    collect: Callable[[list[Member]], None],
+) -> None:
     limit = monotonic() + PREPARE_SECONDS
     started: float | None = None
     stopping = False
@@ -77,9 +88,10 @@ def _watch(plan: Plan, members: list[Member], signals: list[int], show: Callable
         if started is None and all(member.ready for member in members):
             started = monotonic()
             if not stopping:
-                limit = started + 2 * plan.duration + 6 * GRACE_SECONDS
+                limit = started + plan.duration + min(plan.duration, LATE_SECONDS) + 6 * GRACE_SECONDS
             _tell(members, "go")
         show(_status(members, started))
+        collect(members)
 
 
 def _tell(members: list[Member], order: str) -> None:

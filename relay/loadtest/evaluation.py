@@ -63,6 +63,7 @@ def connections(tallies: Sequence[Tally]) -> results.Connections:
         connect=latency(t.connecting for t in tallies),
         failures=reasons(t.failures for t in tallies),
         closed_by_relay=reasons(t.closes for t in tallies),
+        reopened=sum(t.reopened for t in tallies),
     )
 
 

@@ -1,6 +1,7 @@
 """Live subscriptions: who received which event of this run, and how long after its sending.
 
-Rule: an event is known by the marker that the run signed into it, so traffic of others is not counted as ours.
+Rule: an event is known by the marker that the run signed into it, so traffic of others is not counted as ours. In a run
+that streams what a follower has is settled event by event, so that memory is bounded however long it lasts.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Any
 
 from relay.loadtest.board import Board
 from relay.loadtest.link import GONE, Link, resolve
-from relay.loadtest.plan import Plan
+from relay.loadtest.plan import SETTLE_SECONDS, Plan
 from relay.loadtest.pool import marker
 from relay.loadtest.tally import Tally
 
@@ -30,6 +31,11 @@ class Follower:
         self._sent_at = board.sent_at
         self._board = board
         self._events = plan.events
+        self._slots = plan.slots
+        self._settled = list(range(plan.processes)) if plan.streams else []
+        """Of each worker of a run that streams: the first number that may still come."""
+        self.settled_lost = 0
+        """Deliveries that are missing, as far as events are settled."""
         self._mark = marker(plan.run)
         self._every = plan.timed_delivery
         self._links: list[Link] = []
@@ -39,7 +45,7 @@ class Follower:
         loop = asyncio.get_running_loop()
         followed: dict[Link, asyncio.Future[bool]] = {link: loop.create_future() for link in links if link.open}
         for link, done in followed.items():
-            link.seen = bytearray(self._events)
+            link.seen = bytearray(self._slots)
             link.ask(LIVE, [live_filter], partial(self._on_end, done))
         if followed:
             await asyncio.wait(followed.values(), timeout=EOSE_SECONDS)
@@ -47,7 +53,7 @@ class Follower:
         self._tally.followers = len(self._links)
 
     def _on_end(self, done: "asyncio.Future[bool]", refusal: object) -> None:
-        if refusal is not None and refusal is not GONE:
+        if refusal is not None and refusal is not GONE and not done.done():
             self._tally.rejections.add_answer(refusal)
         resolve(done, refusal is None)
 
@@ -64,20 +70,46 @@ class Follower:
             return
         digits = data[at + len(self._mark) : at + len(self._mark) + _DIGITS]
         number = int(digits) if digits.isdigit() else -1
+        slot = number % self._slots
         if not 0 <= number < self._events or link.seen is None:
             tally.garbage += 1
-        elif link.seen[number]:
-            tally.repeated += 1
+        elif self._settled and number < self._settled[number % len(self._settled)]:
+            return  # too late: it counts as lost, or came before
+        elif link.seen[slot]:
+            tally.repeated += not link.replaying
         else:
-            link.seen[number] = 1
+            link.seen[slot] = 1
             tally.delivered += 1
-            if tally.delivered % self._every == 0:
-                self._time(number)
+            if tally.delivered % self._every == 0 and not link.replaying:
+                self._time(slot)
 
-    def _time(self, number: int) -> None:
+    def _time(self, slot: int) -> None:
         tally, now = self._tally, perf_counter()
         tally.last_delivery = now
-        tally.delivery.add(now - self._sent_at[number], now - tally.started)
+        tally.delivery.add(now - self._sent_at[slot], now - tally.started)
+
+    def follow_again(self, before: Link, link: Link, live_filter: dict[str, Any]) -> None:
+        """A follower has another connection: it asks for what it may have missed."""
+        if before in self._links:
+            self._links[self._links.index(before)] = link
+            link.seen, link.replaying = before.seen, True
+            link.ask(LIVE, [live_filter], lambda _refusal: link.end_replay())
+
+    def settle(self) -> None:
+        """Count what is missing of events that were sent SETTLE_SECONDS ago, and make their places free."""
+        before = perf_counter() - SETTLE_SECONDS
+        for worker in range(len(self._settled)):
+            while self._board.was_sent_before(number := self._settled[worker], before):
+                self._settle(number)
+                self._settled[worker] = number + len(self._settled)
+
+    def _settle(self, number: int) -> None:
+        slot, later = number % self._slots, (number + self._slots // 2) % self._slots
+        is_due = self._board.is_accepted(number)
+        for link in self._links:
+            if link.seen is not None:
+                self.settled_lost += is_due and not link.seen[slot]
+                link.seen[slot], link.seen[later] = 1, 0
 
     def missing(self) -> int:
         """How many deliveries of accepted events are still due; those to closed connections included."""
@@ -91,7 +123,7 @@ class Follower:
 
     def finish(self) -> None:
         """No more waiting: count what each follower should have received."""
-        self._tally.lost = self.missing()
+        self._tally.lost = self.settled_lost + self.missing()
 
 
 def _bits(link: Link) -> int:

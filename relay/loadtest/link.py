@@ -44,6 +44,8 @@ class Link(WSListener):
         self.waiting: dict[str, OnOk] = {}
         self.queries: dict[str, OnEnd] = {}
         self.seen: bytearray | None = None
+        self.replaying = False
+        """Events come again that an earlier connection may have had."""
         self.open = False
         self.blocked = False
         self._tally = tally
@@ -81,6 +83,10 @@ class Link(WSListener):
         self.queries.pop(name, None)
         self.send(orjson.dumps(["CLOSE", name]))
         return answered
+
+    def end_replay(self) -> None:
+        """From here on each event comes once."""
+        self.replaying = False
 
     def close(self) -> None:
         """Leave: what comes after is not counted as the relay's doing."""

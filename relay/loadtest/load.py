@@ -6,8 +6,9 @@ Rule: a run has the same phases in every scenario (prepare, play, wind down, lea
 import asyncio
 import gc
 import random
+from collections import Counter
 from collections.abc import Callable
-from time import perf_counter, process_time
+from time import perf_counter, process_time, time
 
 from relay.loadtest.asking import Asker
 from relay.loadtest.board import Board
@@ -17,13 +18,16 @@ from relay.loadtest.pacing import until
 from relay.loadtest.plan import GRACE_SECONDS, Plan, Scenario, Share
 from relay.loadtest.pool import LIVE_KINDS, SignedEvent, signed_events
 from relay.loadtest.publishing import Publisher
-from relay.loadtest.tally import Moment, Tally, slot_width
+from relay.loadtest.tally import Moment, Part, Tally, slot_width
 
 Say = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 AT_ONCE = 50  # connections that are opened at the same time
 _SIGN_AT_ONCE = 50
+REOPEN_SECONDS = 0.5
+MISSED_SECONDS, MISSED_EVENTS = 30, 5_000
+"""What a follower asks for when it comes back."""
 _IDLE_READ_BUFFER = 1_024
 
 
@@ -36,7 +40,7 @@ class Load:
         self.tally = Tally(slot_width(plan.duration))
         # The events that queries need are published before the clock starts: counted apart, and not timed.
         self.before = Tally() if plan.scenario is Scenario.QUERY else self.tally
-        self.publisher = Publisher(self.before, board, share.first)
+        self.publisher = Publisher(self.before, board, share.first, share.step)
         self.asker = Asker(self.tally)
         self.follower = Follower(plan, self.tally, board)
         self.pool: list[SignedEvent] = []
@@ -56,6 +60,9 @@ class Load:
         gc.freeze()  # the pool is never garbage: it need not be looked at again
 
     async def _sign(self) -> None:
+        if self.plan.streams:
+            self.publisher.load(signed_events(self.plan, self.share))
+            return
         # existing: nothing is published, so nothing is signed.
         for event in () if self.plan.existing else signed_events(self.plan, self.share):
             self.pool.append(event)
@@ -67,21 +74,27 @@ class Load:
         self.publisher.load(self.pool)
 
     async def _connect(self) -> None:
-        self.links = await self._open(self.share.connections)
+        self.links = await self._open(self.share.connections, self._url)
         if self.plan.scenario is Scenario.MIXED:
             self.subscribers = self.links[: self.share.subscribers]
         else:
             buffer = _IDLE_READ_BUFFER if self.plan.scenario is Scenario.IDLE else 16_384
-            self.subscribers = await self._open(self.share.subscribers, buffer)
+            self.subscribers = await self._open(self.share.subscribers, self._following_url, buffer)
 
-    async def _open(self, number: int, read_buffer: int = 16_384) -> list[Link]:
+    def _url(self, number: int) -> str:
+        return self.plan.publishing_url(self.share.first_connection + number)
+
+    def _following_url(self, number: int) -> str:
+        return self.plan.following_url(self.share.first_subscriber + number)
+
+    async def _open(self, number: int, url: Callable[[int], str], read_buffer: int = 16_384) -> list[Link]:
         opened: list[Link] = []
         for first in range(0, number, AT_ONCE):
             self._say("connecting", first, number)
             if self.stop.is_set():
                 break
-            batch = range(min(AT_ONCE, number - first))
-            opening = [open_link(self.plan.url, self.tally, self._on_event, read_buffer=read_buffer) for _ in batch]
+            batch = range(first, min(first + AT_ONCE, number))
+            opening = [open_link(url(at), self.tally, self._on_event, read_buffer=read_buffer) for at in batch]
             opened += [link for link in await asyncio.gather(*opening) if link is not None]
         return opened
 
@@ -94,6 +107,23 @@ class Load:
             return {"kinds": list(LIVE_KINDS), "limit": 1}
         first = next(signed_events(self.plan, self.plan.share(0)))
         return {"authors": [first.author], "kinds": [1], "limit": 1}
+
+    async def reopen(self) -> None:
+        """Open connections of a run that streams again when they have ended, until cancelled: each at the next address,
+        since its own may be the one that is away. A failure is tried again a second later.
+        """
+        moved = Counter[int]()
+        while True:
+            await asyncio.sleep(REOPEN_SECONDS)
+            gone = [at for at, link in enumerate(self.links) if not link.open][:AT_ONCE]
+            moved.update(gone)
+            opening = [open_link(self._url(at + moved[at]), self.tally, self._on_event) for at in gone]
+            for at, link in zip(gone, await asyncio.gather(*opening), strict=True):
+                if link is not None:
+                    self.tally.reopened += 1
+                    missed = {**self._live_filter(), "since": int(time()) - MISSED_SECONDS, "limit": MISSED_EVENTS}
+                    self.follower.follow_again(self.links[at], link, missed)
+                    self.links[at] = link
 
     def start(self) -> None:
         """The clock starts now."""
@@ -111,6 +141,15 @@ class Load:
         tally = self.tally
         cpu = process_time() - self._cpu
         tally.moments.append(Moment(self.elapsed, tally.accepted, tally.answered, tally.delivered, cpu))
+
+    def part(self) -> Part:
+        """For a line of the log: the counts, and the latencies since the last call."""
+        tally, closed = self.tally, self.tally.closes.counts.total()
+        recent = [track.take_recent() for track in (tally.ok, tally.eose, tally.delivery)]
+        is_open = sum(link.open for link in {*self.links, *self.subscribers})
+        lost = self.follower.settled_lost
+        counts = (tally.sent, tally.accepted, tally.answered, tally.delivered, lost, closed, is_open)
+        return Part(*counts, *recent)
 
     @property
     def has_links(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from relay.loadtest import worker
 from relay.loadtest.board import Board
 from relay.loadtest.plan import Plan
-from relay.loadtest.tally import Tally
+from relay.loadtest.tally import Part, Tally
 
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -30,6 +30,8 @@ class Member:
         self.ready = False
         self.gone = False
         self.tally: Tally | None = None
+        self.parts: dict[int, Part] = {}
+        """Of lines of the log that are not written yet, by number."""
 
     @property
     def settled(self) -> bool:
@@ -50,6 +52,8 @@ class Member:
                 self.ready = True
             case ("count", *counts):
                 self.counts = tuple(counts)
+            case ("part", int(number), Part() as part):
+                self.parts[number] = part
             case ("done", Tally() as tally):
                 self.tally = tally
 

@@ -5,8 +5,14 @@ Rule: a plan never changes; `planning` makes it and keeps its bounds.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 
 MAX_SAMPLED_EXACTLY = 10_000  # deliveries; above, every 7th is timed (7 is prime: in step with nothing)
+POOL_EVENTS = 20_000
+"""More events of `mixed` are signed as they are sent, and memory holds those of the last SLOT_SECONDS alone."""
+SLOT_SECONDS = 120.0
+SETTLE_SECONDS = 30.0
+"""So long after its sending an event of such a run counts as lost to a subscriber that has not got it."""
 GRACE_SECONDS = 5.0  # for answers that are under way when the time is over
 
 
@@ -22,12 +28,17 @@ class Scenario(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of one worker: `first` is the number of its first event in the whole run."""
+    """The part of one worker: `first` is the number of its first event in the whole run, and `step` the difference to
+    the next. `first_connection`, `first_subscriber`: numbers of its first ones in the whole run.
+    """
 
     index: int
     connections: int
+    first_connection: int
     subscribers: int
+    first_subscriber: int
     first: int
+    step: int
     events: int
     event_rate: float
     query_rate: float
@@ -39,9 +50,10 @@ class Plan:
 
     `connections` publish and query; `subscribers` follow live events: some of the same connections in `mixed`,
     connections of their own in `fanout` and `idle`. `existing`: queries are about what the relay holds already.
+    `urls`: addresses of one relay, over which the connections are spread. `interval`: seconds of a line of the log.
     """
 
-    url: str
+    urls: tuple[str, ...]
     scenario: Scenario
     connections: int
     subscribers: int
@@ -56,18 +68,52 @@ class Plan:
     existing: bool
     run: str
     now: int
+    interval: float = 0.0
+
+    @property
+    def url(self) -> str:
+        """The first address."""
+        return self.urls[0]
+
+    @property
+    def streams(self) -> bool:
+        """Whether events are signed as they are sent, and counted in a window of `slots`."""
+        return self.scenario is Scenario.MIXED and self.events > POOL_EVENTS
+
+    @property
+    def slots(self) -> int:
+        """For how many events there is memory."""
+        return slots_of(self.event_rate, self.processes) if self.streams else self.events
+
+    def publishing_url(self, number: int) -> str:
+        """Where connection `number` of the run goes."""
+        return self.url if self._is_one_way else self.urls[number % len(self.urls)]
+
+    def following_url(self, number: int) -> str:
+        """Where a connection goes that only follows: to another address than the publisher's, if there is one."""
+        others = self.urls[1:] if self._is_one_way and len(self.urls) > 1 else self.urls
+        return others[number % len(others)]
+
+    @property
+    def _is_one_way(self) -> bool:
+        return self.scenario in (Scenario.FANOUT, Scenario.IDLE)
 
     def share(self, index: int) -> Share:
         """What worker `index` does. Only worker 0 publishes in fanout and idle, where one publisher is the point."""
         first, last = _part(self.events, self.processes, index)
-        connections = _size(self.connections, self.processes, index)
-        if self.scenario in (Scenario.FANOUT, Scenario.IDLE):
+        first_connection, end = _part(self.connections, self.processes, index)
+        connections = end - first_connection
+        if self._is_one_way:
             first, last, connections = (0, self.events, 1) if index == 0 else (0, 0, 0)
+        first_subscriber, end = _part(self.subscribers, self.processes, index)
         return Share(
             index=index,
             connections=connections,
-            subscribers=_size(self.subscribers, self.processes, index),
-            first=first,
+            first_connection=first_connection,
+            subscribers=end - first_subscriber,
+            first_subscriber=first_subscriber,
+            first=index if self.streams else first,
+            step=self.processes if self.streams else 1,
             events=last - first,
             event_rate=self.event_rate / self.processes,
             query_rate=self.query_rate / self.processes,
@@ -83,6 +129,8 @@ def _part(total: int, parts: int, index: int) -> tuple[int, int]:
     return total * index // parts, total * (index + 1) // parts
 
 
-def _size(total: int, parts: int, index: int) -> int:
-    first, last = _part(total, parts, index)
-    return last - first
+def slots_of(event_rate: float, processes: int) -> int:
+    """For how many events of a run that streams there is memory: a multiple of `processes`, and even. Never fewer, also
+    if the run has fewer: a place is cleared half a round ahead.
+    """
+    return max(2, ceil(event_rate * SLOT_SECONDS / (2 * processes)) * 2) * processes

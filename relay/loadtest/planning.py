@@ -4,10 +4,10 @@ Rule: every run is bounded. A plan that exceeds a bound is not made; the error s
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 
-from relay.loadtest.plan import Plan, Scenario
+from relay.loadtest.plan import POOL_EVENTS, Plan, Scenario, slots_of
 
 MAX_SEEN_BYTES = 200_000_000  # one byte for each event and subscriber: what tells lost from delivered
 
@@ -29,20 +29,22 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "connections": (1, 20_000),
     "subscribers": (0, 20_000),
     "events": (1, 200_000),
-    "duration": (0.5, 3_600),
+    "duration": (0.5, 86_400),
     "event_rate": (0, 20_000),
     "query_rate": (0, 20_000),
     "window": (1, 1_000),
     "processes": (1, 32),
     "authors": (1, 10_000),
     "seed": (0, 2**63 - 1),
+    "interval": (0, 3_600),
 }
+MAX_STREAMED_EVENTS = 20_000_000
 
 
-def make_plan(url: str, scenario: Scenario, given: Numbers, *, existing: bool, run: str, now: int) -> Plan:
+def make_plan(urls: Sequence[str], scenario: Scenario, given: Numbers, *, existing: bool, run: str, now: int) -> Plan:
     """A plan from the numbers given, the scenario's own for the rest. `now` in seconds since 1970. Raises PlanError."""
     chosen = {"authors": 1_000, "processes": 1, "window": 50, "seed": 1, "subscribers": 0, "events": 1}
-    number = {"event_rate": 0.0, "query_rate": 0.0, **chosen, **DEFAULTS[scenario]}
+    number = {"event_rate": 0.0, "query_rate": 0.0, "interval": 0.0, **chosen, **DEFAULTS[scenario]}
     number |= {name: value for name, value in _translated(scenario, given).items() if value is not None}
     _check_bounds(number)
     if scenario is Scenario.MIXED:
@@ -50,7 +52,8 @@ def make_plan(url: str, scenario: Scenario, given: Numbers, *, existing: bool, r
         number["events"] = ceil(number["event_rate"] * number["duration"])
     _check_together(scenario, number)
     return Plan(
-        url=url,
+        urls=tuple(urls),
+        interval=number["interval"],
         scenario=scenario,
         duration=number["duration"],
         event_rate=number["event_rate"],
@@ -92,12 +95,15 @@ def _check_bounds(number: Mapping[str, float]) -> None:
 
 
 def _check_together(scenario: Scenario, number: Mapping[str, float]) -> None:
-    most = _BOUNDS["events"][1]
+    most = MAX_STREAMED_EVENTS if scenario is Scenario.MIXED else _BOUNDS["events"][1]
     if number["events"] > most:
         raise PlanError(f"--event-rate times --duration is more than {most:,.0f} events: lower one of them")
     if scenario in (Scenario.FANOUT, Scenario.IDLE) and number["subscribers"] < 1:
         raise PlanError(f"the {scenario} scenario needs a subscriber")
-    if number["subscribers"] * number["events"] > MAX_SEEN_BYTES:
+    slots = number["events"]
+    if scenario is Scenario.MIXED and slots > POOL_EVENTS:
+        slots = slots_of(number["event_rate"], int(number["processes"]))
+    if number["subscribers"] * slots > MAX_SEEN_BYTES:
         raise PlanError(f"subscribers times events must be at most {MAX_SEEN_BYTES:,}: lower one of them")
     loaded = number["subscribers"] if scenario in (Scenario.FANOUT, Scenario.IDLE) else number["connections"]
     if number["processes"] > loaded:

@@ -6,8 +6,10 @@ profile (kind 0, replaceable) at most once, so no event replaces another while i
 
 import hashlib
 import random
+from collections import deque
 from collections.abc import Iterator
 from itertools import accumulate
+from time import time
 from typing import NamedTuple
 
 import orjson
@@ -18,6 +20,7 @@ from relay.loadtest.plan import Plan, Scenario, Share
 LIVE_KINDS = (0, 1, 6, 7, 1111)
 SPREAD_SECONDS = 30 * 86_400  # of created_at where events are a relay's history
 FRESH_SECONDS = 60  # where they are live
+EARLIER_EVENTS = 20_000  # that later ones may answer
 _WORDS = """
     nostr relay note zap coffee morning event client key sign block lightning node paper garden music river stone
     winter bread question answer today maybe never always update release photo travel book idea open free
@@ -58,7 +61,7 @@ class _Mix:
         # Zipf's law: a few authors write most of it.
         self._weights = list(accumulate(1 / (rank + 1) ** 0.8 for rank in range(plan.authors)))
         self._profiles = set(range(share.index, plan.authors, plan.processes))
-        self._earlier: list[tuple[str, str]] = []
+        self._earlier: deque[tuple[str, str]] = deque(maxlen=EARLIER_EVENTS)
         history = plan.scenario in (Scenario.INGEST, Scenario.QUERY)
         self._spread = SPREAD_SECONDS if history else FRESH_SECONDS
 
@@ -71,7 +74,7 @@ class _Mix:
         tags = [["e", parent[0]], ["p", parent[1]]] if parent else []
         tags += [["t", hashtag]] if hashtag else []
         tags.append(["client", f"{marker(self._plan.run).decode()}{number:08d}"])
-        created_at = self._plan.now - rng.randrange(self._spread)
+        created_at = int(time()) if self._plan.streams else self._plan.now - rng.randrange(self._spread)
         event = self._sign(author, created_at, kind, tags, self._content(kind, number))
         self._earlier.append((event.id, event.author))
         return event._replace(hashtag=hashtag, parent=parent)
@@ -116,6 +119,8 @@ class _Mix:
 
 
 def signed_events(plan: Plan, share: Share) -> Iterator[SignedEvent]:
-    """The events of one worker, one by one, about a quarter of a millisecond each: the same again for the same plan."""
+    """The events of one worker, one by one, about a quarter of a millisecond each: the same again for the same plan,
+    but for their times in a run that streams.
+    """
     mix = _Mix(plan, share)
-    return (mix.event(number) for number in range(share.first, share.first + share.events))
+    return (mix.event(number) for number in range(share.first, share.first + share.events * share.step, share.step))

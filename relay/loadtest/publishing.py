@@ -3,7 +3,7 @@
 Rule: an event counts as accepted when its own OK true has arrived; latency runs from the write to the OK.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -16,30 +16,29 @@ from relay.loadtest.tally import Tally
 class Publisher:
     """Sends the pool, each event once. `refilling`: every answer is followed by the next event on its connection."""
 
-    def __init__(self, tally: Tally, board: Board, first: int) -> None:
+    def __init__(self, tally: Tally, board: Board, first: int, step: int = 1) -> None:
         self.refilling = False
         self.pending = 0
         self._tally = tally
         self._board = board
-        self._pool: Sequence[SignedEvent] = ()
-        self._first = first
-        self._next = 0
+        self._pool: Iterator[SignedEvent] = iter(())
+        self._number = first
+        self._step = step
 
-    def load(self, pool: Sequence[SignedEvent]) -> None:
+    def load(self, pool: Iterable[SignedEvent]) -> None:
         """The events to send; the first one has the number `first` in the run."""
-        self._pool = pool
+        self._pool = iter(pool)
 
     def send(self, link: Link) -> bool:
         """Send the next event; False when there is none left or the connection is closed."""
-        if not link.open or self._next >= len(self._pool):
+        if not link.open or (event := next(self._pool, None)) is None:
             return False
-        event = self._pool[self._next]
-        number = self._first + self._next
-        self._next += 1
+        number = self._number
+        self._number += self._step
         self._tally.sent += 1
         self.pending += 1
         now = perf_counter()
-        self._board.sent_at[number] = now
+        self._board.send(number, now)
         link.publish(event.id, event.frame, partial(self._on_ok, link, number, now))
         return True
 

@@ -39,6 +39,7 @@ def make_report(plan: Plan, outcome: Outcome, limits: Mapping[str, float]) -> re
 def _run(plan: Plan, outcome: Outcome) -> results.Run:
     seconds = max((tally.moments[-1].second for tally in outcome.tallies if tally.moments), default=0.0)
     planned = {name: getattr(plan, name) for name in results.Run.__struct_fields__ if hasattr(plan, name)}
+    planned["urls"] = list(plan.urls)
     return results.Run(**planned, started_at=plan.now, seconds=round(seconds, 3), interrupted=outcome.interrupted)
 
 

@@ -37,6 +37,7 @@ class Connections(msgspec.Struct, frozen=True):
     connect: Latency
     failures: list[Reason]
     closed_by_relay: list[Reason]
+    reopened: int = 0
 
 
 class Events(msgspec.Struct, frozen=True):
@@ -160,6 +161,7 @@ class Run(msgspec.Struct, frozen=True):
     seed: int
     existing: bool
     interrupted: bool
+    urls: list[str] = []
 
 
 class Figures(msgspec.Struct, frozen=True):

@@ -69,17 +69,42 @@ class Track:
     width: float = 1.0
     total: Histogram = field(default_factory=Histogram)
     slots: dict[int, Histogram] = field(default_factory=dict)
+    recent: Histogram | None = None
+    """Since it was taken the last time, if somebody takes it."""
 
     def add(self, latency: float, second: float) -> None:
         """`latency` in seconds, which ended `second` seconds after the start."""
         self.total.add(latency)
+        if self.recent is not None:
+            self.recent.add(latency)
         slot = min(max(int(second / self.width), 0), MAX_SLOTS)
         if slot not in self.slots:
             self.slots[slot] = Histogram()
         self.slots[slot].add(latency)
 
+    def take_recent(self) -> Histogram:
+        """The latencies since the last call; from the first one on they are kept for the next."""
+        taken, self.recent = self.recent or Histogram(), Histogram()
+        return taken
+
 
 MAX_SLOTS = 200
+
+
+@dataclass
+class Part:
+    """One worker's part of a line of the log: counts since the start, latencies since the line before."""
+
+    sent: int
+    accepted: int
+    answered: int
+    delivered: int
+    lost: int
+    closed: int
+    open: int
+    ok: Histogram
+    eose: Histogram
+    delivery: Histogram
 
 
 def slot_width(duration: float) -> float:
@@ -94,6 +119,7 @@ class Tally:
     width: float = 1.0
     tried: int = 0
     opened: int = 0
+    reopened: int = 0  # after they had ended
     failures: Reasons = field(default_factory=Reasons)
     connecting: Histogram = field(default_factory=Histogram)
     closes: Reasons = field(default_factory=Reasons)  # by the relay, or by a broken line

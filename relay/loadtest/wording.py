@@ -31,7 +31,9 @@ def printable(text: str) -> str:
 
 def title(run: results.Run) -> str:
     """The heading of a report."""
-    return f"Load test of {printable(run.url)}: {run.scenario}" + (", stopped early" if run.interrupted else "")
+    return f"Load test of {printable(', '.join(run.urls or [run.url]))}: {run.scenario}" + (
+        ", stopped early" if run.interrupted else ""
+    )
 
 
 def sections(report: results.Report) -> Iterator[tuple[str, list[Row]]]:
@@ -57,6 +59,8 @@ def _connections(part: results.Connections) -> Iterator[Row]:
     if part.connect.count:
         yield "time to open", times(part.connect)
     yield from _reasons("closed by the relay", part.closed_by_relay)
+    if part.reopened:
+        yield "opened again", f"{part.reopened:,}"
 
 
 def _events(part: results.Events) -> Iterator[Row]:

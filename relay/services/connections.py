@@ -1,5 +1,6 @@
 """The client connections of a process: which are admitted, the session of each, and those that operators end."""
 
+import asyncio
 import heapq
 import os
 import secrets
@@ -14,11 +15,15 @@ from relay.conf import Config
 from relay.metrics import counters
 from relay.policies.lists import Lists
 from relay.protocol.errors import Blocked, Failed
+from relay.services.pace import Pace
 from relay.services.session.session import Services, Session
 from relay.subscriptions.outbox import Wire
 from relay.transport.admission import UNIX, Admission, is_in, network_of
 
 POLICY_VIOLATION = 1008
+STEP_SECONDS = 0.05
+SPREAD_SHARE = 0.8
+"""The rest of the time is for connections whose events are not answered yet."""
 BLOCKED_ADDRESS = "connections from this address are not accepted"
 
 
@@ -102,6 +107,19 @@ class Connections:
         """Close every connection, each subscription with CLOSED `text` (01-S09)."""
         for session in list(self._sessions):
             session.close(text, code)
+
+    async def drain(self, text: str, code: int, seconds: float) -> None:
+        """Close every connection within `seconds`, also those that come meanwhile: at an even rate, since clients that
+        are closed at once come back at once, and each after the answers to its events. Returns when all are closed.
+        """
+        begin = time.monotonic()
+        pace = Pace(begin, seconds * SPREAD_SHARE)
+        while not all(session.is_closed for session in self._sessions) and time.monotonic() < begin + seconds:
+            is_open = [session for session in self._sessions if not session.is_closing]
+            for session in is_open[: pace.due(time.monotonic(), len(is_open))]:
+                session.close_when_answered(text, code)
+            await asyncio.sleep(STEP_SECONDS)
+        self.close(text, code)
 
     async def enforce(self) -> None:
         """Put changed lists in force: end the connections that operators ended and those of blocked addresses, and take

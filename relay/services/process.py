@@ -53,9 +53,24 @@ def current() -> Relay | None:
     return _relay
 
 
-async def stop() -> None:
-    """Stop the relay of this process, if it was started."""
-    global _relay
-    relay, _relay = _relay, None
-    if relay is not None:
-        await relay.stop()
+def leave(*, refuse: bool = False) -> None:
+    """Have /ready fail from now on; clients are served as before. refuse: further ones are answered 503."""
+    if _relay is not None:
+        _relay.leaving = True
+        _relay.refusing = refuse
+
+
+async def drain() -> None:
+    """Close all connections, spread over the drain time."""
+    if _relay is not None:
+        await _relay.drain()
+
+
+async def stop(*, is_replaced: bool = False) -> None:
+    """Stop the relay of this process, if it was started. It stays the current one until then: a request that comes
+    meanwhile must not start another. is_replaced: another process of the instance has taken its place.
+    """
+    global _relay  # noqa: PLW0603 - as above
+    if _relay is not None:
+        await _relay.stop(is_replaced=is_replaced)
+        _relay = None

@@ -1,10 +1,12 @@
 """Whether a process can serve clients now, and what does not work while it does: the answer of /ready."""
 
-from relay.services.runtime import Relay
+from relay.services.runtime import LEAVING, Relay
 
 
 def problem(relay: Relay) -> str | None:
     """Why the process of `relay` cannot serve clients exactly now, None if it can."""
+    if relay.leaving:
+        return LEAVING
     if (why := relay.unready()) is not None:
         return why
     if relay.follower.lag > relay.config.write_queue:

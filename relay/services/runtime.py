@@ -54,7 +54,10 @@ Looked = TypeVar("Looked")
 
 RESTART = "restart of the relay"
 HURRY = "extra heartbeat"
+LEAVING = "the relay is about to stop"
 RESTART_PAUSE_SECONDS = 0.5
+CLIENTS_SHARE = 0.9
+"""Of the drain time; the writer has the rest for what nobody waits for any more."""
 START_SECONDS = 30.0
 """How long a start waits for the database."""
 
@@ -69,6 +72,11 @@ class Relay:
         self.tasks = BackgroundTasks(on_failure)
         self.started_at = time.time()
         self.ready = False
+        self.leaving = False
+        """The process is about to stop: clients are served, and balancers are to send no more of them."""
+        self.refusing = False
+        """No more clients are accepted; those that are connected are served."""
+        self._drained_by = 0.0
         self._restarting = False
         self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
         self.intake = Intake(Ring(0, conf.ring_bytes))
@@ -212,18 +220,26 @@ class Relay:
         self.barrier.begin_epoch()
         self._clear_copies()
 
-    async def stop(self) -> None:
-        """Close all connections, write queued events, and end; takes at most the drain time and three seconds.
+    async def drain(self) -> None:
+        """Close all connections, spread over the drain time, and accept no more."""
+        self.leaving = True
+        self._drained_by = self._loop.time() + self.config.drain_seconds
+        await self.connections.drain(STOPPING, SERVICE_RESTART, self.config.drain_seconds * CLIENTS_SHARE)
+        self.ready = False
+
+    async def stop(self, *, is_replaced: bool = False) -> None:
+        """Drain if that was not done, write queued events, and end; takes at most the drain time and three seconds.
 
         The steps are bounded one by one: only a database or a shared cache that hangs takes more than the drain time.
+        is_replaced: the instance goes on with another process, and keeps its lease.
         """
-        self.ready = False
-        self.connections.close(STOPPING, SERVICE_RESTART)
+        if not self._drained_by:
+            await self.drain()
         await self.status.stop()
         await self.policy.stop()
         await self.loop_lag.stop()
         await self.rates.stop()
-        await self.writer.stop(self.config.drain_seconds)
+        await self.writer.stop(max(0.0, self._drained_by - self._loop.time()))
         await self.follower.stop()
         await self.list_keeper.stop()
         await self.bus.stop()
@@ -231,7 +247,7 @@ class Relay:
             await self.clearing.stop()
         if self.answers is not None:
             await self.answers.copies.stop()
-        await self.barrier.stop()
+        await self.barrier.stop(leave=not is_replaced)
         if self.shared is not None:
             await self.shared.stop()
         await self.reads.close()
@@ -323,4 +339,6 @@ class Relay:
 
     def unready(self) -> str | None:
         """Why no client is accepted, None if clients are."""
+        if self.refusing:
+            return LEAVING
         return None if self.ready else "the relay is not ready"

@@ -62,6 +62,12 @@ class _Shared:
 _shared: "WeakKeyDictionary[ServerState, _Shared]" = WeakKeyDictionary()
 
 
+def unfinished_requests(state: ServerState) -> int:
+    """How many connections of a running server have not sent the whole of their request yet."""
+    shared = _shared.get(state)
+    return len(shared.requests) if shared is not None else 0
+
+
 class RelayHTTPProtocol(H11Protocol):
     """One connection until it is upgraded or closed. uvicorn's limit_concurrency bounds all kinds together."""
 

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from relay.protocol.errors import Failed
 from relay.services import process, readiness
-from relay.services.runtime import Relay
+from relay.services.runtime import LEAVING, Relay
 
 START_TIMEOUT_SECONDS = 2.0
 """How long a request waits for the start of the relay, which it triggers on servers without lifespan (daphne)."""
@@ -22,6 +22,9 @@ async def health(_request: HttpRequest) -> HttpResponse:
 async def ready(_request: HttpRequest) -> JsonResponse:
     """200 `{"ready": true, "degraded": [text]}`; 503 `{"ready": false, "reason": text}`: clients cannot be served.
 
+    404 with the same body: the process is about to stop. HAProxy (`http-check disable-on-404`) then sends no new
+    clients and leaves those that are connected; to every other balancer it is a failure as 503 is.
+
     Degraded is not unready: while Redis is down on every instance events are stored, answered and delivered, and a
     balancer that took all instances out would make an outage of it.
     """
@@ -30,8 +33,9 @@ async def ready(_request: HttpRequest) -> JsonResponse:
         relay = process.current()
         faults = readiness.degraded(relay) if relay is not None else []
         return JsonResponse({"ready": True, "degraded": faults}, headers={"Cache-Control": "no-store"})
+    status = 404 if problem == LEAVING else 503
     return JsonResponse(
-        {"ready": False, "reason": problem}, status=503, headers={"Cache-Control": "no-store", "Retry-After": "1"}
+        {"ready": False, "reason": problem}, status=status, headers={"Cache-Control": "no-store", "Retry-After": "1"}
     )
 
 

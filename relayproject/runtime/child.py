@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relayproject.runtime.processes import end_async, spawn, wait_for_exit
+from relayproject.runtime.processes import Inherited, Process, end_async, spawn, wait_for_exit
 from relayproject.runtime.say import report
 from relayproject.runtime.watchdog import Watchdog
 
@@ -19,6 +18,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 3.0)
 STABLE_SECONDS = 30.0  # a process that ran this long resets the backoff
 FIRST_BEAT_SECONDS = 60.0  # imports on a busy machine
+RETIRE = signal.SIGUSR1
+"""Has a relay worker close its listening sockets and serve its clients until SIGTERM (worker.py)."""
 
 
 def describe_exit(code: int) -> str:
@@ -49,21 +50,28 @@ class Backoff:
 class Child:
     """A Python module run as a process.
 
-    `heartbeat_seconds`: timeout of the heartbeat. `ready` is set when it accepts connections; `failed_starts` counts
-    the runs that ended before, and `on_failed_start` is called after each of them.
-    `descriptors` are inherited under the same numbers.
+    `heartbeat_seconds`: timeout of the heartbeat. `ready` is set while it accepts connections; `failed_starts` counts
+    the last runs that ended before that, and `on_end` is called after each run that ends unasked.
+    `descriptors` are inherited under the same numbers. `pipe`: the reading end of its heartbeat.
     """
 
     name: str
     module: str
     environment: Mapping[str, str]
     heartbeat_seconds: float
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    process: Process | None = field(default=None, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     failed_starts: int = field(default=0, init=False)
-    on_failed_start: Callable[["Child"], None] | None = None
+    on_end: Callable[["Child"], None] | None = None
     descriptors: tuple[int, ...] = ()
+    pipe: int = field(default=-1, init=False)
     _stopping: bool = field(default=False, init=False)
+
+    def inherit(self, pid: int, pipe: int) -> None:
+        """Go on with a process that runs and is ready; before `keep`."""
+        self.process = Inherited(pid)
+        self.pipe = pipe
+        self.ready.set()
 
     async def keep(self) -> None:
         """Run and restart it until `stop()`; a cancellation leaves the process running."""
@@ -76,13 +84,21 @@ class Child:
                 end = f"did not start ({error})"
             if self._stopping:
                 return
-            if not self.ready.is_set():
+            if self.ready.is_set():
+                self.failed_starts = 0
+            else:
                 self.failed_starts += 1
-                if self.on_failed_start is not None:
-                    self.on_failed_start(self)
+            if self.on_end is not None:
+                self.on_end(self)
             delay = backoff.after(time.monotonic() - started)
             report(f"{self.name} {end}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
+
+    def retire(self) -> None:
+        """Have it accept no more connections, since another process has its sockets; `stop` it later."""
+        self._stopping = True
+        if self.process is not None and self.ready.is_set():
+            self.process.send_signal(RETIRE)
 
     async def stop(self, seconds: float, force: asyncio.Event) -> None:
         """SIGTERM; SIGKILL after `seconds`, or as soon as `force` is set."""
@@ -90,7 +106,7 @@ class Child:
         process = self.process
         if process is None or process.poll() is not None:
             return
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         exited = asyncio.create_task(wait_for_exit(process))
         forced = asyncio.create_task(force.wait())
         await asyncio.wait({exited, forced}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -101,7 +117,10 @@ class Child:
         exited.cancel()
 
     async def _run_once(self) -> int:
-        """Start it and wait for its exit code."""
+        """Start it, if it was not inherited, and wait for its exit code."""
+        if self.process is not None and self.pipe >= 0:
+            return await self._run_with_heartbeat(self.process)
+        self.ready.clear()
         environment = dict(self.environment)
         command = [sys.executable, "-m", self.module]
         reader, writer = os.pipe()
@@ -113,11 +132,12 @@ class Child:
             raise
         finally:
             os.close(writer)
-        return await self._run_with_heartbeat(self.process, reader, self.heartbeat_seconds)
+        self.pipe = reader
+        return await self._run_with_heartbeat(self.process)
 
-    async def _run_with_heartbeat(self, process: subprocess.Popen[bytes], reader: int, limit: float) -> int:
-        loop = asyncio.get_running_loop()
-        watchdog = Watchdog(limit, FIRST_BEAT_SECONDS, time.monotonic())
+    async def _run_with_heartbeat(self, process: Process) -> int:
+        loop, reader = asyncio.get_running_loop(), self.pipe
+        watchdog = Watchdog(self.heartbeat_seconds, FIRST_BEAT_SECONDS, time.monotonic())
         loop.add_reader(reader, self._read_heartbeat, reader, watchdog)
         watching = asyncio.create_task(self._watch(process, watchdog))
         try:
@@ -126,6 +146,7 @@ class Child:
             watching.cancel()
             loop.remove_reader(reader)
             os.close(reader)
+            self.pipe = -1
 
     def _read_heartbeat(self, reader: int, watchdog: Watchdog) -> None:
         data = os.read(reader, 4096)
@@ -136,10 +157,10 @@ class Child:
         if b"R" in data:
             self.ready.set()
 
-    async def _watch(self, process: subprocess.Popen[bytes], watchdog: Watchdog) -> None:
+    async def _watch(self, process: Process, watchdog: Watchdog) -> None:
         while True:
             await asyncio.sleep(watchdog.interval_seconds)
             if watchdog.is_overdue(time.monotonic()) and not self._stopping:
                 report(f"{self.name} hangs: no heartbeat for {watchdog.limit_seconds:g} s; killing it")
-                process.kill()
+                process.send_signal(signal.SIGKILL)
                 return

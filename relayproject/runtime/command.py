@@ -19,8 +19,9 @@ settings (environment variables; docs/settings.md has them all):
   RELAY_DATA_DIR           data folder (./var)
   DATABASE_URL, REDIS_URL  your servers; SECRET_KEY is required with DATABASE_URL
 
-Stop it with Ctrl-C or SIGTERM: it drains and exits within 10 seconds; a second Ctrl-C, more than a
-second later, kills the children.
+Stop it with Ctrl-C or SIGTERM: it drains and exits within 10 seconds, with the default settings; a
+second Ctrl-C, more than a second later, kills the children. `manage.py roll` replaces its processes, to a
+new version perhaps, without a refused connection.
 """
 
 
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what this machine runs (default: all). web: relay workers; worker: Celery worker; beat: the scheduler, "
         "active on one machine at a time, the others stand by; migrate: migrations before the start",
     )
+    parser.add_argument("--check-handover", type=int, help=argparse.SUPPRESS)
 
 
 def serve(wanted: frozenset[str]) -> int:
@@ -58,9 +60,27 @@ def serve(wanted: frozenset[str]) -> int:
         return 1
 
 
+def check_handover(version: int) -> int:
+    """0 if this program can take over from a running supervisor of the version (handover.py), with these settings."""
+    from relayproject import settings
+    from relayproject.runtime import handover, supervisor  # noqa: F401  it is what would be executed
+    from relayproject.runtime.say import report
+    from relayproject.validation import problems
+
+    found = [str(problem) for problem in problems(settings)]
+    if version != handover.VERSION:
+        found.append("This version does not take over from the one that runs: restart instead.")
+    if found:
+        report(" ".join(found))
+    return 1 if found else 0
+
+
 def main(arguments: list[str]) -> int:
     """`manage.py serve ARGUMENT...`; returns the exit code."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "relayproject.settings")
     parser = argparse.ArgumentParser(prog="manage.py serve", description=DESCRIPTION)
     add_arguments(parser)
-    return serve(parser.parse_args(arguments).roles)
+    chosen = parser.parse_args(arguments)
+    if chosen.check_handover is not None:
+        return check_handover(chosen.check_handover)
+    return serve(chosen.roles)

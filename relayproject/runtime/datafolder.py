@@ -1,6 +1,7 @@
 """The data folder of a relay: its lock, the secret key, sockets, and the addresses of the embedded servers.
 
-var/serve.lock      locked while a `serve` runs on the folder
+var/serve.lock      locked while a `serve` runs on the folder; its process id
+var/roll.json       progress of the newest roll (roll.py; 0600)
 var/secret_key      Django's key in local mode (0600)
 var/first_password  the first administrator's, until it was changed (0600); only if it was not printed on a terminal
 var/services.json   addresses of the embedded servers while they run (0600)
@@ -60,6 +61,19 @@ class DataFolder:
             raise StartupError(
                 f"The data folder {self.path} is in use by another start: stop that, or set RELAY_DATA_DIR."
             ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def inherit(self, lock: int) -> None:
+        """Go on with the lock and the sockets of an earlier program of this process."""
+        self._lock = lock
+        link = self.path / "run" / "sockets"
+        self._sockets = link.readlink() if link.is_symlink() else self.path / "run"
+
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock."""
+        return self._lock
 
     def release(self) -> None:
         """Remove the addresses and sockets of the servers, and unlock."""

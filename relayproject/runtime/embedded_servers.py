@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from relayproject.runtime.child import Backoff, describe_exit
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.logfiles import keep_bounded
 from relayproject.runtime.postgres import EmbeddedPostgres
-from relayproject.runtime.processes import end_async, wait_for_exit
+from relayproject.runtime.processes import Inherited, end_async, wait_for_exit
 from relayproject.runtime.say import report
 from relayproject.runtime.valkey import EmbeddedValkey
 
@@ -36,6 +37,16 @@ class EmbeddedServers:
         """Start each and wait until it answers; raises StartupError."""
         for server in self._servers.values():
             server.start()
+
+    def inherit(self, pids: Mapping[str, int]) -> None:
+        """Go on with the servers of an earlier program of this process, by name; those that did not run are started."""
+        for name, server in self._servers.items():
+            server.process = Inherited(pids[name]) if name in pids else None
+
+    def pids(self) -> dict[str, int]:
+        """The servers that run, by name."""
+        found = {name: server.process for name, server in self._servers.items()}
+        return {name: process.pid for name, process in found.items() if process and process.poll() is None}
 
     def stop(self) -> None:
         """Stop in reverse order."""

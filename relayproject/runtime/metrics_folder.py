@@ -14,10 +14,11 @@ FILE_BYTES = 1 << 20
 """Each view of Django takes 4 KB of histograms; beyond a megabyte a file grows, and nothing is reserved."""
 
 
-def make(data_folder: Path) -> Path:
-    """The folder, empty: counts begin with a start of `serve`."""
+def make(data_folder: Path, *, keep: bool = False) -> Path:
+    """The folder, empty unless `keep`: counts begin with a start of `serve`."""
     folder = data_folder / "metrics"
-    shutil.rmtree(folder, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 

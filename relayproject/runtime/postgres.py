@@ -18,7 +18,15 @@ from urllib.parse import quote
 
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.logfiles import fresh
-from relayproject.runtime.processes import bound_command, end, living_in, spawn, wait_for_answers, wait_until_gone
+from relayproject.runtime.processes import (
+    Process,
+    bound_command,
+    end,
+    living_in,
+    spawn,
+    wait_for_answers,
+    wait_until_gone,
+)
 from relayproject.runtime.run_as import RunAs, choose_run_as, chown_tree
 
 MAJOR_VERSION = "18"
@@ -88,7 +96,7 @@ class EmbeddedPostgres:
     log: Path
     run_as: RunAs | None = None
     connections: int = 0
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    process: Process | None = field(default=None, init=False)
 
     def stop_steps(self, *, hasty: bool) -> Sequence[tuple[signal.Signals, float]]:
         """The signals that stop it, and how many seconds each may take."""

@@ -6,6 +6,7 @@ Every child has its own session, so that Ctrl-C on the terminal reaches only the
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -80,11 +81,59 @@ def wait_until_gone(folder: Path, program: str, seconds: float) -> bool:
     return True
 
 
+class Process(Protocol):
+    """A child: what of `subprocess.Popen` is used."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit code; raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+
+
+class Inherited:
+    """A child that was started before this process executed its program anew (handover.py)."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+        if self._code is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if found else None
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit code; raises subprocess.TimeoutExpired."""
+        if (code := self.poll()) is not None:
+            return code
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            select.select([descriptor], [], [], timeout)
+        finally:
+            os.close(descriptor)
+        if (code := self.poll()) is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+
 class Server(Protocol):
     """An embedded server; `log` is its log file."""
 
     log: Path
-    process: subprocess.Popen[bytes] | None
+    process: Process | None
 
     def answers(self) -> bool:
         """True when it accepts connections."""
@@ -101,7 +150,7 @@ def wait_for_answers(server: Server, name: str, seconds: float) -> None:
         time.sleep(ANSWER_POLL_SECONDS)
 
 
-async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
+async def wait_for_exit(process: Process) -> int:
     """Wait in the event loop until the process exits; returns its exit code, negative for a signal."""
     loop = asyncio.get_running_loop()
     exited = asyncio.Event()
@@ -115,7 +164,7 @@ async def wait_for_exit(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-async def end_async(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
+async def end_async(process: Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
     """As `end()`, without blocking the event loop."""
     for number, seconds in steps:
         if process.poll() is not None:
@@ -125,7 +174,7 @@ async def end_async(process: subprocess.Popen[bytes], steps: Sequence[tuple[sign
             await asyncio.wait_for(wait_for_exit(process), seconds)
 
 
-def end(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
+def end(process: Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
     """Send each signal in turn and wait its seconds, until the process exits."""
     for number, seconds in steps:
         if process.poll() is not None:

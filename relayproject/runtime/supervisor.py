@@ -7,32 +7,31 @@ sentence. Children die with this process even when it is killed (launch.py).
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from relay.freshness import ack_table
-from relay.transport.listener import addresses
 from relayproject import descriptors, env, settings
 from relayproject.database_options import most_connections
-from relayproject.runtime import metrics_folder
+from relayproject.runtime import handover, metrics_folder, notify, roll
+from relayproject.runtime.address import refuse_used_port, web_address
 from relayproject.runtime.child import PROJECT, Child
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers
 from relayproject.runtime.errors import StartupError
+from relayproject.runtime.handover import Left
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
 from relayproject.runtime.say import report
+from relayproject.runtime.web import WebWorkers, left_child
 from relayproject.validation import problems, remarks
 
-STOP_MARGIN_SECONDS = 2.0  # beyond the drain of connections
+STOP_MARGIN_SECONDS = 2.5  # beyond the drain of connections
+SERVERS_SECONDS = 5.0  # for the embedded servers to stop
 PREPARED_WITHIN_SECONDS = 120.0  # how long a machine without the role migrate waits for migrations
-MAX_FAILED_STARTS = 3
 SAME_REQUEST_SECONDS = 1.0  # signals that come together are one request to stop
 
 Result = TypeVar("Result")
@@ -49,42 +48,34 @@ def run(roles: frozenset[str]) -> int:
         raise StartupError(" ".join(str(problem) for problem in found))
     for remark in remarks():
         report(str(remark))
+    left = handover.taken_over()
+    signal.signal(roll.ROLL, signal.SIG_IGN)  # until it can be begun: it would end the process
     folder = DataFolder(settings.RELAY_DATA_DIR)
-    folder.take()
+    if left is None:
+        folder.take()
+    else:
+        folder.inherit(left.lock)
     try:
         too_few = descriptors.shortage(settings, descriptors.raise_limit())
         if "web" in roles:
             if too_few:
                 report(f"warning: {too_few}")
-            refuse_used_port(settings.RELAY_HOST, settings.RELAY_PORT)
-        return asyncio.run(Supervisor(roles, folder).run())
+            if left is None:
+                refuse_used_port(settings.RELAY_HOST, settings.RELAY_PORT)
+        return asyncio.run(Supervisor(roles, folder, left).run())
     finally:
         folder.release()
 
 
-def refuse_used_port(host: str, port: int) -> None:
-    """Raise StartupError if the port is in use: workers bind with SO_REUSEPORT and would share it unnoticed."""
-    try:
-        for family, address in addresses(host, port):
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                probe.bind(address)
-                probe.listen(1)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "not a host name"
-        reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({why})"
-        raise StartupError(
-            f"{env.host_and_port(host, port)} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
-        ) from error
+REPLICATION = "replication worker"
+"""Runs in an instance with RELAY_REGION alone."""
 
-
-def web_address(scheme: str, path: str = "") -> str:
-    """The URL at which this instance listens, as typed on this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(settings.RELAY_HOST, settings.RELAY_HOST)  # noqa: S104
-    return f"{scheme}://{env.host_and_port(host, settings.RELAY_PORT)}{path}"
-
+JOBS = {
+    "Celery worker": ("worker", "relayproject.runtime.jobs", "jobs"),
+    REPLICATION: ("worker", "relayproject.runtime.pushes", "replication"),
+    "beat": ("beat", "relayproject.runtime.beat", "beat"),
+}
+"""The processes of the job queue: role, module, RELAY_PROCESS."""
 
 OTHER_CLIENTS = 20
 """Connections to the embedded PostgreSQL that are left for psql, backups and the reserved ones."""
@@ -99,28 +90,35 @@ def tell(line: str) -> None:
 class Supervisor:
     """One run of `serve` on a locked data folder."""
 
-    def __init__(self, roles: frozenset[str], folder: DataFolder) -> None:
+    def __init__(self, roles: frozenset[str], folder: DataFolder, left: Left | None = None) -> None:
+        """`left`: by an earlier program of this process, which this one replaces (roll.py)."""
         self._roles = roles
         self._folder = folder
+        self._left = left
         self._servers = EmbeddedServers(
             folder,
             postgres=not env.text("DATABASE_URL"),
             valkey=not env.text("REDIS_URL"),
-            connections=most_connections(settings) + OTHER_CLIENTS,
+            connections=2 * most_connections(settings) + OTHER_CLIENTS,  # during a roll there are twice as many workers
         )
         self._children: list[Child] = []
+        self._web: WebWorkers | None = None
+        self._jobs: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._started = False
+        self._rolling: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._stop_requested_at = 0.0
-        self._start_failed: asyncio.Event = asyncio.Event()
         self._password_line = ""
 
     async def run(self) -> int:
         """Start, wait for a signal, stop; returns the exit code. Raises StartupError, or SystemExit from `prepare`."""
         self._install_signal_handlers()
         try:
-            await self._start()
+            await (self._start() if self._left is None else self._go_on(self._left))
+            self._started = True
+            notify.ready()
             await self._stop.wait()
         except Stopped:
             pass
@@ -135,7 +133,8 @@ class Supervisor:
         self._tasks.append(asyncio.create_task(self._servers.keep()))
         self._folder.announce(self._servers.addresses)
         environment = self._environment()
-        await self._prepare(environment)
+        if not await self._prepare(environment):
+            raise SystemExit(1)
         if "web" in self._roles:
             await self._start_web(environment)
         self._start_jobs(environment)
@@ -150,13 +149,14 @@ class Supervisor:
         environment = {**os.environ, **self._servers.addresses}
         environment["RELAY_SUPERVISED"] = "1"
         environment["RELAY_DATA_DIR"] = str(self._folder.path)
-        environment[metrics_folder.VARIABLE] = str(metrics_folder.make(self._folder.path))
+        folder = metrics_folder.make(self._folder.path, keep=self._left is not None)
+        environment[metrics_folder.VARIABLE] = str(folder)
         if not env.text("SECRET_KEY"):
             environment["SECRET_KEY"] = self._folder.secret_key()
         return environment
 
-    async def _prepare(self, environment: dict[str, str]) -> None:
-        """Run `manage.py prepare`, which reports its own failure."""
+    async def _prepare(self, environment: dict[str, str]) -> bool:
+        """Run `manage.py prepare`, which reports its own failure; whether it succeeded."""
         options = [] if "migrate" in self._roles else ["--wait", str(PREPARED_WITHIN_SECONDS)]
         options += ["--show-password"] if sys.stdout.isatty() else []
         process = spawn(
@@ -173,57 +173,27 @@ class Supervisor:
         finally:
             if process.stdout is not None and process.poll() is not None:
                 self._password_line = process.stdout.read().decode().strip()
-        if code != 0:
-            raise SystemExit(1)
+        return code == 0
 
     async def _start_web(self, environment: dict[str, str]) -> None:
-        shared = ack_table.make(settings.RELAY_WORKERS)
-        for number in range(1, settings.RELAY_WORKERS + 1):
-            self._keep(
-                Child(
-                    f"relay worker {number}",
-                    "relayproject.runtime.worker",
-                    {
-                        **environment,
-                        "RELAY_WORKER": str(number),
-                        "RELAY_PROCESS": f"worker-{number}",
-                        "RELAY_ACK_TABLE": str(shared),
-                    },
-                    settings.RELAY_HEARTBEAT_SECONDS,
-                    on_failed_start=self._count_failed_start,
-                    descriptors=(shared,),
-                )
-            )
-        await self._unless_stopped(self._all_ready())
+        self._web = WebWorkers(environment, self._keep)
+        await self._unless_stopped(self._web.start())
         tell(f"relay ready: {web_address('ws')}")
         tell(f"admin: {web_address('http', '/admin/')}")
         self._print_password()
 
-    async def _all_ready(self) -> None:
-        failed = asyncio.create_task(self._start_failed.wait())
-        for child in self._children:
-            ready = asyncio.create_task(child.ready.wait())
-            await asyncio.wait({ready, failed}, return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
-                ready.cancel()
-                raise StartupError("A relay worker does not start; its output is above.")
-        failed.cancel()
-
-    def _count_failed_start(self, child: Child) -> None:
-        if child.failed_starts >= MAX_FAILED_STARTS:
-            self._start_failed.set()
-
     def _start_jobs(self, environment: dict[str, str]) -> None:
-        heartbeat = settings.RELAY_HEARTBEAT_SECONDS
-        if "worker" in self._roles:
-            self._keep(
-                Child("Celery worker", "relayproject.runtime.jobs", {**environment, "RELAY_PROCESS": "jobs"}, heartbeat)
-            )
-            if settings.RELAY_REGION:
-                pushing = {**environment, "RELAY_PROCESS": "replication"}
-                self._keep(Child("replication worker", "relayproject.runtime.pushes", pushing, heartbeat))
-        if "beat" in self._roles:
-            self._keep(Child("beat", "relayproject.runtime.beat", {**environment, "RELAY_PROCESS": "beat"}, heartbeat))
+        for name in self._job_names():
+            self._jobs[name] = self._job(name, environment)
+            self._keep(self._jobs[name])
+
+    def _job_names(self) -> list[str]:
+        names = [name for name, (role, _, _) in JOBS.items() if role in self._roles]
+        return [name for name in names if name != REPLICATION or settings.RELAY_REGION]
+
+    def _job(self, name: str, environment: dict[str, str]) -> Child:
+        _, module, process = JOBS[name]
+        return Child(name, module, {**environment, "RELAY_PROCESS": process}, settings.RELAY_HEARTBEAT_SECONDS)
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)
@@ -234,6 +204,81 @@ class Supervisor:
             tell(self._password_line)
             self._password_line = ""
 
+    # -- roll: this program is executed anew, and the new one replaces the processes ----------------------
+
+    def _on_roll(self) -> None:
+        if not self._started or self._stop.is_set() or (self._rolling is not None and not self._rolling.done()):
+            report("a roll is asked for, and not begun: the relay starts, stops, or rolls")
+            return
+        self._rolling = asyncio.create_task(self._hand_over(roll.progress(self._folder.path).number + 1))
+
+    def _note(self, number: int, state: str, text: str = "") -> None:
+        report(f"roll: {text or state}")
+        with contextlib.suppress(OSError):  # a full disk: it goes on all the same
+            roll.note(self._folder.path, roll.Progress(number, state, text))
+
+    async def _hand_over(self, number: int) -> None:
+        """Execute this program anew, if what is on disk now can take over."""
+        self._note(number, "checking", "checking the program")
+        text = await handover.refusal()
+        if text is None:
+            try:
+                handover.execute(self._to_leave(number))
+            except OSError as error:
+                text = f"The program on disk cannot be executed ({error}); nothing was changed."
+        self._note(number, roll.FAILED, text)
+
+    def _to_leave(self, number: int) -> Left:
+        jobs = [left for child in self._jobs.values() if (left := left_child(child)) is not None]
+        places, table = ([], -1) if self._web is None else (self._web.left(), self._web.table)
+        os.environ["RELAY_WORKERS"] = str(settings.RELAY_WORKERS)  # the number of cores may be another now
+        return Left(self._folder.lock, table, places, jobs, self._servers.pids(), number)
+
+    async def _go_on(self, left: Left) -> None:
+        """Keep what the earlier program has left, and begin to replace it."""
+        self._servers.inherit(left.servers)
+        self._tasks.append(asyncio.create_task(self._servers.keep()))
+        environment = self._environment()
+        if left.ack_table >= 0:
+            self._web = WebWorkers(environment, self._keep, left.ack_table)
+            self._web.inherit(left.places)
+        jobs = {old.name: old for old in left.jobs}
+        for name in self._job_names():
+            self._jobs[name] = self._job(name, environment)
+            if name in jobs:
+                self._jobs[name].inherit(jobs[name].pid, jobs[name].pipe)
+            self._keep(self._jobs[name])
+        self._rolling = asyncio.create_task(self._replace(left.roll, environment))
+
+    async def _replace(self, number: int, environment: dict[str, str]) -> None:
+        """Replace workers and jobs; whatever goes wrong, those that run go on."""
+        try:
+            self._note(number, "replacing", "preparing the database")
+            if not await self._prepare(environment):
+                raise StartupError("The database could not be prepared; the processes are the old ones.")
+            if self._web is not None:
+                await self._replace_web(self._web, number)
+            self._note(number, "replacing", "replacing the jobs")
+            await self._stop_children(list(self._jobs.values()))
+            self._start_jobs(environment)
+            self._note(number, roll.DONE)
+        except Exception as error:
+            self._note(number, roll.FAILED, f"{error}" if isinstance(error, StartupError) else f"{error!r}")
+
+    async def _replace_web(self, web: WebWorkers, number: int) -> None:
+        old: list[Child] = []
+        try:
+            await web.replace(old, lambda text: self._note(number, "replacing", text))
+        finally:
+            if old and not self._stop.is_set():
+                self._note(number, "replacing", "closing the connections of the old workers")
+                await self._stop_children(old)
+
+    async def _stop_children(self, children: list[Child]) -> None:
+        await asyncio.gather(*(child.stop(self._stop_seconds, self._force) for child in children))
+        self._children = [child for child in self._children if child not in children]
+        self._tasks = [task for task in self._tasks if not task.done()]
+
     # -- stop ---------------------------------------------------------------------------------------
 
     def _install_signal_handlers(self) -> None:
@@ -241,6 +286,8 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
                 loop.add_signal_handler(number, self._on_signal)
+        loop.add_signal_handler(roll.ROLL, self._on_roll)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handover.SIGNALS)
 
     def _on_signal(self) -> None:
         """The first signal stops. Further ones within a second are the same request; a later one means impatience.
@@ -256,15 +303,25 @@ class Supervisor:
             self._force.set()
 
     async def _end(self) -> None:
-        """Stop the children, all at once, then the embedded servers; within 10 s in all."""
+        """Stop the children, all at once, then the embedded servers; by default within 10 s in all."""
         self._stop.set()
+        notify.stopping(self._stop_seconds + SERVERS_SECONDS)
         self._print_password()
-        seconds = settings.RELAY_DRAIN_SECONDS + STOP_MARGIN_SECONDS
-        await asyncio.gather(*(child.stop(seconds, self._force) for child in self._children))
+        if self._rolling is not None:
+            self._rolling.cancel()
+            await asyncio.gather(self._rolling, return_exceptions=True)
+        if self._web is not None:
+            self._web.close_listeners()
+        await asyncio.gather(*(child.stop(self._stop_seconds, self._force) for child in self._children))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._servers.stop_soon(hasty=self._force.is_set())
+
+    @property
+    def _stop_seconds(self) -> float:
+        """How long a child may take to stop."""
+        return settings.RELAY_LEAVE_SECONDS + settings.RELAY_DRAIN_SECONDS + STOP_MARGIN_SECONDS
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of `work`; raises Stopped as soon as a signal has come."""

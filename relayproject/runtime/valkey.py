@@ -5,7 +5,6 @@ Nothing in it needs to survive: the log of changes in PostgreSQL is authoritativ
 
 import signal
 import socket
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.logfiles import fresh
-from relayproject.runtime.processes import end, spawn, wait_for_answers
+from relayproject.runtime.processes import Process, end, spawn, wait_for_answers
 
 STOP_STEPS = ((signal.SIGTERM, 1.0), (signal.SIGKILL, 0.5))
 HASTY_STOP_STEPS = STOP_STEPS[1:]
@@ -37,7 +36,7 @@ class EmbeddedValkey:
 
     sockets: Path
     log: Path
-    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    process: Process | None = field(default=None, init=False)
 
     def stop_steps(self, *, hasty: bool) -> Sequence[tuple[signal.Signals, float]]:
         """The signals that stop it, and how many seconds each may take."""

@@ -1,4 +1,4 @@
-"""One relay worker: a process with its own event loop, its own listening sockets (SO_REUSEPORT) and a heartbeat.
+"""One relay worker: a process with its own event loop, the listening sockets of its place (web.py) and a heartbeat.
 
 `python -m relayproject.runtime.worker`, started by the supervisor.
 """
@@ -8,16 +8,15 @@ import contextlib
 import gc
 import os
 import socket
-import sys
 from ipaddress import ip_network
 
 import uvicorn
 
-from relay.transport.http_protocol import RelayHTTPProtocol
-from relay.transport.listener import listening_sockets
+from relay.transport.http_protocol import RelayHTTPProtocol, unfinished_requests
 from relay.transport.picows_protocol import PicowsProtocol
 from relayproject import descriptors
 from relayproject.runtime import metrics_folder
+from relayproject.runtime.child import RETIRE
 from relayproject.runtime.heartbeat import Heartbeat
 
 BACKLOG = 2_048
@@ -26,6 +25,7 @@ COLLECT_AFTER = (700, 10, 140)
 two filters, and Python's own thresholds made ten of them while these were opened; so they come after a million
 allocations. The young generation keeps Python's own threshold: with 5,000 a worker answered fewer queries of 50 and
 more events (means of three and four runs: hashtag 3,230 a second, not 3,710; mentions 7,880, not 9,680)."""
+REQUEST_SECONDS = 0.5
 CLOSE_SECONDS = 1  # for the closing handshakes; the relay's own drain comes before
 
 
@@ -33,6 +33,8 @@ class Server(uvicorn.Server):
     """uvicorn's server with a heartbeat to the supervisor."""
 
     heartbeat: Heartbeat | None = None
+    is_replaced = False
+    """Another process accepts from the same sockets."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the heartbeat, then serve, then report ready."""
@@ -42,20 +44,46 @@ class Server(uvicorn.Server):
         gc.collect()
         gc.freeze()  # full collections skip the imported modules from now on
         gc.set_threshold(*COLLECT_AFTER)
+        asyncio.get_running_loop().add_signal_handler(RETIRE, self.retire)
         if self.heartbeat is not None and not self.should_exit:
             self.heartbeat.ready()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, let the relay drain, then close the connections.
+    def retire(self) -> None:
+        """Accept no more: another process does. Clients are served until SIGTERM."""
+        self.is_replaced = True
+        self._stop_listening()
 
-        uvicorn closes them first, which would lose the OK of an event in the writer's queue.
-        """
-        from relay.services import process
-
+    def _stop_listening(self) -> None:
         for listener in self.servers:
             listener.close()
-        await process.stop()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Have /ready fail for as long as set, let the relay drain, then close what is left.
+
+        uvicorn closes them first, which would lose the OK of an event in the writer's queue. Where a balancer watches
+        /ready it has its answer until the drain is over: some cut all connections of an instance that does not answer.
+        """
+        from relay.services import process
+        from relayproject import settings
+
+        is_watched = settings.RELAY_LEAVE_SECONDS > 0 and not self.is_replaced
+        if is_watched:
+            process.leave()
+            await asyncio.sleep(settings.RELAY_LEAVE_SECONDS)
+            process.leave(refuse=True)
+        else:
+            self._stop_listening()
+        await self._finish_requests()
+        await process.drain()
+        self._stop_listening()
+        await process.stop(is_replaced=self.is_replaced)
         await super().shutdown(sockets)
+
+    async def _finish_requests(self) -> None:
+        """Let those who were accepted just now send their handshake, or they would have been accepted for nothing."""
+        end = asyncio.get_running_loop().time() + REQUEST_SECONDS
+        while unfinished_requests(self.server_state) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def configuration() -> uvicorn.Config:
@@ -90,17 +118,14 @@ def configuration() -> uvicorn.Config:
 
 
 def main() -> None:
-    """Serve until SIGTERM; exits with a message when the address cannot be bound."""
+    """Serve until SIGTERM."""
     from relayproject import settings
 
     metrics_folder.count_as(f"worker-{settings.RELAY_WORKER}")
     server = Server(configuration())
     if "RELAY_HEARTBEAT_FD" in os.environ:
         server.heartbeat = Heartbeat(int(os.environ["RELAY_HEARTBEAT_FD"]))
-    try:
-        listeners = listening_sockets(settings.RELAY_HOST, settings.RELAY_PORT)
-    except OSError as error:
-        sys.exit(f"relay worker: {settings.RELAY_HOST}, port {settings.RELAY_PORT}: {error.strerror}")
+    listeners = [socket.socket(fileno=int(number)) for number in os.environ["RELAY_LISTENERS"].split(",")]
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=listeners)
 

@@ -51,10 +51,17 @@ def loadtest(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
     )
 
 
-def measured(folder: Path, url: str, scenario: str, *more: str) -> dict[str, Any]:
+def measured(folder: Path, url: str | list[str], scenario: str, *more: str) -> dict[str, Any]:
     """The JSON report of a small run, which must have passed."""
     ended = loadtest(
-        folder, url, f"--scenario={scenario}", *SMALL[scenario], *PATIENT, "--authors=20", "--json=-", *more
+        folder,
+        *([url] if isinstance(url, str) else url),
+        f"--scenario={scenario}",
+        *SMALL[scenario],
+        *PATIENT,
+        "--authors=20",
+        "--json=-",
+        *more,
     )
     assert ended.returncode == 0, ended.stderr + ended.stdout
     report: dict[str, Any] = json.loads(ended.stdout)
@@ -69,6 +76,22 @@ def test_mixed_measures_events_queries_and_deliveries(relay: RelayProcess, tmp_p
     assert (figures["queries"]["asked"], figures["queries"]["answered"]) == (12, 12)
     assert (figures["deliveries"]["delivered"], figures["deliveries"]["lost"]) == (240, 0)
     assert len(figures["generator"]["cpu_percent_by_process"]) == 2
+
+
+def test_a_run_over_two_addresses_writes_a_log_that_can_be_viewed(relay: RelayProcess, tmp_path: Path) -> None:
+    other, log = f"ws://localhost:{relay.port}", tmp_path / "run.log"
+    report = measured(tmp_path, [relay.ws_url, other], "mixed", "--processes=2", f"--log={log}", "--interval=0.5")
+    assert report["run"]["urls"] == [relay.ws_url, other]
+    assert (report["figures"]["deliveries"]["delivered"], report["figures"]["deliveries"]["lost"]) == (240, 0)
+
+    viewed = loadtest(tmp_path, f"--view={log}")
+    shown = viewed.stdout.splitlines()
+    assert (viewed.returncode, shown[0]) == (
+        0,
+        f"mixed on {relay.ws_url}, {other}: 8 connections, 4 following, 1.5 s",
+    )
+    assert [line.split()[1] for line in shown[2:-1]][:2] == ["0.5", "1"]
+    assert "all thresholds met" in shown[-1]
 
 
 def test_ingest_publishes_all_its_events(relay: RelayProcess, tmp_path: Path) -> None:

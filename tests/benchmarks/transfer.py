@@ -35,7 +35,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def plan(events: int, now: int) -> Plan:
     """A realistic mix of kinds, authors by Zipf's law; each author has one profile at most."""
     return Plan(
-        url="", scenario=Scenario.INGEST, connections=1, subscribers=0, events=events, duration=1, event_rate=0,
+        urls=("",), scenario=Scenario.INGEST, connections=1, subscribers=0, events=events, duration=1, event_rate=0,
         query_rate=0, window=1, processes=CORES, authors=max(100, events // 50), seed=7, existing=False, run="0" * 8,
         now=now,
     )  # fmt: skip

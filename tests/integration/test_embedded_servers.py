@@ -74,7 +74,7 @@ def test_postgres_is_durable_and_has_no_door_but_its_socket(folder: DataFolder) 
     assert found == {name: (value,) for name, value in wanted.items()}
     assert folder.sockets().stat().st_mode & 0o777 == 0o700
     assert server.process is not None
-    assert server.process.returncode == 0
+    assert server.process.poll() == 0
 
 
 def test_a_refused_statement_does_not_stand_in_the_log_and_a_restart_keeps_the_log(folder: DataFolder) -> None:

@@ -17,7 +17,13 @@ BOUND = re.compile(
 OF_POLICIES = re.compile(r"^RELAY_POLICY_|^nostr_events_refused_total$")
 """Policies, and what they refuse, have a document of their own."""
 OF_NO_CLIENT = {
-    *("RELAY_HEARTBEAT_SECONDS", "RELAY_DRAIN_SECONDS", "RELAY_SWEEP_SECONDS", "RELAY_STALE_READ_SECONDS"),
+    *(
+        "RELAY_HEARTBEAT_SECONDS",
+        "RELAY_DRAIN_SECONDS",
+        "RELAY_LEAVE_SECONDS",
+        "RELAY_SWEEP_SECONDS",
+        "RELAY_STALE_READ_SECONDS",
+    ),
     *(
         "RELAY_CONNECT_SECONDS",
         "RELAY_CONNECTION_IDLE_SECONDS",

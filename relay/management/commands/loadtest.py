@@ -14,12 +14,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from relay.loadtest.address import AddressError, check_address
 from relay.loadtest.advice import THRESHOLDS, ThresholdError, parse_thresholds
 from relay.loadtest.coordinator import probe, run_load
+from relay.loadtest.journal import Journal
 from relay.loadtest.page import as_html
 from relay.loadtest.plan import Plan, Scenario
 from relay.loadtest.planning import PlanError, make_plan, new_run
 from relay.loadtest.report import make_report
 from relay.loadtest.results import Report, to_json
 from relay.loadtest.text import Progress, as_text
+from relay.loadtest.view import as_line, follow
+
+INTERVAL_SECONDS = 10.0
 
 NUMBERS: dict[str, tuple[type, str]] = {
     "connections": (int, "connections that publish and query; in idle, the open ones"),
@@ -32,6 +36,7 @@ NUMBERS: dict[str, tuple[type, str]] = {
     "processes": (int, "worker processes of the load generator"),
     "authors": (int, "keys that sign the events"),
     "seed": (int, "another mix of events for another number"),
+    "interval": (float, "seconds of a line of --log, 10 unless given"),
 }
 
 
@@ -43,7 +48,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The arguments; a number that is not given has the scenario's value."""
-        parser.add_argument("url", help="the relay, such as ws://127.0.0.1:8000")
+        parser.add_argument(
+            "urls",
+            nargs="*",
+            metavar="url",
+            help="the relay, such as ws://127.0.0.1:8000; several addresses of one relay share the connections",
+        )
         parser.add_argument(
             "--scenario", choices=[scenario.value for scenario in Scenario], default="mixed", help="default: mixed"
         )
@@ -56,37 +66,63 @@ class Command(BaseCommand):
         parser.add_argument("--thresholds", default="", metavar="NAME=NUMBER,...", help=f"default: {defaults}")
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON; - for standard output")
         parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page with plots")
+        parser.add_argument("--log", type=Path, metavar="FILE", help="append a line of JSON for each --interval")
+        parser.add_argument("--view", type=Path, metavar="FILE", help="only show the log of a run, and follow it")
         parser.add_argument("--allow-remote", action="store_true", help="another machine than this one, with consent")
         parser.add_argument("--quiet", action="store_true", help="no progress and no text; exit code and files alone")
 
     def handle(self, *_args: object, **options: Any) -> None:
         """Run the test and exit: 0 passed, 1 a threshold was missed, 2 no connection or bad arguments, 130 Ctrl-C."""
+        if options["view"] is not None:
+            self._view(options["view"])
+            return
         plan, limits = self._understand(options)
-        refusal = probe(plan.url)
-        if refusal is not None:
-            raise CommandError(f"cannot connect to {plan.url}: {refusal}", returncode=2)
+        for url in plan.urls:
+            if (refusal := probe(url)) is not None:
+                raise CommandError(f"cannot connect to {url}: {refusal}", returncode=2)
+        journal = self._journal(plan, options["log"])
         progress = Progress(sys.stderr, plan.duration, quiet=options["quiet"])
-        outcome = run_load(plan, progress.show)
+        outcome = run_load(plan, progress.show, journal.collect if journal else lambda _members: None)
         progress.end()
         report = make_report(plan, outcome, limits)
+        if journal is not None:
+            journal.end(report.run.seconds, passed=report.passed, interrupted=outcome.interrupted)
         self._hand_over(report, options)
         if not report.figures.connections.opened and not outcome.interrupted:
-            raise CommandError(f"no connection to {plan.url} could be opened", returncode=2)
+            raise CommandError(f"no connection to {', '.join(plan.urls)} could be opened", returncode=2)
         sys.exit(130 if outcome.interrupted else 0 if report.passed else 1)
 
     def _understand(self, options: dict[str, Any]) -> tuple[Plan, dict[str, float]]:
         given = {name.replace("-", "_"): options[name.replace("-", "_")] for name in NUMBERS}
+        if options["log"] is not None and given["interval"] is None:
+            given["interval"] = INTERVAL_SECONDS
         scenario = Scenario(options["scenario"])
         try:
-            url = check_address(options["url"], allow_remote=options["allow_remote"])
+            urls = [check_address(url, allow_remote=options["allow_remote"]) for url in options["urls"]]
+            if not urls:
+                raise PlanError("an address is needed, such as ws://127.0.0.1:8000")
             if options["existing"] and scenario is not Scenario.QUERY:
                 raise PlanError("--existing goes with --scenario query alone")
-            for name in ("json", "html"):
+            for name in ("json", "html", "log"):
                 _check_writable(options[name])
-            plan = make_plan(url, scenario, given, existing=options["existing"], run=new_run(), now=int(time()))
+            plan = make_plan(urls, scenario, given, existing=options["existing"], run=new_run(), now=int(time()))
             return plan, parse_thresholds(options["thresholds"])
         except (AddressError, PlanError, ThresholdError) as fault:
             raise CommandError(str(fault), returncode=2) from None
+
+    def _journal(self, plan: Plan, path: Path | None) -> Journal | None:
+        try:
+            return Journal(path, plan) if path is not None else None
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error.strerror}", returncode=2) from None
+
+    def _view(self, path: Path) -> None:
+        try:
+            for entry in follow(path):
+                self.stdout.write(as_line(entry))
+                self.stdout.flush()
+        except OSError as error:
+            raise CommandError(f"{path} cannot be read: {error.strerror}", returncode=2) from None
 
     def _hand_over(self, report: Report, options: dict[str, Any]) -> None:
         to_stdout = options["json"] == Path("-")

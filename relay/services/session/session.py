@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -103,6 +104,8 @@ class Session:
         self.messages = 0
         self.bytes_in = 0
         self._wire = wire
+        self._reading = reading
+        self._finishing = False
         self._ended = False
 
     @property
@@ -240,6 +243,24 @@ class Session:
         self._send_closed(text)
         self.end()
         self._wire.close(code, text)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is closed, or will be when its events are answered."""
+        return self._finishing or self._ended
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is sent."""
+        return self._ended
+
+    def close_when_answered(self, text: str, code: int) -> None:
+        """As `close`, once every event that has come is answered; no further message is read."""
+        if self.is_closing:
+            return
+        self._finishing = True
+        self._reading.pause_reading()
+        self.pending.when_answered(partial(self.close, text, code))
 
     def _send_closed(self, text: str) -> None:
         for subscription_id in self.subscriptions:

@@ -1,6 +1,6 @@
 """Plans for the tests of the load test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from relay.loadtest.plan import Plan, Scenario
@@ -15,9 +15,10 @@ def plan(
     given: Mapping[str, float] = MappingProxyType({}),
     *,
     url: str = URL,
+    others: Sequence[str] = (),
     run: str = "0badcafe",
     existing: bool = False,
     **more: float,
 ) -> Plan:
     """A plan with the scenario's own numbers but for those given."""
-    return make_plan(url, scenario, {**given, **more}, existing=existing, run=run, now=NOW)
+    return make_plan([url, *others], scenario, {**given, **more}, existing=existing, run=run, now=NOW)

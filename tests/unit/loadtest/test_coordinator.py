@@ -53,7 +53,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def watched(clock: Clock, *workers: Worker, duration: float, signals: Sequence[int] = ()) -> float:
     """After how many seconds the coordinator no longer waits."""
     began = clock.now
-    coordinator._watch(plan(Scenario.IDLE, duration=duration), list(workers), list(signals), lambda _: None)  # type: ignore[arg-type]
+    whole, members = plan(Scenario.IDLE, duration=duration), list(workers)
+    coordinator._watch(whole, members, list(signals), lambda _: None, lambda _: None)  # type: ignore[arg-type]
     return clock.now - began
 
 

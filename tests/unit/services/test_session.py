@@ -260,6 +260,20 @@ async def test_01_e01_the_same_event_twice_is_answered_twice(client: Client, mem
     assert client.got == [["OK", event["id"], True, ""], ["OK", event["id"], True, DUPLICATE.text]]
 
 
+async def test_a_connection_that_is_to_be_closed_has_the_answers_to_its_events_first(
+    client: Client, memory: Memory
+) -> None:
+    memory.known = []
+    client.say("REQ", "s", FILTER)
+    event = sign_event()
+    client.say("EVENT", event)
+    client.session.close_when_answered("error: stopping", 1012)
+    assert (client.session.is_closing, client.session.is_closed) == (True, False)
+    memory.published[0](STORED)
+    assert client.session.is_closed
+    assert client.got == [["EOSE", "s"], ["OK", event["id"], True, ""], ["CLOSED", "s", "error: stopping"]]
+
+
 async def test_01_e22_a_query_waits_for_the_events_before_it_and_needs_no_task(client: Client, memory: Memory) -> None:
     memory.known = texts(1)
     client.say("EVENT", sign_event())

@@ -1,0 +1,27 @@
+"""What systemd is told of a service with Type=notify (sd_notify(3)); nothing happens without NOTIFY_SOCKET."""
+
+import contextlib
+import os
+import socket
+
+
+def notify(*lines: str) -> None:
+    """Send assignments such as READY=1. A manager that does not answer is no reason to stop."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # the abstract namespace
+        address = f"\0{address[1:]}"
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(1.0)
+        sender.sendto("\n".join(lines).encode(), address)
+
+
+def ready() -> None:
+    """The relay accepts connections."""
+    notify("READY=1")
+
+
+def stopping(seconds: float) -> None:
+    """The stop takes at most `seconds`, whatever TimeoutStopSec says."""
+    notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")

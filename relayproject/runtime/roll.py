@@ -1,0 +1,89 @@
+"""Replacing the processes of a running `serve` without a stop: what the supervisor notes, and how others ask for it.
+
+`manage.py roll` sends ROLL to the supervisor, which checks the program as it is on disk now, executes it in its own
+place (handover.py), and then replaces the relay workers and the jobs. Its progress is in `roll.json` of the data
+folder.
+"""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from relayproject.runtime.datafolder import write_private
+
+ROLL = signal.SIGUSR2
+FILE = "roll.json"
+POLL_SECONDS = 0.1
+ANSWER_SECONDS = 10.0
+DONE, FAILED = "done", "failed"
+
+
+class RollError(Exception):
+    """The roll was refused or has failed; the text is one sentence."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """The newest roll of a data folder. state: "checking", "replacing", DONE or FAILED; text says more."""
+
+    number: int = 0
+    state: str = DONE
+    text: str = ""
+
+
+def progress(folder: Path) -> Progress:
+    """The newest roll; number 0 if there was none."""
+    try:
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=Progress)
+    except (OSError, msgspec.DecodeError):
+        return Progress()
+
+
+def note(folder: Path, now: Progress) -> None:
+    """Write it for those who wait."""
+    write_private(folder / FILE, msgspec.json.encode(now).decode() + "\n")
+
+
+def running(folder: Path) -> int:
+    """The process id of the `serve` on a data folder. Raises RollError if none runs."""
+    try:
+        with (folder / "serve.lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read())
+    except (OSError, ValueError):
+        pass
+    raise RollError(f"No relay runs on the data folder {folder}.")
+
+
+def roll(folder: Path, seconds: float, tell: Callable[[str], object] = lambda text: None) -> None:
+    """Replace the processes of the `serve` on a data folder; returns when the old ones have ended.
+
+    `tell` is called with each step. Raises RollError, also after `seconds`.
+    """
+    pid, before = running(folder), progress(folder).number
+    os.kill(pid, ROLL)
+    began = time.monotonic()
+    told = ""
+    while True:
+        now = progress(folder)
+        if now.number > before:
+            if now.text not in ("", told):
+                told = now.text
+                tell(told)
+            if now.state == DONE:
+                return
+            if now.state == FAILED:
+                raise RollError(now.text)
+        elif time.monotonic() > began + ANSWER_SECONDS:
+            raise RollError("The relay does not take the request: it is starting or stopping.")
+        if time.monotonic() > began + seconds:
+            raise RollError(f"It has not ended after {seconds:g} s; it goes on.")
+        if running(folder) != pid:
+            raise RollError("The relay was started again meanwhile.")
+        time.sleep(POLL_SECONDS)
