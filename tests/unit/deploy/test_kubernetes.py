@@ -93,8 +93,9 @@ def test_the_service_named_relay_sets_no_variable_that_is_a_setting(document: di
 
 @pytest.mark.parametrize("document", deployments(), ids=lambda each: each["metadata"]["name"])
 def test_the_drain_has_its_time(document: dict[str, Any]) -> None:
-    pause = int(container(document).get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [0, 0])[1])
-    assert pod(document)["terminationGracePeriodSeconds"] > pause + STOP_SECONDS
+    values = {each["name"]: each.get("value", "") for each in container(document)["env"]}
+    spread = sum(int(values.get(name, "0")) for name in ("RELAY_LEAVE_SECONDS", "RELAY_DRAIN_SECONDS"))
+    assert pod(document)["terminationGracePeriodSeconds"] > spread + STOP_SECONDS
 
 
 def test_only_settings_that_exist_are_set() -> None:
