@@ -1,0 +1,44 @@
+"""Relay instances: `manage.py serve`, the first with all roles, the others with `web`."""
+
+import sys
+from pathlib import Path
+
+from relayproject.runtime.cluster import valkey
+from relayproject.runtime.cluster.part import HOST, Kind, Part
+from relayproject.runtime.cluster.site import Site
+
+MANAGE = Path(__file__).resolve().parents[3] / "manage.py"
+
+
+def part(site: Site, number: int) -> Part:
+    """relay-`number`."""
+    name = f"relay-{number}"
+    roles = () if number == 1 else ("--roles", "web")
+    return Part(
+        name=name,
+        kind=Kind.RELAY,
+        argv=(sys.executable, str(MANAGE), "serve", *roles),
+        folder=site.data(name),
+        log=site.log(name),
+        port=site.options.instance_port(number),
+        settings=settings(site, number),
+    )
+
+
+def settings(site: Site, number: int) -> dict[str, str]:
+    """The variables of relay-`number`."""
+    found = {
+        "RELAY_DATA_DIR": str(site.data(f"relay-{number}")),
+        "RELAY_INSTANCE": f"relay-{number}",
+        "RELAY_HOST": HOST,
+        "RELAY_PORT": str(site.options.instance_port(number)),
+        "RELAY_WORKERS": str(site.options.workers),
+        "RELAY_URL": site.options.url,
+        "RELAY_TRUSTED_PROXIES": HOST,
+        "SECRET_KEY": site.secret_key,
+        "DATABASE_URL": site.database_url,
+        **valkey.addresses(site),
+    }
+    if site.replica_urls:
+        found["REPLICA_URLS"] = site.replica_urls
+    return found
