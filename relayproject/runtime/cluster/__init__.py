@@ -8,4 +8,5 @@ etcd, patroni, postgres, valkey, instances, front    the parts of each engine: c
 probes     role, state and lag of each part
 cluster    up, down, kill, pause, resume, promote
 table      what `status` prints
+command    the command line
 """

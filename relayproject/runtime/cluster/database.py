@@ -1,9 +1,6 @@
 """Brings the PostgreSQL servers up: made where there are none, the primary first, every other one as its standby."""
 
-import contextlib
 import time
-
-import psycopg
 
 from relayproject.runtime.cluster import patroni, postgres, probes
 from relayproject.runtime.cluster.detached import wait_until_gone
@@ -108,5 +105,6 @@ def ensure_database(site: Site) -> None:
     primary = _leader(site)
     if primary is None:
         raise StartupError("No PostgreSQL server accepts writes.")
-    with site.connect(primary) as connection, contextlib.suppress(psycopg.errors.DuplicateDatabase):
-        connection.execute(f"CREATE DATABASE {DATABASE}")
+    with site.connect(primary) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+            connection.execute(f"CREATE DATABASE {DATABASE}")

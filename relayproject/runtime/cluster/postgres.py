@@ -77,13 +77,15 @@ def configure(site: Site, number: int) -> None:
         f"host={','.join([HOST] * len(ports))} port={','.join(map(str, ports))} user={USER} password={site.password}"
         f" application_name=postgres-{number} target_session_attrs=read-write connect_timeout=2"
     )
+    # By name: the stream of a base backup would confirm commits too, and may never become a standby.
+    names = ", ".join(f'"{name}"' for name in site.postgres_names)
     own = {
         "listen_addresses": HOST,
         "port": str(site.options.postgres_port(number)),
         "unix_socket_directories": "",
         "cluster_name": f"postgres-{number}",
         "primary_conninfo": primary,
-        "synchronous_standby_names": "ANY 1 (*)" if site.options.replicas else "",
+        "synchronous_standby_names": f"ANY 1 ({names})" if site.options.replicas else "",
     }
     data = site.data(f"postgres-{number}")
     lines = ["# Overwritten by `manage.py cluster up`.", *(f"{k} = '{v}'" for k, v in {**PARAMETERS, **own}.items())]

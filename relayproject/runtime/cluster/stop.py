@@ -11,7 +11,7 @@ from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.state import State, save
 
-SECONDS = {Kind.RELAY: 13.0, Kind.PATRONI: 30.0, Kind.POSTGRES: 15.0}
+SECONDS = {Kind.RELAY: 13.0, Kind.PATRONI: 30.0, Kind.POSTGRES: 15.0, Kind.ETCD: 1.0}
 OTHER_SECONDS = 5.0
 KILL_SECONDS = 3.0
 GROUPS: tuple[tuple[Kind, ...], ...] = (
@@ -37,7 +37,8 @@ def stop(site: Site, state: State, names: Sequence[str], say: Say) -> None:
             _ask_to_stop(site, state, part.name, part.kind)
         for part in group:
             process = main_process(site, state, part.name)
-            if process and not wait_until_gone(process, max(0.0, ends - time.monotonic())):
+            late = process is not None and not wait_until_gone(process, max(0.0, ends - time.monotonic()))
+            if late and part.kind is not Kind.ETCD:  # its last member waits for others that are to lead
                 say(f"{part.name} does not stop in time; killing it")
             _kill_rest(site, state, part.name)
             state.running.pop(part.name, None)
