@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from relayproject.runtime.cluster import front, members, patroni, promotion, signals, status
+from relayproject.runtime.cluster import front, instances, members, patroni, promotion, signals, status
 from relayproject.runtime.cluster.options import Failover, Options
 from relayproject.runtime.cluster.part import Kind
 from relayproject.runtime.cluster.say import Say
@@ -36,7 +36,7 @@ class Cluster:
         """
         with locked(self.folder):
             state = load(self.folder)
-            state = new_state(_options(given)) if state is None else _with(state, given)
+            state = new_state(_options(given)) if state is None else self._changed(state, given)
             starter = Starter(_site(self.folder, state), state, self.say)
             try:
                 start_all(starter)
@@ -44,6 +44,14 @@ class Cluster:
                 self._take_back(starter)
                 raise
             return status.status(starter.site, state)
+
+    def _changed(self, state: State, given: dict[str, object]) -> State:
+        """The noted state with other options; what is no part any more is stopped."""
+        before = _site(self.folder, state)
+        state.options = _with(state.options, given)
+        kept = {part.name for part in members.shown(_site(self.folder, state))}
+        stop(before, state, [part.name for part in members.shown(before) if part.name not in kept], self.say)
+        return state
 
     def _take_back(self, starter: Starter) -> None:
         began = [*starter.began, *(name.replace("patroni", "postgres") for name in starter.began)]
@@ -85,6 +93,11 @@ class Cluster:
             site, state = self._opened()
             return promotion.promote(site, state, name, self.say, force=force)
 
+    def settings(self) -> dict[str, str]:
+        """The variables of relay-1: addresses and secrets."""
+        site, _ = self._opened()
+        return instances.settings(site, 1)
+
     def instances(self) -> list[str]:
         """Names of the relay instances; their commands and settings are in the state (`running`)."""
         site, _ = self._opened()
@@ -115,16 +128,15 @@ def _options(given: dict[str, object]) -> Options:
     return options
 
 
-def _with(state: State, given: dict[str, object]) -> State:
-    """The noted state with the options that may change; raises StartupError for others."""
-    noted = msgspec.to_builtins(state.options)
+def _with(options: Options, given: dict[str, object]) -> Options:
+    """The noted options with those that may change; raises StartupError for others."""
+    noted = msgspec.to_builtins(options)
     refused = [name for name, value in given.items() if name not in MAY_CHANGE and noted[name] != value]
     if refused:
         raise StartupError(
             f"The cluster was made with another {refused[0]} ({noted[refused[0]]}): choose another --folder."
         )
-    state.options = _checked({**noted, **given})
-    return state
+    return _checked({**noted, **given})
 
 
 def _checked(values: dict[str, object]) -> Options:

@@ -6,6 +6,7 @@ Exit codes: 0 done, and of `status` and `up`: all is well; 1 refused or failed, 
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -40,6 +41,7 @@ examples:
   manage.py cluster kill patroni-1 postgres-1 # a lost machine
   manage.py cluster pause relay-2/worker-1
   manage.py cluster promote postgres-2
+  eval "$(manage.py cluster env)" && manage.py cache stats
   manage.py cluster down
 """
 ACTIONS = {
@@ -49,6 +51,7 @@ ACTIONS = {
     "pause": "stop parts by SIGSTOP: connections stay open and nothing answers",
     "resume": "let paused parts go on",
     "promote": "make a replica of PostgreSQL the primary",
+    "env": 'print relay-1\'s settings for a shell, so that other commands reach the cluster: eval "$(... env)"',
     "down": "stop everything in order; the data stays",
 }
 NAMED = frozenset({"kill", "pause", "resume"})
@@ -155,6 +158,12 @@ def _promote(cluster: Cluster, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _env(cluster: Cluster, _arguments: argparse.Namespace) -> int:
+    for name, value in cluster.settings().items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    return 0
+
+
 def _down(cluster: Cluster, _arguments: argparse.Namespace) -> int:
     cluster.down()
     return 0
@@ -167,5 +176,6 @@ _RUN: dict[str, Callable[[Cluster, argparse.Namespace], int]] = {
     "pause": _pause,
     "resume": _resume,
     "promote": _promote,
+    "env": _env,
     "down": _down,
 }

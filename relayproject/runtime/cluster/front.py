@@ -1,5 +1,6 @@
 """HAProxy in front of the instances, and Prometheus beside them, where they are installed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from replication.haproxy import Balancer, Instance, configuration
 
 ALERTS = Path(__file__).resolve().parents[3] / "deploy/prometheus/alerts.yml"
 INSTALL = "apt-get install -y haproxy prometheus"
+CONFIGURATION = "CLUSTER_CONFIGURATION"
+"""A variable with a digest of the part's file, so that a changed file is a changed part."""
+
 MOST_CONNECTIONS = 10_000
 OTHER_FILES = 500
 SOCKET_BYTES = 90
@@ -38,14 +42,15 @@ def stats_socket(site: Site) -> Path:
 
 
 def haproxy(site: Site) -> Part:
-    """The balancer. All clients of this machine are one source, so there is no limit by source."""
+    """The balancer."""
     file = site.data("haproxy") / "haproxy.cfg"
     argv = (find_program("haproxy") or "haproxy", "-db", "-f", str(file))
-    return Part("haproxy", Kind.HAPROXY, argv, file.parent, site.log("haproxy"), site.options.public_port)
+    settings = {CONFIGURATION: _digest(_haproxy_text(site))}
+    return Part("haproxy", Kind.HAPROXY, argv, file.parent, site.log("haproxy"), site.options.public_port, settings)
 
 
-def configure_haproxy(site: Site) -> None:
-    """Write haproxy.cfg; raises StartupError when the folder's path does not do for a socket."""
+def _haproxy_text(site: Site) -> str:
+    """haproxy.cfg. All clients of this machine are one source, so there is no limit by source."""
     if len(str(stats_socket(site)).encode()) > SOCKET_BYTES:
         raise StartupError(f"The path of {site.folder} is too long for a Unix socket: choose another --folder.")
     options = site.options
@@ -66,7 +71,7 @@ def configure_haproxy(site: Site) -> None:
         )
     except ValueError as error:
         raise StartupError(f"HAProxy cannot run in {site.folder}: {error}.") from error
-    write_config(site.data("haproxy") / "haproxy.cfg", configuration(balancer), site.run_as.owner)
+    return configuration(balancer)
 
 
 def prometheus(site: Site) -> Part:
@@ -80,18 +85,30 @@ def prometheus(site: Site) -> Part:
         "--storage.tsdb.retention.time=7d",
         "--log.level=warn",
     )
-    name = "prometheus"
-    return Part(name, Kind.PROMETHEUS, argv, folder, site.log(name), site.options.prometheus_port)
+    name, settings = "prometheus", {CONFIGURATION: _digest(_prometheus_text(site))}
+    return Part(name, Kind.PROMETHEUS, argv, folder, site.log(name), site.options.prometheus_port, settings)
 
 
-def configure_prometheus(site: Site) -> None:
-    """Write prometheus.yml, in JSON, which is YAML as well."""
+def _prometheus_text(site: Site) -> str:
+    """prometheus.yml, in JSON, which is YAML as well."""
     options = site.options
     jobs = [_job("relay", "/metrics", [options.instance_port(n) for n in range(1, options.instances + 1)])]
     if options.haproxy:
         jobs.append(_job("haproxy", "/haproxy/metrics", [options.operators_port]))
     text = {"global": {"scrape_interval": "5s"}, "rule_files": [str(ALERTS)], "scrape_configs": jobs}
-    write_config(site.data("prometheus") / "prometheus.yml", json.dumps(text, indent=1) + "\n", site.run_as.owner)
+    return json.dumps(text, indent=1) + "\n"
+
+
+def configure(site: Site) -> None:
+    """Write the files of what runs; raises StartupError when the folder's path does not do for a socket."""
+    if site.options.haproxy:
+        write_config(site.data("haproxy") / "haproxy.cfg", _haproxy_text(site), site.run_as.owner)
+    if site.options.prometheus:
+        write_config(site.data("prometheus") / "prometheus.yml", _prometheus_text(site), site.run_as.owner)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _job(name: str, path: str, ports: list[int]) -> dict[str, object]:

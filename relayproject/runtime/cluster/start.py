@@ -12,6 +12,7 @@ from relayproject.runtime.cluster.options import Failover, Valkey
 from relayproject.runtime.cluster.part import HOST, Kind, Part
 from relayproject.runtime.cluster.probes import Answer
 from relayproject.runtime.cluster.starter import Starter
+from relayproject.runtime.cluster.stop import stop
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.valkey import binary
 
@@ -29,14 +30,26 @@ def start_all(starter: Starter) -> None:
         database.start_plain(starter)
     database.ensure_database(site)
     _start_valkey(starter)
-    front.configure_haproxy(site)
-    front.configure_prometheus(site)
+    front.configure(site)
     others = [front.haproxy(site)] if site.options.haproxy else []
     others += [front.prometheus(site)] if site.options.prometheus else []
     relays = [instances.part(site, number) for number in range(1, site.options.instances + 1)]
+    _stop_changed(starter, [*relays, *others])
     _start_missing(starter, [*relays, *others])
     starter.wait(relays, lambda part: _is_well(starter, part), INSTANCE_SECONDS)
     starter.wait(others, lambda part: _is_well(starter, part), START_SECONDS)
+
+
+def _stop_changed(starter: Starter, parts: list[Part]) -> None:
+    """Stop those that run with another command or other settings than they would be started with."""
+    running = starter.state.running
+    changed = [
+        part.name
+        for part in parts
+        if part.name in running
+        and (running[part.name].argv, running[part.name].settings) != (part.argv, dict(part.settings))
+    ]
+    stop(starter.site, starter.state, changed, starter.say)
 
 
 def _is_well(starter: Starter, part: Part) -> bool:

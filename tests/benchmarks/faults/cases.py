@@ -44,7 +44,7 @@ def _machine(rows: Rows) -> list[str]:
 def cases(options: Options) -> list[Case]:
     """Those that the cluster has parts for."""
     found = [
-        Case("instance", _named("relay-2"), 8.0),
+        Case("instance", _named("relay-2"), 15.0),
         Case("worker", _named("relay-2/worker-1"), 20.0),
         Case("primary", _with_role("postgres", "primary"), 35.0 if options.failover is Failover.PATRONI else 5.0),
         Case("replica", _with_role("postgres", "replica"), 8.0),
