@@ -1,7 +1,8 @@
 """`python -m tests.benchmarks.faults [--times N] [--parts NAME ...]`: take each part of a cluster away, under load.
 
 It starts a cluster of its own, or uses the one in --folder, and prints the table; --write puts it into
-docs/operations/faults.md, --json keeps every trial. One trial takes 15 to 90 seconds.
+docs/operations/faults.md, --json keeps every trial. One trial takes 15 to 90 seconds. `--ways cut` needs root, and a
+cluster that it starts itself.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from relayproject.runtime.cluster.options import Failover, Options, Valkey
 from relayproject.runtime.cluster.state import load
 from relayproject.runtime.errors import StartupError
 from tests.acceptance.cluster_command import free_base_port
-from tests.benchmarks.faults import report
+from tests.benchmarks.faults import network, report
 from tests.benchmarks.faults.cases import Case, Way, cases
 from tests.benchmarks.faults.trial import Result, run
 
@@ -26,6 +27,9 @@ from tests.benchmarks.faults.trial import Result, run
 def main() -> int:
     """Run the matrix; the exit code is 1 if an acknowledged event was lost, or an answer was wrong."""
     arguments = _parse()
+    if "cut" in arguments.ways:
+        network.enter()
+        network.prepare()
     with tempfile.TemporaryDirectory(prefix="relay-faults-", ignore_cleanup_errors=True) as made:
         folder = arguments.folder or Path(made)
         cluster = Cluster(folder.absolute(), _tell)
@@ -81,7 +85,7 @@ def _chosen(cluster: Cluster, parts: list[str] | None) -> list[Case]:
 async def _matrix(cluster: Cluster, chosen: list[Case], arguments: argparse.Namespace) -> list[Result]:
     results: list[Result] = []
     for case in chosen:
-        for way in (Way[name.upper()] for name in arguments.ways):
+        for way in (Way[name.upper()] for name in arguments.ways if name != "cut" or case.has_port):
             for number in range(1, arguments.times + 1):
                 started = time.monotonic()
                 results.append(await run(cluster, case, way))

@@ -15,6 +15,7 @@ class Way(StrEnum):
 
     KILL = "kill -9"
     PAUSE = "SIGSTOP"
+    CUT = "network cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Case:
     part: str
     names: Callable[[Rows], list[str]]
     hold_seconds: float
+    has_port: bool = True
+    """Others ask it over the network, which can be cut."""
 
 
 def _with_role(kind: str, *roles: str) -> Callable[[Rows], list[str]]:
@@ -45,7 +48,7 @@ def cases(options: Options) -> list[Case]:
     """Those that the cluster has parts for."""
     found = [
         Case("instance", _named("relay-2"), 15.0),
-        Case("worker", _named("relay-2/worker-1"), 20.0),
+        Case("worker", _named("relay-2/worker-1"), 20.0, has_port=False),
         Case("primary", _with_role("postgres", "primary"), 35.0 if options.failover is Failover.PATRONI else 5.0),
         Case("replica", _with_role("postgres", "replica"), 8.0),
     ]
@@ -62,4 +65,8 @@ def cases(options: Options) -> list[Case]:
         found.append(Case("Sentinel", _named("sentinel-1"), 5.0))
     if options.haproxy:
         found.append(Case("HAProxy", _named("haproxy"), 5.0))
-    return [*found, Case("Celery worker", _named("relay-1/jobs"), 15.0), Case("beat", _named("relay-1/beat"), 15.0)]
+    return [
+        *found,
+        Case("Celery worker", _named("relay-1/jobs"), 15.0, has_port=False),
+        Case("beat", _named("relay-1/beat"), 15.0, has_port=False),
+    ]

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relayproject.runtime.cluster.cluster import Cluster
+from relayproject.runtime.cluster.status import Status
 from relayproject.runtime.errors import StartupError
 from tests.acceptance.client import Client as AcceptanceClient
 from tests.acceptance.faults.load import stored_of
+from tests.benchmarks.faults import network
 from tests.benchmarks.faults.cases import Case, Way
 from tests.benchmarks.faults.clients import GAP_SECONDS, Client, Ledger, Publisher, Questioner, Subscriber
 from tests.events import secret
@@ -81,7 +83,7 @@ async def run(cluster: Cluster, case: Case, way: Way) -> Result:
         await _wait(load, time.monotonic(), REPAIRED_SECONDS)
         await asyncio.sleep(WARM_SECONDS)
         fault = time.monotonic()
-        await asyncio.to_thread(cluster.kill if way is Way.KILL else cluster.pause, names)
+        await asyncio.to_thread(_TAKE_AWAY[way], cluster, state, names)
         alone = await _wait(load, fault, case.hold_seconds)
         note = await _repair(cluster)
         well = await _wait(load, time.monotonic(), REPAIRED_SECONDS)
@@ -89,6 +91,17 @@ async def run(cluster: Cluster, case: Case, way: Way) -> Result:
         return await _settle(load, case.part, way, fault, repaired=not alone, note=note)
     finally:
         await load.stop()
+
+
+def _cut(_cluster: Cluster, state: Status, names: list[str]) -> None:
+    network.cut(int(row.address.rpartition(":")[2]) for row in state.parts if row.name in names)
+
+
+_TAKE_AWAY: dict[Way, Callable[[Cluster, Status, list[str]], None]] = {
+    Way.KILL: lambda cluster, _, names: cluster.kill(names),
+    Way.PAUSE: lambda cluster, _, names: cluster.pause(names),
+    Way.CUT: _cut,
+}
 
 
 async def _wait(load: Load, since: float, seconds: float) -> bool:
@@ -103,6 +116,7 @@ async def _wait(load: Load, since: float, seconds: float) -> bool:
 
 async def _repair(cluster: Cluster) -> str:
     """Start and resume all that is down or paused; what failed."""
+    network.mend()
     try:
         await asyncio.to_thread(cluster.up, {})
     except StartupError as error:
