@@ -23,6 +23,7 @@ INSTANCE_SECONDS = 120.0
 def start_all(starter: Starter) -> None:
     """Start everything and wait until it is well; raises StartupError."""
     site = starter.site
+    starter.resume_paused()
     if site.options.failover is Failover.PATRONI:
         _start_group(starter, [etcd.part(site, number) for number in range(1, etcd.MEMBERS + 1)])
         database.start_patroni(starter)

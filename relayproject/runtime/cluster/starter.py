@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relayproject.runtime.cluster import detached
-from relayproject.runtime.cluster.members import main_process, processes
+from relayproject.runtime.cluster.members import main_process, processes, shown
 from relayproject.runtime.cluster.part import HOST, Part
 from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
@@ -27,12 +27,15 @@ class Starter:
     say: Say
     began: list[str] = field(default_factory=list)
 
-    def missing(self, parts: Sequence[Part]) -> list[Part]:
-        """Those that do not run; paused ones are resumed."""
-        for part in parts:
+    def resume_paused(self) -> None:
+        """Let everything that was paused go on, PostgreSQL under Patroni too."""
+        for part in shown(self.site):
             for process in processes(self.site, self.state, part.name):
                 if detached.is_paused(process):
                     detached.send(process, signal.SIGCONT)
+
+    def missing(self, parts: Sequence[Part]) -> list[Part]:
+        """Those that do not run."""
         return [part for part in parts if main_process(self.site, self.state, part.name) is None]
 
     def start(self, part: Part) -> None:
