@@ -90,10 +90,12 @@ def start_patroni(starter: Starter) -> None:
         if is_new and part is parts[0]:
             starter.wait([part], lambda _: _leader(site), PATRONI_SECONDS)
     starter.wait(parts[:1], lambda _: _leader(site), PATRONI_SECONDS)
-    starter.wait(parts, lambda part: probes.ask(site, part).well, PATRONI_SECONDS)
-    servers = [postgres.part(site, number) for number in range(1, site.options.servers + 1)]
-    for part in servers:
-        starter.wait([part], lambda part: probes.ask(site, part).well, PATRONI_SECONDS)
+    starter.wait(parts, lambda part: _is_well_under_patroni(site, part), PATRONI_SECONDS)
+
+
+def _is_well_under_patroni(site: Site, part: Part) -> bool:
+    """Patroni and its server; it may stop and start the server meanwhile."""
+    return probes.ask(site, part).well and probes.ask(site, postgres.part(site, number_of(part.name))).well
 
 
 def _leader(site: Site) -> int | None:
