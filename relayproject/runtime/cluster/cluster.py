@@ -8,7 +8,6 @@ import msgspec
 
 from relayproject.runtime.cluster import front, instances, members, patroni, promotion, signals, status
 from relayproject.runtime.cluster.options import Failover, Options
-from relayproject.runtime.cluster.part import Kind
 from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.start import start_all
@@ -93,15 +92,21 @@ class Cluster:
             site, state = self._opened()
             return promotion.promote(site, state, name, self.say, force=force)
 
+    def roll(self) -> None:
+        """Replace the processes of one instance after the other, without refusing a connection."""
+        with locked(self.folder):
+            site, state = self._opened()
+            for number in range(1, site.options.instances + 1):
+                part = instances.part(site, number)
+                if members.main_process(site, state, part.name) is None:
+                    raise StartupError(f"{part.name} is down: `cluster up` starts it.")
+                self.say(f"rolling {part.name}")
+                instances.roll(part)
+
     def settings(self) -> dict[str, str]:
         """The variables of relay-1: addresses and secrets."""
         site, _ = self._opened()
         return instances.settings(site, 1)
-
-    def instances(self) -> list[str]:
-        """Names of the relay instances; their commands and settings are in the state (`running`)."""
-        site, _ = self._opened()
-        return [part.name for part in members.started(site) if part.kind is Kind.RELAY]
 
     def _opened(self) -> tuple[Site, State]:
         state = load(self.folder)
