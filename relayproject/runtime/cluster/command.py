@@ -51,6 +51,7 @@ ACTIONS = {
     "pause": "stop parts by SIGSTOP: connections stay open and nothing answers",
     "resume": "let paused parts go on",
     "promote": "make a replica of PostgreSQL the primary",
+    "roll": "replace the processes of one instance after the other, without refusing a connection",
     "env": 'print relay-1\'s settings for a shell, so that other commands reach the cluster: eval "$(... env)"',
     "down": "stop everything in order; the data stays",
 }
@@ -158,6 +159,11 @@ def _promote(cluster: Cluster, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _roll(cluster: Cluster, _arguments: argparse.Namespace) -> int:
+    cluster.roll()
+    return 0
+
+
 def _env(cluster: Cluster, _arguments: argparse.Namespace) -> int:
     for name, value in cluster.settings().items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
@@ -176,6 +182,7 @@ _RUN: dict[str, Callable[[Cluster, argparse.Namespace], int]] = {
     "pause": _pause,
     "resume": _resume,
     "promote": _promote,
+    "roll": _roll,
     "env": _env,
     "down": _down,
 }
