@@ -1,6 +1,5 @@
 """`manage.py cluster` for tests: a cluster in a folder of its own, on ports that are free, ended without a trace."""
 
-import contextlib
 import json
 import random
 import shutil
@@ -12,7 +11,6 @@ from typing import Any
 
 from relayproject.runtime.cluster.cluster import Cluster
 from relayproject.runtime.cluster.options import PORTS
-from relayproject.runtime.errors import StartupError
 from tests.acceptance.relay_process import PROJECT, clean_environment
 
 COMMAND_SECONDS = 150.0
@@ -69,7 +67,6 @@ class ClusterCommand:
     def destroy(self) -> None:
         """Kill what still runs, managers before what they manage, and remove the folder."""
         if (self.folder / "cluster.json").exists():
-            for row in sorted(self.api.status().parts, key=lambda row: row.kind != "patroni"):
-                with contextlib.suppress(StartupError):
-                    self.api.kill([row.name])
+            running = [row for row in self.api.status().parts if row.pid and "/" not in row.name]
+            self.api.kill([row.name for row in sorted(running, key=lambda row: row.kind != "patroni")])
         shutil.rmtree(self.folder, ignore_errors=True)

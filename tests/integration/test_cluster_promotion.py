@@ -34,13 +34,13 @@ class Servers:
         return promote(self.site, self.state, name, lambda _: None, force=force)
 
     def kill(self, name: str) -> None:
-        signals.kill(self.site, self.state, name)
+        signals.kill(self.site, self.state, [name])
 
     def pause(self, name: str) -> None:
-        signals.pause(self.site, self.state, name)
+        signals.pause(self.site, self.state, [name])
 
     def resume(self, name: str) -> None:
-        signals.resume(self.site, self.state, name)
+        signals.resume(self.site, self.state, [name])
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """On the primary, with commits that a standby confirms."""

@@ -70,21 +70,15 @@ class Cluster:
 
     def kill(self, names: Sequence[str]) -> None:
         """SIGKILL."""
-        site, state = self._opened()
-        for name in names:
-            signals.kill(site, state, name)
+        signals.kill(*self._opened(), names)
 
     def pause(self, names: Sequence[str]) -> None:
         """SIGSTOP."""
-        site, state = self._opened()
-        for name in names:
-            signals.pause(site, state, name)
+        signals.pause(*self._opened(), names)
 
     def resume(self, names: Sequence[str]) -> None:
         """SIGCONT."""
-        site, state = self._opened()
-        for name in names:
-            signals.resume(site, state, name)
+        signals.resume(*self._opened(), names)
 
     def promote(self, name: str | None, *, force: bool = False) -> str:
         """Make a replica the primary; returns its name."""
