@@ -1,4 +1,7 @@
-"""`manage.py cluster`: a whole platform with the real parts, under Patroni, that loses its primary and an instance."""
+"""`manage.py cluster`: a whole platform with the real parts, under Patroni, that loses an instance and its primary.
+
+In this order: Patroni brings the old primary back while the last test goes on.
+"""
 
 import asyncio
 import json
@@ -50,6 +53,10 @@ def primary_of(cluster: ClusterCommand) -> str | None:
     return next((row.name for row in cluster.api.status().parts if row.role == "primary"), None)
 
 
+def stat_mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def test_status_names_every_part_with_its_role_process_address_and_log(cluster: ClusterCommand) -> None:
     done = cluster.run("status", "--json")
     found = rows(json.loads(done.stdout))
@@ -61,10 +68,6 @@ def test_status_names_every_part_with_its_role_process_address_and_log(cluster: 
     assert stat_mode(cluster.folder / "cluster.json") == 0o600, "it has the passwords"
 
 
-def stat_mode(path: Path) -> int:
-    return path.stat().st_mode & 0o777
-
-
 async def test_an_event_through_the_balancer_reaches_subscribers_of_all_instances(url: str) -> None:
     clients = [await Client(url).__aenter__() for _ in range(6)]
     for client in clients:
@@ -74,6 +77,43 @@ async def test_an_event_through_the_balancer_reaches_subscribers_of_all_instance
     for client in clients:
         assert (await client.live("all"))["id"] == event["id"]
         await client.__aexit__(None, None, None)
+
+
+async def test_clients_of_a_killed_instance_go_on_at_another_and_up_starts_it_alone(
+    cluster: ClusterCommand, url: str
+) -> None:
+    ledgers = [Ledger(url, new_author()) for _ in range(6)]
+    for ledger in ledgers:
+        await ledger.acknowledged_more(5, 20.0)
+    cluster.api.kill(["relay-2"])
+    done = await asyncio.to_thread(cluster.run, "status", "--json")
+    assert (done.returncode, rows(json.loads(done.stdout))["relay-2"]["state"]) == (1, "down")
+    for ledger in ledgers:
+        await ledger.acknowledged_more(5, 20.0)
+        await ledger.finish()
+    before = rows(json.loads(done.stdout))
+    after = rows(await asyncio.to_thread(cluster.up))
+    changed = {name for name, row in after.items() if row["pid"] != before.get(name, {"pid": 0})["pid"]}
+    assert changed == {"relay-2", "relay-2/worker-1"}
+    async with Client(url) as client:
+        acknowledged = [event_id for ledger in ledgers for event_id in ledger.acknowledged]
+        assert await stored_of(client, acknowledged) == set(acknowledged)
+
+
+async def test_a_paused_part_is_told_from_one_that_is_down(cluster: ClusterCommand) -> None:
+    cluster.api.pause(["relay-2/worker-1"])
+    states = {row.name: row.state for row in (await asyncio.to_thread(cluster.api.status)).parts}
+    cluster.api.resume(["relay-2/worker-1"])
+    assert states["relay-2/worker-1"] == "paused"
+    await until(lambda: cluster.api.status().healthy, "all is well again", 20.0)
+
+
+def test_a_name_that_is_no_part_and_an_option_that_cannot_change_are_refused(cluster: ClusterCommand) -> None:
+    unknown = cluster.run("kill", "relay-9")
+    changed = cluster.run("up", "--replicas", "1", "--base-port", str(cluster.base_port))
+    assert (unknown.returncode, changed.returncode) == (1, 1)
+    assert "There is no part relay-9" in unknown.stderr
+    assert "another replicas (2)" in changed.stderr
 
 
 async def test_a_killed_primary_is_replaced_and_nothing_acknowledged_is_lost(cluster: ClusterCommand, url: str) -> None:
@@ -93,38 +133,6 @@ async def test_a_killed_primary_is_replaced_and_nothing_acknowledged_is_lost(clu
     assert new not in {None, old}
 
 
-async def test_clients_of_a_killed_instance_go_on_at_another_and_up_starts_it_alone(
-    cluster: ClusterCommand, url: str
-) -> None:
-    ledgers = [Ledger(url, new_author()) for _ in range(6)]
-    for ledger in ledgers:
-        await ledger.acknowledged_more(5, 20.0)
-    cluster.api.kill(["relay-2"])
-    done = await asyncio.to_thread(cluster.run, "status", "--json")
-    assert (done.returncode, rows(json.loads(done.stdout))["relay-2"]["state"]) == (1, "down")
-    for ledger in ledgers:
-        await ledger.acknowledged_more(5, 20.0)
-        await ledger.finish()
-    before = rows(json.loads(done.stdout))
-    after = rows(await asyncio.to_thread(cluster.up))
-    changed = {name for name, row in after.items() if row["pid"] != before.get(name, {"pid": 0})["pid"]}
-    managed = {
-        row["name"] for row in after.values() if row["kind"] == "postgres"
-    }  # Patroni brings the old primary back
-    assert changed - managed == {"relay-2", "relay-2/worker-1"}
-    async with Client(url) as client:
-        acknowledged = [event_id for ledger in ledgers for event_id in ledger.acknowledged]
-        assert await stored_of(client, acknowledged) == set(acknowledged)
-
-
-async def test_a_paused_part_is_told_from_one_that_is_down(cluster: ClusterCommand) -> None:
-    cluster.api.pause(["relay-2/worker-1"])
-    states = {row.name: row.state for row in (await asyncio.to_thread(cluster.api.status)).parts}
-    cluster.api.resume(["relay-2/worker-1"])
-    assert states["relay-2/worker-1"] == "paused"
-    await until(lambda: cluster.api.status().healthy, "all is well again", 20.0)
-
-
 async def test_after_down_nothing_runs_and_the_next_up_has_the_data(cluster: ClusterCommand, url: str) -> None:
     event = sign_event(content="kept")
     listener_client = await Client(url).__aenter__()
@@ -141,11 +149,3 @@ async def test_after_down_nothing_runs_and_the_next_up_has_the_data(cluster: Clu
     await asyncio.to_thread(cluster.up, "--instances", "1")
     async with Client(url) as client:
         assert (await client.request("kept", {"ids": [event["id"]]})).ids == [event["id"]]
-
-
-def test_a_name_that_is_no_part_and_an_option_that_cannot_change_are_refused(cluster: ClusterCommand) -> None:
-    unknown = cluster.run("kill", "relay-9")
-    changed = cluster.run("up", "--replicas", "1", "--base-port", str(cluster.base_port))
-    assert (unknown.returncode, changed.returncode) == (1, 1)
-    assert "There is no part relay-9" in unknown.stderr
-    assert "another replicas (2)" in changed.stderr
