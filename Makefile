@@ -8,7 +8,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_PINS := requirements.txt requirements-local.txt constraints.txt
-TEST_PINS := $(RUN_PINS) requirements-dev.txt
+TEST_PINS := $(RUN_PINS) requirements-cluster.txt requirements-dev.txt
 
 UNITS := tests/unit tests/fuzz/test_parser.py
 INTEGRATION := tests/integration

@@ -34,6 +34,10 @@ def run(argv: list[str]) -> None:
         from relayproject.runtime.command import main as serve
 
         sys.exit(serve(argv[2:]))
+    if argv[1:2] == ["cluster"]:
+        from relayproject.runtime.cluster.command import main as cluster
+
+        sys.exit(cluster(argv[2:]))
     try:
         from django.core.management import execute_from_command_line
         from django.db import OperationalError

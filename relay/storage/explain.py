@@ -100,9 +100,10 @@ async def connected() -> AsyncIterator[Connection]:
             "it prepares statements in a session: DATABASE_URL must lead to PostgreSQL itself, "
             "and RELAY_DATABASE_POOLER must be none"
         )
-    options = {"default_transaction_read_only": "on", **INDEX_WALKS_ONLY}
-    connection = await connect(application="relay explain", statement_seconds=PLAN_SECONDS, **options)
+    connection = await connect(application="relay explain", statement_seconds=PLAN_SECONDS, **INDEX_WALKS_ONLY)
     async with connection:
+        # Not while connecting: of several hosts only one whose sessions can write is taken.
+        await connection.execute("SET default_transaction_read_only = on")
         yield connection
 
 

@@ -22,10 +22,11 @@ POLL_SECONDS = 0.02
 ANSWER_POLL_SECONDS = 0.01
 
 
-def bound_command(
-    argv: Sequence[str], *, death_signal: signal.Signals = signal.SIGKILL, run_as: str = "self"
-) -> list[str]:
-    """The command that runs `argv` (program as an absolute path) and gets `death_signal` when this process dies."""
+def bound_command(argv: Sequence[str], *, death_signal: int = signal.SIGKILL, run_as: str = "self") -> list[str]:
+    """The command that runs `argv` (program as an absolute path) and gets `death_signal` when this process dies.
+
+    0: none; it lives on.
+    """
     return [
         sys.executable, "-I", "-S", str(LAUNCH), str(int(death_signal)), str(os.getpid()), run_as, *argv,
     ]  # fmt: skip

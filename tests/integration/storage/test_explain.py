@@ -1,19 +1,23 @@
 """`manage.py explain`: what an operator learns of a query, on a store with common tags and rare combinations."""
 
+import asyncio
 import json
 from io import StringIO
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connections
 
 from relay.management.explain_text import as_text
 from relay.protocol.audience import Audience
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.nip19 import encode
-from relay.storage.explain import Outcome, explain
+from relay.storage.database import conninfo
+from relay.storage.explain import Outcome, connected, explain
 from relay.storage.filter_sql import Bounds
 from tests.events import NOW, pubkey_of, secret, unsigned_event
 from tests.integration.storage.bulk import copy_in
@@ -49,6 +53,22 @@ def run(*words: str) -> str:
 
 def run_json(*words: str) -> Any:
     return json.loads(run(*words, "--json"))
+
+
+def test_it_only_reads_from_the_primary_among_several_hosts(store: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = connections["default"].settings_dict
+    server = psycopg.conninfo.conninfo_to_dict(conninfo())
+    monkeypatch.setitem(described, "HOST", f"{server['host']},{server['host']}")
+    monkeypatch.setitem(described, "PORT", f"{server['port']},{server['port']}")
+    monkeypatch.setitem(described, "OPTIONS", {**described["OPTIONS"], "target_session_attrs": "read-write"})
+
+    async def refusal() -> str:
+        async with connected() as connection:
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as refused:
+                await connection.execute("CREATE TABLE made ()")
+            return str(refused.value)
+
+    assert "read-only" in asyncio.run(refusal())
 
 
 def test_it_names_the_index_what_was_read_and_the_question_that_the_index_serves(store: Tables) -> None:

@@ -1,0 +1,148 @@
+"""A cluster's ports, processes, signals and notes, without a server."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relayproject.runtime.cluster import detached, instances, members, postgres, valkey
+from relayproject.runtime.cluster.detached import Process
+from relayproject.runtime.cluster.options import MOST_INSTANCES, MOST_REPLICAS, PORTS, Failover, Options, Valkey
+from relayproject.runtime.cluster.part import Kind, Part
+from relayproject.runtime.cluster.site import Site
+from relayproject.runtime.cluster.state import State, load, locked, new_state, save
+from relayproject.runtime.cluster.status import Condition, Row, Status
+from relayproject.runtime.cluster.table import table
+from relayproject.runtime.errors import StartupError
+from relayproject.runtime.run_as import RunAs
+
+
+def site_in(folder: Path, options: Options) -> Site:
+    return Site(folder, options, "key", "secret", RunAs("self", os.geteuid()))
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Process]:
+    """A process that this test started, as a part of a cluster is started."""
+    part = Part("sleeper", Kind.VALKEY, ("/bin/sleep", "60"), tmp_path, tmp_path / "sleeper.log", 1)
+    process = detached.start(part)
+    yield process
+    detached.send(process, signal.SIGKILL)
+    assert detached.wait_until_gone(process, 5.0)
+
+
+@pytest.mark.parametrize("mode", list(Valkey))
+def test_no_two_parts_of_the_largest_cluster_share_a_port(tmp_path: Path, mode: Valkey) -> None:
+    options = Options(Failover.PATRONI, MOST_INSTANCES, MOST_REPLICAS, valkey=mode, base_port=20_000)
+    site = site_in(tmp_path, options)
+    ports = [part.port for part in members.shown(site)]
+    ports += [options.operators_port, *(options.etcd_ports(number)[1] for number in (1, 2, 3))]
+    ports += [options.valkey_bus_port(number) for number in range(1, 7)]
+    assert len(set(ports)) == len(ports)
+    assert all(20_000 <= port < 20_000 + PORTS for port in ports)
+
+
+def test_a_process_that_has_the_pid_of_a_noted_one_is_not_signalled(sleeper: Process) -> None:
+    for other in (
+        msgspec.structs.replace(sleeper, started=sleeper.started - 1),
+        msgspec.structs.replace(sleeper, boot="another boot"),
+    ):
+        assert not detached.is_alive(other)
+        assert not detached.send(other, signal.SIGKILL)
+    assert detached.is_alive(sleeper)
+
+
+def test_a_paused_process_is_alive_and_goes_on(sleeper: Process) -> None:
+    detached.send(sleeper, signal.SIGSTOP)
+    os.waitpid(sleeper.pid, os.WUNTRACED)
+    assert detached.is_alive(sleeper)
+    assert detached.is_paused(sleeper)
+    detached.send(sleeper, signal.SIGCONT)
+    os.waitpid(sleeper.pid, os.WCONTINUED)
+    assert not detached.is_paused(sleeper)
+
+
+def test_a_part_does_not_see_the_addresses_of_another_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/relay")
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    monkeypatch.setenv("RELAY_NAME", "mine")
+    found = detached.environment({"REDIS_URL": "redis://here"})
+    assert (found.get("DATABASE_URL"), found.get("PGHOST")) == (None, None)
+    assert (found["REDIS_URL"], found["RELAY_NAME"]) == ("redis://here", "mine")
+
+
+def test_the_state_is_read_as_it_was_written_and_private(tmp_path: Path) -> None:
+    state = new_state(Options(instances=2))
+    save(tmp_path, state)
+    assert load(tmp_path) == state
+    assert (tmp_path / "cluster.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_state_file_that_is_damaged_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text("{")
+    with pytest.raises(StartupError, match=r"cluster\.json"):
+        load(tmp_path)
+
+
+def test_two_commands_do_not_change_a_cluster_at_once(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(StartupError, match="Another command"), locked(tmp_path):
+        pass
+
+
+def test_the_master_is_the_one_of_the_newest_failover_that_a_sentinel_noted(tmp_path: Path) -> None:
+    site = site_in(tmp_path, Options(valkey=Valkey.SENTINEL, base_port=20_000))
+    assert valkey.master_port(site) == 20_071
+    for number, port, epoch in ((1, 20_071, 0), (2, 20_073, 4), (3, 20_072, 3)):
+        (tmp_path / f"sentinel-{number}").mkdir()
+        text = f"sentinel monitor relay 127.0.0.1 {port} 2\nsentinel config-epoch relay {epoch}\n"
+        (tmp_path / f"sentinel-{number}/valkey.conf").write_text(text)
+    assert valkey.master_port(site) == 20_073
+
+
+def test_celery_has_a_server_of_its_own_beside_a_valkey_cluster(tmp_path: Path) -> None:
+    found = instances.settings(site_in(tmp_path, Options(valkey=Valkey.CLUSTER, base_port=20_000)), 1)
+    assert found["REDIS_URL"].startswith("redis+cluster://:secret@127.0.0.1:20071,127.0.0.1:20072,")
+    assert found["BROKER_URL"] == "redis://:secret@127.0.0.1:20099/0"
+
+
+def test_only_named_standbys_confirm_commits(tmp_path: Path) -> None:
+    site = site_in(tmp_path, Options(replicas=1, base_port=20_000))
+    postgres.configure(site, 1)
+    text = (tmp_path / "postgres-1/cluster.conf").read_text()
+    assert 'synchronous_standby_names = \'ANY 1 ("postgres-1", "postgres-2")\'' in text
+
+
+def test_a_name_that_is_no_part_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    site = site_in(tmp_path, Options(instances=1))
+    state = State(site.options, "key", "secret")
+    with pytest.raises(StartupError, match="There is no part relay-2: postgres-1, "):
+        members.processes(site, state, "relay-2")
+
+
+@pytest.mark.parametrize(
+    "conditions, code",
+    [
+        ((Condition.WELL, Condition.WELL), 0),
+        ((Condition.WELL, Condition.DOWN), 1),
+        ((Condition.PAUSED, Condition.WELL), 1),
+        ((Condition.DOWN, Condition.DOWN), 3),
+    ],
+)
+def test_the_exit_code_says_whether_all_some_or_nothing_is_well(conditions: tuple[Condition, ...], code: int) -> None:
+    rows = [Row(f"part-{at}", "relay", "", 1, "", one, "", None, "") for at, one in enumerate(conditions)]
+    healthy = all(one is Condition.WELL for one in conditions)
+    assert Status(healthy, "ws://x", rows).exit_code == code
+
+
+def test_the_table_has_lags_in_units_and_a_dash_for_what_is_unknown() -> None:
+    rows = [
+        Row("postgres-2", "postgres", "replica", 7, "127.0.0.1:5", Condition.WELL, "streaming", 5_000, "/l"),
+        Row("valkey-1", "valkey", "", 0, "127.0.0.1:6", Condition.DOWN, "", None, "/m"),
+    ]
+    lines = table(Status(False, "ws://x", rows)).splitlines()
+    assert lines[1].split() == ["postgres-2", "replica", "7", "127.0.0.1:5", "running", "(streaming)", "4", "KiB", "/l"]
+    assert lines[2].split() == ["valkey-1", "-", "-", "127.0.0.1:6", "down", "-", "/m"]
+    assert lines[-1] == "NOT well: ws://x"
