@@ -3,7 +3,7 @@
 import pytest
 
 from relayproject import settings
-from relayproject.runtime.supervisor import web_address
+from relayproject.runtime.address import web_address
 
 
 @pytest.mark.parametrize(
