@@ -15,7 +15,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.M)
 NOT_OF_AN_ANCHOR = re.compile(r"[^\w\- ]")
 CELL_END = re.compile(r"(?<!\\)\|")
 
-ARCHITECTURE_LINES = 250
+ARCHITECTURE_LINES = 260
 LINE_CHARACTERS = 140
 
 
