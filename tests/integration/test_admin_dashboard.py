@@ -248,7 +248,7 @@ def test_the_schedule_is_shown_with_the_last_run_of_each_job(operator: Client) -
     assert "&lt;b&gt;broken&lt;/b&gt;" in page(
         operator, "/admin/analytics/jobrun/", job="roll-up", outcome__exact="failed"
     )
-    assert figures(operator)["tables"]["jobs"][-2]["cells"][:3] == ["roll-up", "failed", "3 h ago"]
+    assert ["roll-up", "failed", "3 h ago"] in [row["cells"][:3] for row in figures(operator)["tables"]["jobs"]]
 
 
 def test_running_disabling_and_enabling_a_job_is_logged(operator: Client, cache: "redis.Redis") -> None:

@@ -15,22 +15,26 @@ from replication.models import DeadLetter, Lane, LaneState, PeerHealth, Region, 
 
 pytestmark = pytest.mark.django_db
 
-NOW = datetime.now(UTC)
+
+@pytest.fixture
+def now() -> datetime:
+    """When the test began: a region is healthy for a minute only."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
-def tokyo() -> Region:
+def tokyo(now: datetime) -> Region:
     """A peer of Frankfurt: lanes, a dead letter, a repair, and a place."""
     Region.objects.create(name="frankfurt", is_local=True, latitude=50.1, longitude=8.7)
     found = Region.objects.create(name="tokyo", latitude=35.7, longitude=139.7, relay_urls=["wss://nrt.example.com"])
     PeerHealth.objects.create(
-        peer=found, last_contact_at=NOW - timedelta(seconds=3), ready=True, latency_ms=221.4, connections=7, capacity=90
+        peer=found, last_contact_at=now - timedelta(seconds=3), ready=True, latency_ms=221.4, connections=7, capacity=90
     )
     found.lanes.filter(lane=Lane.URGENT).update(lag_events=12, lag_seconds=1.25, events_per_second=40)
     found.lanes.filter(lane=Lane.LOW).update(state=LaneState.DOWN, last_error="connection refused")
     DeadLetter.objects.create(peer=found, event_id="ab" * 32, event_created_at=1, kind=1, reason_class="invalid")
-    Repair.objects.create(peer=found, finished_at=NOW - timedelta(hours=5), received=1, sent=2)
-    Repair.objects.create(peer=found, finished_at=NOW - timedelta(minutes=5), received=1_234, sent=5)
+    Repair.objects.create(peer=found, finished_at=now - timedelta(hours=5), received=1, sent=2)
+    Repair.objects.create(peer=found, finished_at=now - timedelta(minutes=5), received=1_234, sent=5)
     return found
 
 
@@ -43,23 +47,23 @@ def operator(client: Client) -> Client:
     return client
 
 
-def test_a_peer_is_shown_with_what_it_said_last(tokyo: Region) -> None:
-    here, row = region_rows(NOW)
+def test_a_peer_is_shown_with_what_it_said_last(tokyo: Region, now: datetime) -> None:
+    here, row = region_rows(now)
     assert (here.name, here.is_local, here.health, here.heard) == ("frankfurt", True, "ok", "–")
     assert (row.health, row.level, row.latency, row.heard, row.load) == ("ok", "", "221 ms", "3 s ago", "7 of 90")
     assert (row.dead_letters, row.repair) == ("1", "5\xa0minutes ago: 1,234 in, 5 out")
 
 
-def test_a_region_that_takes_no_clients_says_why(tokyo: Region) -> None:
+def test_a_region_that_takes_no_clients_says_why(tokyo: Region, now: datetime) -> None:
     PeerHealth.objects.update(ready=False, error="401: the secret is another")
-    (row,) = [row for row in region_rows(NOW) if not row.is_local]
+    (row,) = [row for row in region_rows(now) if not row.is_local]
     assert (row.health, row.level, row.problem) == ("down", "bad", "401: the secret is another")
 
 
-def test_a_region_that_was_never_asked_and_one_that_is_disabled_are_shown(tokyo: Region) -> None:
+def test_a_region_that_was_never_asked_and_one_that_is_disabled_are_shown(tokyo: Region, now: datetime) -> None:
     Region.objects.create(name="virginia", enabled=False)
     Region.objects.create(name="sydney", relay_urls=["wss://syd.example.com"])
-    rows = {row.name: row for row in region_rows(NOW)}
+    rows = {row.name: row for row in region_rows(now)}
     assert (rows["sydney"].health, rows["sydney"].heard, rows["sydney"].latency) == ("down", "never", "–")
     assert (rows["virginia"].health, rows["virginia"].level) == ("disabled", "")
 
