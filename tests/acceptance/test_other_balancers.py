@@ -147,12 +147,10 @@ def test_addresses_of_one_network_of_ipv6_have_one_limit_in_nginx(
 async def test_while_an_instance_is_gone_the_other_one_serves(
     balancer: WebServer, instances: list[RelayProcess]
 ) -> None:
-    supervisor = instances[1].process
-    assert supervisor is not None
+    killed = instances[1]
     clients = [await connect(balancer, number).__aenter__() for number in range(21, 27)]
-    supervisor.send_signal(signal.SIGSTOP)  # or it would start the worker again
     try:
-        for pid in instances[1].workers():
+        for pid in killed.pids():
             os.kill(pid, signal.SIGKILL)
         waits = [asyncio.create_task(client.socket.wait_closed()) for client in clients]
         await asyncio.wait(waits, timeout=15.0, return_when=asyncio.FIRST_COMPLETED)
@@ -161,7 +159,8 @@ async def test_while_an_instance_is_gone_the_other_one_serves(
             async with connect(balancer, number) as client:
                 assert (await client.publish(sign_event(content=os.urandom(8).hex()))).accepted
     finally:
-        supervisor.send_signal(signal.SIGCONT)
+        killed.wait_ended()
+        killed.start()
         for client in clients:
             await client.__aexit__(None, None, None)
-    await asyncio.to_thread(wait_for, lambda: answers(instances[1]), "the worker that was started again")
+    await asyncio.to_thread(wait_for, lambda: answers(killed), "the instance that was started again")

@@ -70,7 +70,7 @@ def is_as_told(message: bytes, told: Any) -> bool:
 
 
 @pytest.mark.parametrize("session", VECTORS["sessions"], ids=[session["name"] for session in VECTORS["sessions"]])
-def test_77_4_the_messages_are_those_of_the_reference(session: dict[str, Any]) -> None:
+def test_the_messages_are_those_of_the_reference(session: dict[str, Any]) -> None:
     if "client" in session:
         client, server = pairs(session["client"]), pairs(session["server"])
     else:
@@ -89,13 +89,13 @@ def test_77_4_the_messages_are_those_of_the_reference(session: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("number, text", VECTORS["varints"])
-def test_77_4_varints(number: int, text: str) -> None:
+def test_varints_are_those_of_the_reference(number: int, text: str) -> None:
     assert varint(number).hex() == text
     assert Reader(bytes.fromhex(text), 0).varint() == number
 
 
 @pytest.mark.parametrize("vector", VECTORS["fingerprints"])
-def test_77_4_fingerprints(vector: dict[str, Any]) -> None:
+def test_fingerprints_are_those_of_the_reference(vector: dict[str, Any]) -> None:
     ids = vector["ids"]
     if isinstance(ids, str):
         ids = [sha256(f"neg-{number}".encode()).hexdigest() for number in range(200)]
@@ -152,7 +152,7 @@ def test_times_may_tie_and_ids_share_long_prefixes() -> None:
     assert sorted(made.have) == [event_id for _, event_id in tied[1_500:1_503]]
 
 
-def test_77_6_few_differences_between_large_sets_take_few_round_trips() -> None:
+def test_few_differences_between_large_sets_take_few_round_trips() -> None:
     everything = random_pairs(100_010, 100_000, 1)
 
     made = Exchange(everything[5:], everything[:-5])
@@ -165,7 +165,7 @@ FIVE = Items.of(pairs(next(session for session in VECTORS["sessions"] if session
 
 
 @pytest.mark.parametrize("case", VECTORS["hostile"]["cases"], ids=lambda case: case["why"])
-def test_77_3_hostile_messages_are_answered_or_refused(case: dict[str, Any]) -> None:
+def test_hostile_messages_are_answered_or_refused(case: dict[str, Any]) -> None:
     message = bytes.fromhex(case["message"])
     if case["expect"] == "reply":
         assert respond(FIVE, message).hex() == case["reply"]
