@@ -1,4 +1,4 @@
-"""The relay of this process, one and no more: started once, looked up by whoever serves a request, and stopped.
+"""The relay of this process, one and no more: started once, looked up by what serves a request, and stopped.
 
 Started by the server's lifespan, or by the first connection where there is none (daphne).
 """

@@ -32,7 +32,7 @@ class DeadLetterAdmin(RecordAdmin[DeadLetter]):
         return super().get_queryset(request).select_related("peer")
 
     def has_send_permission(self, request: HttpRequest) -> bool:
-        """Django: whoever may delete a letter, for a good outcome deletes it."""
+        """Django: operators who may delete a letter, for a good outcome deletes it."""
         return self.has_delete_permission(request)
 
     @admin.action(description="Send again", permissions=["send"])

@@ -96,7 +96,7 @@ class RegionAdmin(ModelAdmin[Region]):
         super().save_model(request, obj, form, change)
 
     def has_rotate_permission(self, request: HttpRequest) -> bool:
-        """Django: whoever may change a region."""
+        """Django: operators who may change a region."""
         return self.has_change_permission(request)
 
     @admin.action(description="Rotate the secret", permissions=["rotate"])

@@ -87,7 +87,7 @@ class Reader:
 
 
 class BoundWriter:
-    """Writes the bounds of one message. `time`: of the last one; whoever drops what was written sets it back."""
+    """Writes the bounds of one message. `time`: of the last one; a caller that drops what was written resets it."""
 
     __slots__ = ("time",)
 
