@@ -36,10 +36,11 @@ Handler = Callable[[Receiver, Peer, bytes], Awaitable[bytes]]
 
 
 class Route(Struct, frozen=True):
-    """An address for peers."""
+    """An address for peers, with the bound of its content."""
 
     method: str
     handler: Handler
+    most_bytes: int = wire.MAX_CONTENT_BYTES
 
 
 class PeerRequests:
@@ -135,8 +136,10 @@ async def _checked(
 async def _answer(receiver: Receiver, route: Route, peer: Peer, body: bytes, headers: Mapping[str, str]) -> bytes:
     """The answer of the handler. Raises Full, Unreadable, Damaged or TooLarge."""
     if headers.get("content-encoding", "") != ENCODING:
+        if len(body) > route.most_bytes:
+            raise TooLarge
         return await route.handler(receiver, peer, body)
-    size = content_size(body)
+    size = content_size(body, route.most_bytes)
     with receiver.budget.held(size):
         content = await asyncio.to_thread(decompressed, body, size)
         return await route.handler(receiver, peer, content)

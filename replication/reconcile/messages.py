@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from relay.protocol.negentropy.encoding import ID_BYTES, INFINITY, TIME_BYTES
+from replication.answers import decode_events
 from replication.reconcile.scope import Scope
 
 WINDOW_ITEMS: Final = 20_000
@@ -124,6 +125,13 @@ class FetchAnswer(msgspec.Struct, frozen=True):
     asked: int
 
 
+class _FetchAnswerText(msgspec.Struct, frozen=True):
+    """The same, with the list as it came: it is read by the decoder that ends at the bound of events."""
+
+    events: msgspec.Raw
+    asked: int
+
+
 Request = Hello | Plan | Compare
 
 encode = msgspec.json.Encoder().encode
@@ -132,4 +140,10 @@ decode_fetch = msgspec.json.Decoder(Fetch).decode
 decode_hello_answer = msgspec.json.Decoder(HelloAnswer).decode
 decode_plan_answer = msgspec.json.Decoder(PlanAnswer).decode
 decode_compare_answer = msgspec.json.Decoder(CompareAnswer).decode
-decode_fetch_answer = msgspec.json.Decoder(FetchAnswer).decode
+_decode_fetch_answer = msgspec.json.Decoder(_FetchAnswerText).decode
+
+
+def decode_fetch_answer(content: bytes) -> FetchAnswer:
+    """Raises Unreadable, MsgspecError."""
+    read = _decode_fetch_answer(content)
+    return FetchAnswer([msgspec.Raw(text) for text in decode_events(read.events)], read.asked)

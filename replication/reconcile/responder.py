@@ -42,7 +42,7 @@ class Responder:
         """The answer to a request to RECONCILE_PATH. Raises Unreadable."""
         try:
             request = decode_request(content)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unreadable(str(error)) from None
         match request:
             case Hello():
@@ -58,7 +58,7 @@ class Responder:
         """The answer to a request to FETCH_PATH: nothing that is not sent to this peer. Raises Unreadable."""
         try:
             request = decode_fetch(content)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unreadable(str(error)) from None
         ids = request.ids
         if len(ids) > FETCH_EVENTS or any(len(event_id) != ID_BYTES for event_id in ids) or not request.window.is_valid:
