@@ -87,9 +87,25 @@ _Events = msgspec.defstruct(
     forbid_unknown_fields=True,
 )
 _events = msgspec.json.Decoder(_Events).decode
-decode_taken = msgspec.json.Decoder(Taken).decode
-decode_status = msgspec.json.Decoder(Status).decode
+_taken = msgspec.json.Decoder(Taken).decode
+_status = msgspec.json.Decoder(Status).decode
 encode = msgspec.json.Encoder().encode
+
+
+def decode_taken(content: bytes) -> Taken:
+    """The answer to events. Raises ValueError."""
+    try:
+        return _taken(content)
+    except RecursionError as error:
+        raise Unreadable(str(error)) from None
+
+
+def decode_status(content: bytes) -> Status:
+    """The answer to a question for the state. Raises ValueError."""
+    try:
+        return _status(content)
+    except RecursionError as error:
+        raise Unreadable(str(error)) from None
 
 
 def encode_events(texts: Sequence[bytes]) -> bytes:

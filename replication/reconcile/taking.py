@@ -79,7 +79,8 @@ class Taking:
         events = [event for event in verified.events if event.id in wanted]
         self._report.absent += len(asked) - len(answer.events)
         self._report.faulty += len(answer.events) - len(events)
-        self._report.refusals.update(f"from the peer: {reason}" for _, reason in verified.faults)
+        for _, reason in verified.faults:
+            self._report.refused(f"from the peer: {reason}")
         return events
 
     async def _stored(self, events: Sequence[Event]) -> tuple[set[str], list[bytes]]:
@@ -97,7 +98,7 @@ class Taking:
                     known.append(bytes.fromhex(event.id))
                 elif outcome.status in _REFUSALS:
                     refused.add(event.id)
-                    self._report.refusals[outcome.text or outcome.status.value] += 1
+                    self._report.refused(outcome.text or outcome.status.value)
             events = [event for event, outcome in zip(events, outcomes, strict=True) if _failed(outcome)]
             if events:
                 if time.monotonic() > gives_up:

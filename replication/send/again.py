@@ -5,7 +5,15 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from replication.answers import MAX_EVENTS_BYTES, SETTLED_WELL, Fate, Outcome, decode_taken, encode_events
+from replication.answers import (
+    MAX_EVENTS_BYTES,
+    SETTLED_WELL,
+    Fate,
+    Outcome,
+    Unreadable,
+    decode_taken,
+    encode_events,
+)
 from replication.client import PeerError, client_of
 from replication.models import DeadLetter, Region
 from replication.send.letters import add_letters
@@ -36,7 +44,9 @@ def _to_peer(connection: Connection, peer: Region, rows: list[tuple[Any, ...]]) 
             try:
                 answer = client.post(EVENTS_PATH, encode_events([event.json for event in events]))
                 outcomes = decode_taken(answer.body).outcomes
-            except PeerError as error:
+                if len(outcomes) != len(events):
+                    raise Unreadable("the answer is to other events")
+            except (PeerError, ValueError) as error:
                 outcomes = [Outcome(Fate.FAILED, f"error: {error}")] * len(events)
             pairs = list(zip(part, events, outcomes, strict=True))
             taken += [row[0] for row, _, outcome in pairs if outcome.fate in SETTLED_WELL]

@@ -117,11 +117,12 @@ class BusListener:
             log.exception("a message on the bus was not taken")
 
     def _tell(self, message: Message) -> None:
+        ephemeral, origin = message.get("ephemeral"), message.get("origin", 0)
         for subscriber in self._subscribers:
             if "changes" in message:
                 subscriber.on_changes()
-            elif "ephemeral" in message:
-                subscriber.on_ephemeral(Ephemeral(message["ephemeral"], message.get("origin", 0)))
+            elif isinstance(ephemeral, bytes) and isinstance(origin, int):  # others may publish here, too
+                subscriber.on_ephemeral(Ephemeral(ephemeral, origin))
 
 
 async def _is_right(servers: Servers, url: str) -> bool:

@@ -67,6 +67,15 @@ def test_numbers_that_no_region_says_are_not_read(accepts: str) -> None:
         decode_taken(b'{"outcomes":[],"accepts":%s}' % accepts.encode())
 
 
+DEEP = b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+@pytest.mark.parametrize("read", [decode_taken, decode_status])
+def test_an_answer_that_is_nested_too_deeply_is_unreadable(read: Callable[[bytes], object]) -> None:
+    with pytest.raises(ValueError, match="recursion"):
+        read(DEEP)
+
+
 def test_a_state_that_the_database_cannot_hold_is_not_read() -> None:
     status = {"region": "eu", "ready": True, "time": 1.0, "identity": "", "epoch": 1, "position": 1, "accepts": {}}
     decode_status(msgspec.json.encode(status | {"connections": 1, "capacity": 1}))
