@@ -127,3 +127,9 @@ def test_an_endless_answer_is_cut_at_the_bound_of_its_address() -> None:
 
     with answering(flood) as client, pytest.raises(PeerError, match="more than"):
         client.get(wire.STATUS_PATH)
+
+
+def test_answers_are_trusted_only_from_who_has_the_certificate_of_a_trusted_peer() -> None:
+    assert Region(trusted=True, endpoint="https://eu.relay.example.com").trusts_answers
+    assert not Region(trusted=True, endpoint="http://eu.relay.example.com").trusts_answers
+    assert not Region(trusted=False, endpoint="https://eu.relay.example.com").trusts_answers
