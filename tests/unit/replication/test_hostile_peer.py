@@ -18,6 +18,7 @@ from replication.client import PeerClient, PeerError, printable
 from replication.models import Region
 from replication.receive.events import _event
 from replication.reconcile.messages import decode_fetch_answer
+from replication.reconcile.scope import MAX_AUTHORS, Floor, Scope
 from tests.events import sign_event
 
 BOMB = b"[" + b"0," * 4_000_000 + b"0]"
@@ -133,3 +134,21 @@ def test_answers_are_trusted_only_from_who_has_the_certificate_of_a_trusted_peer
     assert Region(trusted=True, endpoint="https://eu.relay.example.com").trusts_answers
     assert not Region(trusted=True, endpoint="http://eu.relay.example.com").trusts_answers
     assert not Region(trusted=False, endpoint="https://eu.relay.example.com").trusts_answers
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope(kinds=(1,) * 70_000),
+        Scope(authors=("0" * 64,) * (MAX_AUTHORS + 1)),
+        Scope(floors=(Floor(((1, 1),) * 100, 1),) * 101),
+        Scope(floors=(Floor((), 1),) * 1_001),
+    ],
+    ids=["kinds", "authors", "spans", "floors"],
+)
+def test_a_scope_that_would_make_a_statement_of_megabytes_is_none(scope: Scope) -> None:
+    assert not scope.is_valid
+
+
+def test_a_scope_of_all_kinds_is_one() -> None:
+    assert Scope(kinds=tuple(range(65_536)), floors=(Floor(((1, 1),) * 100, 1),) * 100).is_valid
