@@ -20,6 +20,8 @@ PLAN_WINDOWS: Final = 16
 """Windows that one request plans: 320,000 events are counted for it."""
 FRAME_BYTES: Final = 1_048_576
 """Of a message of negentropy: all ids of a window in one."""
+MOST_MESSAGE_BYTES: Final = 131_072
+"""Of the asker's message, which has 60,000. 6 MB of empty ranges kept a thread busy for 15 s."""
 FETCH_EVENTS: Final = 500
 FETCH_BYTES: Final = 4_194_304
 """An answer ends with the event that reaches so many bytes."""

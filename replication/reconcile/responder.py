@@ -17,6 +17,7 @@ from replication.reconcile.local_set import LocalSet, Query
 from replication.reconcile.messages import (
     FETCH_EVENTS,
     FRAME_BYTES,
+    MOST_MESSAGE_BYTES,
     Compare,
     CompareAnswer,
     FetchAnswer,
@@ -72,6 +73,8 @@ class Responder:
         return encode(FetchAnswer([msgspec.Raw(text.json) for text in texts if text.json is not None], asked))
 
     def _compared(self, request: Compare) -> bytes | None:
+        if len(request.message) > MOST_MESSAGE_BYTES:
+            raise Unreadable("the message of negentropy is too long")
         items = self._set.items(request.part)
         if items is None:
             return None

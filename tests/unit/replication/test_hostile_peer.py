@@ -17,7 +17,16 @@ from replication.answers import MAX_EVENTS, Unreadable, decode_events, decode_st
 from replication.client import PeerClient, PeerError, printable
 from replication.models import Region
 from replication.receive.events import _event
-from replication.reconcile.messages import decode_fetch_answer
+from replication.reconcile.messages import (
+    MOST_MESSAGE_BYTES,
+    Compare,
+    Part,
+    Stage,
+    decode_fetch_answer,
+    encode,
+    window_of,
+)
+from replication.reconcile.responder import Responder
 from replication.reconcile.scope import MAX_AUTHORS, Floor, Scope
 from tests.events import sign_event
 
@@ -152,3 +161,13 @@ def test_a_scope_that_would_make_a_statement_of_megabytes_is_none(scope: Scope) 
 
 def test_a_scope_of_all_kinds_is_one() -> None:
     assert Scope(kinds=tuple(range(65_536)), floors=(Floor(((1, 1),) * 100, 1),) * 100).is_valid
+
+
+def test_a_message_of_negentropy_with_ranges_without_number_is_refused_unread() -> None:
+    def query(*_asked: object) -> list[tuple[object, ...]]:
+        raise AssertionError("the store is not asked")
+
+    message = b"a" + b"\x01\x00\x00" * (MOST_MESSAGE_BYTES // 3 + 1)
+    content = encode(Compare(Part(Stage.EVENTS, Scope(), window_of(None, None)), message))
+    with pytest.raises(Unreadable, match="too long"):
+        Responder(query, 1).reconcile(content)
