@@ -5,9 +5,12 @@ a request that is refused is signed with that one then.
 """
 
 import http.client
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -22,7 +25,8 @@ from replication.models import Region
 from replication.sealing import Unreadable
 
 TIMEOUT_SECONDS = 15.0
-MAX_ANSWER_BYTES = 33_554_432
+MAX_ERROR_BYTES = 65_536
+"""Of an answer that refuses."""
 COMPRESSED_FROM_BYTES = 512
 UNAUTHORIZED = 401
 
@@ -55,7 +59,9 @@ class Answer(Struct, frozen=True):
 
 
 class PeerClient:
-    """Requests to one peer. Closes its connection at the end of a `with`."""
+    """Requests to one peer; the end of a `with` closes its connection. `timeout_seconds` is for a whole answer, however
+    slowly it comes.
+    """
 
     def __init__(
         self,
@@ -135,13 +141,13 @@ class PeerClient:
         seconds = time.monotonic() - began
         if response.status != http.client.OK:
             raise PeerError(
-                f"answered {response.status}: {content[:200].decode('utf-8', 'replace').strip()}",
+                f"answered {response.status}: {printable(content[:200].decode('utf-8', 'replace'))}",
                 status=response.status,
                 retry_seconds=_seconds(response.getheader("retry-after")),
             )
         if response.getheader("content-encoding") == ENCODING:
             try:
-                content = decompressed(content, MAX_ANSWER_BYTES)
+                content = decompressed(content, wire.ANSWER_BYTES[path])
             except (Damaged, TooLarge) as error:
                 raise PeerError(f"answered with a body that cannot be read: {error.__doc__}") from None
         return Answer(response.status, content, seconds, len(body))
@@ -153,21 +159,50 @@ class PeerClient:
         for is_kept in (True, False) if self._connection is not None else (False,):
             connection = self._connected()
             try:
-                connection.request(method, path, body, headers)
-                response = connection.getresponse()
-                content = response.read(MAX_ANSWER_BYTES + 1)
+                with self._deadline(connection):
+                    connection.request(method, path, body, headers)
+                    response = connection.getresponse()
+                    most = wire.ANSWER_BYTES[path] if response.status == http.client.OK else MAX_ERROR_BYTES
+                    content = response.read(most + 1)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if is_kept and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
                     continue
-                raise PeerError(f"does not answer: {str(error) or type(error).__name__}") from None
-            if len(content) > MAX_ANSWER_BYTES:
+                raise PeerError(f"does not answer: {printable(str(error)) or type(error).__name__}") from None
+            if len(content) > most:
                 self.close()
-                raise PeerError(f"answered with more than {MAX_ANSWER_BYTES} bytes")
+                raise PeerError(f"answered with more than {most} bytes")
             if response.will_close:
                 self.close()
             return response, content
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def _deadline(self, connection: http.client.HTTPConnection) -> Iterator[None]:
+        """End the request when its time is over. The timeout of a socket is for each byte: a peer that sends one now
+        and then would hold this thread for ever. Raises TimeoutError.
+        """
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            if connection.sock is not None:
+                with suppress(OSError):  # not SSLSocket's: it would have the reader go on without decrypting
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._timeout, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (OSError, http.client.HTTPException):
+            if is_over.is_set():
+                raise TimeoutError("timed out") from None
+            raise
+        finally:
+            timer.cancel()
+        if is_over.is_set():
+            raise TimeoutError("timed out")
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._connection is None:
@@ -196,6 +231,11 @@ def ask_for_repair(peer: Region, reason: str) -> None:
     Region.objects.filter(pk=peer.pk, repair_asked_at=None).update(
         repair_asked_at=timezone.now(), repair_reason=reason[:200]
     )
+
+
+def printable(text: str) -> str:
+    """What a peer says, as a line for logs and the database, which take neither new lines nor NUL."""
+    return "".join([letter if letter.isprintable() else " " for letter in text]).strip()
 
 
 def _seconds(header: str | None) -> float:

@@ -25,15 +25,15 @@ def compressed(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL).compress(content)
 
 
-def content_size(body: bytes) -> int:
-    """How large the content is, as the frame says. Raises TooLarge above the bound, Damaged for a frame without it."""
+def content_size(body: bytes, limit: int = MAX_CONTENT_BYTES) -> int:
+    """How large the content is, as the frame says. Raises TooLarge above `limit` bytes, Damaged if it does not say."""
     try:
         size = zstandard.frame_content_size(body)
     except zstandard.ZstdError as error:
         raise Damaged(str(error)) from None
     if size < 0:
         raise Damaged("the frame does not say how large its content is")
-    if size > MAX_CONTENT_BYTES:
+    if size > limit:
         raise TooLarge
     return int(size)
 

@@ -32,6 +32,20 @@ RECONCILE_PATH: Final = "/replicate/reconcile"
 FETCH_PATH: Final = "/replicate/fetch"
 LARGE_BODIES: Final[Mapping[bytes, int]] = {path.encode(): MAX_BODY_BYTES for path in (EVENTS_PATH, RECONCILE_PATH)}
 """Addresses that take more than other HTTP addresses do."""
+CONTENT_BYTES: Final[Mapping[str, int]] = {
+    EVENTS_PATH: MAX_CONTENT_BYTES,
+    STATUS_PATH: 65_536,
+    RECONCILE_PATH: 8_388_608,
+    FETCH_PATH: 65_536,
+}
+"""Of a request to each address, decompressed: JSON takes up to a hundred times as much memory once it is read."""
+ANSWER_BYTES: Final[Mapping[str, int]] = {
+    EVENTS_PATH: 2_097_152,
+    STATUS_PATH: 65_536,
+    RECONCILE_PATH: 8_388_608,
+    FETCH_PATH: MAX_CONTENT_BYTES,
+}
+"""Of an answer, decompressed. Only FETCH_PATH has events in it, and a decoder for them that ends at their bound."""
 
 SENDER: Final = "x-relay-region"
 RECEIVER: Final = "x-relay-to"

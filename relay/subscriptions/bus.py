@@ -21,8 +21,10 @@ from relay.protocol.event import StoredEvent
 from relay.storage.store import Store
 from relay.subscriptions.bus_line import Line, Message, Waiting
 from relay.subscriptions.bus_servers import servers_of
+from relay.transport.occasional_log import OccasionalLog
 
 log = logging.getLogger("relay.bus")
+_unreadable = OccasionalLog(log, "%d messages on the bus cannot be read (%.200s)")
 
 MAX_QUEUED = 1_000
 MAX_QUEUED_BYTES = 33_554_432
@@ -209,7 +211,7 @@ class Bus:
                 self.on_hint()
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             self.dropped += 1
-            log.error("a message on the bus cannot be read: %s", error)
+            _unreadable.count(error)
 
     def _drop_of_other_store(self, store: object) -> None:
         self.other_store += 1

@@ -24,8 +24,10 @@ from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer
 from relay.background import BackgroundTasks, Task, cancel
 from relay.subscriptions.bus_reader import Reader, hear
 from relay.subscriptions.bus_servers import Servers
+from relay.transport.occasional_log import OccasionalLog
 
 log = logging.getLogger("relay.bus")
+_not_taken = OccasionalLog(log, "%d messages on the bus were not taken (%.200r)")  # anything that shares it may publish
 
 CALL_SECONDS = 1.0
 """For one exchange with the server."""
@@ -225,9 +227,10 @@ class Line:
     def _arrived(self, data: bytes) -> None:
         try:
             self._judge(message_of(data))
-        except Exception:  # of one message, which others follow
+        except Exception as error:  # of one message, which others follow
             self.failures += 1
-            log.exception("a message on the bus was not taken")
+            _not_taken.count(error)
+            log.debug("a message on the bus was not taken", exc_info=True)
 
     def _judge(self, message: Message) -> None:
         if message.get("from") != self._name:

@@ -5,6 +5,7 @@ place (handover.py), and then replaces the relay workers and the jobs. Its progr
 folder.
 """
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -49,16 +50,35 @@ def note(folder: Path, now: Progress) -> None:
 
 
 def running(folder: Path) -> int:
-    """The process id of the `serve` on a data folder. Raises RollError if none runs."""
+    """The process id of the `serve` on a data folder. Raises RollError if none runs, or not on this machine."""
     try:
         with (folder / "serve.lock").open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return int(file.read())
+                pid = int(file.read())
+                if _has_open(pid, os.fstat(file.fileno())):
+                    return pid
+                raise RollError(
+                    f"The relay on {folder} runs in another container or machine: ask for it there."
+                ) from None
     except (OSError, ValueError):
         pass
     raise RollError(f"No relay runs on the data folder {folder}.")
+
+
+def _has_open(pid: int, lock: os.stat_result) -> bool:
+    """Whether the process has the lock's file open. In another container the number is that of another process, which
+    the signal would end. True where there is no /proc.
+    """
+    if not Path("/proc/self/fd").exists():
+        return True
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), lock):
+                    return True
+    return False
 
 
 def roll(folder: Path, seconds: float, tell: Callable[[str], object] = lambda text: None) -> None:

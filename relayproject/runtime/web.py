@@ -26,10 +26,11 @@ MAX_FAILED_STARTS = 3
 
 @dataclass(slots=True)
 class Place:
-    """`number` is that of the process which has it now."""
+    """`number` is that of the process which has it now. `is_replaced`: while its successor starts."""
 
     number: int
     listeners: list[socket.socket]
+    is_replaced: bool = False
     child: Child = field(init=False)
 
 
@@ -75,7 +76,11 @@ class WebWorkers:
             self._given_up.clear()
             self._keep(successor)
             old.append(successor)
-            await self._until_ready(successor)
+            place.is_replaced = True
+            try:
+                await self._until_ready(successor)
+            finally:
+                place.is_replaced = False
             old[-1] = place.child
             place.child.retire()
             place.number, place.child = self._number_after(place.number), successor
@@ -125,7 +130,8 @@ class WebWorkers:
     def _ended(self, child: Child, place: Place) -> None:
         if child.failed_starts >= MAX_FAILED_STARTS:
             self._given_up.set()
-        if child is not place.child:  # its predecessor accepts from these sockets
+        # Of a successor: its predecessor accepts from these sockets. Of a predecessor: the successor is about to.
+        if child is not place.child or place.is_replaced:
             return
         with contextlib.suppress(OSError):
             fresh = _listeners()

@@ -109,6 +109,13 @@ class Region(models.Model):
         """The regions that this one replicates with."""
         return cls.objects.filter(is_local=False, enabled=True)
 
+    @property
+    def trusts_answers(self) -> bool:
+        """Whether events in the peer's answers need no verification: its requests are signed, but who answers is known
+        from its certificate alone.
+        """
+        return self.trusted and urlsplit(self.endpoint).scheme == "https"
+
     def secrets(self, now: datetime | None = None) -> tuple[str, ...]:
         """The valid secrets, the current one first: two until the end of a rotation. Raises Unreadable."""
         found = [unseal(self.sealed_secret)]

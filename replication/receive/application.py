@@ -36,10 +36,11 @@ Handler = Callable[[Receiver, Peer, bytes], Awaitable[bytes]]
 
 
 class Route(Struct, frozen=True):
-    """An address for peers."""
+    """An address for peers, with the bound of its content."""
 
     method: str
     handler: Handler
+    most_bytes: int = wire.MAX_CONTENT_BYTES
 
 
 class PeerRequests:
@@ -101,7 +102,7 @@ async def _serve(relay: Relay, route: Route, scope: Any, incoming: Body, send: A
         await _refuse(incoming, send, refusal)
         return
     try:
-        with receiver.budget.held(head.length):
+        with receiver.budget.held(peer.name, head.length):
             body = await incoming.read(head)
             if body is None:
                 await _refuse(incoming, send, wire.Refusal.BODY)
@@ -121,10 +122,10 @@ async def _serve(relay: Relay, route: Route, scope: Any, incoming: Body, send: A
 async def _checked(
     receiver: Receiver, route: Route, head: wire.Head, signature: str
 ) -> tuple[Peer | None, wire.Refusal | None]:
-    now = int(time.time())
-    peer = await receiver.table.find(head.sender)
-    valid = peer.secrets(now) if peer is not None else ()
-    refusal = wire.refusal_of(head, signature, local=receiver.table.local, valid=valid, now=now)
+    peer, refusal = _signer(receiver, head, signature)
+    # Also for a region that is known: the time that the answer takes must not tell which there are.
+    if refusal in {wire.Refusal.SIGNATURE, wire.Refusal.REGION} and await receiver.table.hurry():
+        peer, refusal = _signer(receiver, head, signature)
     if refusal is None and head.method != route.method:
         refusal = wire.Refusal.SIGNATURE
     if refusal is None and not await receiver.nonces.is_new(receiver.store.identity, head.sender, head.nonce):
@@ -132,12 +133,22 @@ async def _checked(
     return (None, refusal) if refusal is not None else (peer, None)
 
 
+def _signer(receiver: Receiver, head: wire.Head, signature: str) -> tuple[Peer | None, wire.Refusal | None]:
+    """The peer that the request names, and why it is not taken as that peer's."""
+    now = int(time.time())
+    peer = receiver.table.find(head.sender)
+    valid = peer.secrets(now) if peer is not None else ()
+    return peer, wire.refusal_of(head, signature, local=receiver.table.local, valid=valid, now=now)
+
+
 async def _answer(receiver: Receiver, route: Route, peer: Peer, body: bytes, headers: Mapping[str, str]) -> bytes:
     """The answer of the handler. Raises Full, Unreadable, Damaged or TooLarge."""
     if headers.get("content-encoding", "") != ENCODING:
+        if len(body) > route.most_bytes:
+            raise TooLarge
         return await route.handler(receiver, peer, body)
-    size = content_size(body)
-    with receiver.budget.held(size):
+    size = content_size(body, route.most_bytes)
+    with receiver.budget.held(peer.name, size):
         content = await asyncio.to_thread(decompressed, body, size)
         return await route.handler(receiver, peer, content)
 

@@ -21,7 +21,7 @@ from relay.protocol.event import Event
 from relay.protocol.limits import Limits
 from relay.protocol.shape import decode_event
 from replication import metrics
-from replication.answers import Fate, Outcome, Taken, decode_events, encode
+from replication.answers import MAX_REASON, Fate, Outcome, Taken, decode_events, encode
 from replication.receive.receiver import Receiver
 from replication.receive.table import Peer
 
@@ -62,12 +62,15 @@ async def _parsed(texts: Sequence[bytes], limits: Limits) -> list[Event | Outcom
         try:
             found.append(_event(text, limits))
         except Invalid as fault:
-            found.append(Outcome(Fate.REFUSED, fault.text))
+            found.append(Outcome(Fate.REFUSED, fault.text[:MAX_REASON]))
         await turn.end()
     return found
 
 
 def _event(text: bytes, limits: Limits) -> Event:
+    """Raises Invalid, also for one that no client could have sent here."""
+    if len(text) > limits.max_message_length:
+        raise Invalid(f"an event may have up to {limits.max_message_length} bytes")
     try:
         return _decode(text)
     except (msgspec.MsgspecError, ValueError):
@@ -81,4 +84,4 @@ def outcome_of(ingested: Ingested) -> Outcome:
     if ingested.status is Status.SHADOWED:
         return Outcome(Fate.REFUSED, SHADOWED)
     fate = _FATES[ingested.status]
-    return Outcome(fate, ingested.text if fate in {Fate.REFUSED, Fate.FAILED} else "")
+    return Outcome(fate, ingested.text[:MAX_REASON] if fate in {Fate.REFUSED, Fate.FAILED} else "")

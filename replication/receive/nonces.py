@@ -12,8 +12,10 @@ from hiredis import ReplyError
 from relay.caching.shared import Shared, Unavailable
 from replication.wire import NONCE_SECONDS
 
-MAX_NONCES = 100_000
-"""Of NONCE_SECONDS, in one worker: 20 MB. Only peers' own requests add one; further ones are refused."""
+MAX_NONCES = 50_000
+"""Of one peer and NONCE_SECONDS, in one worker: 10 MB, 400 requests a second. Further ones are refused, so that a peer
+that sends without end keeps nobody else from it.
+"""
 
 
 class Nonces:
@@ -22,16 +24,16 @@ class Nonces:
     def __init__(self, shared: Shared | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._shared = shared
         self._clock = clock
-        self._newer: set[str] = set()
-        self._older: set[str] = set()
+        self._newer: dict[str, set[str]] = {}
+        self._older: dict[str, set[str]] = {}
         self._since = clock()
 
     def __len__(self) -> int:
-        return len(self._newer) + len(self._older)
+        return sum(map(len, (*self._newer.values(), *self._older.values())))
 
     async def is_new(self, store: str, sender: str, nonce: str) -> bool:
         """Note a nonce; False if it was noted before, or if there is no room. `store` is the store's identity."""
-        if not self._add(f"{sender}:{nonce}"):
+        if not self._add(sender, nonce):
             return False
         if self._shared is None:
             return True
@@ -42,12 +44,13 @@ class Nonces:
             return True
         return reply is not None
 
-    def _add(self, name: str) -> bool:
+    def _add(self, sender: str, nonce: str) -> bool:
         now = self._clock()
         if now - self._since > NONCE_SECONDS:
             long_ago = now - self._since > 2 * NONCE_SECONDS
-            self._older, self._newer, self._since = set() if long_ago else self._newer, set(), now
-        if name in self._newer or name in self._older or len(self._newer) >= MAX_NONCES:
+            self._older, self._newer, self._since = {} if long_ago else self._newer, {}, now
+        noted = self._newer.setdefault(sender, set())
+        if nonce in noted or nonce in self._older.get(sender, ()) or len(noted) >= MAX_NONCES:
             return False
-        self._newer.add(name)
+        noted.add(nonce)
         return True

@@ -6,6 +6,7 @@ are told to come back.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from typing import Final
@@ -25,6 +26,8 @@ AT_ONCE: Final = 2
 """Of one worker: at most 40 MB."""
 MOST_WAITING: Final = 16
 """Those at work included."""
+MOST_OF_A_PEER: Final = 12
+"""Of MOST_WAITING: one that asks without end leaves others their turn. A run asks five at a time."""
 
 
 class _Places:
@@ -32,7 +35,7 @@ class _Places:
 
     def __init__(self) -> None:
         self.free = asyncio.Semaphore(AT_ONCE)
-        self.waiting = 0
+        self.waiting = Counter[str]()
 
 
 _places: "WeakKeyDictionary[Receiver, _Places]" = WeakKeyDictionary()
@@ -40,19 +43,19 @@ _places: "WeakKeyDictionary[Receiver, _Places]" = WeakKeyDictionary()
 
 async def reconcile(receiver: Receiver, peer: Peer, content: bytes) -> bytes:
     """POST /replicate/reconcile. Raises Unreadable or Full."""
-    return await _in_thread(receiver, lambda connection: Responder(connection, peer.origin).reconcile(content))
+    return await _in_thread(receiver, peer, lambda connection: Responder(connection, peer.origin).reconcile(content))
 
 
 async def fetch(receiver: Receiver, peer: Peer, content: bytes) -> bytes:
     """POST /replicate/fetch. Raises Unreadable or Full."""
-    return await _in_thread(receiver, lambda connection: Responder(connection, peer.origin).fetch(content))
+    return await _in_thread(receiver, peer, lambda connection: Responder(connection, peer.origin).fetch(content))
 
 
-async def _in_thread(receiver: Receiver, answer: Callable[[OwnConnection], bytes]) -> bytes:
+async def _in_thread(receiver: Receiver, peer: Peer, answer: Callable[[OwnConnection], bytes]) -> bytes:
     places = _places.setdefault(receiver, _Places())
-    if places.waiting >= MOST_WAITING:
+    if places.waiting.total() >= MOST_WAITING or places.waiting[peer.name] >= MOST_OF_A_PEER:
         raise Full
-    places.waiting += 1
+    places.waiting[peer.name] += 1
     try:
         async with places.free:
             return await asyncio.to_thread(_with_connection, answer)
@@ -60,7 +63,7 @@ async def _in_thread(receiver: Receiver, answer: Callable[[OwnConnection], bytes
         log.warning("a peer's question was not answered: %s", str(error).strip())
         raise Full from None
     finally:
-        places.waiting -= 1
+        places.waiting[peer.name] -= 1
 
 
 def _with_connection(answer: Callable[[OwnConnection], bytes]) -> bytes:

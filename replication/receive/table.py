@@ -1,4 +1,4 @@
-"""The regions as a worker knows them: read from the primary every few seconds, and when an unknown region asks."""
+"""The regions as a worker knows them: read from the primary every few seconds, and when a request is not signed."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("relay.replication")
 REFRESH_SECONDS = 5.0
 """A peer that was removed, or a secret that has ended, is refused so long after."""
 HURRY_SECONDS = 1.0
-"""For an unknown region the table is read again, at most so often."""
+"""For a request that no known peer has signed the table is read again, at most so often."""
 
 
 class Peer(Struct, frozen=True):
@@ -51,21 +51,34 @@ class RegionTable:
         self._reading = asyncio.Lock()
         self._complained = False
 
-    async def find(self, name: str) -> Peer | None:
-        """The enabled peer of that name; the table is read again if it does not have it."""
-        if name not in self._peers and time.monotonic() - self._read_at > HURRY_SECONDS:
-            await self.read()
+    def find(self, name: str) -> Peer | None:
+        """The enabled peer of that name."""
         return self._peers.get(name)
+
+    async def hurry(self) -> bool:
+        """Read the table again, if that may tell something new; whether it was read. Strangers may have this called as
+        often as they like: all who come during a read wait for that one.
+        """
+        if self._reading.locked():
+            async with self._reading:
+                return True
+        if time.monotonic() - self._read_at < HURRY_SECONDS:
+            return False
+        await self.read()
+        return True
 
     async def read(self) -> None:
         """Read the table. While the database does not answer, what was read before counts."""
         async with self._reading:
+            await self._read()
             self._read_at = time.monotonic()
-            try:
-                rows = await self._primary.rows(statement("regions"))
-            except (Failed, psycopg.Error) as error:  # it may not be there before a migration
-                log.debug("the table of regions was not read: %s", error)
-                return
+
+    async def _read(self) -> None:
+        try:
+            rows = await self._primary.rows(statement("regions"))
+        except (Failed, psycopg.Error) as error:  # it may not be there before a migration
+            log.debug("the table of regions was not read: %s", error)
+            return
         peers, urls, local = {}, [], ""
         for origin, name, is_local, enabled, trusted, secret, previous, until, of_region in rows:
             text = (name or b"").decode()

@@ -9,6 +9,7 @@ import msgspec
 from relay.protocol.errors import Invalid
 from relay.protocol.negentropy.items import Items
 from relay.protocol.negentropy.reconciliation import Initiator
+from replication.answers import Unreadable
 from replication.reconcile.messages import (
     FRAME_BYTES,
     MOST_ITEMS,
@@ -111,5 +112,5 @@ class Peer:
     def _asked(self, path: str, request: object, decode: Callable[[bytes], T]) -> T:
         try:
             return decode(self._ask(path, encode(request)))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, Unreadable, UnicodeDecodeError, RecursionError) as error:
             raise PeerFault(f"the peer's answer cannot be read: {error}") from None

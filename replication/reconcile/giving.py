@@ -51,7 +51,8 @@ async def _note(desk: Desk, part: Part, sent: Sequence[Text], given: Sequence[Gi
     refused = [
         (text, outcome) for text, outcome in zip(sent, given, strict=True) if outcome.status in _REFUSALS and text.json
     ]
-    report.refusals.update(f"at the peer: {outcome.text or outcome.status}" for _, outcome in refused)
+    for _, outcome in refused:
+        report.refused(f"at the peer: {outcome.text or outcome.status}")
     if refused:
         items = [(_decode_dated(text.json or b"").created_at, text.id) for text, _ in refused]
         retry_at = int(time.time()) + REFUSED_FOR_SECONDS

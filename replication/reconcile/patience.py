@@ -11,6 +11,8 @@ TRIES = 6
 FIRST_SECONDS = 0.5
 """The wait after the first try; it doubles, with up to as much jitter: 16 to 31 s in all."""
 
+MOST_SECONDS = 15.0
+"""Of what a peer asks to wait: nothing else ends a run that waits."""
 _COME_BACK = frozenset({429, 502, 503, 504})
 
 
@@ -25,7 +27,8 @@ def patient(client: PeerClient, sleep: Callable[[float], None] = time.sleep) -> 
             except PeerError as error:
                 if error.is_refusal and error.status not in _COME_BACK:
                     raise
-                sleep(max(seconds, error.retry_seconds) * (1 + random.random()))  # noqa: S311 - jitter
+                wait = max(seconds, min(error.retry_seconds, MOST_SECONDS))
+                sleep(wait * (1 + random.random()))  # noqa: S311 - jitter
                 seconds *= 2
         return client.post(path, content).body
 

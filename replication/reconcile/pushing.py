@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from replication.answers import Accepts, decode_taken, encode_events
 from replication.reconcile.asking import Ask, PeerFault
 from replication.reconcile.desk import Given, Push
@@ -32,7 +30,7 @@ def pusher(ask: Ask, sleep: Callable[[float], None] = time.sleep) -> Push:
                 batch = [texts[len(given)]]
             try:
                 taken = decode_taken(ask(EVENTS_PATH, encode_events(batch)))
-            except msgspec.MsgspecError as error:
+            except ValueError as error:
                 raise PeerFault(f"the peer's answer cannot be read: {error}") from None
             if len(taken.outcomes) != len(batch):
                 raise PeerFault("the peer answers to another number of events than it was sent")

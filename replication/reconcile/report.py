@@ -4,6 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from relay.ingest.outcome import Status
+from replication.answers import MAX_REASON
+from replication.client import printable
+
+MOST_REASONS = 100
+OTHER_REASONS = "other reasons"
 
 
 @dataclass(slots=True)
@@ -34,6 +39,12 @@ class Report:
     def sent(self) -> int:
         """Events that the peer lacked and has stored."""
         return self.given[Status.STORED.value]
+
+    def refused(self, reason: str) -> None:
+        """Count a reason. A peer may have a new one for each event: beyond MOST_REASONS they are counted together."""
+        reason = printable(reason[:MAX_REASON])
+        known = reason in self.refusals or len(self.refusals) < MOST_REASONS
+        self.refusals[reason if known else OTHER_REASONS] += 1
 
     def text(self) -> list[str]:
         """Lines for an operator."""

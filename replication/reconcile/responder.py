@@ -17,6 +17,7 @@ from replication.reconcile.local_set import LocalSet, Query
 from replication.reconcile.messages import (
     FETCH_EVENTS,
     FRAME_BYTES,
+    MOST_MESSAGE_BYTES,
     Compare,
     CompareAnswer,
     FetchAnswer,
@@ -42,7 +43,7 @@ class Responder:
         """The answer to a request to RECONCILE_PATH. Raises Unreadable."""
         try:
             request = decode_request(content)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unreadable(str(error)) from None
         match request:
             case Hello():
@@ -58,7 +59,7 @@ class Responder:
         """The answer to a request to FETCH_PATH: nothing that is not sent to this peer. Raises Unreadable."""
         try:
             request = decode_fetch(content)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unreadable(str(error)) from None
         ids = request.ids
         if len(ids) > FETCH_EVENTS or any(len(event_id) != ID_BYTES for event_id in ids) or not request.window.is_valid:
@@ -72,6 +73,8 @@ class Responder:
         return encode(FetchAnswer([msgspec.Raw(text.json) for text in texts if text.json is not None], asked))
 
     def _compared(self, request: Compare) -> bytes | None:
+        if len(request.message) > MOST_MESSAGE_BYTES:
+            raise Unreadable("the message of negentropy is too long")
         items = self._set.items(request.part)
         if items is None:
             return None

@@ -11,6 +11,9 @@ from replication.reconcile.report import Report
 from replication.reconcile.scope import Scope, Session, sessions
 from replication.reconcile.taking import Taking
 
+MOST_DEPTH = 8
+"""A window that has grown is divided again so often; a peer that never has room for one would have it for ever."""
+
 
 class Run:
     """Compares `whole` with the peer, one window at each of the `desks` at a time; the first plans."""
@@ -78,15 +81,15 @@ class Run:
                 yield whole.within(lower, bound)
                 lower = bound
 
-    async def _compare(self, desk: Desk, session: Session, part: Part) -> None:
+    async def _compare(self, desk: Desk, session: Session, part: Part, depth: int = 0) -> None:
         items = await asyncio.to_thread(desk.local.items, part)
         found = None if items is None else await asyncio.to_thread(desk.peer.difference, part, items)
         if found is None:  # one side has grown meanwhile
             smaller = [divided async for divided in self._divided(desk, part)]
-            if smaller == [part]:
+            if smaller == [part] or depth == MOST_DEPTH:
                 raise PeerFault("the peer holds too many events for a window, and does not divide it")
             for divided in smaller:
-                await self._compare(desk, session, divided)
+                await self._compare(desk, session, divided, depth + 1)
             return
         self._report.windows += 1
         self._report.compared += found.compared

@@ -8,6 +8,9 @@ from relay.protocol.keys import is_hex_32
 
 MAX_KIND = 65_535
 MAX_FLOORS = 1_000
+MAX_AUTHORS = 100_000
+MAX_SPANS = 10_000
+"""Of all floors. A scope is written into a statement: four million kinds in one kept a worker busy for nine seconds."""
 
 
 class Floor(Struct, frozen=True, order=True):
@@ -42,11 +45,17 @@ class Scope(Struct, frozen=True):
     @property
     def is_valid(self) -> bool:
         """Whether it can be asked of the store."""
+        if (
+            len(self.kinds or ()) > MAX_KIND + 1
+            or len(self.authors or ()) > MAX_AUTHORS
+            or len(self.floors) > MAX_FLOORS
+        ):
+            return False
+        if sum(len(floor.kinds) for floor in self.floors) > MAX_SPANS:
+            return False
         kinds_are = all(0 <= kind <= MAX_KIND for kind in self.kinds or ())
         keys_are = all(is_hex_32(key) for key in self.authors or ())
-        return (
-            kinds_are and keys_are and len(self.floors) <= MAX_FLOORS and all(floor.is_valid for floor in self.floors)
-        )
+        return kinds_are and keys_are and all(floor.is_valid for floor in self.floors)
 
 
 class Session(Struct, frozen=True):

@@ -199,16 +199,16 @@ class _Making:
             SourceKind.PEER,
             address=peer.name,
             origin=peer.origin,
-            trusted=peer.trusted,
+            trusted=peer.trusts_answers,
             owner=f"peer {peer.name}",
             verified=True,
         )
-        verifiers = Verifiers(Settings(self._conf.limits, peer.trusted), self._options.processes)
+        verifiers = Verifiers(Settings(self._conf.limits, peer.trusts_answers), self._options.processes)
         queue = self._options.parallel * FETCH_EVENTS
         try:
             async with ingest_beside(self._conf, self._store, queue, tasks, role="reconcile") as (ingest, _):
                 await verifiers.start()
-                yield Taking(ingest, verifiers, source, self._report)
+                yield Taking(ingest, verifiers, source, self._report, most_bytes=self._conf.limits.max_message_length)
         finally:
             await verifiers.stop()
 

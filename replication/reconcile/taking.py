@@ -35,13 +35,16 @@ class StoreAway(Exception):
 
 
 class Taking:
-    """Takes events from one peer, whose `source` it is told."""
+    """Takes events of at most `most_bytes` each from one peer, whose `source` it is told."""
 
-    def __init__(self, ingest: Ingest, verifiers: Verifiers, source: Source, report: Report) -> None:
+    def __init__(
+        self, ingest: Ingest, verifiers: Verifiers, source: Source, report: Report, *, most_bytes: int = 1_048_576
+    ) -> None:
         self._ingest = ingest
         self._verifiers = verifiers
         self._source = source
         self._report = report
+        self._most_bytes = most_bytes
         self.is_stopping = False
 
     async def take(self, desk: Desk, part: Part, ids: Sequence[bytes]) -> None:
@@ -75,11 +78,13 @@ class Taking:
     async def _verified(self, asked: Sequence[bytes], answer: FetchAnswer) -> list[Event]:
         """The events that were asked for and are right."""
         wanted = {event_id.hex() for event_id in asked}
-        verified = await self._verifiers.verify([bytes(text) for text in answer.events])
+        texts = map(bytes, answer.events)
+        verified = await self._verifiers.verify([text for text in texts if len(text) <= self._most_bytes])
         events = [event for event in verified.events if event.id in wanted]
         self._report.absent += len(asked) - len(answer.events)
         self._report.faulty += len(answer.events) - len(events)
-        self._report.refusals.update(f"from the peer: {reason}" for _, reason in verified.faults)
+        for _, reason in verified.faults:
+            self._report.refused(f"from the peer: {reason}")
         return events
 
     async def _stored(self, events: Sequence[Event]) -> tuple[set[str], list[bytes]]:
@@ -97,7 +102,7 @@ class Taking:
                     known.append(bytes.fromhex(event.id))
                 elif outcome.status in _REFUSALS:
                     refused.add(event.id)
-                    self._report.refusals[outcome.text or outcome.status.value] += 1
+                    self._report.refused(outcome.text or outcome.status.value)
             events = [event for event, outcome in zip(events, outcomes, strict=True) if _failed(outcome)]
             if events:
                 if time.monotonic() > gives_up:

@@ -1,13 +1,22 @@
 """Sends dead letters again, when an operator asks for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from replication.answers import MAX_EVENTS_BYTES, SETTLED_WELL, Fate, Outcome, decode_taken, encode_events
+from replication.answers import (
+    MAX_EVENTS_BYTES,
+    SETTLED_WELL,
+    Fate,
+    Outcome,
+    Unreadable,
+    decode_taken,
+    encode_events,
+)
 from replication.client import PeerError, client_of
 from replication.models import DeadLetter, Region
+from replication.selection import Selected
 from replication.send.letters import add_letters
 from replication.send.log import Connection, Sendable
 from replication.statements import statement
@@ -22,8 +31,16 @@ def send_again(connection: Connection, ids: Sequence[int]) -> int:
     gone = [row[0] for row in rows if row[5] is None]
     done = DeadLetter.objects.filter(pk__in=gone).delete()[0]
     for origin, found in groupby([row for row in rows if row[5] is not None], itemgetter(1)):
-        done += _to_peer(connection, Region.objects.get(pk=origin), list(found))
+        peer = Region.peers().filter(pk=origin).first()
+        if peer is not None:
+            done += _to_peer(connection, peer, _selected(peer, found))
     return done
+
+
+def _selected(peer: Region, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Those that may go to the peer now: it may have lost the right to private kinds since. The others stay letters."""
+    selected = Selected.of(peer)
+    return [row for row in rows if selected.sends(row[4], row[6], origin=0)]
 
 
 def _to_peer(connection: Connection, peer: Region, rows: list[tuple[Any, ...]]) -> int:
@@ -36,7 +53,9 @@ def _to_peer(connection: Connection, peer: Region, rows: list[tuple[Any, ...]]) 
             try:
                 answer = client.post(EVENTS_PATH, encode_events([event.json for event in events]))
                 outcomes = decode_taken(answer.body).outcomes
-            except PeerError as error:
+                if len(outcomes) != len(events):
+                    raise Unreadable("the answer is to other events")
+            except (PeerError, ValueError) as error:
                 outcomes = [Outcome(Fate.FAILED, f"error: {error}")] * len(events)
             pairs = list(zip(part, events, outcomes, strict=True))
             taken += [row[0] for row, _, outcome in pairs if outcome.fate in SETTLED_WELL]

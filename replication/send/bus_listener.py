@@ -16,8 +16,10 @@ from msgspec import Struct
 from relay.subscriptions.bus_line import LOOK_SECONDS, Message, group_channel, message_of, place
 from relay.subscriptions.bus_reader import hear
 from relay.subscriptions.bus_servers import Servers, servers_of
+from relay.transport.occasional_log import OccasionalLog
 
 log = logging.getLogger("relay.replication")
+_not_taken = OccasionalLog(log, "%d messages on the bus were not taken (%.200r)")
 
 PAUSE_SECONDS = 0.5
 CONNECT_SECONDS = 2.0
@@ -113,15 +115,16 @@ class BusListener:
     def _arrived(self, data: bytes) -> None:
         try:
             self._tell(message_of(data))
-        except Exception:  # of one message, which others follow
-            log.exception("a message on the bus was not taken")
+        except Exception as error:  # of one message, which others follow
+            _not_taken.count(error)
 
     def _tell(self, message: Message) -> None:
+        ephemeral, origin = message.get("ephemeral"), message.get("origin", 0)
         for subscriber in self._subscribers:
             if "changes" in message:
                 subscriber.on_changes()
-            elif "ephemeral" in message:
-                subscriber.on_ephemeral(Ephemeral(message["ephemeral"], message.get("origin", 0)))
+            elif isinstance(ephemeral, bytes) and isinstance(origin, int):  # others may publish here, too
+                subscriber.on_ephemeral(Ephemeral(ephemeral, origin))
 
 
 async def _is_right(servers: Servers, url: str) -> bool:

@@ -24,7 +24,7 @@ from replication.answers import (
     decode_taken,
     encode_events,
 )
-from replication.client import Answer, PeerClient, PeerError
+from replication.client import Answer, PeerClient, PeerError, printable
 from replication.models import Lane, Region
 from replication.selection import Selected
 from replication.send import backoff
@@ -165,7 +165,7 @@ class LaneSender:
         is_at_fault = sent.taken.storing and self._cursor.attempts + 1 >= backoff.TRIES
         if failed and not is_at_fault:
             self._accepts = Accepts()
-            return self._failed(failed[0].text or "the peer does not store events")
+            return self._failed(printable(failed[0].text) or "the peer does not store events")
         self._refused(sent.events, sent.taken.outcomes)
         for fate in {outcome.fate for outcome in sent.taken.outcomes}:
             number = sum(outcome.fate is fate for outcome in sent.taken.outcomes)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from replication.answers import Outcome
+from replication.answers import MAX_REASON, Outcome
+from replication.client import printable
 from replication.models import Region
 from replication.send.log import Connection, Sendable, run
 
@@ -34,7 +35,7 @@ def add_letters(connection: Connection, peer: Region, refused: Sequence[tuple[Se
                 "created_at": event.created_at,
                 "kind": event.kind,
                 "class": found,
-                "reason": outcome.text[:300],
+                "reason": printable(outcome.text[:MAX_REASON]),
             },
         )
     for found in classes:

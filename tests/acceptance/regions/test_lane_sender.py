@@ -290,3 +290,17 @@ async def test_a_dead_letter_that_is_sent_again_and_taken_is_forgotten(
     assert done == 2
     assert await at_us([good, refused]) == {good["id"]}
     assert await sending.letters() == [(refused["id"], "invalid")]
+
+
+@pytest.mark.parametrize("change", [{"may_read_private": False}, {"enabled": False}], ids=["private", "disabled"])
+async def test_a_dead_letter_is_not_sent_again_to_a_peer_that_may_not_have_it_any_more(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event], change: dict[str, bool]
+) -> None:
+    event = new(kind=4 if "may_read_private" in change else 1)
+    await scribe.write(event)
+    letter = await DeadLetter.objects.acreate(
+        peer=sending.peer, event_id=event["id"], event_created_at=NOW, kind=event["kind"], reason_class="blocked"
+    )
+    await sending.change(**change)
+    assert await asyncio.to_thread(send_again, sending.connection, [letter.pk]) == 0
+    assert await sending.letters() == [(event["id"], "blocked")]

@@ -193,6 +193,7 @@ def test_other_addresses_take_as_little_as_before(us: RelayProcess) -> None:
     "content",
     [
         zstandard.ZstdCompressor().compress(bytes(wire.MAX_CONTENT_BYTES + 1)),  # 1 KB that becomes 32 MiB
+        zstandard.ZstdCompressor().compress(b"[" + b"0," * 16_000_000 + b"0]"),  # 1.4 GB, if it were read
         zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1_000)),
         b"no frame",
     ],

@@ -159,6 +159,7 @@ async def test_a_writer_that_is_not_registered_ends_the_lease(
     start: StartInstance, primary: Primary, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "TAKE_SECONDS", 60)  # it would take the lease again
+    monkeypatch.setattr(lease, "FIRST_SECONDS", 60)
     single, _ = await start()
     await single.until_holding()
     async with unregistered(primary) as writer:
@@ -171,6 +172,7 @@ async def test_so_does_one_that_finds_only_what_was_stored_already(
     start: StartInstance, primary: Primary, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "TAKE_SECONDS", 60)
+    monkeypatch.setattr(lease, "FIRST_SECONDS", 60)
     single, _ = await start()
     await single.until_holding()
     await single.write()

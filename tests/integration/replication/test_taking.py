@@ -106,6 +106,15 @@ def test_events_that_were_not_asked_for_are_dropped(tables: Tables, peer: Region
     assert tables.ids() == set()
 
 
+def test_an_event_that_no_client_could_have_sent_is_dropped(tables: Tables, peer: Region) -> None:
+    small, large = sign_event(content="small"), sign_event(tags=[["t", "x" * 1_048_576]])
+
+    report = taken(peer, [small, large], [small, large])
+
+    assert report.faulty == 1
+    assert tables.ids() == {small["id"]}
+
+
 def test_what_is_refused_here_is_noted(tables: Tables, peer: Region) -> None:
     gone, newer, older = (
         sign_event(content="deleted"),

@@ -23,8 +23,9 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 @pytest.fixture
-def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(SLEEPER) as process:
+def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has the lock of the data folder open."""
+    with (tmp_path / "serve.lock").open("w") as lock, subprocess.Popen(SLEEPER, stdin=lock) as process:
         yield process
         process.kill()
 
@@ -45,6 +46,15 @@ def test_without_a_serve_there_is_nothing_to_roll(tmp_path: Path) -> None:
     (tmp_path / "serve.lock").write_text("1\n")
     with pytest.raises(roll.RollError, match="No relay runs"):
         roll.roll(tmp_path, 1.0)
+
+
+def test_a_process_that_has_only_the_number_of_a_supervisor_in_another_container_gets_no_signal(locked: Path) -> None:
+    with subprocess.Popen(SLEEPER) as other:
+        (locked / "serve.lock").write_text(f"{other.pid}\n")
+        with pytest.raises(roll.RollError, match="another container"):
+            roll.roll(locked, 1.0)
+        assert other.poll() is None
+        other.kill()
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, folder: Path, *steps: roll.Progress) -> list[int]:

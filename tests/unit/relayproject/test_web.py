@@ -92,3 +92,17 @@ def test_connections_to_a_worker_that_died_are_refused_until_the_next_one_listen
     left = [",".join(map(str, place.listeners)) for place in started.web.left()]
     assert left == [sockets(first), sockets(second)]
     assert all(int(sockets(child)) in child.descriptors for child in (first, second))
+
+
+def test_a_worker_that_dies_while_its_successor_starts_leaves_it_the_sockets(started: Started) -> None:
+    """With new ones in its place, clients would wait in sockets from which nobody accepts."""
+    before = [place.listeners for place in started.web.left()]
+
+    def die(text: str) -> None:
+        old = started.children[0 if text.endswith("1 of 2") else 1]
+        assert old.on_end is not None
+        asyncio.get_running_loop().call_soon(old.on_end, old)  # while the successor is waited for
+
+    asyncio.run(started.web.replace([], die))
+    assert [place.listeners for place in started.web.left()] == before
+    assert [sockets(child) for child in started.children[2:]] == [",".join(map(str, each)) for each in before]

@@ -1,5 +1,8 @@
 """A request is taken once."""
 
+import pytest
+
+from replication.receive import nonces as module
 from replication.receive.nonces import Nonces
 from replication.wire import NONCE_SECONDS
 
@@ -37,7 +40,10 @@ async def test_old_nonces_are_forgotten() -> None:
     assert len(nonces) <= 200
 
 
-async def test_a_peer_cannot_fill_the_memory() -> None:
+async def test_a_peer_that_sends_without_end_fills_no_memory_and_keeps_no_other_from_sending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_NONCES", 3)
     nonces = Nonces()
-    nonces._newer = {str(number) for number in range(100_000)}
-    assert not await nonces.is_new("store", "eu", "one more")
+    assert [await nonces.is_new("store", "eu", str(number)) for number in range(5)] == [True] * 3 + [False] * 2
+    assert await nonces.is_new("store", "us", "1")

@@ -118,3 +118,9 @@ def test_a_peer_that_takes_nothing_for_long_ends_the_run() -> None:
 def test_outcomes_of_other_events_end_the_run(answer: bytes) -> None:
     with pytest.raises(PeerFault):
         pusher(lambda path, content: answer)([b"1", b"2"])
+
+
+def test_a_peer_cannot_have_a_run_wait_for_as_long_as_it_likes() -> None:
+    _, slept = asked(Client(PeerError("full", status=503, retry_seconds=300)))
+
+    assert slept[0] <= 30

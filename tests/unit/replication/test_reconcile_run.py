@@ -163,3 +163,31 @@ def test_the_first_failure_ends_the_run() -> None:
 
     with pytest.raises(PeerFault, match="broken"):
         counted(Side(numbered(5)), ask, parallel=4)
+
+
+def test_a_peer_that_never_has_room_for_a_window_ends_the_run() -> None:
+    """It divides each window once more, at a bound just above its beginning, and says that both parts are too large."""
+
+    def ask(_path: str, content: bytes) -> bytes:
+        request = decode_request(content)
+        if isinstance(request, Hello):
+            return encode(HelloAnswer(Scope()))
+        if isinstance(request, Plan):
+            window = request.part.window
+            between = (
+                int.from_bytes(window.lower.ljust(40, b"\0")) + int.from_bytes(window.upper.ljust(40, b"\0"))
+            ) // 2
+            return encode(PlanAnswer([between.to_bytes(40)], more=False))
+        return encode(CompareAnswer(None))
+
+    with pytest.raises(PeerFault, match="too many"):
+        counted(Side(set()), ask)
+
+
+def test_a_peer_with_a_reason_of_its_own_for_each_event_fills_no_memory() -> None:
+    report = Report()
+    for number in range(10_000):
+        report.refused(f"{number} " + "x" * 1_000)
+    assert len(report.refusals) <= 101
+    assert report.refusals.total() == 10_000
+    assert max(map(len, report.refusals)) <= 300
