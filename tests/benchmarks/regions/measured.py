@@ -56,7 +56,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Events a second of the normal lane, from the first arrival to the last."""
+    """Events a second of the normal lane, from the arrival of the first batch to that of the last."""
 
     way: Way
     loss: float
