@@ -86,7 +86,10 @@ class Region:
     async def run(self, *words: str) -> str:
         """Standard output of a command that must succeed."""
         process = self.start(*words)  # in this thread: the kernel ends it with the thread that started it
-        out, said = await asyncio.to_thread(process.communicate, timeout=COMMAND_SECONDS)
+        try:
+            out, said = await asyncio.to_thread(process.communicate, timeout=COMMAND_SECONDS)
+        finally:
+            process.kill()
         if process.returncode:
             raise RuntimeError(f"{words[0]} in {self.name}: {said}")
         return out

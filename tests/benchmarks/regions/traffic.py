@@ -126,10 +126,10 @@ class Publisher:
 
     async def _send(self, ws: ClientConnection) -> None:
         due = time.monotonic()
-        while self._todo:
-            due += 1 / self._rate
+        while self._todo or self._pending:
+            due = max(due + 1 / self._rate, time.monotonic() - PAUSE_SECONDS)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if len(self._pending) < MOST_PENDING:
+            if self._todo and len(self._pending) < MOST_PENDING:
                 event_id, frame = self._todo.popleft()
                 self._pending[event_id] = frame
                 await ws.send(frame)
@@ -139,9 +139,8 @@ class Publisher:
         now = time.monotonic()
         if message[0] != "OK" or message[1] not in self._pending:
             return
+        frame = self._pending.pop(message[1])
         if message[2]:
             self.acknowledged[message[1]] = now
-            del self._pending[message[1]]
         else:  # the database is away, for instance
-            await asyncio.sleep(PAUSE_SECONDS)
-            await ws.send(self._pending[message[1]])
+            self._todo.append((message[1], frame))
