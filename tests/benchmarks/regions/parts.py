@@ -18,6 +18,7 @@ ARRIVE_SECONDS = 120.0
 TAIL_SECONDS = 3.0
 URGENT = 50
 PROBE_RATE = 10.0
+SAMPLE_SECONDS = 0.25
 LOSSES = (0.0, 0.01)
 DRAIN_SECONDS = 600.0
 
@@ -110,6 +111,7 @@ async def split(three: Three, sizes: Sizes, _folder: Path) -> list[Split]:
         await publishing
         for publisher, seen in zip(publishers, (there, here), strict=True):
             await seen.has({*publisher.acknowledged}, ARRIVE_SECONDS)
+        await asyncio.sleep(2 * SAMPLE_SECONDS)
         sampling.cancel()
     await three.settle()
     sent = {event_id for publisher in publishers for event_id in publisher.acknowledged}
@@ -136,7 +138,7 @@ async def _sample(
             for publisher, watcher in zip(publishers, others, strict=True)
         ]
         timeline.append((time.monotonic(), sum(counts)))
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(SAMPLE_SECONDS)
 
 
 async def priority(three: Three, sizes: Sizes, folder: Path) -> list[Priority]:

@@ -65,7 +65,7 @@ def priority(found: Sequence[Priority]) -> str:
         head,
         [
             (
-                one.way.name, f"{one.backlog:,}", str(one.urgent), f"{one.last_urgent_seconds:.2f}",
+                one.way.name, f"{one.backlog:,}", str(one.urgent), f"{one.last_urgent_seconds:.3f}",
                 f"{one.last_low_seconds:.1f}", f"{one.low_before:,}", str(one.missing),
             )
             for one in found

@@ -58,7 +58,7 @@ class Watcher:
         while ids - self.arrivals.keys():
             if time.monotonic() > ends:
                 return False
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(max(0.05, len(ids) / 100_000))  # as long as to look, at least
         return True
 
     async def next(self) -> None:
