@@ -88,6 +88,10 @@ def test_a_quantile_is_one_of_the_measured_values() -> None:
     assert [found.quantile(share) for share in (0.0, 0.5, 0.99, 1.0)] == [0.1, 0.2, 0.9, 0.9]
 
 
+def test_ephemeral_events_alone_may_be_missing() -> None:
+    assert [Latency(Way(0, 1), lane, 3, (0.1,)).missing for lane in ("low", "ephemeral")] == [2, 0]
+
+
 def test_faults_have_a_row_for_each_part_and_side() -> None:
     trials = [Fault("broker", side, 10, 0, True, 1.0) for side in ("this", "that", "this")]
     assert [len(case) for case in cases(trials)] == [2, 1]

@@ -49,6 +49,11 @@ class Latency:
     published: int
     seconds: tuple[float, ...]
 
+    @property
+    def missing(self) -> int:
+        """Events that have not arrived, of those that must."""
+        return 0 if self.lane == "ephemeral" else self.published - len(self.seconds)
+
     def quantile(self, share: float) -> float:
         """Seconds; nearest rank."""
         return self.seconds[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
