@@ -7,6 +7,7 @@ relay's own limits hold. Rule: pure; the same values give the same text. `manage
 import re
 
 from replication.balancer import DEFAULT_WEIGHT, Balance, Balancer
+from replication.wire import CONTENT_BYTES, MAX_BODY_BYTES
 
 _SITE = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+", re.ASCII)
 
@@ -80,7 +81,13 @@ def _public(balancer: Balancer, site: str, scheme: str) -> str:
 {lines}	# Compared after decoding: /%61dmin/ is the admin as well.
 	@operators path /admin* /metrics*
 	respond @operators 404
-	request_body {{
+	# Other regions send large bodies, and are known by their signature.
+	@peers path {" ".join(CONTENT_BYTES)}
+	request_body @peers {{
+		max_size {MAX_BODY_BYTES}
+	}}
+	@clients not path {" ".join(CONTENT_BYTES)}
+	request_body @clients {{
 		max_size 64KB
 	}}
 	import instances

@@ -4,6 +4,7 @@ Rule: pure; the same values give the same text. `manage.py haproxy_config` print
 """
 
 from replication.balancer import Balance, Balancer, Instance
+from replication.wire import CONTENT_BYTES
 
 __all__ = ["Balance", "Balancer", "Instance", "configuration"]
 
@@ -88,12 +89,17 @@ def _frontend(balancer: Balancer) -> str:
         "frontend public",
         "    bind {bind}",
         "    acl is_websocket hdr(Upgrade) -i websocket",
+        "    # Other regions ask often, and are known by their signature.",
+        f"    acl is_for_peers path {' '.join(CONTENT_BYTES)}",
         "    # Decoded as the relay decodes it: /%61dmin/ is the admin as well.",
         "    acl is_for_operators path,url_dec -m beg /admin /metrics",
         "    http-request return status 404 if is_for_operators",
     ]
     for number, (name, limit, condition) in enumerate(
-        (("requests", balancer.requests, "!is_websocket"), ("upgrades", balancer.upgrades, "is_websocket"))
+        (
+            ("requests", balancer.requests, "!is_websocket !is_for_peers"),
+            ("upgrades", balancer.upgrades, "is_websocket"),
+        )
     ):
         if limit:
             lines += [

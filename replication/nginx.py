@@ -6,6 +6,7 @@ an instance that did it three times is left out for `check_seconds`. Rule: pure;
 """
 
 from replication.balancer import Balance, Balancer, Instance
+from replication.wire import EVENTS_PATH, MAX_BODY_BYTES
 
 SILENCE_SECONDS = 120
 """A relay pings a client every 55 s at most. nginx has one limit for the answer to a handshake and for the silence of
@@ -150,18 +151,23 @@ def _public(balancer: Balancer) -> str:
             "        set_real_ip_from 0.0.0.0/0;\n        set_real_ip_from ::/0;\n"
             "        real_ip_header proxy_protocol;\n"
         )
-    limits = "".join(
-        f"            limit_req zone={name} burst={limit - 1} nodelay;\n"
+    requests, upgrades = [
+        f"            limit_req zone={name} burst={limit - 1} nodelay;\n" if limit else ""
         for name, limit in (("request", balancer.requests), ("upgrade", balancer.upgrades))
-        if limit
-    )
+    ]
     return f"""\
     server {{
 {lines}        # nginx compares the path as it is after decoding: /%61dmin/ is the admin as well.
         location ^~ /admin {{ return 404; }}
         location ^~ /metrics {{ return 404; }}
+        # Other regions ask often, with large bodies, and are known by their signature.
+        location ^~ {EVENTS_PATH} {{
+{upgrades}            client_max_body_size {MAX_BODY_BYTES};
+            proxy_request_buffering off;
+            proxy_pass http://instances;
+        }}
         location / {{
-{limits}            proxy_pass http://instances;
+{requests}{upgrades}            proxy_pass http://instances;
         }}
     }}
 """

@@ -101,7 +101,8 @@ def roll(folder: Path, seconds: float, tell: Callable[[str], object] = lambda te
             if now.state == FAILED:
                 raise RollError(now.text)
         elif time.monotonic() > began + ANSWER_SECONDS:
-            raise RollError("The relay does not take the request: it is starting or stopping.")
+            busy = "starting or stopping" if now.state in (DONE, FAILED) else "rolling already, starting or stopping"
+            raise RollError(f"The relay does not take the request: it is {busy}.")
         if time.monotonic() > began + seconds:
             raise RollError(f"It has not ended after {seconds:g} s; it goes on.")
         if running(folder) != pid:

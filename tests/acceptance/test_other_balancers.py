@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -124,6 +125,19 @@ async def test_requests_of_a_source_have_a_limit_in_nginx_and_none_in_caddy(bala
         assert RATE <= answered < 200
     else:
         assert answered == 200
+
+
+def test_large_requests_of_other_regions_reach_the_relay_as_often_as_they_come(balancer: WebServer) -> None:
+    """They have no signature here, so the relay refuses them itself."""
+
+    def post(path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", balancer.public_port, timeout=10.0)
+        with contextlib.closing(connection):
+            connection.request("POST", path, bytes(200_000), PUBLIC)
+            return connection.getresponse().status
+
+    assert {post("/replicate") for _ in range(2 * RATE)} == {401}
+    assert post("/") in {413, 502}  # Caddy has begun to pass it on
 
 
 def status_of(port: int, source: str) -> bytes:

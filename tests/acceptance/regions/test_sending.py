@@ -109,7 +109,11 @@ def test_metrics_show_each_lane(pair: Pair) -> None:
         found = [line for line in page.splitlines() if line.startswith(f"{name}{{")]
         assert len(found) == 3, name
     assert 'relay_replication_sent_total{lane="normal",outcome="stored",peer="us"}' in page
-    assert 'relay_replication_peer_up{peer="us"} 1.0' in page
+    ends = time.monotonic() + SECONDS  # it was asked last, perhaps, while its worker was dead
+    while 'relay_replication_peer_up{peer="us"} 1.0' not in page:
+        assert time.monotonic() < ends, page
+        time.sleep(0.2)
+        _, page = pair[0].get("/metrics")
 
 
 def test_a_sender_stops_with_its_relay_in_time(pair: Pair) -> None:

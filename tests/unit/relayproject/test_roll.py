@@ -103,6 +103,14 @@ def test_a_supervisor_that_does_not_answer_is_not_waited_for_for_ever(
         roll.roll(locked, seconds)
 
 
+def test_a_second_request_learns_that_a_roll_is_under_way(monkeypatch: pytest.MonkeyPatch, locked: Path) -> None:
+    roll.note(locked, roll.Progress(1, "replacing"))
+    answer(monkeypatch, locked)
+    monkeypatch.setattr(roll, "ANSWER_SECONDS", 0.0)
+    with pytest.raises(roll.RollError, match="rolling already"):
+        roll.roll(locked, 9.0)
+
+
 def test_what_is_left_is_found_once_and_its_descriptors_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as listener:
         pipe, end = os.pipe()

@@ -25,7 +25,7 @@ def test_without_a_certificate_there_is_no_tls() -> None:
 def test_a_limit_of_nought_leaves_its_zone_and_its_rule_out() -> None:
     text = configuration(Balancer(ONE, requests=0))
     assert "zone=request" not in text
-    assert text.count("zone=upgrade") == 2
+    assert text.count("zone=upgrade") == 3
 
 
 def test_source_balance_is_by_a_consistent_hash_of_the_network() -> None:
