@@ -25,6 +25,8 @@ TIMEOUT_SECONDS = 15.0
 MAX_ANSWER_BYTES = 33_554_432
 COMPRESSED_FROM_BYTES = 512
 UNAUTHORIZED = 401
+HINTS = {UNAUTHORIZED: " (the names, the secret and the time must be the same on both sides)"}
+"""What an operator can do about a status; the peer itself gives a reason to nobody it does not know."""
 
 
 class PeerError(Exception):
@@ -134,8 +136,9 @@ class PeerClient:
         response, content = self._exchange(method, path, body if method == "POST" else None, headers)
         seconds = time.monotonic() - began
         if response.status != http.client.OK:
+            said = content[:200].decode("utf-8", "replace").strip()
             raise PeerError(
-                f"answered {response.status}: {content[:200].decode('utf-8', 'replace').strip()}",
+                f"answered {response.status}: {said}{HINTS.get(response.status, '')}",
                 status=response.status,
                 retry_seconds=_seconds(response.getheader("retry-after")),
             )

@@ -95,6 +95,10 @@ class RegionAdmin(ModelAdmin[Region]):
             self._show(request, obj, obj.rotate())
         super().save_model(request, obj, form, change)
 
+    def has_delete_permission(self, request: HttpRequest, obj: Region | None = None) -> bool:
+        """Django: this region stays while it has peers."""
+        return super().has_delete_permission(request, obj) and not (obj and obj.is_needed)
+
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         """Django: whoever may change a region."""
         return self.has_change_permission(request)

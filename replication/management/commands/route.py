@@ -30,7 +30,7 @@ WHY = {
     Reason.NEAREST: "the nearest of those that can take clients",
     Reason.DEFAULT: "the place of the address is unknown: RELAY_DEFAULT_REGION",
     Reason.LOCAL: "this region: the place is unknown, or no other can take clients",
-    Reason.ALONE: "there are no regions: the relay answers with itself",
+    Reason.ALONE: "there are no regions",
 }
 
 
@@ -119,16 +119,19 @@ def _regions(decision: Decision) -> list[dict[str, Any]]:
 
 def text_of(explained: Explained) -> str:
     """The decision in words."""
-    where = "unknown"
+    where = "unknown place"
     if explained.latitude is not None:
         where = f"{explained.place or 'a place without a name'} ({explained.latitude:.2f}, {explained.longitude:.2f})"
-    lines = [f"{explained.address}: {where}", *map(_database_line, explained.databases), ""]
+    databases = [*map(_database_line, explained.databases)] or ["no database of addresses: RELAY_GEOIP_DATABASE"]
+    lines = [f"{explained.address}: {where}", *databases]
+    if explained.regions:
+        lines.append("")
     for one in explained.regions:
         mark = "→" if one["name"] == explained.region else " "
         km = "–" if one["km"] is None else f"{one['km']:,} km"
         room = f"{one['connections']:,} of {one['capacity']:,} connections" if one["capacity"] else "load unknown"
         lines.append(f"{mark} {one['name']:20} {km:>10}  {one['health']:8}  weight {one['weight']}, {room}")
-    lines += ["", f"{explained.region or 'no region'}: {WHY[Reason(explained.reason)]}"]
+    lines += ["", f"{explained.region or 'this relay'}: {WHY[Reason(explained.reason)]}"]
     return "\n".join(lines)
 
 

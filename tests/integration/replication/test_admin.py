@@ -37,7 +37,7 @@ def added(operator: Client, **changed: str) -> str:
 
 
 def shown_secret(page: str) -> str:
-    found = re.search(r"<code>([\w-]{43})</code>", page)
+    found = re.search(r"<code>([\w-]{64})</code>", page)
     return found[1] if found else ""
 
 
