@@ -74,9 +74,10 @@ class Command(CommandWithExamples):
             health = getattr(region, "health", None)
             contact = f"{health.last_contact_at:%Y-%m-%d %H:%M:%S}" if health and health.last_contact_at else "never"
             role = "this region" if region.is_local else f"{region.endpoint}, last contact {contact}"
+            fault = f", {health.error}" if health and health.error and region.enabled else ""
             state = "" if region.enabled else ", disabled"
             secret = "" if region.is_local else f", secret: {region.secret_state}"
-            self.stdout.write(f"{region.name} ({region.origin}): {role}{secret}{state}")
+            self.stdout.write(f"{region.name} ({region.origin}): {role}{secret}{state}{fault}")
 
     def _add(self, options: dict[str, Any]) -> None:
         if Region.objects.filter(name=options["name"]).exists():
