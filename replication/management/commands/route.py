@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError
 
 from relay.conf import config
 from relay.management.command import CommandWithExamples
@@ -67,10 +66,7 @@ class Command(CommandWithExamples):
             address_of(options["address"])
         except ValueError:
             raise CommandError(f"{options['address']!r} is no IP address", returncode=2) from None
-        try:
-            explained = explain(options["address"])
-        except DatabaseError as error:
-            raise CommandError(f"the database does not answer: {error}".strip(), returncode=1) from None
+        explained = explain(options["address"])
         self.stdout.write(msgspec.json.encode(explained).decode() if options["json"] else text_of(explained))
 
 
