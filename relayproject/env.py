@@ -270,8 +270,8 @@ def location(name: str) -> tuple[float, float] | None:
         return None
 
 
-def peers(name: str) -> tuple["Described", ...]:
-    """Peer regions, separated by commas (replication.described)."""
+def peers(name: str, own: str) -> tuple["Described", ...]:
+    """Peer regions, separated by commas (replication.described); `own` is the name of this region, which is none."""
     from replication.described import peer_of
 
     found = []
@@ -281,6 +281,11 @@ def peers(name: str) -> tuple["Described", ...]:
         except ValueError as error:  # not the text itself, which has a secret
             faults.append(Fault(name, f"must list peers such as eu=https://eu.example.com; number {number} {error}"))
             return ()
+    named = [own, *(peer.name for peer in found)]
+    twice = next((word for word in named if named.count(word) > 1), "")
+    if twice:
+        faults.append(Fault(name, f"must list each of the other regions once, not {twice!r} again"))
+        return ()
     return tuple(found)
 
 

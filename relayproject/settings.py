@@ -157,7 +157,7 @@ RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # inter
 # -- Regions: docs/operations/regions.md; the admin has them after the first start ---------------------
 RELAY_REGION = env.region("RELAY_REGION")  # the name of this one, "" without regions
 RELAY_REGION_LOCATION = env.location("RELAY_REGION_LOCATION")
-RELAY_PEERS = env.peers("RELAY_PEERS")
+RELAY_PEERS = env.peers("RELAY_PEERS", RELAY_REGION)
 RELAY_GEOIP_DATABASE = env.words("RELAY_GEOIP_DATABASE")  # MMDB files: docs/operations/geo.md
 RELAY_DEFAULT_REGION = env.region("RELAY_DEFAULT_REGION")  # for unknown addresses, "" is this one
 

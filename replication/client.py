@@ -29,6 +29,8 @@ MAX_ERROR_BYTES = 65_536
 """Of an answer that refuses."""
 COMPRESSED_FROM_BYTES = 512
 UNAUTHORIZED = 401
+HINTS = {UNAUTHORIZED: " (the names, the secret and the time must be the same on both sides)"}
+"""What an operator can do about a status; the peer itself gives a reason to nobody it does not know."""
 
 
 class PeerError(Exception):
@@ -140,8 +142,9 @@ class PeerClient:
         response, content = self._exchange(method, path, body if method == "POST" else None, headers)
         seconds = time.monotonic() - began
         if response.status != http.client.OK:
+            said = content[:200].decode("utf-8", "replace").strip()
             raise PeerError(
-                f"answered {response.status}: {printable(content[:200].decode('utf-8', 'replace'))}",
+                f"answered {response.status}: {printable(said)}{HINTS.get(response.status, '')}",
                 status=response.status,
                 retry_seconds=_seconds(response.getheader("retry-after")),
             )

@@ -25,13 +25,13 @@ class PeerLaneAdmin(ReadOnlyAdmin[PeerLane]):
         """Django: with their peers."""
         return super().get_queryset(request).select_related("peer")
 
-    @admin.display(description="changes behind")
+    @admin.display(description="lag (changes)")
     def behind(self, row: PeerLane) -> str:
         return f"{row.lag_events:,}"
 
-    @admin.display(description="waiting since")
+    @admin.display(description="lag (seconds)")
     def waiting(self, row: PeerLane) -> str:
-        return f"{row.lag_seconds:,.1f} s" if row.lag_events else ""
+        return f"{row.lag_seconds:,.1f}" if row.lag_events else ""
 
     @admin.display(description="speed")
     def speed(self, row: PeerLane) -> str:
@@ -45,7 +45,7 @@ class PeerLaneAdmin(ReadOnlyAdmin[PeerLane]):
     def tries(self, row: PeerLane) -> str:
         return str(row.attempts or "")
 
-    @admin.display(description="followed", boolean=True)
+    @admin.display(description="sender runs", boolean=True)
     def followed(self, row: PeerLane) -> bool:
         return row.lease_until is not None and row.lease_until > timezone.now()
 

@@ -40,9 +40,17 @@ class RegionForm(_Form):
     class Meta:
         model = Region
         fields = "__all__"
+        labels = {  # noqa: RUF012  as Django wants it
+            "is_local": "This region",
+            "relay_urls": "Relay URLs",
+            "send_kinds": "Chosen kinds",
+            "send_authors": "Chosen authors",
+            "own_only": "Own events only",
+            "may_read_private": "Private kinds",
+        }
         help_texts = {  # noqa: RUF012  as Django wants it
             "name": "As the other regions call it: it is part of every signature.",
-            "is_local": "This region. There is one.",
+            "is_local": "The region that this relay is in. There is one.",
             "relay_urls": 'Addresses for clients, such as ["wss://eu.relay.example.com"]. Requests to vanish that name '
             "one of them hold in every region.",
             "endpoint": "HTTP address for other regions, such as https://eu.relay.example.com.",
@@ -50,6 +58,8 @@ class RegionForm(_Form):
             "enabled": "Disabled: nothing is sent to it or taken from it.",
             "trusted": "Signatures of events from it are not verified again. Ids are.",
             "may_read_private": "Private messages and drafts are sent to it.",
+            "send_kinds": "Where chosen kinds are sent, such as [0, 1, 3].",
+            "send_authors": "Where events of chosen authors are sent: a list of public keys in hex.",
             "own_only": "Only what was published in this region, not what came from a third one. Right where every "
             "region sends to every other.",
         }
@@ -95,6 +105,10 @@ class RegionAdmin(ModelAdmin[Region]):
             self._show(request, obj, obj.rotate())
         super().save_model(request, obj, form, change)
 
+    def has_delete_permission(self, request: HttpRequest, obj: Region | None = None) -> bool:
+        """Django: this region stays while it has peers."""
+        return super().has_delete_permission(request, obj) and not (obj and obj.is_needed)
+
     def has_rotate_permission(self, request: HttpRequest) -> bool:
         """Django: operators who may change a region."""
         return self.has_change_permission(request)
@@ -131,10 +145,10 @@ class RegionAdmin(ModelAdmin[Region]):
         if not region.enabled:
             return "disabled"
         health = _health(region)
+        if health and health.error:
+            return isolated(health.error, 120)
         if health is None or health.last_contact_at is None:
             return "no contact yet"
-        if health.error:
-            return isolated(health.error, 120)
         if (timezone.now() - health.last_contact_at).total_seconds() > FRESH_SECONDS:
             return f"no contact since {health.last_contact_at:%Y-%m-%d %H:%M:%S}"
         return "up" if health.ready else "not ready"

@@ -32,6 +32,11 @@ class Spot:
         return f"{100 * self.x / WIDTH:.2f}%"
 
     @property
+    def side(self) -> str:
+        """Where its name stands, `left` or `right`: the side that has room."""
+        return "left" if self.x > WIDTH / 2 else "right"
+
+    @property
     def top(self) -> str:
         """In percent of the height."""
         return f"{100 * self.y / HEIGHT:.2f}%"

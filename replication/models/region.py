@@ -104,6 +104,11 @@ class Region(models.Model):
         """This region; None where regions are not used."""
         return cls.objects.filter(is_local=True).first()
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether it is this region and has peers: without its name nothing is signed, and nothing sent."""
+        return self.is_local and Region.objects.exclude(pk=self.pk).exists()
+
     @classmethod
     def peers(cls) -> "models.QuerySet[Region]":
         """The regions that this one replicates with."""

@@ -194,7 +194,8 @@ class LaneSender:
         if page.has_more and page.reaches > self._cursor.position:
             self._move(page)
             return 0.0
-        if page.reaches > self._cursor.position and now - self._noted > NOTE_SECONDS:
+        is_news = page.reaches > self._cursor.position or self._speed.events_per_second > 0
+        if is_news and now - self._noted > NOTE_SECONDS:
             self._speed = Speed()
             self._move(page)
         else:
@@ -232,6 +233,7 @@ class LaneSender:
         try:
             self._client.get(STATUS_PATH)
         except PeerError as error:
+            (self._newest,) = run(self._connection, "newest", {}) or (self._newest,)  # no page is read meanwhile
             self._failed(str(error), error.retry_seconds)
             return False
         log.warning("region %s answers again", self._peer)

@@ -113,7 +113,7 @@ def test_a_name_that_is_no_part_and_an_option_that_cannot_change_are_refused(clu
     changed = cluster.run("up", "--replicas", "1", "--base-port", str(cluster.base_port))
     assert (unknown.returncode, changed.returncode) == (1, 1)
     assert "There is no part relay-9" in unknown.stderr
-    assert "another replicas (2)" in changed.stderr
+    assert "made with --replicas 2" in changed.stderr
 
 
 async def test_a_killed_primary_is_replaced_and_nothing_acknowledged_is_lost(cluster: ClusterCommand, url: str) -> None:

@@ -35,7 +35,11 @@ class Cluster:
         """
         with locked(self.folder):
             state = load(self.folder)
-            state = new_state(_options(given)) if state is None else self._changed(state, given)
+            if state is None:
+                state = new_state(_options(given))
+                self._say_what_is_left_out(state.options, given)
+            else:
+                state = self._changed(state, given)
             starter = Starter(_site(self.folder, state), state, self.say)
             try:
                 start_all(starter)
@@ -43,6 +47,14 @@ class Cluster:
                 self._take_back(starter)
                 raise
             return status.status(starter.site, state)
+
+    def _say_what_is_left_out(self, options: Options, given: dict[str, object]) -> None:
+        """What a new cluster is without because it is not installed, and the command that installs it."""
+        if options.failover is Failover.PLAIN and "failover" not in given:
+            self.say(f"without Patroni, which is not installed: only `cluster promote` fails over ({patroni.INSTALL})")
+        lacking = [name for name in ("haproxy", "prometheus") if not getattr(options, name) and name not in given]
+        if lacking:
+            self.say(f"without {' and '.join(lacking)}: not installed ({front.INSTALL})")
 
     def _changed(self, state: State, given: dict[str, object]) -> State:
         """The noted state with other options; what is no part any more is stopped."""
@@ -133,9 +145,17 @@ def _with(options: Options, given: dict[str, object]) -> Options:
     refused = [name for name, value in given.items() if name not in MAY_CHANGE and noted[name] != value]
     if refused:
         raise StartupError(
-            f"The cluster was made with another {refused[0]} ({noted[refused[0]]}): choose another --folder."
+            f"The cluster was made with {_written(refused[0], noted[refused[0]])}: choose another --folder."
         )
     return _checked({**noted, **given})
+
+
+def _written(name: str, value: object) -> str:
+    """An option as `up` has it."""
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--no-{option}" if not value else option
+    return f"--{option} {value}"
 
 
 def _checked(values: dict[str, object]) -> Options:

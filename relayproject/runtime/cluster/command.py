@@ -15,6 +15,7 @@ from types import FrameType
 
 import msgspec
 
+from relayproject.runtime.cluster import state
 from relayproject.runtime.cluster.cluster import Cluster
 from relayproject.runtime.cluster.options import (
     DEFAULT_BASE_PORT,
@@ -97,12 +98,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the action and return the exit code. StartupError: its sentence on standard error and 1."""
     from relayproject import settings
 
-    folder = arguments.folder or Path(settings.RELAY_DATA_DIR, "cluster")
+    folder = arguments.folder or folder_of(Path(settings.RELAY_DATA_DIR))
     try:
         return _RUN[arguments.action](Cluster(folder.absolute(), _say), arguments)
     except StartupError as refusal:
         _say(f"cluster: {refusal}")
         return 1
+
+
+def folder_of(data_dir: Path) -> Path:
+    """The cluster's folder: also in a shell that has the settings of `env`, where RELAY_DATA_DIR is relay-1's."""
+    return data_dir.parent if state.file_of(data_dir.parent).exists() else data_dir / "cluster"
 
 
 def main(words: list[str]) -> int:

@@ -15,7 +15,7 @@ from relayproject.runtime.cluster.postgres import ACCESS, PARAMETERS
 from relayproject.runtime.cluster.site import USER, Site, write_config
 from relayproject.runtime.postgres import binaries
 
-INSTALL = f"pip install -r requirements-cluster.txt; {etcd.INSTALL}"
+INSTALL = f".venv/bin/pip install -r requirements-cluster.txt -c constraints.txt; {etcd.INSTALL}"
 FAILOVER = {"ttl": 20, "loop_wait": 1, "retry_timeout": 9, "primary_start_timeout": 0, "failsafe_mode": True}
 
 

@@ -99,7 +99,12 @@ def _postgres(site: Site, part: Part) -> Answer:
         (standbys,) = connection.execute(
             "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         ).fetchone() or (0,)
-    return Answer(bool(standbys) or not synchronous, "primary", f"{standbys} standbys stream", _bytes(position))
+    return Answer(
+        bool(standbys) or not synchronous,
+        "primary",
+        f"{standbys} {'standby streams' if standbys == 1 else 'standbys stream'}",
+        _bytes(position),
+    )
 
 
 def _bytes(position: str) -> int:

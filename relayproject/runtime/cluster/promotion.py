@@ -32,7 +32,7 @@ def promote(site: Site, state: State, name: str | None, say: Say, *, force: bool
     if site.options.failover is Failover.PATRONI:
         return _through_patroni(site, name, say)
     if name == state.primary:
-        raise StartupError(f"{name} is the primary.")
+        raise StartupError(f"{name} is the primary. If it is down, `cluster up` starts it, or promote another one.")
     received = _received(site, state, name, force=force)
     _fence(site, state, say)
     best = _choose(site, list(received), name, force=force)

@@ -47,23 +47,24 @@ def new_state(options: Options) -> State:
     return State(options, secrets.token_urlsafe(50), secrets.token_urlsafe(24))
 
 
-def _file(folder: Path) -> Path:
+def file_of(folder: Path) -> Path:
+    """The file of the cluster in `folder`."""
     return folder / "cluster.json"
 
 
 def load(folder: Path) -> State | None:
     """The state of the cluster in `folder`; None without one. Raises StartupError."""
     try:
-        return msgspec.json.decode(_file(folder).read_bytes(), type=State)
+        return msgspec.json.decode(file_of(folder).read_bytes(), type=State)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise StartupError(f"{_file(folder)} cannot be read: {error}") from error
+        raise StartupError(f"{file_of(folder)} cannot be read: {error}") from error
 
 
 def save(folder: Path, state: State) -> None:
     """Write it atomically, readable by its owner alone."""
-    write_private(_file(folder), msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
+    write_private(file_of(folder), msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
 
 
 @contextlib.contextmanager

@@ -67,10 +67,9 @@ class Command(CommandWithExamples):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Django: compare, and print the report."""
-        peer = Region.peers().filter(name=options["peer"]).first()
-        if peer is None:
-            known = ", ".join(Region.peers().values_list("name", flat=True)) or "none"
-            raise CommandError(f"No peer has the name {options['peer']!r}. Peers: {known}.", returncode=2)
+        if options["since"] is not None and options["until"] is not None and options["since"] > options["until"]:
+            raise CommandError("--since is later than --until.", returncode=2)
+        peer = _peer(options["peer"])
         chosen = Options(
             since=options["since"],
             until=options["until"],
@@ -85,7 +84,9 @@ class Command(CommandWithExamples):
         except Busy:
             raise CommandError(f"Another run with {peer.name} is under way.") from None
         except FAULTS as fault:
-            raise CommandError(f"{str(fault).strip() or fault.__doc__}; the next run goes on from here") from None
+            raise CommandError(
+                f"{peer.name}: {str(fault).strip() or fault.__doc__}; the next run goes on from here"
+            ) from None
         if options["json"]:
             self.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode())
         else:
@@ -99,3 +100,13 @@ class Command(CommandWithExamples):
         self.stderr.write(
             f"{report.windows:,} windows, {report.compared:,} events compared, {taken:,} fetched, {given:,} sent"
         )
+
+
+def _peer(name: str) -> Region:
+    """The enabled peer with the name. Raises CommandError."""
+    peers = {region.name: region for region in Region.objects.filter(is_local=False)}
+    if name not in peers:
+        raise CommandError(f"No peer has the name {name!r}. Peers: {', '.join(peers) or 'none'}.", returncode=2)
+    if not peers[name].enabled:
+        raise CommandError(f"{name} is disabled: `manage.py region set {name} --enabled`.")
+    return peers[name]

@@ -3,7 +3,7 @@
 A new secret is printed on standard output, once. Exit codes: 0 done; 1 refused; 2 usage error.
 """
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,8 @@ from replication.described import location_of
 from replication.models import Region
 from replication.wire import MIN_SECRET_LENGTH
 
+MAX_KEEP_DAYS = 365
+KEEP_HELP = "how long the secret before stays valid, 0 to 365; default: 7"
 EXAMPLES = """examples:
   manage.py region add eu --local --location 52.52,13.40 --relay wss://eu.relay.example.com
   manage.py region add us --endpoint https://us.relay.example.com --location 40.71,-74.01
@@ -48,7 +50,7 @@ class Command(CommandWithExamples):
         rotate = steps.add_parser("rotate", help="give a peer a new secret; the one before stays valid for a while")
         rotate.add_argument("name")
         rotate.add_argument("--secret", default="", help="the one that the peer has made; default: a random one")
-        rotate.add_argument("--keep-days", type=float, default=7.0, help="of the one before; default: %(default)g")
+        rotate.add_argument("--keep-days", type=_days, default=7.0, metavar="DAYS", help=KEEP_HELP)
         rename = steps.add_parser("rename", help="give a region another name, here; do the same in the other regions")
         rename.add_argument("name")
         rename.add_argument("new_name")
@@ -60,41 +62,46 @@ class Command(CommandWithExamples):
         try:
             getattr(self, f"_{step}")(options)
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
+            raise CommandError(_sentences(error)) from None
         except ValueError as error:
             raise CommandError(str(error), returncode=2) from None
 
     def _list(self, _options: dict[str, Any]) -> None:
-        for region in Region.objects.select_related("health"):
+        regions = Region.objects.select_related("health")
+        if not regions:
+            self.stderr.write("There are no regions: set RELAY_REGION and restart, or `region add NAME --local`.")
+        for region in regions:
             health = getattr(region, "health", None)
             contact = f"{health.last_contact_at:%Y-%m-%d %H:%M:%S}" if health and health.last_contact_at else "never"
             role = "this region" if region.is_local else f"{region.endpoint}, last contact {contact}"
+            fault = f", {health.error}" if health and health.error and region.enabled else ""
             state = "" if region.enabled else ", disabled"
             secret = "" if region.is_local else f", secret: {region.secret_state}"
-            self.stdout.write(f"{region.name} ({region.origin}): {role}{secret}{state}")
+            self.stdout.write(f"{region.name} ({region.origin}): {role}{secret}{state}{fault}")
 
     def _add(self, options: dict[str, Any]) -> None:
         if Region.objects.filter(name=options["name"]).exists():
             raise CommandError(f"There is a region {options['name']} already.")
         region = Region(name=options["name"], is_local=options["local"])
+        if region.is_local and (local := Region.local()):
+            raise CommandError(f"This region has the name {local.name}; `region rename` changes it.")
         if not region.is_local and not options["endpoint"]:
             raise CommandError("A peer needs --endpoint.", returncode=2)
         _apply(region, options)
         secret = "" if region.is_local else region.rotate(_checked(options["secret"]))
-        region.full_clean()
-        region.save()
-        self.stdout.write(f"{region.name} is added")
+        self._save(region, "is added")
         if secret and not options["secret"]:
             self.stdout.write(f"secret: {secret}")
 
     def _set(self, options: dict[str, Any]) -> None:
         region = _region(options["name"])
         _apply(region, options)
-        region.full_clean()
-        region.save()
+        self._save(region, "is changed")
 
     def _rotate(self, options: dict[str, Any]) -> None:
         region = _region(options["name"])
+        if region.is_local:
+            raise CommandError(f"{region.name} is this region itself: secrets belong to its peers.")
         secret = region.rotate(_checked(options["secret"]), timedelta(days=options["keep_days"]))
         region.save()
         if not options["secret"]:
@@ -103,11 +110,20 @@ class Command(CommandWithExamples):
     def _rename(self, options: dict[str, Any]) -> None:
         region = _region(options["name"])
         region.name = options["new_name"]
-        region.full_clean()
-        region.save()
+        self._save(region, f"is the name of {options['name']} now")
 
     def _remove(self, options: dict[str, Any]) -> None:
-        _region(options["name"]).delete()
+        region = _region(options["name"])
+        if region.is_needed:
+            raise CommandError(f"{region.name} is this region itself: remove its peers first.")
+        region.delete()
+        self.stdout.write(f"{region.name} is removed")
+
+    def _save(self, region: Region, done: str) -> None:
+        """Raises ValidationError."""
+        region.full_clean()
+        region.save()
+        self.stdout.write(f"{region.name} {done}")
 
 
 def _add_options(parser: ArgumentParser, *, is_new: bool) -> None:
@@ -141,6 +157,21 @@ def _region(name: str) -> Region:
     if found is None:
         raise CommandError(f"There is no region {name}.")
     return found
+
+
+def _days(text: str) -> float:
+    """Days, 0 to MAX_KEEP_DAYS. Raises ValueError."""
+    days = float(text)
+    if not 0 <= days <= MAX_KEEP_DAYS:
+        raise ArgumentTypeError(f"must be from 0 to {MAX_KEEP_DAYS}")
+    return days
+
+
+def _sentences(error: ValidationError) -> str:
+    """What is wrong, each with the name of its field."""
+    if not hasattr(error, "error_dict"):
+        return " ".join(error.messages)
+    return " ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
 
 
 def _checked(secret: str) -> str:

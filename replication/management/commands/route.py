@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError
 
 from relay.conf import config
 from relay.management.command import CommandWithExamples
@@ -30,7 +29,7 @@ WHY = {
     Reason.NEAREST: "the nearest of those that can take clients",
     Reason.DEFAULT: "the place of the address is unknown: RELAY_DEFAULT_REGION",
     Reason.LOCAL: "this region: the place is unknown, or no other can take clients",
-    Reason.ALONE: "there are no regions: the relay answers with itself",
+    Reason.ALONE: "there are no regions",
 }
 
 
@@ -67,10 +66,7 @@ class Command(CommandWithExamples):
             address_of(options["address"])
         except ValueError:
             raise CommandError(f"{options['address']!r} is no IP address", returncode=2) from None
-        try:
-            explained = explain(options["address"])
-        except DatabaseError as error:
-            raise CommandError(f"the database does not answer: {error}".strip(), returncode=1) from None
+        explained = explain(options["address"])
         self.stdout.write(msgspec.json.encode(explained).decode() if options["json"] else text_of(explained))
 
 
@@ -119,16 +115,19 @@ def _regions(decision: Decision) -> list[dict[str, Any]]:
 
 def text_of(explained: Explained) -> str:
     """The decision in words."""
-    where = "unknown"
+    where = "unknown place"
     if explained.latitude is not None:
         where = f"{explained.place or 'a place without a name'} ({explained.latitude:.2f}, {explained.longitude:.2f})"
-    lines = [f"{explained.address}: {where}", *map(_database_line, explained.databases), ""]
+    databases = [*map(_database_line, explained.databases)] or ["no database of addresses: RELAY_GEOIP_DATABASE"]
+    lines = [f"{explained.address}: {where}", *databases]
+    if explained.regions:
+        lines.append("")
     for one in explained.regions:
         mark = "→" if one["name"] == explained.region else " "
         km = "–" if one["km"] is None else f"{one['km']:,} km"
         room = f"{one['connections']:,} of {one['capacity']:,} connections" if one["capacity"] else "load unknown"
         lines.append(f"{mark} {one['name']:20} {km:>10}  {one['health']:8}  weight {one['weight']}, {room}")
-    lines += ["", f"{explained.region or 'no region'}: {WHY[Reason(explained.reason)]}"]
+    lines += ["", f"{explained.region or 'this relay'}: {WHY[Reason(explained.reason)]}"]
     return "\n".join(lines)
 
 

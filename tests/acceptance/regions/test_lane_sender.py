@@ -151,6 +151,14 @@ async def test_after_five_tries_the_peer_is_down_and_the_cursor_stands(
         assert (row.attempts, row.state, row.position) == (attempt, "down" if attempt == 5 else "up", 0)
     assert "does not answer" in row.last_error
 
+    await scribe.write(new())
+    sender = await sending.sender()
+    sender._due = 0.0
+    sender.step()
+    row = await sending.row()
+    assert (row.state, row.lag_events) == ("down", 2)  # a sender that has read no page yet knows how far it is behind
+    assert row.lag_seconds > 0
+
     await sending.change(endpoint=endpoint)
     sender = await sending.sender()
     assert 14 < sender._due - time.monotonic() < 31  # the next sender does not forget it either
@@ -158,7 +166,19 @@ async def test_after_five_tries_the_peer_is_down_and_the_cursor_stands(
     sender.step()
     assert await at_us([event]) == {event["id"]}
     row = await sending.row()
-    assert (row.attempts, row.state, row.position, row.last_error) == (0, "up", 1, "")
+    assert (row.attempts, row.state, row.position, row.last_error) == (0, "up", 2, "")
+
+
+async def test_a_lane_that_has_nothing_to_send_any_more_has_no_speed(
+    sending: Sending, scribe: Scribe, new: Callable[..., Event]
+) -> None:
+    await scribe.write(new())
+    sender = await sending.sender()
+    sender.step()
+    assert (await sending.row()).events_per_second > 0
+    sender._due, sender._noted = 0.0, 0.0
+    sender.step()
+    assert (await sending.row()).events_per_second == 0
 
 
 async def test_only_the_holder_of_the_lease_moves_the_cursor(

@@ -58,6 +58,7 @@ def test_a_region_is_renamed_changed_and_removed() -> None:
         ("add", "us", "--endpoint", "https://us.example.com", "--secret", "short"),
         ("add", "us", "--endpoint", "https://us.example.com", "--location", "here"),
         ("set", "nowhere", "--trusted"),
+        ("rotate", "nowhere"),
         ("remove", "nowhere"),
     ],
 )
@@ -65,6 +66,52 @@ def test_what_is_wrong_is_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         region(*arguments)
     assert not Region.objects.exists()
+
+
+def test_a_refusal_names_the_field() -> None:
+    with pytest.raises(CommandError, match=r"endpoint: must be a URL .* weight: Ensure"):
+        region("add", "us", "--endpoint", "us.example.com", "--weight", "0")
+
+
+def test_the_name_of_this_region_is_given_once() -> None:
+    region("add", "eu", "--local")
+    with pytest.raises(CommandError, match="This region has the name eu"):
+        region("add", "asia", "--local")
+
+
+def test_this_region_has_no_secret() -> None:
+    region("add", "eu", "--local")
+    with pytest.raises(CommandError, match="is this region itself"):
+        region("rotate", "eu")
+
+
+def test_this_region_is_removed_after_its_peers() -> None:
+    region("add", "eu", "--local")
+    region("add", "us", "--endpoint", "https://us.example.com")
+    with pytest.raises(CommandError, match="remove its peers first"):
+        region("remove", "eu")
+    region("remove", "us")
+    region("remove", "eu")
+    assert not Region.objects.exists()
+
+
+@pytest.mark.parametrize("days", ["nan", "-1", "1e12", "soon"])
+def test_days_that_are_none_are_refused(days: str) -> None:
+    region("add", "us", "--endpoint", "https://us.example.com", "--secret", SECRET)
+    with pytest.raises(CommandError, match="keep-days"):
+        region("rotate", "us", "--keep-days", days)
+    assert Region.objects.get(name="us").secrets() == (SECRET,)
+
+
+def test_a_disabled_peer_is_not_reconciled_and_the_reason_is_named() -> None:
+    region("add", "us", "--endpoint", "https://us.example.com", "--not-enabled")
+    with pytest.raises(CommandError, match="us is disabled"):
+        call_command("reconcile", "us")
+
+
+def test_a_time_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(CommandError, match="later than --until"):
+        call_command("reconcile", "us", "--since", "2026-11-20", "--until", "2026-11-01")
 
 
 def test_the_first_start_takes_the_regions_of_the_settings_once(settings: Settings) -> None:

@@ -148,6 +148,16 @@ def test_the_command_names_a_file_that_cannot_be_used(regions: None, geoip: Path
     assert f"warning: {geoip}: " in route(IN_OSAKA)
 
 
+def test_the_command_says_that_there_is_neither_a_database_nor_a_region(db: None, settings: Settings) -> None:
+    settings.RELAY_GEOIP_DATABASE = ()
+    assert route(IN_OSAKA).splitlines() == [
+        "81.2.69.142: unknown place",
+        "no database of addresses: RELAY_GEOIP_DATABASE",
+        "",
+        "this relay: there are no regions",
+    ]
+
+
 def test_the_command_refuses_what_is_no_address() -> None:
     with pytest.raises(CommandError, match="is no IP address") as refusal:
         route("osaka")

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from relayproject.runtime.cluster import detached, instances, members, postgres, valkey
+from relayproject.runtime.cluster.cluster import Cluster
+from relayproject.runtime.cluster.command import folder_of
 from relayproject.runtime.cluster.detached import Process
 from relayproject.runtime.cluster.options import MOST_INSTANCES, MOST_REPLICAS, PORTS, Failover, Options, Valkey
 from relayproject.runtime.cluster.part import Kind, Part
@@ -113,6 +115,33 @@ def test_only_named_standbys_confirm_commits(tmp_path: Path) -> None:
     postgres.configure(site, 1)
     text = (tmp_path / "postgres-1/cluster.conf").read_text()
     assert 'synchronous_standby_names = \'ANY 1 ("postgres-1", "postgres-2")\'' in text
+
+
+def test_a_shell_with_the_settings_of_an_instance_finds_the_cluster_again(tmp_path: Path) -> None:
+    assert folder_of(tmp_path) == tmp_path / "cluster"
+    (tmp_path / "cluster").mkdir()
+    save(tmp_path / "cluster", new_state(Options()))
+    assert folder_of(tmp_path / "cluster" / "relay-1") == tmp_path / "cluster"
+
+
+def test_a_refused_option_is_written_as_on_the_command_line(tmp_path: Path) -> None:
+    save(tmp_path, new_state(Options(base_port=20_000, haproxy=False)))
+    said: list[str] = []
+    cluster = Cluster(tmp_path, said.append)
+    with pytest.raises(StartupError, match="--base-port 20000"):
+        cluster.up({"base_port": 21_000})
+    with pytest.raises(StartupError, match="--no-haproxy"):
+        cluster.up({"haproxy": True})
+
+
+def test_a_new_cluster_says_what_is_not_installed(tmp_path: Path) -> None:
+    said: list[str] = []
+    lacking = Options(failover=Failover.PLAIN, haproxy=False, prometheus=False)
+    Cluster(tmp_path, said.append)._say_what_is_left_out(lacking, {"prometheus": False})
+    assert [line.split(":")[0] for line in said] == [
+        "without Patroni, which is not installed",
+        "without haproxy",
+    ]
 
 
 def test_a_name_that_is_no_part_is_refused_with_those_that_are(tmp_path: Path) -> None:

@@ -121,3 +121,12 @@ def test_what_the_supervisor_tells_its_children_is_no_mistake(monkeypatch: pytes
         monkeypatch.setenv(name, "1")
 
     assert not env.INTERNAL & {name for name, _ in env.misspelt()}
+
+
+@pytest.mark.parametrize("peers", ["us=https://a.example.com,us=https://b.example.com", "eu=https://a.example.com"])
+def test_a_region_is_no_peer_of_itself_and_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, faults: list[env.Fault], peers: str
+) -> None:
+    monkeypatch.setenv("X", peers)
+    assert env.peers("X", "eu") == ()
+    assert faults == [env.Fault("X", f"must list each of the other regions once, not {peers[:2]!r} again")]

@@ -57,3 +57,7 @@ def test_the_land_is_small_and_lies_within_the_map() -> None:
 
 def test_no_coast_runs_across_the_map_where_it_crosses_the_antimeridian() -> None:
     assert max(abs(east) for _, *steps in coasts() for east, _ in steps) < 15 * UNITS
+
+
+def test_a_name_stands_on_the_side_of_its_marker_that_has_room() -> None:
+    assert (at(35.7, 139.7).side, at(40.7, -74.0).side) == ("left", "right")

@@ -43,3 +43,7 @@ def test_entering_the_present_secret_again_changes_nothing() -> None:
 def test_a_peer_without_a_secret_has_no_valid_one() -> None:
     assert Region(name="eu").secrets() == ()
     assert Region(name="eu").secret_state == "none"
+
+
+def test_a_new_secret_needs_no_escape_in_a_shell_a_url_or_an_option() -> None:
+    assert set(new_secret()) <= set("0123456789abcdef")
