@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.scaling [--seconds N] [--json FILE]`: the cost model of docs/scaling.md.
+"""`python -m tests.benchmarks.scaling [--times N] [--json FILE]`: the cost model of docs/scaling.md.
 
 Two instances of one worker each, a primary, a streaming replica that answers the queries, a server for the shared cache
 and one for the bus, on a store of 60,000 events. In each trial the first instance does one kind of work, at a rate, and
@@ -110,11 +110,11 @@ async def alone(where: Platform, seconds: float) -> Json:
     return {"samples": [asdict(sample) for sample in found]}
 
 
-def measure(folder: Path, seconds: float, tell: Any) -> Json:
-    """All trials, and the check."""
+def measure(folder: Path, seconds: float, times: float, tell: Any) -> Json:
+    """All trials, and the check, at so many times the rates."""
     from relay.storage.database import conninfo
 
-    found: Json = {"at": time.strftime("%Y-%m-%d %H:%M"), "seconds": seconds, "trials": {}, "check": {}}
+    found: Json = {"at": time.strftime("%Y-%m-%d %H:%M"), "seconds": seconds, "times": times, "trials": {}, "check": {}}
     with servers(folder):
         bulk.load(folder, bulk.Writer(EVENTS), tell)
         with psycopg.connect(conninfo(), autocommit=True) as database:
@@ -129,8 +129,9 @@ def measure(folder: Path, seconds: float, tell: Any) -> Json:
             found["trials"]["servers alone"] = uvloop.run(alone(where, seconds / 2))
             with where.running(2):
                 time.sleep(3.0)  # the copies of the workers are filled
-                for name, rates in TRIALS.items():
+                for name, once in TRIALS.items():
                     tell(name)
+                    rates = once.times(times)
                     checkpoint()
                     made = trial(where, (rates, REST), crowd, ready(frames, rates, seconds), seconds)
                     found["trials"][name] = uvloop.run(made)
@@ -138,8 +139,9 @@ def measure(folder: Path, seconds: float, tell: Any) -> Json:
                 time.sleep(3.0)
                 tell("three instances, everything at once")
                 checkpoint()
-                events = ready(frames, Rates(events=sum(each.events for each in MIXED)), 2 * seconds)
-                found["check"] = uvloop.run(trial(where, MIXED, crowd, events, 2 * seconds))
+                mixed = [each.times(times) for each in MIXED]
+                events = ready(frames, Rates(events=sum(each.events for each in mixed)), 2 * seconds)
+                found["check"] = uvloop.run(trial(where, mixed, crowd, events, 2 * seconds))
     return found
 
 
@@ -160,6 +162,7 @@ def main() -> int:
     """Measure or read, print the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scaling", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each trial")
+    parser.add_argument("--times", type=float, default=1.0, help="the rates: work that comes more often costs less")
     parser.add_argument("--small", action="store_true", help="trials of two seconds, to see that it works")
     parser.add_argument("--json", type=Path, help="keep what was measured")
     parser.add_argument("--from", type=Path, dest="kept", help="print the report of what was kept")
@@ -175,7 +178,7 @@ def main() -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="relay-scaling-", ignore_cleanup_errors=True) as name:
             Path(name).chmod(0o755)
-            found = measure(Path(name), 2.0 if arguments.small else arguments.seconds, tell)
+            found = measure(Path(name), 2.0 if arguments.small else arguments.seconds, arguments.times, tell)
     if arguments.json:
         arguments.json.write_text(json.dumps(found))
     print(report(found))

@@ -84,16 +84,19 @@ def fit(samples: Iterable[Sample]) -> Costs:
 
 
 def _fit_part(kinds: Sequence[str], samples: Sequence[Sample]) -> dict[str, float]:
-    """Coordinate descent: each cost in turn takes what the others leave unexplained, never less than zero."""
     columns = {kind: [getattr(sample.work, kind) for sample in samples] for kind in kinds}
+    return least_squares(columns, [sample.cpu for sample in samples])
+
+
+def least_squares(columns: Mapping[str, Sequence[float]], values: Sequence[float]) -> dict[str, float]:
+    """Coordinate descent: each factor in turn takes what the others leave unexplained, and is never less than zero."""
     squares = {kind: sum(value * value for value in column) for kind, column in columns.items()}
-    costs = dict.fromkeys(kinds, 0.0)
-    left = [sample.cpu for sample in samples]
+    costs = dict.fromkeys(columns, 0.0)
+    left = [*values]
     for _ in range(SWEEPS):
-        for kind in kinds:
+        for kind, column in columns.items():
             if not squares[kind]:
                 continue
-            column = columns[kind]
             step = sum(a * b for a, b in zip(column, left, strict=True)) / squares[kind]
             step = max(step, -costs[kind])
             costs[kind] += step

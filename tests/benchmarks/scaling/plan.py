@@ -28,13 +28,16 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes: of memory for a connection and for a worker's own, of disk and WAL for an event, of a bus message."""
+    """Bytes: of memory for a connection and for a worker's own; of disk and WAL for an event; of the bus for a message
+    and for an event in it.
+    """
 
     connection: float
     worker: float
     event: float
     wal: float
     message: float
+    change: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Plan:
 
     foreign: share of a core that events of others take each worker; where it is more than may be used, no number of
     instances is enough, and `instances` is less than would be needed. messages: deliveries of the bus a second;
-    bus_bytes: their bytes a second. lock: share of the time that the order lock is held, with a transaction for each
-    event; above 1 events gather in the workers. replay: share of a core of the replica's one process that replays.
+    bus_bytes: their bytes a second. lock: share of the time that the order lock is held if each event has a transaction
+    of its own; above 1 they gather. replay: share of a core of the replica's one process that replays.
     """
 
     instances: int
@@ -88,25 +91,28 @@ class Plan:
             "bus in each worker": self.foreign / choices.full,
         }
 
-    def bottleneck(self, choices: Choices) -> str:
-        """The part that is used most."""
-        used = self.used(choices)
-        return max(used, key=used.__getitem__)
+    def bottlenecks(self, choices: Choices) -> list[tuple[str, float]]:
+        """The part that is used most, and all others that do not suffice, with their shares."""
+        first, *others = sorted(self.used(choices).items(), key=lambda item: -item[1])
+        return [first, *[(part, share) for part, share in others if share > 1]]
 
 
 def plan(load: Load, costs: Costs, sizes: Sizes, choices: Choices) -> Plan:
-    """Size a platform, with one transaction, and so one message, for each event: the dearest case."""
-    own = _own(load)
+    """Size a platform. Each event has a transaction of its own, and so a message, unless the order lock is always held:
+    then events gather in the writers.
+    """
+    commits = min(load.events, 1 / choices.commit_seconds)
+    own = _own(load, commits)
     instances, enough = max(ceil(load.users / choices.connections), 2), 0
     while instances != enough:  # more workers hear from each other, and need more of them
         enough = instances
-        each = predict(costs, Part.WORKERS, _foreign(load, instances * choices.workers))
+        each = predict(costs, Part.WORKERS, _foreign(load, commits, instances * choices.workers))
         if (left := choices.full - each) > 0:
             instances = max(instances, ceil(predict(costs, Part.WORKERS, own) / left / choices.workers))
     workers = instances * choices.workers
-    foreign = _foreign(load, workers)
+    foreign = _foreign(load, commits, workers)
     whole = own + Work(1.0, workers, messages=foreign.messages * workers, changes=foreign.changes * workers)
-    messages = whole.messages + load.events + workers * BEATS_PER_SECOND  # and to who sent it
+    messages = whole.messages + commits + workers * BEATS_PER_SECOND  # and to who sent it
     return Plan(
         instances=instances,
         worker_cores=predict(costs, Part.WORKERS, whole),
@@ -116,30 +122,28 @@ def plan(load: Load, costs: Costs, sizes: Sizes, choices: Choices) -> Plan:
         cache_cores=predict(costs, Part.CACHE, whole),
         bus_cores=predict(costs, Part.BUS, whole),
         messages=messages,
-        bus_bytes=messages * sizes.message,
+        bus_bytes=messages * sizes.message + load.events * workers * sizes.change,
         memory=load.users * sizes.connection + workers * sizes.worker,
         disk=load.stored * sizes.event,
         wal=load.events * sizes.wal,
         lock=load.events * choices.commit_seconds,
-        replay=predict(costs, Part.REPLICA, Work(events=load.events, commits=load.events)),
+        replay=predict(costs, Part.REPLICA, Work(events=load.events, commits=commits)),
     )
 
 
-def _foreign(load: Load, workers: int) -> Work:
+def _foreign(load: Load, commits: float, workers: int) -> Work:
     """Of a worker in a second, whatever its clients do."""
     share = (workers - 1) / workers
-    return Work(
-        seconds=1.0, messages=load.events * share + BEATS_PER_SECOND * (workers - 1), changes=load.events * share
-    )
+    return Work(seconds=1.0, messages=commits * share + BEATS_PER_SECOND * (workers - 1), changes=load.events * share)
 
 
-def _own(load: Load) -> Work:
+def _own(load: Load, commits: float) -> Work:
     """In a second, whatever the number of workers."""
     feeds, database = load.queries * load.feeds, load.queries * load.database
     return Work(
         connections=load.users,
         events=load.events,
-        commits=load.events,
+        commits=commits,
         deliveries=load.events * load.deliveries,
         memory=load.queries - feeds - database,
         database=database,
@@ -149,7 +153,7 @@ def _own(load: Load) -> Work:
 
 HEAD = (
     "| connections | events/s | queries/s | deliveries/s | stored | instances | cores of workers | primary | "
-    "replicas | cache | bus | bus messages/s | memory of instances | disk | WAL/s | first bottleneck |"
+    "replicas | cache | bus | bus messages/s | bus bytes/s | memory of instances | disk | WAL/s | used most |"
 )
 
 
@@ -157,17 +161,27 @@ def table(loads: Mapping[str, Load], costs: Costs, sizes: Sizes, choices: Choice
     """A row for each load."""
     lines = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
     for name, load in loads.items():
-        found = plan(load, costs, sizes, choices)
-        part = found.bottleneck(choices)
-        cells = [
-            name, f"{load.events:,.0f}", f"{load.queries:,.0f}", f"{load.events * load.deliveries:,.0f}",
-            number(load.stored), f"{found.instances:,}", f"{found.worker_cores:,.1f}", f"{found.primary_cores:,.1f}",
-            f"{found.replicas:,.0f}", f"{found.cache_cores:.2f}", f"{found.bus_cores:.2f}", number(found.messages),
-            f"{number(found.memory)}B", f"{number(found.disk)}B", f"{number(found.wal)}B",
-            f"{part}, {found.used(choices)[part]:.0%}",
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| {name} | " + " | ".join(_cells(load, plan(load, costs, sizes, choices), choices)) + " |")
     return "\n".join(lines)
+
+
+def _cells(load: Load, found: Plan, choices: Choices) -> list[str]:
+    cores = (found.worker_cores, found.primary_cores)
+    sizes = (found.bus_bytes, found.memory, found.disk, found.wal)
+    return [
+        f"{load.events:,.0f}",
+        f"{load.queries:,.0f}",
+        f"{load.events * load.deliveries:,.0f}",
+        number(load.stored),
+        f"{found.instances:,}",
+        *[f"{value:,.1f}" for value in cores],
+        str(found.replicas),
+        f"{found.cache_cores:.2f}",
+        f"{found.bus_cores:.2f}",
+        number(found.messages),
+        *[f"{number(value)}B" for value in sizes],
+        ", ".join(f"{part} {share:.0%}" for part, share in found.bottlenecks(choices)),
+    ]
 
 
 def number(value: float) -> str:
@@ -175,4 +189,4 @@ def number(value: float) -> str:
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {unit}"
-    return f"{value:.3g} "
+    return f"{value:.3g}"

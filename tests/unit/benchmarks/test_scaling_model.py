@@ -11,7 +11,7 @@ from tests.benchmarks.scaling.model import CONCERNS, KINDS, Part, Sample, Work, 
 from tests.benchmarks.scaling.plan import BEATS_PER_SECOND, Choices, Load, Sizes, plan, table
 
 COSTS = {part: {kind: 1e-4 * (number + 1) for number, kind in enumerate(CONCERNS[part])} for part in Part}
-SIZES = Sizes(connection=10_000, worker=200e6, event=2_000, wal=3_000, message=850)
+SIZES = Sizes(connection=10_000, worker=200e6, event=2_000, wal=3_000, message=260, change=590)
 LOAD = Load(users=1_000, events=10, queries=100, deliveries=5, stored=1e6)
 CHOICES = Choices()
 
@@ -78,7 +78,7 @@ def test_instances_are_enough_for_the_cpu_of_their_workers() -> None:
 
 
 def test_where_messages_fill_each_worker_more_instances_are_no_help() -> None:
-    found = plan(replace(LOAD, events=10_000), {**COSTS, Part.WORKERS: {"messages": 1e-4}}, SIZES, CHOICES)
+    found = plan(replace(LOAD, events=10_000), {**COSTS, Part.WORKERS: {"changes": 1e-4}}, SIZES, CHOICES)
     assert found.instances == 2
     assert found.used(CHOICES)["bus in each worker"] > 1
 
@@ -93,11 +93,18 @@ def test_every_message_goes_to_every_worker() -> None:
     found = plan(LOAD, {part: {"connections": 0.0} for part in Part}, SIZES, CHOICES)
     workers = found.instances * CHOICES.workers
     assert found.messages == pytest.approx((LOAD.events + workers * BEATS_PER_SECOND) * workers)
-    assert found.bus_bytes == found.messages * SIZES.message
+    assert found.bus_bytes == pytest.approx(found.messages * SIZES.message + LOAD.events * workers * SIZES.change)
+
+
+def test_events_gather_where_the_order_lock_is_always_held() -> None:
+    busy = plan(replace(LOAD, events=3_000), {part: {"connections": 0.0} for part in Part}, SIZES, CHOICES)
+    assert busy.lock == pytest.approx(3.0)
+    workers = busy.instances * CHOICES.workers
+    assert busy.messages == pytest.approx((1_000 + workers * BEATS_PER_SECOND) * workers)
 
 
 def test_the_bottleneck_is_what_is_used_most() -> None:
     free = {part: {"servers": 0.0} for part in Part}
-    assert plan(replace(LOAD, events=2_000), free, SIZES, CHOICES).bottleneck(CHOICES) == "order lock"
+    assert plan(replace(LOAD, events=2_000), free, SIZES, CHOICES).bottlenecks(CHOICES) == [("order lock", 2.0)]
     busy = {**free, Part.BUS: {"messages": 1e-3}}
-    assert plan(LOAD, busy, SIZES, CHOICES).bottleneck(CHOICES) == "bus server"
+    assert plan(LOAD, busy, SIZES, CHOICES).bottlenecks(CHOICES)[0][0] == "bus server"
