@@ -3,8 +3,10 @@
 Two instances of one worker each, a primary, a streaming replica that answers the queries, a server for the shared cache
 and one for the bus, on a store of 60,000 events. In each trial the first instance does one kind of work, at a rate, and
 the second nothing. CPU of each process and the counters of the workers give the costs (`model.fit`). Then three
-instances do everything at once, and their CPU is compared with what the costs predict. Last, the tables of `plan`.
-About five minutes; `--small` shows in one that it works. With `--from FILE` it measures nothing.
+instances do everything at once, and their CPU is compared with what the costs predict. Last, the table of `plan`.
+
+About four minutes, at a load that two cores can just carry; `--small` shows in one that it works. With `--from FILE` it
+measures nothing.
 """
 
 import argparse
@@ -97,6 +99,7 @@ async def trial(where: Platform, rates: Sequence[Rates], crowd: Crowd, frames: I
         "wal": [now - was for was, now in zip(before.wal, after.wal, strict=True)],
         "memory": [now - was for was, now in pairwise(sizes)],
         "resident": [resident(pid) for pid in pids],
+        "refused": sum(each.refused for each in clients),
         "load": os.getloadavg()[0],
     }
 
@@ -161,8 +164,8 @@ def checkpoint() -> None:
 def main() -> int:
     """Measure or read, print the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.scaling", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each trial")
-    parser.add_argument("--times", type=float, default=1.0, help="the rates: work that comes more often costs less")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each trial")
+    parser.add_argument("--times", type=float, default=3.0, help="the rates: work that comes more often costs less")
     parser.add_argument("--small", action="store_true", help="trials of two seconds, to see that it works")
     parser.add_argument("--json", type=Path, help="keep what was measured")
     parser.add_argument("--from", type=Path, dest="kept", help="print the report of what was kept")

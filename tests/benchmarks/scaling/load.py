@@ -3,7 +3,7 @@
 import asyncio
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter, time
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from relay.loadtest.link import Link
-from tests.benchmarks.asker import connect, done, id_of
+from tests.benchmarks.asker import LIMIT_SECONDS, connect, id_of
 from tests.benchmarks.crowd import Crowd, Maker
 from tests.events import secret, sign_event
 
@@ -95,6 +95,7 @@ class Clients:
         self._tasks: list[asyncio.Task[None]] = []
         self._asked = 0
         self.feeds = 0
+        self.refused = 0
 
     async def open(self) -> None:
         """Connect, and let listeners listen."""
@@ -132,11 +133,16 @@ class Clients:
 
     def _publish(self, link: Link) -> None:
         frame = next(self._frames)
-        self._tasks.append(asyncio.ensure_future(done(link.accepted(id_of(frame), frame))))
+        self._tasks.append(asyncio.ensure_future(self._counted(link.accepted(id_of(frame), frame))))
 
     def _ask(self, link: Link, question: dict[str, Any]) -> None:
         self._asked += 1
-        self._tasks.append(asyncio.ensure_future(done(link.answered(f"q{self._asked}", question))))
+        self._tasks.append(asyncio.ensure_future(self._counted(link.answered(f"q{self._asked}", question))))
+
+    async def _counted(self, answer: Awaitable[bool]) -> None:
+        """A machine that cannot keep up refuses something; the counters of the workers say what was done."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            self.refused += not await answer
 
     def _feed(self, link: Link) -> None:
         self.feeds += 1

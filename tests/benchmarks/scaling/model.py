@@ -7,8 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
+from math import sqrt
 
 SWEEPS = 4_000
+SETTLED = 1e-9
+"""The fit ends when nothing moves by more than this share of what is to be explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,9 @@ def least_squares(columns: Mapping[str, Sequence[float]], values: Sequence[float
     squares = {kind: sum(value * value for value in column) for kind, column in columns.items()}
     costs = dict.fromkeys(columns, 0.0)
     left = [*values]
+    settled = SETTLED * sqrt(sum(value * value for value in values))
     for _ in range(SWEEPS):
+        moved = 0.0
         for kind, column in columns.items():
             if not squares[kind]:
                 continue
@@ -101,6 +106,9 @@ def least_squares(columns: Mapping[str, Sequence[float]], values: Sequence[float
             step = max(step, -costs[kind])
             costs[kind] += step
             left = [b - step * a for a, b in zip(column, left, strict=True)]
+            moved = max(moved, abs(step) * sqrt(squares[kind]))
+        if moved <= settled:
+            break
     return costs
 
 

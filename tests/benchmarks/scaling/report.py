@@ -62,10 +62,11 @@ def report(found: Json) -> str:
     trials = found["trials"]
     costs = fit(_sample(each) for made in trials.values() for each in made["samples"])
     loads = [made["load"] for made in (*trials.values(), found["check"]) if "load" in made]
+    refused = sum(made.get("refused", 0) for made in (*trials.values(), found["check"]))
     sizes = measured_sizes(found)
     head = f"{found['at']}, {found['seconds']:g} s a trial, rates x {found['times']:g}"
     parts = [
-        f"{head}, load of the machine {min(loads):.1f} to {max(loads):.1f}",
+        f"{head}, load of the machine {min(loads):.1f} to {max(loads):.1f}, {refused:,} refused",
         cost_table(costs),
         check_table(costs, found["check"]["samples"]),
         fit_table(costs, trials),

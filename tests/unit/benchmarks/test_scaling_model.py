@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks.scaling.model import CONCERNS, KINDS, Part, Sample, Work, deviation, fit, predict
 from tests.benchmarks.scaling.plan import BEATS_PER_SECOND, Choices, Load, Sizes, plan, table
+from tests.benchmarks.scaling.report import wal_bytes
 
 COSTS = {part: {kind: 1e-4 * (number + 1) for number, kind in enumerate(CONCERNS[part])} for part in Part}
 SIZES = Sizes(connection=10_000, worker=200e6, event=2_000, wal=3_000, message=260, change=590)
@@ -32,8 +33,9 @@ def test_the_costs_of_which_samples_were_made_are_found() -> None:
         assert found[part] == pytest.approx(kinds, rel=1e-3)
 
 
-@given(st.lists(st.floats(0, 1e-3), min_size=len(KINDS), max_size=len(KINDS)), st.integers(0, 2**32))
-def test_the_fit_explains_any_samples_that_costs_explain(values: list[float], seed: int) -> None:
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0, 1e-3), min_size=len(KINDS), max_size=len(KINDS)))
+def test_the_fit_explains_any_samples_that_costs_explain(values: list[float]) -> None:
     costs = {Part.WORKERS: dict(zip(CONCERNS[Part.WORKERS], values, strict=False))}
     given_samples = [Sample(Part.WORKERS, work, predict(costs, Part.WORKERS, work)) for work in works()]
     found = fit(given_samples)
@@ -108,3 +110,11 @@ def test_the_bottleneck_is_what_is_used_most() -> None:
     assert plan(replace(LOAD, events=2_000), free, SIZES, CHOICES).bottlenecks(CHOICES) == [("order lock", 2.0)]
     busy = {**free, Part.BUS: {"messages": 1e-3}}
     assert plan(LOAD, busy, SIZES, CHOICES).bottlenecks(CHOICES)[0][0] == "bus server"
+
+
+def test_wal_is_divided_into_what_each_event_writes_and_full_pages() -> None:
+    def trial(events: int, pages: int) -> dict[str, Any]:
+        return {"samples": [{"work": {"events": events}}], "wal": [2_500 * events + 7_000 * pages, pages]}
+
+    trials = {"rest": trial(0, 3), "one by one": trial(700, 1_700), "at once": trial(2_900, 800), "servers": {}}
+    assert wal_bytes({**trials, "servers": {"samples": []}}) == pytest.approx((2_500, 7_000), rel=1e-3)
