@@ -21,7 +21,7 @@ class Work:
     servers: seconds that a server ran; seconds: that a worker ran; connections: connection-seconds; events: published
     here and stored; commits: transactions that stored them; messages: received from the bus, and changes: events in
     them; deliveries: events sent to subscriptions; memory: queries answered from memory; database: of one author from
-    PostgreSQL; feeds: home feeds of hundreds of authors from PostgreSQL.
+    PostgreSQL; feeds: home feeds of hundreds of authors from PostgreSQL; commands: sent to the shared cache.
     """
 
     servers: float = 0.0
@@ -35,6 +35,7 @@ class Work:
     memory: float = 0.0
     database: float = 0.0
     feeds: float = 0.0
+    commands: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(*[a + b for a, b in zip(astuple(self), astuple(other), strict=True)])
@@ -57,10 +58,10 @@ class Part(StrEnum):
 
 
 CONCERNS: Mapping[Part, Sequence[str]] = {
-    Part.WORKERS: [kind for kind in KINDS if kind != "servers"],
+    Part.WORKERS: [kind for kind in KINDS if kind not in ("servers", "commands")],
     Part.PRIMARY: ("servers", "seconds", "events", "commits", "memory", "database", "feeds"),
     Part.REPLICA: ("servers", "seconds", "events", "commits", "database", "feeds"),
-    Part.CACHE: ("servers", "seconds", "commits", "memory", "database", "feeds"),
+    Part.CACHE: ("servers", "seconds", "commands"),
     Part.BUS: ("servers", "seconds", "commits", "messages"),
 }
 """What work a part can have a share in; without it the fit would explain noise by whatever else happened."""

@@ -152,6 +152,7 @@ def work_of(figures: Any, stored: int, feeds: int) -> Work:
         memory=memory,
         database=shared + database - feeds,
         feeds=feeds,
+        commands=counts["shared_commands"],
     )
 
 

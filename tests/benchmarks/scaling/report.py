@@ -29,6 +29,7 @@ UNITS = {
     "memory": "a query from memory, 20 events",
     "database": "a query from PostgreSQL, 20 events of one author",
     "feeds": "a home feed from PostgreSQL, 300 authors",
+    "commands": "a command of the shared cache",
 }
 PING_SECONDS = 50
 """Of a relay's default settings; the trials pinged more often, and count pings."""
