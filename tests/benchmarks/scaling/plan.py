@@ -10,7 +10,7 @@ BEATS_PER_SECOND = 0.1
 """Messages of a worker to all others, when nothing happens."""
 
 COMMANDS = 0.15
-"""To the shared cache for a query that PostgreSQL answers, as measured; several keys are one command."""
+"""To the shared cache for a query that PostgreSQL answers, as measured."""
 
 
 @dataclass(frozen=True, slots=True)
