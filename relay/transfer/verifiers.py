@@ -47,7 +47,7 @@ class Verifiers:
             head = await process.stdout.readexactly(4)
             answer = await process.stdout.readexactly(int.from_bytes(head, "big"))
         except (asyncio.IncompleteReadError, OSError) as error:
-            raise VerifierDied(f"a verifying process ended with code {await process.wait()}") from error
+            raise VerifierDied(f"a verifying process ended with code {await _end_of(process)}") from error
         self._idle.put_nowait(process)
         return decode_verified(answer)
 
@@ -57,4 +57,14 @@ class Verifiers:
             with suppress(ProcessLookupError):
                 process.kill()
         for process in self._started:
-            await process.wait()
+            await _end_of(process)
+
+
+async def _end_of(process: Process) -> int:
+    """The code of a process that has ended, or was killed.
+
+    What it has written is read away: `wait` alone waits for the end of its output, which nobody notices while more than
+    a StreamReader takes is unread, as after a verification that was cancelled.
+    """
+    await process.communicate()
+    return await process.wait()
