@@ -20,8 +20,12 @@ def emptied() -> tuple[str, ...]:
 
 
 def delete_all(_: TransactionTestCase) -> None:
-    """Delete all rows. Foreign keys are checked at the end of the transaction, so that the order is free."""
+    """Delete all rows. Foreign keys are checked at the end of the transaction, so that the order is free.
+
+    A write that failed for its client may still be under way. Behind the order lock it is deleted whole or not at all.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT relay_order_lock()")
         questions = [f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in emptied()]
         cursor.execute(" UNION ALL ".join(questions))
         for (table,) in cursor.fetchall():
