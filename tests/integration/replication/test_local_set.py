@@ -262,8 +262,17 @@ def test_the_scope_is_that_of_the_peer_and_of_what_is_kept_here(
     assert ids_of(local.items(part(scope=local.scope()))) == []
 
 
+MANY_EVENTS = """
+INSERT INTO relay_event (id, pubkey, created_at, kind, tag_keys, json)
+SELECT sha256(n::text::bytea), sha256((n %% 50)::text::bytea), %(first)s + n, n %% 7, '{}', '{}'
+FROM generate_series(1, 2000) AS n
+"""
+
+
 def test_a_window_is_read_along_the_index_of_time(tables: Tables, here: OwnConnection) -> None:
     here("SET enable_seqscan = off", {})
+    here(MANY_EVENTS, {"first": NOW - 2_000})
+    here("ANALYZE relay_event", {})  # the planner chooses by what it knows of the table
     plans: list[str] = []
 
     def explained(text: str, parameters: Any) -> list[tuple[Any, ...]]:
