@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from relay.changes.change import Added
+from relay.changes.ring import OutOfReach
 from relay.metrics import counters, query_answered
 from relay.protocol.errors import Failed, RelayError
 from relay.protocol.messages import End, ReqMessage, closed, eose, event_head
@@ -26,7 +27,7 @@ from relay.storage.filter_sql import Key
 from relay.storage.primary import LogPruned
 from relay.storage.read_result import key_of
 from relay.storage.reads import Item
-from relay.subscriptions.hub import HELD, OutOfReach, Subscription
+from relay.subscriptions.subscription import HELD, Subscription
 
 log = logging.getLogger("relay.session")
 
@@ -293,7 +294,7 @@ class Query:
                 and not ring.is_gone(change.event, change.seq)
                 and services.hub.may_receive(subscription, change.event)
             ):
-                services.hub.deliveries += 1
+                counters.deliveries += 1
                 subscription.outbox.put(subscription.frame(change.event.json))
                 if subscription.outbox.backlog_bytes > self._piece_bytes:
                     self._position = change.seq  # what follows may be gone when the client has read: it is read again
