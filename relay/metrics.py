@@ -46,6 +46,7 @@ class Counters:
     log_changes: int = 0
     seam_log_reads: int = 0  # for subscriptions whose answer ended after the ring had moved on
     outbox_closures: int = 0
+    deliveries: int = 0  # live events handed to a subscription
     delivery_slices: int = 0  # turns of the loop in which a delivery, or work on the index, went on
     filters_refused: int = 0  # REQs whose filters took too much memory
     internal_errors: int = 0

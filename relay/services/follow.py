@@ -124,7 +124,7 @@ class Follower:
     def apply(self, batch: Batch) -> None:
         """Take a batch, and pass on the changes that were applied."""
         self.newest = max(self.newest, batch.last)
-        if self._hub.is_full:
+        if self._hub.backlog.is_full:
             # As if the bus had lost it: it is read from the log when the hub has room.
             self.refused += 1
             self._is_behind = True
@@ -199,7 +199,7 @@ class Follower:
         moderated, self._lists = now.lists != self._lists, now.lists
         self._on_lists(now.lists)
         before, self.newest = self.newest, max(self.newest, now.position)
-        if self._hub.is_full:
+        if self._hub.backlog.is_full:
             self._lists = -1 if moderated else self._lists  # the next heartbeat follows
             return
         # Changes found at this heartbeat may still arrive on the bus; those of the previous one should have. What an
@@ -224,7 +224,7 @@ class Follower:
         """Read the log until no known change is missing."""
         try:
             while self._intake.has_gap or self._intake.ring.position < self.newest:
-                await self._hub.room()
+                await self._hub.backlog.room()
                 batch = await self._primary.changes_after(self._intake.ring.position)
                 counters.log_reads += 1
                 if batch is None:
@@ -234,7 +234,7 @@ class Follower:
                 ring = self._intake.ring
                 ring.complete_from = max(ring.complete_from, newest)
                 for part in steps(batch.changes, change_bytes):
-                    await self._hub.room()
+                    await self._hub.backlog.room()
                     self.apply(Batch.of(part))
                     await asyncio.sleep(0)
         except Failed as error:

@@ -214,7 +214,7 @@ class Relay:
         await self.primary.note_urls(self.config.urls)
         await self.list_keeper.begin(now.lists)
         self.intake.restart(await ring_to(now.position, self.config.ring_bytes, self.primary))
-        self.hub.drop_backlog()
+        self.hub.backlog.drop()
         self.follower.start(now)
         self.writer.disconnect()
         self.barrier.begin_epoch()

@@ -3,25 +3,21 @@
 Rule: each filter is registered under one field, so an event meets only filters that share a value with it, have its
 kind, and may match its time. The index may name too many subscriptions, never too few; `Filter.matches` decides.
 
-A set of values stands in the index once, however many filters have it (`Posting`): 300 subscriptions of one home feed
-cost as much as one. Adding and removing take the same time for any number of values: those of a large set are entered
-and taken out in pieces, by `enter_some` and `remove_some`.
+Under a value stand the sets of values that have it (`postings`). Adding and removing take the same time for any number
+of values: those of a large set are entered and taken out in pieces, by `enter_some` and `remove_some`.
 """
 
-from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from time import time
-from typing import Generic, TypeVar
+from typing import Generic
 
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-
-T = TypeVar("T", bound=Hashable)
+from relay.subscriptions.postings import Place, Posting, T, Values
 
 Value = str | int
-Values = frozenset[str] | frozenset[int]
 
 PIECE_VALUES = 1_000
 """Values that are entered or removed in one piece: 0.3 ms."""
@@ -36,72 +32,6 @@ MAX_KINDS = 16
 
 _ANY = -1
 _EVERYTHING: Values = frozenset(["*"])
-
-Timed = list[tuple[int, int, T]]
-
-
-class Shelf(Generic[T]):
-    """Filters of one posting and one kind. `owners` are candidates whatever the time is, with the number of filters of
-    each.
-
-    Filters that cannot match an event of about now are sorted, so that such an event does not meet them: `ended` by
-    `until`, `later` by `since`.
-    """
-
-    __slots__ = ("ended", "later", "owners")
-
-    def __init__(self) -> None:
-        self.owners: dict[T, int] = {}
-        self.ended: Timed[T] | None = None
-        self.later: Timed[T] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.owners or self.ended or self.later)
-
-    def at(self, created_at: int) -> Iterable[T]:
-        """The owners of filters that may match at a time, each once."""
-        found = list(self.owners)
-        if self.ended:
-            found += [owner for _, _, owner in self.ended[bisect_left(self.ended, (created_at,)) :]]
-        if self.later:
-            found += [owner for _, _, owner in self.later[: bisect_left(self.later, (created_at + 1,))]]
-        return dict.fromkeys(found)
-
-
-class Posting(Generic[T]):
-    """A set of values of one field, with the filters that have it, by kind. `size`: the number of filters.
-
-    Most sets, those of home feeds above all, have one filter: `only` is its owner then, and nothing is kept by kind.
-    """
-
-    __slots__ = ("field", "kinds", "only", "place", "size", "values")
-
-    def __init__(self, field: str, values: Values) -> None:
-        self.field = field
-        self.values = values
-        self.kinds: dict[int, Shelf[T]] = {}
-        self.only: T | None = None
-        self.place: _Place[T] | None = None  # of the only one
-        self.size = 0
-
-
-class _Place(Generic[T]):
-    """Where one filter stands."""
-
-    __slots__ = ("kinds", "number", "posting", "since", "until")
-
-    def __init__(self, posting: Posting[T], kinds: Iterable[int], number: int) -> None:
-        self.posting = posting
-        self.kinds = kinds
-        self.number = number
-        self.since: int | None = None
-        self.until: int | None = None
-
-    @property
-    def is_current(self) -> bool:
-        """True unless it is sorted by time."""
-        return self.since is None and self.until is None
-
 
 Hit = Posting[T] | dict[Posting[T], None]
 """What stands under a value."""
@@ -128,7 +58,7 @@ class FilterIndex(Generic[T]):
         self._postings: dict[tuple[str, Values], Posting[T]] = {}
         self._tables: dict[str, dict[Value, Hit[T]]] = {field: {} for field in ("*", "k", "a", "i", "t")}
         self._by_field = tuple(self._tables.values())
-        self._places: dict[T, list[_Place[T]]] = {}
+        self._places: dict[T, list[Place[T]]] = {}
         self._numbers = 0
         self._entering: deque[tuple[Posting[T], Iterator[Value]]] = deque()
         self._removing: deque[tuple[Posting[T], Iterator[Value]]] = deque()
@@ -152,7 +82,7 @@ class FilterIndex(Generic[T]):
         now = int(time())
         self._places[owner] = [self._put(owner, flt, now) for flt in filters if not flt.matches_nothing]
 
-    def _put(self, owner: T, flt: Filter, now: int) -> _Place[T]:
+    def _put(self, owner: T, flt: Filter, now: int) -> Place[T]:
         field, values = self._field(flt)
         posting = self._postings.get((field, values))
         if posting is None:
@@ -164,7 +94,7 @@ class FilterIndex(Generic[T]):
         posting.size += 1
         self._numbers += 1
         by_kind = field != "k" and flt.kinds is not None and len(flt.kinds) <= MAX_KINDS
-        place = _Place(posting, flt.kinds if by_kind and flt.kinds is not None else (_ANY,), self._numbers)
+        place = Place(posting, flt.kinds if by_kind and flt.kinds is not None else (_ANY,), self._numbers)
         if flt.until is not None and flt.until < now:
             place.until = flt.until
         elif flt.since is not None and flt.since > now:
@@ -173,9 +103,9 @@ class FilterIndex(Generic[T]):
             posting.only, posting.place = owner, place
             return place
         if posting.only is not None and posting.place is not None:
-            self._shelve(posting.only, posting.place)
+            posting.place.enter(posting.only)
             posting.only = posting.place = None
-        self._shelve(owner, place)
+        place.enter(owner)
         return place
 
     def _field(self, flt: Filter) -> tuple[str, Values]:
@@ -194,19 +124,6 @@ class FilterIndex(Generic[T]):
                 most = max(most, size)
         return most // CROWDED
 
-    @staticmethod
-    def _shelve(owner: T, place: _Place[T]) -> None:
-        for kind in place.kinds:
-            shelf = place.posting.kinds.setdefault(kind, Shelf())
-            if place.until is not None:
-                shelf.ended = shelf.ended or []
-                insort(shelf.ended, (place.until, place.number, owner))
-            elif place.since is not None:
-                shelf.later = shelf.later or []
-                insort(shelf.later, (place.since, place.number, owner))
-            else:
-                shelf.owners[owner] = shelf.owners.get(owner, 0) + 1
-
     def remove(self, owner: T) -> None:
         """Remove an owner; no error if it is not registered."""
         for place in self._places.pop(owner, ()):
@@ -214,7 +131,7 @@ class FilterIndex(Generic[T]):
             if posting.place is place:
                 posting.only = posting.place = None
             else:
-                self._unshelve(owner, place)
+                place.leave(owner)
             posting.size -= 1
             if not posting.size:
                 del self._postings[posting.field, posting.values]
@@ -222,24 +139,6 @@ class FilterIndex(Generic[T]):
                     self._leave(posting, posting.values)
                 else:
                     self._removing.append((posting, iter(posting.values)))
-
-    @staticmethod
-    def _unshelve(owner: T, place: _Place[T]) -> None:
-        kinds = place.posting.kinds
-        for kind in place.kinds:
-            shelf = kinds[kind]
-            if place.until is not None and shelf.ended is not None:
-                del shelf.ended[bisect_left(shelf.ended, (place.until, place.number))]
-                shelf.ended = shelf.ended or None
-            elif place.since is not None and shelf.later is not None:
-                del shelf.later[bisect_left(shelf.later, (place.since, place.number))]
-                shelf.later = shelf.later or None
-            elif shelf.owners[owner] == 1:
-                del shelf.owners[owner]
-            else:
-                shelf.owners[owner] -= 1
-            if not shelf:
-                del kinds[kind]
 
     def enter_some(self) -> None:
         """Enter the next PIECE_VALUES values of added filters."""
@@ -297,7 +196,7 @@ class FilterIndex(Generic[T]):
 
     def _pieces(self, hits: Sequence["Hit[T]"], event: StoredEvent) -> Iterator[Sequence[T]]:
         found: list[T] = []
-        visited, shelves = 0, 0
+        visited, sources = 0, 0
         seen: dict[T, None] | None = None
         kind, created_at = event.kind, event.created_at
         for hit in hits:
@@ -305,18 +204,18 @@ class FilterIndex(Generic[T]):
                 visited += 1
                 only = posting.only
                 if only is not None:
-                    shelves += 1
+                    sources += 1
                     found.append(only)
                     continue
                 kinds = posting.kinds
                 if kind in kinds:
-                    shelves += 1
-                    shelf = kinds[kind]
-                    found += shelf.owners if shelf.later is shelf.ended else shelf.at(created_at)
+                    sources += 1
+                    owners = kinds[kind]
+                    found += owners.current if owners.later is owners.ended else owners.at(created_at)
                 if _ANY in kinds:
-                    shelves += 1
-                    shelf = kinds[_ANY]
-                    found += shelf.owners if shelf.later is shelf.ended else shelf.at(created_at)
+                    sources += 1
+                    owners = kinds[_ANY]
+                    found += owners.current if owners.later is owners.ended else owners.at(created_at)
                 if len(found) > CANDIDATES or visited > CANDIDATES:
                     seen = {} if seen is None else seen
                     fresh = [owner for owner in dict.fromkeys(found) if owner not in seen]
@@ -325,7 +224,7 @@ class FilterIndex(Generic[T]):
                     found, visited = [], 0
         if seen:
             yield [owner for owner in dict.fromkeys(found) if owner not in seen]
-        elif shelves > 1 and len(found) > 1:
+        elif sources > 1 and len(found) > 1:
             yield list(dict.fromkeys(found))
         elif found:
             yield found

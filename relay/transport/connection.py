@@ -1,19 +1,19 @@
-"""One WebSocket connection: writes, keepalive, and every way in which it ends.
+"""The states of one WebSocket connection: open, paused, pinged, and every way in which it ends.
 
-Rules: all bytes go through one transport in the order of the calls; the write buffer is bounded; whatever the peer
-does, a closing connection is closed after `close_seconds`.
+Rule: whatever the peer does, a closing connection is closed after `close_seconds`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from relay.transport.counters import counters
-from relay.transport.frames import EMPTY_PING, PONG, close_frame, frame, text_frames
-from relay.transport.inbox import Inbox, Pause
+from relay.transport.frames import EMPTY_PING, close_frame
+from relay.transport.inbox import Inbox
 from relay.transport.lingering_close import LingeringClose
-from relay.transport.parser import is_empty
-from relay.transport.receiving import receiving
+from relay.transport.pause import Pause
+from relay.transport.read_buffer import ReadBuffer
 from relay.transport.timers import ConnectionTimers
+from relay.transport.write_buffer import WriteBuffer
 
 MISSED_PONGS = 2
 _PEER_FAULTS = frozenset({1002, 1003, 1007, 1009})
@@ -23,21 +23,9 @@ class Connection:
     """A TCP connection from handshake to close. Loop thread only; no method raises because the peer is gone."""
 
     __slots__ = (
-        *("_buffer_age", "_code_sent", "_new_parser", "_on_drained", "_pauses", "_timers", "_writable"),
-        *(
-            "above_high_water",
-            "closing",
-            "inbox",
-            "is_lost",
-            "loop",
-            "max_message_bytes",
-            "max_queue",
-            "on_lost",
-            "opened",
-            "reason",
-        ),
-        *("_buffer_bytes", "_part_bytes"),
-        *("shrink_wanted", "transport", "unanswered_pings", "write_limit_bytes", "__weakref__"),
+        *("_code_sent", "_pauses", "_timers", "closing", "inbox", "is_lost", "loop", "max_message_bytes", "max_queue"),
+        *("on_lost", "opened", "read_buffer", "reason", "shrink_wanted", "transport", "unanswered_pings"),
+        *("write_buffer", "__weakref__"),
     )
 
     def __init__(
@@ -54,31 +42,26 @@ class Connection:
         self.loop = loop
         self.max_message_bytes = max_message_bytes
         self.max_queue = max_queue
-        self.write_limit_bytes = write_limit_bytes
         self.inbox = Inbox(self)
+        self.read_buffer = ReadBuffer(self)
+        self.write_buffer = WriteBuffer(self, write_limit_bytes)
         self.opened = False  # accepted
         self.closing = False  # close frame or error response sent, or connection lost: nothing more is sent
         self.is_lost = False
         self.reason = ""
         self.on_lost: Callable[[], None] | None = None
         self.unanswered_pings = 0
-        self.shrink_wanted = False
+        self.shrink_wanted = False  # by `read_buffer`; here because it is looked up for each frame
         self._code_sent: int | None = None
         self._timers = timers
         self._pauses = 0
-        self._buffer_bytes = self._part_bytes = 0  # held in `receiving`
-        self._buffer_age = 0  # pings since the parser's buffer grew; 0: it is small
-        self.above_high_water = False
-        self._writable: asyncio.Future[None] | None = None
-        self._on_drained: Callable[[], None] | None = None
-        self._new_parser: Callable[[], asyncio.BufferedProtocol] | None = None
 
     def open(self, response: bytes, new_parser: Callable[[], asyncio.BufferedProtocol]) -> asyncio.BufferedProtocol:
         """Send the 101 response and let a new parser, which is returned, read."""
         self.opened = True
         counters.connections_open += 1
         counters.connections_opened += 1
-        self._new_parser = new_parser
+        self.read_buffer.new_parser = new_parser
         self.transport.write(response)
         parser = new_parser()
         self.transport.set_protocol(parser)
@@ -88,76 +71,10 @@ class Connection:
 
     def refuse(self, response: bytes) -> None:
         """Send an HTTP error response instead of opening, and close."""
-        self.closing = True
+        self._stop_sending()
         self.transport.write(response)
         self._finish()
         self.inbox.end(1006)
-
-    # writing
-
-    def send_frames(self, payloads: Sequence[bytes]) -> None:
-        """Text messages in one write. A write buffer above its bound aborts; a closing connection sends nothing."""
-        if self.closing or not payloads:
-            return
-        data = text_frames(payloads)
-        counters.messages_out += len(payloads)
-        counters.bytes_out += len(data)
-        counters.writes += 1
-        self.transport.write(data)
-        if self.above_high_water:
-            self._check_bound()
-
-    def send(self, opcode: int, payload: bytes) -> None:
-        """One text or binary message."""
-        if self.closing:
-            return
-        data = frame(opcode, payload)
-        counters.messages_out += 1
-        counters.bytes_out += len(data)
-        counters.writes += 1
-        self._write(data)
-
-    def pong(self, payload: bytes) -> None:
-        """Answer a ping, unless the write buffer is above high water: a flood of pings must not fill it."""
-        if not self.above_high_water:
-            self._write(frame(PONG, payload))
-
-    def _write(self, data: bytes) -> None:
-        self.transport.write(data)
-        if self.above_high_water:
-            self._check_bound()
-
-    def _check_bound(self) -> None:
-        if self.transport.get_write_buffer_size() > self.write_limit_bytes:
-            counters.aborted_slow_readers += 1
-            self.abort()
-
-    def pause_writing(self) -> None:
-        """asyncio: the write buffer is above its high-water mark."""
-        self.above_high_water = True
-
-    def resume_writing(self) -> None:
-        """asyncio: the write buffer is below its low-water mark."""
-        self.above_high_water = False
-        self._wake_writers()
-        if self._on_drained is not None:
-            self._on_drained()
-
-    def set_drained(self, callback: Callable[[], None] | None) -> None:
-        """Set or remove the one callback of `resume_writing`."""
-        self._on_drained = callback
-
-    async def writable(self) -> None:
-        """Wait until the write buffer has drained or the connection is lost."""
-        while self.above_high_water and not self.is_lost:
-            if self._writable is None or self._writable.done():
-                self._writable = self.loop.create_future()
-            await asyncio.shield(self._writable)
-
-    def _wake_writers(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
 
     # reading
 
@@ -175,7 +92,7 @@ class Connection:
         if before and not self._pauses and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    # keepalive, and the parser's memory
+    # keepalive
 
     def ping(self) -> None:
         """The ping interval has passed. While reading is paused pongs cannot be seen, so none is counted as missing."""
@@ -188,55 +105,10 @@ class Connection:
             return
         if not self._pauses:
             self.unanswered_pings += 1
-        if self._buffer_age:
-            self._buffer_age += 1
-            self.shrink_wanted = self._buffer_age > 2
-        self._write(EMPTY_PING)
+        self.read_buffer.ping()
+        self.write_buffer.write(EMPTY_PING)
         if self._timers.pings is not None:
             self._timers.pings.add(self)
-
-    def buffer_is_big(self) -> None:
-        """The parser's read buffer has grown; after two pings without such growth it is replaced."""
-        self._buffer_age = 1
-        self.shrink_wanted = False
-
-    def buffer_has_grown(self, size: int) -> None:
-        """The parser's read buffer has this size now."""
-        self._buffer_bytes = size
-        receiving.hold(self, size + self._part_bytes)
-
-    def parts_have_grown(self, size: int) -> None:
-        """The fragments of an unfinished message have this size now; 0: it is finished."""
-        self._part_bytes = size
-        if size or self._buffer_bytes:
-            receiving.hold(self, size + self._buffer_bytes)
-        else:
-            receiving.release(self)
-
-    def give_back(self) -> None:
-        """The messages that the worker receives take too much memory, and this connection was the first to begin."""
-        if self.closing:
-            return
-        if not self._part_bytes and is_empty(self.transport.get_protocol()):
-            self.shrink_buffer()
-            return
-        counters.aborted_unfinished += 1
-        self.fail(1013, "too many unfinished messages, try again")
-
-    def shrink_buffer(self) -> None:
-        """Replace the parser between two reads, while it holds no data: picows' buffer never shrinks."""
-        self._buffer_age = 0
-        self.shrink_wanted = False
-        self.pause(Pause.BUFFER)
-        self.loop.call_soon(self._replace_parser)
-
-    def _replace_parser(self) -> None:
-        if not self.closing and self._new_parser is not None:
-            counters.buffers_shrunk += 1
-            self._buffer_bytes = 0
-            self.parts_have_grown(self._part_bytes)
-            self.transport.set_protocol(self._new_parser())
-        self.resume(Pause.BUFFER)
 
     # the end
 
@@ -277,8 +149,7 @@ class Connection:
         self.loop.call_soon(self.fail, code, reason)
 
     def _linger(self, code: int) -> None:
-        self._new_parser = None  # it holds what has come of an unfinished message
-        receiving.release(self)
+        self.read_buffer.release()
         if not self.transport.is_closing():
             self.transport.set_protocol(LingeringClose(self.abort, self.lost))
             self.resume(Pause(self._pauses))
@@ -293,30 +164,32 @@ class Connection:
 
     def abort(self) -> None:
         """Drop the connection and its write buffer now; `on_close(1006)` follows."""
-        self.closing = True
+        self._stop_sending()
         self.transport.abort()
 
     def lost(self) -> None:
         """The transport's connection_lost: always the last event."""
         self.closing = self.is_lost = True
-        self._new_parser = None
-        receiving.release(self)
+        self.read_buffer.release()
         if self.opened:
             counters.connections_open -= 1
             counters.closed(self.inbox.ended_with or 1006)
         self._timers.closings.discard(self.transport)
-        self._wake_writers()
+        self.write_buffer.lost()
         self._end(1006)
-        self._on_drained = None
+        self.write_buffer.set_drained(None)
         if self.on_lost is not None:
             self.on_lost()
             self.on_lost = None
 
     def _begin_close(self, closing: bytes, code: int) -> None:
-        self._write(closing)
+        self.write_buffer.write(closing)
         self._code_sent = code
-        self.closing = True
+        self._stop_sending()
         self._timers.closings.add(self.transport)
+
+    def _stop_sending(self) -> None:
+        self.closing = self.write_buffer.closed = True
 
     def _finish(self) -> None:
         self._timers.closings.add(self.transport)

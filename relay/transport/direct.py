@@ -7,16 +7,18 @@ application must also work with `receive()` and `send()`.
 from collections.abc import Callable, Sequence
 
 from relay.transport.connection import Connection
-from relay.transport.inbox import OnClose, OnMessage, Pause
+from relay.transport.inbox import OnClose, OnMessage
+from relay.transport.pause import Pause
 
 
 class DirectSocket:
     """The connection as an application may use it. Every method is synchronous, for the loop's thread only."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_write_buffer")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._write_buffer = connection.write_buffer
 
     def attach(
         self,
@@ -45,7 +47,7 @@ class DirectSocket:
         """
         if not self._connection.opened:
             raise RuntimeError("send_frames before websocket.accept")
-        self._connection.send_frames(frames)
+        self._write_buffer.send_frames(frames)
 
     def buffered_bytes(self) -> int:
         """Bytes in the write buffer, without the kernel's."""
@@ -54,7 +56,7 @@ class DirectSocket:
 
     def set_drained(self, callback: Callable[[], None] | None) -> None:
         """Set the one callback for a write buffer that fell below 16 KiB after it was above 64 KiB; None removes it."""
-        self._connection.set_drained(callback)
+        self._write_buffer.set_drained(callback)
 
     def pause_reading(self) -> None:
         """No `on_text` until `resume_reading`: messages already read are queued, then TCP back-pressure holds."""

@@ -8,12 +8,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from enum import IntFlag
 from time import monotonic
 from typing import Any, Protocol
 
 from relay.transport.counters import counters
 from relay.transport.frames import TEXT
+from relay.transport.pause import Pause
 
 SLICE_SECONDS = 0.005  # the rest of a read (2,700 tiny frames) adds as much again
 _GAP_SECONDS = 0.001  # reads closer together than this are one slice: the loop had no other turn
@@ -22,17 +22,6 @@ _SMALL_BYTES = 4096  # a message below this that ends its read cannot be part of
 
 OnMessage = Callable[[bytes], None]
 OnClose = Callable[[int], None]
-
-
-class Pause(IntFlag):
-    """Reasons to pause reading; it resumes when none is left."""
-
-    QUEUE = 1
-    APPLICATION = 2
-    BACKLOG = 4
-    BUFFER = 8
-    FAILED = 16
-    EARLY = 32
 
 
 class Connection(Protocol):
@@ -56,18 +45,9 @@ class Inbox:
     """The messages of one connection: queued for `receive()` until `attach`, then passed to callbacks."""
 
     __slots__ = (
-        *("_application_paused", "_closing", "_connection", "_held", "_in_batch", "_on_binary"),
-        *(
-            "_on_close",
-            "_on_text",
-            "_on_too_large",
-            "_queue",
-            "_queued_bytes",
-            "_scheduled",
-            "_slice_ended",
-            "_slice_started",
-        ),
-        *("_close_reported", "_waiter", "ended_with"),
+        *("_application_paused", "_close_reported", "_closing", "_connection", "_held", "_in_batch", "_on_binary"),
+        *("_on_close", "_on_text", "_on_too_large", "_queue", "_queued_bytes", "_scheduled", "_slice_ended"),
+        *("_slice_started", "_waiter", "ended_with"),
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -264,11 +244,8 @@ class Inbox:
         if self._on_close is not None and not self._close_reported:
             self._close_reported = True
             on_close, code = self._on_close, self.ended_with
-            self._on_text, self._on_binary, self._on_close = (
-                _ignore,
-                _ignore,
-                None,
-            )  # drop references to the application
+            # Drop the references to the application.
+            self._on_text, self._on_binary, self._on_close = _ignore, _ignore, None
             try:
                 on_close(code or 1006)
             except Exception:

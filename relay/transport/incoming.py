@@ -24,11 +24,13 @@ _BIG_BYTES = 4096  # above it the parser's buffer has grown to at least 7 KB
 class Incoming(WSListener):
     """The frame listener of one connection's parser. Its only state is an unfinished message."""
 
-    __slots__ = ("_connection", "_held", "_inbox", "_max_bytes", "_opcode", "_parts")
+    __slots__ = ("_connection", "_held", "_inbox", "_max_bytes", "_opcode", "_parts", "_read_buffer", "_write_buffer")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._inbox = connection.inbox
+        self._read_buffer = connection.read_buffer
+        self._write_buffer = connection.write_buffer
         self._max_bytes = connection.max_message_bytes
         self._opcode = TEXT
         self._held = UNCOUNTED_BYTES  # what the fragments count for
@@ -49,22 +51,22 @@ class Incoming(WSListener):
         last = bool(frame.last_in_buffer)
         if kind is _TEXT and frame.fin and self._parts is None:
             data = frame.get_payload_as_bytes()
-            if len(data) > self._max_bytes:
+            size = len(data)
+            if size > self._max_bytes:
                 self._too_large(data)
             elif data.isascii() or _is_utf8(data):
                 counters.messages_in += 1
-                counters.bytes_in += len(data)
+                counters.bytes_in += size
                 self._inbox.put(TEXT, data, last)
             else:
                 connection.fail(1007, "text is not UTF-8")
-            size = len(data)
         else:
             self._unusual(kind, frame, last)
             size = frame.payload_size
         if size > _BIG_BYTES or (not last and frame.tail_size > _BIG_BYTES):
-            connection.buffer_is_big()
+            self._read_buffer.large_frame()
         elif connection.shrink_wanted and last and not frame.tail_size and self._parts is None:
-            connection.shrink_buffer()
+            self._read_buffer.shrink()
 
     def _unusual(self, kind: WSMsgType, frame: WSFrame, last: bool) -> None:
         if kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
@@ -72,7 +74,7 @@ class Incoming(WSListener):
             if frame.fin:
                 return
         elif kind is _PING:
-            self._connection.pong(frame.get_payload_as_bytes())
+            self._write_buffer.pong(frame.get_payload_as_bytes())
         elif kind is _CLOSE:
             self._close(frame.get_payload_as_bytes())
         self._inbox.frame_without_message(last)
@@ -94,7 +96,7 @@ class Incoming(WSListener):
         self._parts += frame.get_payload_as_bytes()
         if len(self._parts) > self._held:
             self._held = 2 * len(self._parts)  # noted at each doubling: fragments may have one byte
-            self._connection.parts_have_grown(self._held)
+            self._read_buffer.parts_grown(self._held)
         if frame.fin:
             self._whole(last)
 
@@ -107,7 +109,7 @@ class Incoming(WSListener):
         data, self._parts = bytes(self._parts or b""), None
         if self._held > UNCOUNTED_BYTES:
             self._held = UNCOUNTED_BYTES
-            self._connection.parts_have_grown(0)
+            self._read_buffer.parts_grown(0)
         if self._opcode == TEXT and not (data.isascii() or _is_utf8(data)):
             self._connection.fail(1007, "text is not UTF-8")
             return
@@ -131,11 +133,11 @@ class Incoming(WSListener):
 
     def pause_writing(self) -> None:
         """asyncio: the write buffer is above its high-water mark."""
-        self._connection.pause_writing()
+        self._write_buffer.pause_writing()
 
     def resume_writing(self) -> None:
         """asyncio: the write buffer is below its low-water mark."""
-        self._connection.resume_writing()
+        self._write_buffer.resume_writing()
 
 
 def _is_utf8(data: bytes) -> bool:

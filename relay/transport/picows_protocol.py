@@ -28,9 +28,9 @@ from relay.transport.connection import Connection
 from relay.transport.counters import counters
 from relay.transport.direct import DirectSocket
 from relay.transport.frames import BINARY, TEXT
-from relay.transport.inbox import Pause
 from relay.transport.incoming import OVERSIZE_BYTES, Incoming
 from relay.transport.parser import feed, new_parser
+from relay.transport.pause import Pause
 from relay.transport.timers import timers_of
 
 _log = logging.getLogger("uvicorn.error")
@@ -195,8 +195,9 @@ class PicowsProtocol(asyncio.Protocol):
         """
         kind = message["type"]
         connection = self._connection
-        if connection.above_high_water:
-            await connection.writable()
+        write_buffer = connection.write_buffer
+        if write_buffer.above_high_water:
+            await write_buffer.writable()
         if self._app_closed:
             raise RuntimeError(f"Unexpected ASGI message '{kind}', after sending 'websocket.close'.")
         if not connection.opened:
@@ -206,9 +207,9 @@ class PicowsProtocol(asyncio.Protocol):
                 raise ClientDisconnected()  # ends an application that sends in a loop
             data = message.get("bytes")
             if data is None:
-                connection.send(TEXT, message["text"].encode())
+                write_buffer.send(TEXT, message["text"].encode())
             else:
-                connection.send(BINARY, data)
+                write_buffer.send(BINARY, data)
         elif kind == "websocket.close":
             self._app_closed = True
             connection.close(message.get("code", 1000), message.get("reason") or "")
@@ -242,11 +243,9 @@ class PicowsProtocol(asyncio.Protocol):
         headers = [*self._server_state.default_headers, *message.get("headers", [])]
         response = handshake.switching_protocols(self._accept, message.get("subprotocol"), headers)
         incoming = Incoming(connection)
-        calls, max_bytes = (
-            (connection.violation, connection.buffer_has_grown),
-            connection.max_message_bytes + OVERSIZE_BYTES,
-        )
-        parser = connection.open(response, lambda: new_parser(incoming, calls[0], max_bytes, calls[1]))
+        fail, grown = connection.violation, connection.read_buffer.grown
+        max_bytes = connection.max_message_bytes + OVERSIZE_BYTES
+        parser = connection.open(response, lambda: new_parser(incoming, fail, max_bytes, grown))
         self._log_answer("[accepted]")
         early, self._early = self._early, None
         if early:

@@ -11,7 +11,7 @@ RECEIVING_BYTES = 128 * 1024 * 1024
 
 
 class Holder(Protocol):
-    """What receives: a connection."""
+    """What receives: the read buffer of a connection."""
 
     def __hash__(self) -> int: ...
 

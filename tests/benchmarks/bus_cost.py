@@ -28,8 +28,9 @@ from relay.protocol.messages import event_head
 from relay.storage.store import Store
 from relay.subscriptions.bus import Bus, pack, unpack
 from relay.subscriptions.bus_line import layer_of
-from relay.subscriptions.hub import Hub, Subscription
+from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher, Outbox
+from relay.subscriptions.subscription import Subscription
 from tests.benchmarks.core import LIMITS, _Now, _Sink, parsed
 from tests.integration.caching.valkeys import Node, cluster, folder, free_ports, nodes
 
@@ -118,7 +119,7 @@ async def unwanted(intake: Intake) -> Hub:
         subscription = Subscription(outbox(flusher), event_head(f"feed{number}"), (flt,))
         hub.open(subscription)
         hub.release(subscription, 0)
-    while hub._is_scheduled:  # the index takes them in pieces
+    while hub.backlog.is_scheduled:  # the index takes them in pieces
         await asyncio.sleep(0.01)
     return hub
 

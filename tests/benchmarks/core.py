@@ -17,9 +17,10 @@ from relay.protocol.event import Event, StoredEvent
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.messages import EventMessage, event_head, parse_message
-from relay.subscriptions.hub import Hub, Subscription
+from relay.subscriptions.hub import Hub
 from relay.subscriptions.index import FilterIndex
 from relay.subscriptions.outbox import Flusher, Outbox
+from relay.subscriptions.subscription import Subscription
 from tests.benchmarks.figure import Figure, paired
 from tests.events import secret, sign_event
 

@@ -34,9 +34,10 @@ from relay.services.session.rates import FAR_TOO_MANY, POLICY_VIOLATION, UNLIMIT
 from relay.services.session.reading import Reading
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.subscriptions.hub import Hub, Reader
+from relay.subscriptions.hub import Hub
 from relay.subscriptions.kept import Kept
 from relay.subscriptions.outbox import Flusher, Outbox, Wire
+from relay.subscriptions.subscription import Reader
 
 log = logging.getLogger("relay.session")
 

@@ -18,8 +18,9 @@ from relay.services import follow
 from relay.services.follow import Follower
 from relay.storage.primary import Heartbeat, Primary
 from relay.storage.store import Store
-from relay.subscriptions.hub import BACKLOG_BYTES, Hub, Subscription
+from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher, Outbox
+from relay.subscriptions.subscription import Subscription
 from tests.unit.changes.orders import additions
 
 STORE = Store("a" * 16, "b" * 16, 1)
@@ -135,14 +136,14 @@ async def test_holes_that_close_by_themselves_cost_no_read_of_the_log(order: Ord
 async def test_batches_that_come_while_deliveries_wait_are_read_from_the_log_later(
     order: Order,
 ) -> None:
-    order.hub.backlog_bytes = BACKLOG_BYTES + 1
+    order.hub.backlog.is_full = True
     order.come(1)
     order.come(2)
     assert (order.intake.ring.position, order.follower.lag, order.follower.refused) == (0, 2, 2)
     order.log = Batch.of(order.changes[:2])
     await asyncio.sleep(0)
     assert not order.read.is_set()
-    order.hub.drop_backlog()
+    order.hub.backlog.drop()
     async with asyncio.timeout(5):
         while order.intake.ring.position < 2:
             if order.positions and not order.positions[-1].done():

@@ -22,7 +22,7 @@ from relay.protocol import messages
 from relay.protocol.errors import Failed
 from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import End
-from relay.services.session import query
+from relay.services.session import fetcher
 from relay.services.session.budget import PIECE_BYTES, PieceBudget
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
@@ -558,7 +558,7 @@ async def test_a_large_answer_is_sent_in_pieces_as_the_client_reads(client: Clie
 async def test_a_client_that_does_not_read_a_piece_in_time_loses_its_query(
     client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "SLOW_READER_SECONDS", 0.01)
+    monkeypatch.setattr(fetcher, "SLOW_READER_SECONDS", 0.01)
     memory.stored = texts(10, PIECE_BYTES // 2)
     client.wire.reads = False
     client.say("REQ", "s", FILTER)

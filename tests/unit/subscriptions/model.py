@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from relay.changes.change import Added, Batch, Change, Removed
 from relay.changes.intake import Intake
 from relay.changes.overlay import Found
-from relay.changes.ring import Ring
+from relay.changes.ring import OutOfReach, Ring
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
-from relay.subscriptions.hub import HELD, Hub, OutOfReach, Reader, Subscription
+from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Outbox
+from relay.subscriptions.subscription import HELD, Reader, Subscription
 from tests.oracle import naive_match, naive_visible
 from tests.unit.changes.orders import Json, state_after, stored
 from tests.unit.subscriptions.wires import RecordingWire, Turns
@@ -117,7 +118,7 @@ class Process:
         for client in list(self.clients):
             self.close(client)
         self.intake.restart(Ring(self.log.position, self.ring_bytes))
-        self.hub.drop_backlog()
+        self.hub.backlog.drop()
         self.began_at = self.log.position
         self.applied = []
 

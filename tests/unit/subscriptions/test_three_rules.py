@@ -147,7 +147,7 @@ class ThreeRules(RuleBasedStateMachine):
             process.turns.end()
             for client in process.clients:
                 due, got = process.due(client) if client.live else [], client.wire.frames
-                assert is_due(got, due, complete=not process.hub.backlog_bytes)
+                assert is_due(got, due, complete=not process.hub.backlog.bytes)
 
     def teardown(self) -> None:
         """One read of the log makes good whatever the bus lost."""
@@ -155,7 +155,7 @@ class ThreeRules(RuleBasedStateMachine):
             process.read_log(10_000)
             while process.turn():
                 pass
-            assert not process.hub.backlog_bytes
+            assert not process.hub.backlog.bytes
             assert process.hub.position == self.log.position
             assert not process.intake.has_gap
         if hasattr(self, "processes"):
@@ -169,8 +169,8 @@ class ThreeRulesInPieces(ThreeRules):
     def divide(self) -> None:
         self.pieces = ExitStack()
         for constant, least in {
-            "hub.PIECE": 1,
-            "hub.UNINDEXED": 0,
+            "delivery.PIECE": 1,
+            "live.UNINDEXED": 0,
             "hub.FREED_AT_ONCE_BYTES": -1,
             "index.SMALL": 0,
             "index.CANDIDATES": 0,
@@ -182,7 +182,7 @@ class ThreeRulesInPieces(ThreeRules):
     def begin(self, rings: list[int]) -> None:
         super().begin(rings)
         for process in self.processes:
-            process.hub.slice_seconds = -1.0
+            process.hub.backlog.slice_seconds = -1.0
             process.hub.seam_checks = 6
             for _ in range(2):  # so that each delivery takes more than one turn
                 client = Client([{}], [parse_filter({}, LIMITS)], process.turns)
