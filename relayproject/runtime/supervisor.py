@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from relayproject import descriptors, env, settings
-from relayproject.database_options import most_connections
+from relayproject.database_connections import most_connections
 from relayproject.runtime import handover, metrics_folder, notify, roll
 from relayproject.runtime.address import refuse_used_port, web_address
 from relayproject.runtime.child import PROJECT, Child
