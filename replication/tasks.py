@@ -43,7 +43,7 @@ def _end_runs(**_rest: object) -> None:
 
 @shared_task(name="replication.tasks.start_pushes")  # type: ignore[untyped-decorator]
 def start_pushes() -> int:
-    """Start what follows the log, for each peer that nobody follows; returns for how many."""
+    """Start what follows the log, for each peer without a sender; returns for how many."""
     if Region.local() is None:
         return 0
     free = Q(lanes__lease_until=None) | Q(lanes__lease_until__lt=timezone.now()) | Q(lanes=None)

@@ -5,7 +5,7 @@ and a frozen server closes no connection. So each line sends itself messages, mo
 process hears: to all, they would cost each process the more, the more processes there are. If one is not sent, or does
 not come back, or Sentinels or the Cluster name another server, the line drops both connections and makes new ones to
 the server that is right now.
-Rule: nobody waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
+Rule: no caller waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
 """
 
 import asyncio
@@ -218,7 +218,7 @@ class Line:
     async def _look(self) -> None:
         try:
             is_right = await self._servers.is_right(self._url)
-        except Exception as error:  # nobody says anything else
+        except Exception as error:  # without an answer the server in use stays
             log.debug("the servers of the bus cannot be asked: %s", error)
             return
         if not is_right:

@@ -1,7 +1,7 @@
 """Hears channels of one server over a connection of its own.
 
 In place of the channel layer's receiver, which costs three times as much for a message (docs/scaling.md), holds what it
-has received in a queue without a bound, and tells nobody when its connection is lost. Rule: a message is taken on
+has received in a queue without a bound, and does not report that its connection is lost. Rule: a message is taken on
 arrival; what takes long lets other work of the loop go first, and the socket is not read meanwhile.
 """
 

@@ -22,8 +22,8 @@ class Budget:
 
     @contextmanager
     def held(self, peer: str, size: int) -> Iterator[None]:
-        """Hold `size` bytes for a peer. Raises Full, unless the peer holds nothing else and there is room, or nobody
-        holds anything.
+        """Hold `size` bytes for a peer. Raises Full, unless the peer holds nothing else and there is room, or no
+        peer holds anything.
         """
         if size > self.free and self.free < self.limit:
             raise Full

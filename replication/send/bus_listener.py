@@ -131,7 +131,7 @@ async def _is_right(servers: Servers, url: str) -> bool:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await servers.is_right(url)
-    except Exception as error:  # nobody says anything else
+    except Exception as error:  # without an answer the server in use stays
         log.debug("the servers of the bus cannot be asked: %s", error)
         return True
 

@@ -1,7 +1,7 @@
 """A node of the servers of cache and bus is killed or frozen under load, behind Sentinels and in a Cluster.
 
 Two workers deliver to each other's subscribers all the time. The ledger: what was acknowledged comes to each subscriber
-once and in order, and is found at once by whoever asks the other worker.
+once and in order, and a query that the other worker answers finds it at once.
 """
 
 import asyncio
