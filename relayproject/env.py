@@ -5,6 +5,7 @@ appended to `faults`, gives the default, and is reported as relay.E001.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -115,6 +116,15 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         fault(name, f"must be one of {', '.join(allowed)}, not {value!r}")
         return default
+    return value
+
+
+def matching(name: str, pattern: re.Pattern[str], described: str) -> str:
+    """A text that `pattern` matches whole; "" when it is unset. `described` completes "must be"."""
+    value = text(name)
+    if value and not pattern.fullmatch(value):
+        fault(name, f"must be {described}, not {value!r}")
+        return ""
     return value
 
 

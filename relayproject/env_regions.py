@@ -6,11 +6,7 @@ from replication.described import NAME, Described, location_of, peer_of
 
 def region(name: str) -> str:
     """The name of a region: letters, digits, - and _; "" when it is unset."""
-    value = env.text(name)
-    if value and not NAME.fullmatch(value):
-        env.fault(name, f"must be at most 40 letters, digits, - and _, not {value!r}")
-        return ""
-    return value
+    return env.matching(name, NAME, "at most 40 letters, digits, - and _")
 
 
 def location(name: str) -> tuple[float, float] | None:

@@ -19,11 +19,7 @@ def host_and_port(host: str, port: int) -> str:
 
 def uri(name: str) -> str:
     """A URI (RFC 3986): a scheme, a colon and no spaces."""
-    value = env.text(name)
-    if value and not URI.fullmatch(value):
-        env.fault(name, f"must be a URI, such as mailto:operator@example.com, not {value!r}")
-        return ""
-    return value
+    return env.matching(name, URI, "a URI, such as mailto:operator@example.com")
 
 
 def web_address(name: str, default: str, schemes: tuple[str, ...]) -> str:
