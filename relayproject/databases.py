@@ -55,8 +55,8 @@ def _database(url: str, has_pooler: bool) -> dict[str, Any]:
 
 
 def _parameters(connect_seconds: int) -> dict[str, Any]:
-    """libpq's parameters, by default. A server that is gone without a word ends the connection after 3 s: the
-    keepalives find it if nothing is under way, tcp_user_timeout if something was sent; each alone misses one case.
+    """libpq's parameters, by default. The connection to a server that goes away silently ends after 3 s: the
+    keepalives notice it if nothing is under way, tcp_user_timeout if something was sent; each alone misses one case.
     """
     return {
         "connect_timeout": connect_seconds,

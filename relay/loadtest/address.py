@@ -1,4 +1,4 @@
-"""The relay's address: what is a legal one, and what is this machine.
+"""The relay's address: whether it is valid, and whether it is on this machine.
 
 Rule: a load test may take down what it is pointed at, so it leaves this machine only when it is told to.
 """

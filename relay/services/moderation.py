@@ -1,4 +1,4 @@
-"""What operators do: the one set of services for the admin, and for whatever else manages the relay.
+"""What operators do: the one set of services for the admin, and for other programs that manage the relay.
 
 Each is one transaction, in force on return for what is stored, and in every process within a second for all else
 (`relay.services.lists`). They are called in a thread, on Django's connection, outside of transactions. Each raises

@@ -1,4 +1,4 @@
-"""Ends statements at PostgreSQL that take too long: nothing waits for them any more, or their turns are over."""
+"""Ends statements at PostgreSQL whose caller has left, or that take more than their turn while another owner waits."""
 
 import asyncio
 from collections.abc import Callable

@@ -2,9 +2,9 @@
 
 It sends through a channel layer, and hears what others send through theirs (bus_reader.py). A layer knows one address,
 and a frozen server closes no connection. So each line sends itself messages, most of them to a channel that no other
-process hears: to all, they would cost each process the more, the more processes there are. If one is not sent, or does
-not come back, or Sentinels or the Cluster name another server, the line drops both connections and makes new ones to
-the server that is right now.
+process hears: sent to all, their cost for each process would grow with the number of processes. If one is not sent, or
+does not come back, or Sentinels or the Cluster name another server, the line drops both connections and makes new ones
+to the server that is right now.
 Rule: no caller waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
 """
 

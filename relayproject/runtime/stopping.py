@@ -1,4 +1,4 @@
-"""The request to stop `serve`: signals make it, and a start that waits for something is given up for it."""
+"""The request to stop `serve`: signals make it, and it interrupts a start that waits for something."""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
 """Copies of the operator's databases of addresses, shared by the workers of an instance.
 
-Rule: a file is never read where the operator writes it. Its pages are mapped into memory: had another program shortened
-the file under the map, every worker would die of SIGBUS at once. A copy is whole under its name, and stays as it is.
+Rule: a file is never read where the operator writes it. Its pages are mapped into memory: if another program
+shortened the file, SIGBUS would end every worker. A copy gets its name when it is complete, and is never changed.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""How much memory the requests of all peers may take in one worker at a time, bodies and what comes out of them."""
+"""How much memory the requests of all peers may take in one worker at a time, bodies and what is decoded from them."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What two regions say to each other in anti-entropy: JSON, bytes in base64, over signed requests.
+"""The messages of anti-entropy between two regions: JSON, bytes in base64, over signed requests.
 
 The responder keeps nothing between requests: each says stage, scope and window.
 """

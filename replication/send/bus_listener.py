@@ -1,4 +1,4 @@
-"""Listens to the bus from a thread: a word of it wakes the senders, and ephemeral events come on it alone.
+"""Listens to the bus from a thread: each message wakes the senders, and ephemeral events come by the bus alone.
 
 One subscription a process to each server of the bus, wherever that is now. The bus is a hint: without it senders look
 at the log every second, and ephemeral events are missed.
