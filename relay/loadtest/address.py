@@ -17,7 +17,7 @@ def check_address(url: str, *, allow_remote: bool) -> str:
     if not allow_remote and not is_loopback(host):
         raise AddressError(
             f"{host} is not this machine: a load test needs --allow-remote to work against another one, "
-            "and the consent of who runs it"
+            "and the consent of its operator"
         )
     return url
 

@@ -45,7 +45,7 @@ def progress(folder: Path) -> Progress:
 
 
 def note(folder: Path, now: Progress) -> None:
-    """Write it for those who wait."""
+    """Write it for the commands that wait for it."""
     write_private(folder / FILE, msgspec.json.encode(now).decode() + "\n")
 
 
