@@ -24,7 +24,7 @@ log = logging.getLogger("relay.replication")
 PUSH = "replication.tasks.push"
 AGAIN = "replication.tasks.send_letters"
 EXPIRES_SECONDS = 10
-"""A job that found no free thread so long is sent again by the schedule."""
+"""How long a job waits for a free thread; the schedule sends it again."""
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

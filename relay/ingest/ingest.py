@@ -43,7 +43,7 @@ ANSWERS_AT_ONCE = 500
 """How many joined copies are answered in one step of the loop: 5 ms."""
 
 BATCH_TURN_SECONDS = 0.005
-"""After so long a batch yields to the event loop: checking an event takes about 0.1 ms."""
+"""How long a batch runs before it yields to the event loop: checking an event takes about 0.1 ms."""
 
 Then = Callable[[Outcome], None]
 """Called once with the outcome."""

@@ -20,7 +20,7 @@ from relay.storage import moderation as rows
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 LONGEST_REASON = 1_000
 END_SECONDS = 60
-"""For so long an ended connection stands on its list: processes read it within a second."""
+"""How long an ended connection stands on its list: processes read it within a second."""
 
 
 class CannotModerate(ValueError):

@@ -34,7 +34,7 @@ EPHEMERAL_SHARE = 0.5
 """The part of these bounds up to which ephemeral events are queued: a flood of them leaves room for changes."""
 
 OTHER_STORE_LOG_SECONDS = 60.0
-"""At most one log line in so long about messages of another epoch or generation."""
+"""The least time between two log lines about messages of another epoch or generation."""
 
 PURGED = b"p"
 

@@ -33,9 +33,9 @@ CALL_SECONDS = 1.0
 """For one exchange with the server."""
 BEAT_SECONDS = 0.5
 SILENT_BEATS = 4
-"""So many beats without an answer are a loss; they are counted, since a loop that was blocked has sent none."""
+"""This number of beats without an answer is a loss; beats are counted, not time, since a blocked loop sends none."""
 GROUP_BEAT_SECONDS = 10.0
-"""After so long a beat goes to all: it proves that the group is heard, and names the store to those of another one."""
+"""How often a beat goes to all: it proves that the group is heard, and names the store to processes of another one."""
 LOOK_SECONDS = 1.0
 """Between two questions whether the server is still the right one."""
 RETRY_SECONDS = 0.2

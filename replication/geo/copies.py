@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 
 UNFINISHED = ".new"
 COPY_SECONDS = 600.0
-"""A copy that was not written to for so long belongs to a process that died."""
+"""A copy that was not written to for this time belongs to a process that died."""
 
 Version = tuple[int, int, int]
 """Of a file: inode, time of change in ns, size in bytes."""

@@ -17,9 +17,9 @@ from replication.statements import statement
 log = logging.getLogger("relay.replication")
 
 REFRESH_SECONDS = 5.0
-"""A peer that was removed, or a secret that has ended, is refused so long after."""
+"""How long at most a peer that was removed, or a secret that has ended, is still accepted."""
 HURRY_SECONDS = 1.0
-"""For a request that no known peer has signed the table is read again, at most so often."""
+"""The least time between two reads of the table for requests that no known peer has signed."""
 
 
 class Peer(Struct, frozen=True):

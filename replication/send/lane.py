@@ -43,7 +43,7 @@ IDLE_SECONDS = 1.0
 NOTE_SECONDS = 1.0
 """How often the cursor moves while the log has nothing for the lane."""
 MARGIN_ENTRIES = 10_000
-"""So far back a sender goes in a log that may have lost its newest changes: what is sent twice is known."""
+"""How far back a sender goes in a log that may have lost its newest changes: the peer knows what is sent twice."""
 BUSY = 429
 """The peer takes it later: no reason to call it down."""
 TOO_MUCH = frozenset({400, 413})

@@ -35,7 +35,7 @@ class Unlimited:
     __slots__ = ()
 
     def message(self, length: int) -> bool:
-        """Charge a message that has come, of so many bytes; False: it is to be refused."""
+        """Charge a message of `length` bytes that has come; False: it is to be refused."""
         return True
 
     def event(self, kind: int) -> bool:
