@@ -35,7 +35,7 @@ class Place:
 
 
 class WebWorkers:
-    """`keep` has the supervisor run a child; `stop` stops some and forgets them. `table`: of acknowledged positions."""
+    """`keep` has the supervisor run a child. `table`: descriptor of the acknowledged positions, -1: a new one."""
 
     def __init__(self, environment: Mapping[str, str], keep: Callable[[Child], None], table: int = -1) -> None:
         self.table = table if table >= 0 else ack_table.make(2 * settings.RELAY_WORKERS)

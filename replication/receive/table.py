@@ -56,8 +56,8 @@ class RegionTable:
         return self._peers.get(name)
 
     async def hurry(self) -> bool:
-        """Read the table again, if that may tell something new; whether it was read. Strangers may have this called as
-        often as they like: all who come during a read wait for that one.
+        """Read the table again, if that may tell something new; whether it was read. Requests of strangers may
+        call it at any rate: those that come during a read wait for that one.
         """
         if self._reading.locked():
             async with self._reading:
