@@ -26,7 +26,7 @@ FIRST_SECONDS = 0.5
 """Time to the second registration, which notes the end of the previous lease, so that no OK has to wait for it."""
 
 STOP_SECONDS = 0.5
-"""For each of the two steps of a stop, so that a database that hangs does not use up the supervisor's patience."""
+"""For each of the two steps of a stop, so that a database that hangs does not use up the supervisor's time limit."""
 
 
 class SingleInstanceLease:
