@@ -1,4 +1,4 @@
-"""django-prometheus's middleware, with one hole stopped: the method of a request is a label there, as it came.
+"""django-prometheus's middleware, with one fix: there the method of a request is a label as the client has sent it.
 
 Rule: no client chooses the value of a label; each one is a line of /metrics for ever.
 """

@@ -1,4 +1,4 @@
-"""What a metric can be: a number that only grows, one as it is now, or a histogram, each with the way to its value.
+"""The types of metrics: counter, histogram and gauges, each with the function that reads its values.
 
 Rule: a kind says how prometheus_client's files name it, which is how the values of several workers become one.
 """
@@ -44,7 +44,7 @@ class Shown:
 
 
 def percent(family: Metric) -> Metric:
-    """A rate of all workers from its parts, without what was never asked."""
+    """The rate of all workers in percent, from its parts; none of caches without a look-up."""
     parts = {(sample.name, tuple(sample.labels.items())): sample.value for sample in family.samples}
     family.samples = []
     for (name, labels), lookups in parts.items():
@@ -57,6 +57,6 @@ Counted = partial(Shown, "counter")
 Spread = partial(Shown, "histogram")
 Measured = partial(Shown, "gauge_livesum")
 Highest = partial(Shown, "gauge_livemax")
-"""What is shown is that of the worker that has most, or 1 when it is so of any."""
+"""The highest value of all workers; of a flag, 1 if any worker has it set."""
 Lowest = partial(Shown, "gauge_livemin")
-"""1 when it is so of every worker."""
+"""The lowest value of all workers; of a flag, 1 if every worker has it set."""

@@ -1,7 +1,7 @@
-"""The text of /metrics: the relay's own figures, what prometheus_client counted, and a head for what has no value yet.
+"""The text of /metrics: the relay's figures, those of prometheus_client, and HELP and TYPE of what has no value yet.
 
 Rule: it is the same whichever worker of an instance answers. Workers share a folder (PROMETHEUS_MULTIPROC_DIR, made by
-`serve`); a process that was started by hand has none and speaks for itself alone.
+`serve`); a process that was started by hand has none and shows its own figures alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The 95th percentile that the first page and the history show, of what took its time in the last minute. Pure."""
+"""The 95th percentiles of the last minute, for the first page and the history. Pure."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
 """What the schedule holds from the first start on. django-celery-beat keeps it, operators change it in the admin.
 
-Rule: what an operator changed is never written over: an entry follows a new default only while it has the interval that
+Rule: what an operator changed is never overwritten: an entry follows a new default only while it has the interval that
 the software wrote last, and one that was deleted stays away. Switching an entry off is the operator's alone.
 """
 

@@ -57,7 +57,7 @@ def follow_master(client: Any) -> None:
     answers; a client of another kind is left as it is.
     """
     pool: Any = getattr(client, "connection_pool", None)
-    with suppress(RedisError):  # without a Sentinel nobody says anything else
+    with suppress(RedisError):  # without a Sentinel that answers the known master stays
         if hasattr(pool, "get_master_address"):
             pool.get_master_address()
 

@@ -22,7 +22,7 @@ from relay.conf import ReplicaAddress
 PRIMARY = "default"
 
 WATCHED_SECONDS = 10.0
-"""How long counts what the health task of a worker says, which it says at least so often."""
+"""How long a report of a worker's health task is valid; it reports at least as often."""
 
 GOOD_SECONDS = 2.0
 """How long a check counts that found a replica healthy."""

@@ -1,4 +1,4 @@
-"""The look of the operators' pages: what unfold, the theme of Django's admin, is told. No setting of the operator."""
+"""The look of the operators' pages: the configuration of unfold, the theme of Django's admin. It is no setting."""
 
 STATIC_URL = "/static/"
 

@@ -10,8 +10,8 @@ from typing import Any
 from relay.redis_url import Address, Topology, parse
 
 ANSWER_SECONDS = 5
-"""A broker that does not answer for so long, as one that is frozen, is connected to anew: at its next address, if
-Sentinels name one.
+"""How long a broker, a frozen one for instance, may not answer before the connection is made anew: to its next address,
+if Sentinels name one.
 """
 LIMITS = {
     "socket_timeout": ANSWER_SECONDS,

@@ -38,13 +38,13 @@ def hard_limit() -> int:
 
 
 def connections(settings: Any, descriptors: int) -> int:
-    """How many connections of all kinds a worker keeps with so many descriptors."""
+    """How many connections of all kinds a worker keeps with `descriptors`."""
     wanted: int = settings.RELAY_MAX_CONNECTIONS + HTTP_CONNECTIONS
     return max(16, min(wanted, descriptors - RESERVED))
 
 
 def shortage(settings: Any, descriptors: int) -> str | None:
-    """A sentence when a worker with so many descriptors keeps less than nine tenths of RELAY_MAX_CONNECTIONS."""
+    """A sentence when a worker with `descriptors` keeps less than nine tenths of RELAY_MAX_CONNECTIONS."""
     wanted = settings.RELAY_MAX_CONNECTIONS + HTTP_CONNECTIONS
     if connections(settings, descriptors) >= 0.9 * wanted:
         return None

@@ -1,4 +1,4 @@
-"""The configuration of logging: each message is one line on stderr (relay.logs). And the levels of libraries."""
+"""The configuration of logging: each message is one line on stderr (relay.logs), and each library has a level."""
 
 from typing import Any
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dj_database_url
-
-from relayproject import admin_theme, database_options, env, local_mode
+from relayproject import admin_theme, env, env_nostr, env_regions, env_urls, local_mode
 from relayproject.broker import broker_of
+from relayproject.databases import databases_of
 from relayproject.log_config import logging_config
+from relayproject.scheduled_jobs import scheduled_jobs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -24,24 +24,20 @@ DEFAULT_SERVER = "redis://127.0.0.1:6379"
 
 # -- Data folder and servers --------------------------------------------------------------------------
 RELAY_DATA_DIR = env.folder("RELAY_DATA_DIR", BASE_DIR / "var")
-
-
 _services = local_mode.running_services(RELAY_DATA_DIR)
-DATABASE_URL = env.database_address("DATABASE_URL", "") or _services.get("DATABASE_URL", "")
-REDIS_URL = env.redis_address("REDIS_URL", "") or _services.get("REDIS_URL", "")
-CACHE_URL = env.redis_address("CACHE_URL", REDIS_URL)
-BUS_URL = env.redis_addresses("BUS_URL", REDIS_URL)
-BROKER_URL = env.redis_address("BROKER_URL", REDIS_URL)  # no Cluster: validation.py says why
-REPLICA_URLS = env.replicas("REPLICA_URLS")
+DATABASE_URL = env_urls.database_address("DATABASE_URL", "") or _services.get("DATABASE_URL", "")
+REDIS_URL = env_urls.redis_address("REDIS_URL", "") or _services.get("REDIS_URL", "")
+CACHE_URL = env_urls.redis_address("CACHE_URL", REDIS_URL)
+BUS_URL = env_urls.redis_addresses("BUS_URL", REDIS_URL)
+BROKER_URL = env_urls.redis_address("BROKER_URL", REDIS_URL)  # no Cluster: validation.py says why
+REPLICA_URLS = env_urls.replicas("REPLICA_URLS")
 RELAY_ZONE = env.text("RELAY_ZONE")  # replicas of this zone are asked first
 LOCAL_MODE = not os.environ.get("DATABASE_URL")
 
-
 SECRET_KEY = env.secret("SECRET_KEY") or (local_mode.secret_key(RELAY_DATA_DIR) if LOCAL_MODE else "")
 if not SECRET_KEY:
-    env.faults.append(env.Fault("SECRET_KEY", "is required when DATABASE_URL is set: 50 random characters or more"))
+    env.fault("SECRET_KEY", "is required when DATABASE_URL is set: 50 random characters or more")
     SECRET_KEY = secrets.token_urlsafe(50)
-
 
 # -- The relay's address ------------------------------------------------------------------------------
 RELAY_HOST = env.text("RELAY_HOST", "127.0.0.1")
@@ -49,7 +45,9 @@ RELAY_PORT = env.integer("RELAY_PORT", 8000, low=1, high=65535)
 RELAY_WORKERS = env.integer("RELAY_WORKERS", os.cpu_count() or 1, low=1, high=256)
 RELAY_OTHER_URLS = env.words("RELAY_OTHER_URLS")  # checked in validation.py
 RELAY_URL_IS_SET = bool(env.text("RELAY_URL"))
-RELAY_URL = env.web_address("RELAY_URL", "", ("ws", "wss")) or f"ws://{env.host_and_port(RELAY_HOST, RELAY_PORT)}"
+RELAY_URL = (
+    env_urls.web_address("RELAY_URL", "", ("ws", "wss")) or f"ws://{env_urls.host_and_port(RELAY_HOST, RELAY_PORT)}"
+)
 RELAY_TRANSPORT = env.choice("RELAY_TRANSPORT", "picows", ("picows", "websockets"))
 RELAY_INSTANCE = env.text("RELAY_INSTANCE", f"{os.uname().nodename}-{local_mode.name_of(RELAY_DATA_DIR)}")
 RELAY_WORKER = os.environ.get("RELAY_WORKER", "")  # a worker's number, given by the supervisor
@@ -60,11 +58,11 @@ RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")
 RELAY_DESCRIPTION = env.text("RELAY_DESCRIPTION")
 RELAY_BANNER = env.text("RELAY_BANNER")
 RELAY_ICON = env.text("RELAY_ICON")
-RELAY_PUBKEY = env.public_key("RELAY_PUBKEY")
-RELAY_SELF = env.public_key("RELAY_SELF")
-RELAY_CONTACT = env.uri("RELAY_CONTACT")
+RELAY_PUBKEY = env_nostr.public_key("RELAY_PUBKEY")
+RELAY_SELF = env_nostr.public_key("RELAY_SELF")
+RELAY_CONTACT = env_urls.uri("RELAY_CONTACT")
 RELAY_TERMS_OF_SERVICE = env.text("RELAY_TERMS_OF_SERVICE")
-RELAY_SOFTWARE = env.web_address("RELAY_SOFTWARE", "https://github.com/relay-platform/relay", ("https", "http"))
+RELAY_SOFTWARE = env_urls.web_address("RELAY_SOFTWARE", "https://github.com/relay-platform/relay", ("https", "http"))
 
 # -- Limits that NIP-11 publishes ---------------------------------------------------------------------
 RELAY_MAX_MESSAGE_LENGTH = env.integer("RELAY_MAX_MESSAGE_LENGTH", 1_048_576, low=1_024, high=2**26)  # bytes
@@ -77,9 +75,9 @@ RELAY_MAX_CONTENT_LENGTH = env.integer("RELAY_MAX_CONTENT_LENGTH", 131_072, low=
 RELAY_CREATED_AT_LOWER_LIMIT = env.integer("RELAY_CREATED_AT_LOWER_LIMIT", 0)  # seconds back; 0: no limit
 RELAY_CREATED_AT_UPPER_LIMIT = env.integer("RELAY_CREATED_AT_UPPER_LIMIT", 900)  # seconds ahead
 RELAY_MIN_POW_DIFFICULTY = env.integer("RELAY_MIN_POW_DIFFICULTY", 0, high=256)  # leading zero bits of an id
-RELAY_MIN_POW_BY_KIND = env.bits_by_kind("RELAY_MIN_POW_BY_KIND")
-RELAY_AUTH_TO_READ = env.kinds("RELAY_AUTH_TO_READ")
-RELAY_AUTH_TO_WRITE = env.kinds("RELAY_AUTH_TO_WRITE")
+RELAY_MIN_POW_BY_KIND = env_nostr.bits_by_kind("RELAY_MIN_POW_BY_KIND")
+RELAY_AUTH_TO_READ = env_nostr.kinds("RELAY_AUTH_TO_READ")
+RELAY_AUTH_TO_WRITE = env_nostr.kinds("RELAY_AUTH_TO_WRITE")
 RELAY_PRIVATE_DRAFTS = env.flag("RELAY_PRIVATE_DRAFTS", False)
 
 # -- Limits that protect the relay and are not published ----------------------------------------------
@@ -90,13 +88,13 @@ RELAY_MAX_CONNECTIONS = env.integer("RELAY_MAX_CONNECTIONS", 20_000, low=1)  # o
 RELAY_MAX_CONNECTIONS_PER_IP = env.integer("RELAY_MAX_CONNECTIONS_PER_IP", 100, low=1)  # of one worker
 RELAY_IP_LIMIT_EXEMPT = env.words("RELAY_IP_LIMIT_EXEMPT", ("127.0.0.0/8", "::1/128"))
 # Rates: tokens a second and at once, 0: no limit. By address, but RELAY_RATE_AUTHOR.
-RELAY_RATE_MESSAGES = env.rate("RELAY_RATE_MESSAGES", "500:10000")
-RELAY_RATE_BYTES = env.rate("RELAY_RATE_BYTES", "1048576:33554432")
-RELAY_RATE_EVENTS = env.rate("RELAY_RATE_EVENTS", "100:5000")
-RELAY_RATE_KINDS = env.rates_of_kinds("RELAY_RATE_KINDS")
-RELAY_RATE_QUESTIONS = env.rate("RELAY_RATE_QUESTIONS", "60:2000")  # REQ, COUNT
-RELAY_RATE_SIGN_INS = env.rate("RELAY_RATE_SIGN_INS", "5:300")  # AUTH
-RELAY_RATE_AUTHOR = env.rate("RELAY_RATE_AUTHOR", "50:5000")
+RELAY_RATE_MESSAGES = env_nostr.rate("RELAY_RATE_MESSAGES", "500:10000")
+RELAY_RATE_BYTES = env_nostr.rate("RELAY_RATE_BYTES", "1048576:33554432")
+RELAY_RATE_EVENTS = env_nostr.rate("RELAY_RATE_EVENTS", "100:5000")
+RELAY_RATE_KINDS = env_nostr.rates_of_kinds("RELAY_RATE_KINDS")
+RELAY_RATE_QUESTIONS = env_nostr.rate("RELAY_RATE_QUESTIONS", "60:2000")  # REQ, COUNT
+RELAY_RATE_SIGN_INS = env_nostr.rate("RELAY_RATE_SIGN_INS", "5:300")  # AUTH
+RELAY_RATE_AUTHOR = env_nostr.rate("RELAY_RATE_AUTHOR", "50:5000")
 RELAY_TRUSTED_PROXIES = env.words("RELAY_TRUSTED_PROXIES")  # networks whose X-Forwarded-For is trusted
 RELAY_MAX_FILTER_BYTES = env.integer("RELAY_MAX_FILTER_BYTES", 67_108_864, low=1_048_576)  # of one connection
 RELAY_FILTER_BYTES = env.integer("RELAY_FILTER_BYTES", 1_073_741_824, low=67_108_864)  # of one worker
@@ -151,15 +149,15 @@ RELAY_WINDOW_BYTES = env.integer("RELAY_WINDOW_BYTES", 67_108_864, low=0)  # new
 RELAY_CACHE_LAYERS = env.choice("RELAY_CACHE_LAYERS", "l1+l2", ("none", "l1", "l1+l2"))
 RELAY_LOG_KEEP = env.integer("RELAY_LOG_KEEP", 5_000_000, low=1_000_000)  # changes
 RELAY_PARTITIONS = env.choice("RELAY_PARTITIONS", "year", ("year", "quarter", "month"))  # of a store that is divided
-RELAY_RETENTION = env.retention("RELAY_RETENTION")  # rules such as "* 365d; 7 others 30d"
+RELAY_RETENTION = env_nostr.retention("RELAY_RETENTION")  # rules such as "* 365d; 7 others 30d"
 RELAY_SWEEP_SECONDS = env.seconds("RELAY_SWEEP_SECONDS", 60.0, low=1.0)  # interval of removing expired events
 
 # -- Regions: docs/operations/regions.md; the admin has them after the first start ---------------------
-RELAY_REGION = env.region("RELAY_REGION")  # the name of this one, "" without regions
-RELAY_REGION_LOCATION = env.location("RELAY_REGION_LOCATION")
-RELAY_PEERS = env.peers("RELAY_PEERS", RELAY_REGION)
+RELAY_REGION = env_regions.region("RELAY_REGION")  # the name of this one, "" without regions
+RELAY_REGION_LOCATION = env_regions.location("RELAY_REGION_LOCATION")
+RELAY_PEERS = env_regions.peers("RELAY_PEERS", RELAY_REGION)
 RELAY_GEOIP_DATABASE = env.words("RELAY_GEOIP_DATABASE")  # MMDB files: docs/operations/geo.md
-RELAY_DEFAULT_REGION = env.region("RELAY_DEFAULT_REGION")  # for unknown addresses, "" is this one
+RELAY_DEFAULT_REGION = env_regions.region("RELAY_DEFAULT_REGION")  # for unknown addresses, "" is this one
 
 # -- Django -------------------------------------------------------------------------------------------
 DEBUG = env.flag("DEBUG", False)
@@ -234,42 +232,17 @@ warnings.filterwarnings("ignore", "No directory at", UserWarning)
 WHITENOISE_AUTOREFRESH = DEBUG
 
 RELAY_DJANGO_THREADS = env.integer("RELAY_DJANGO_THREADS", 8, low=2, high=100)  # of one worker, a connection each
-DATABASES: dict[str, Any] = {
-    "default": {
-        **dj_database_url.parse(DATABASE_URL or "postgresql:///relay", conn_max_age=60),
-        "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": RELAY_DATABASE_POOLER != "none",
-    },
-    **{
-        replica.alias: {
-            **dj_database_url.parse(replica.url, conn_max_age=60),
-            "CONN_HEALTH_CHECKS": True,
-            "DISABLE_SERVER_SIDE_CURSORS": RELAY_DATABASE_POOLER != "none",
-            "TEST": {"MIRROR": "default"},
-        }
-        for replica in REPLICA_URLS
-    },
-}
+DATABASES = databases_of(
+    DATABASE_URL,
+    REPLICA_URLS,
+    socket_folder=RELAY_DATA_DIR / "run",
+    application_name=f"relay django {RELAY_INSTANCE}{'/' + RELAY_WORKER if RELAY_WORKER else ''}",
+    connect_seconds=RELAY_CONNECT_SECONDS,
+    # Pages have this limit; jobs have limits of their own, migrations none.
+    statement_seconds=RELAY_STATEMENT_SECONDS if RELAY_WORKER else None,
+    has_pooler=RELAY_DATABASE_POOLER != "none",
+)
 REPLICAS = tuple((replica.alias, replica.weight, replica.zone) for replica in REPLICA_URLS)
-for _database in DATABASES.values():
-    _database["OPTIONS"] = {**database_options.of(RELAY_CONNECT_SECONDS), **_database.get("OPTIONS", {})}
-    _database["OPTIONS"].setdefault(
-        "application_name", f"relay django {RELAY_INSTANCE}{'/' + RELAY_WORKER if RELAY_WORKER else ''}"[-63:]
-    )
-    if RELAY_WORKER and RELAY_DATABASE_POOLER == "none":  # pages; jobs have limits of their own, migrations none
-        _database["OPTIONS"]["options"] = " ".join(
-            [
-                f"-c statement_timeout={round(RELAY_STATEMENT_SECONDS * 1000)}",
-                *filter(None, [_database["OPTIONS"].get("options")]),
-            ]
-        )
-    for _name in ("host", "port"):  # psql takes them from here alone
-        _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
-_database = DATABASES["default"]
-if "," in _database["HOST"]:
-    _database["OPTIONS"].setdefault("target_session_attrs", "read-write")
-if not DATABASE_URL:  # where the embedded server would be; by default libpq would look for another one of this host
-    _database["HOST"] = str(RELAY_DATA_DIR / "run")
 DATABASE_ROUTERS = ["relay.routers.PrimaryReplicaRouter"]
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -312,30 +285,7 @@ CELERY_TASK_TIME_LIMIT = 300
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_RESULT_EXPIRES = None  # nothing is kept, so nothing is cleaned up
-JOBS = {  # name: task, seconds, what it does; analytics/schedule.py adds them to the schedule
-    "sweep-expired-events": ("relay.tasks.sweep_expired", RELAY_SWEEP_SECONDS, "Removes expired events"),
-    "collect-tags": ("relay.tasks.collect_tags", 60.0, "Removes the tag index entries of removed events"),
-    "remove-vanished": ("relay.tasks.remove_vanished", 10.0, "Removes the events of vanished and banned keys"),
-    "apply-retention": (
-        "relay.tasks.apply_retention",
-        60.0,
-        "Removes the events that are older than the rules keep them",
-    ),
-    "extend-partitions": ("relay.tasks.extend_partitions", 3_600.0, "Makes the partitions of the next period"),
-    "prune-change-log": ("relay.tasks.prune_change_log", 300.0, "Drops the oldest parts of the log"),
-    "start-pushes": (
-        "replication.tasks.start_pushes",
-        5.0,
-        "Starts the senders of regions that have none",
-    ),
-    "reconcile-recent": (
-        "replication.tasks.reconcile_recent",
-        300.0,
-        "Compares recent events with the other regions, and heals both sides",
-    ),
-    "reconcile-whole": ("replication.tasks.reconcile_whole", 86_400.0, "Compares all events with the other regions"),
-    "prune-sign-ins": ("relay.tasks.prune_sign_ins", 3_600.0, "Deletes old sign-ins and sessions"),
-}
+JOBS = scheduled_jobs(RELAY_SWEEP_SECONDS)
 
 # -- Logging ------------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))

@@ -1,4 +1,4 @@
-"""Validates the settings, beyond the types that env.py checks. Pure functions over the settings module.
+"""Validates the settings, beyond what env.py and its like check. Pure functions over the settings module.
 
 They run without Django, because `serve` validates before it starts anything; checks.py makes Django system checks of
 them.

@@ -1,1 +1,1 @@
-"""What connects several instances and regions: the configuration of the balancer in front of the instances."""
+"""What connects instances and regions: configurations of balancers, push and anti-entropy, geo routing."""

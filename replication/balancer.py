@@ -88,7 +88,7 @@ class Balancer:
     rise: int = 2
     slow_start_seconds: int = 30
     hard_stop_seconds: int = 3_600
-    """After a reload the old process keeps its connections for so long at most."""
+    """How long at most the old process keeps its connections after a reload."""
     accept_proxy: bool = False
     """The public address expects the PROXY protocol, from a balancer of TCP in front of this one."""
 

@@ -30,7 +30,7 @@ MAX_ERROR_BYTES = 65_536
 COMPRESSED_FROM_BYTES = 512
 UNAUTHORIZED = 401
 HINTS = {UNAUTHORIZED: " (the names, the secret and the time must be the same on both sides)"}
-"""What an operator can do about a status; the peer itself gives a reason to nobody it does not know."""
+"""What an operator can do about a status; a peer gives no reason to a sender that it cannot authenticate."""
 
 
 class PeerError(Exception):

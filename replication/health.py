@@ -1,4 +1,4 @@
-"""Asks a peer for its state, by the link that replicates, and notes the answer: health, load, clock, back-pressure."""
+"""Asks a peer for its state, over the connection that replicates: health, load, clock, back-pressure."""
 
 import time
 

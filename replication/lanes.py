@@ -1,8 +1,8 @@
-"""Which events go first: what replaces or takes away something, then what is read, then what is counted.
+"""The order in which events are sent: those that replace or remove others, those that are read, those that are counted.
 
-Low are the reactions to an event or a page (7, 17): there are more of them than of all else, and one more or less
-changes a number. Reposts (6, 16) and zap receipts (9735) are normal: the ones are shown in feeds, the others say that
-somebody was paid.
+The low lane has the reactions to an event or a page (7, 17): they outnumber all others, and one more or less changes a
+number alone. Reposts (6, 16) and zap receipts (9735) are normal: feeds show reposts, and a zap receipt is the proof of
+a payment.
 """
 
 from typing import Final

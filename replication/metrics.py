@@ -1,6 +1,6 @@
 """Metrics of the replication that processes count where they work; replication.exposition has those of the database.
 
-Labels are names of regions that the database knows, never what a stranger has sent.
+Labels are names of regions that the database knows, never text of a request that no peer has signed.
 """
 
 from prometheus_client import Counter

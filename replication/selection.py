@@ -1,7 +1,7 @@
 """What is sent to a peer: the rule, as a predicate and as the parameters of $SELECTED, which a test compares.
 
-What came from the peer never goes back to it. Deletions and requests to vanish go with every choice of kinds: what a
-peer was sent must also go away there.
+Events that came from the peer are never sent back to it. Deletions and requests to vanish are sent whatever kinds are
+chosen, so that the peer also removes what it was sent.
 """
 
 from collections.abc import Mapping

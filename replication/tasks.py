@@ -24,7 +24,7 @@ log = logging.getLogger("relay.replication")
 PUSH = "replication.tasks.push"
 AGAIN = "replication.tasks.send_letters"
 EXPIRES_SECONDS = 10
-"""A job that found no free thread so long is sent again by the schedule."""
+"""How long a job waits for a free thread; the schedule sends it again."""
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -43,7 +43,7 @@ def _end_runs(**_rest: object) -> None:
 
 @shared_task(name="replication.tasks.start_pushes")  # type: ignore[untyped-decorator]
 def start_pushes() -> int:
-    """Start what follows the log, for each peer that nobody follows; returns for how many."""
+    """Start what follows the log, for each peer without a sender; returns for how many."""
     if Region.local() is None:
         return 0
     free = Q(lanes__lease_until=None) | Q(lanes__lease_until__lt=timezone.now()) | Q(lanes=None)

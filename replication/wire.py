@@ -20,9 +20,9 @@ MAX_BODY_BYTES: Final = 8_388_608
 MAX_CONTENT_BYTES: Final = 33_554_432
 """Of its content, once it is decompressed."""
 MAX_SKEW_SECONDS: Final = 60
-"""By so much may the clocks of two regions differ."""
+"""How far the clocks of two regions may differ."""
 NONCE_SECONDS: Final = 2 * MAX_SKEW_SECONDS + 1
-"""A nonce is remembered for so long; a request is too old then."""
+"""How long a nonce is remembered; its request is too old then."""
 NONCE_BYTES: Final = 16
 MIN_SECRET_LENGTH: Final = 32
 

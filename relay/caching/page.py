@@ -13,7 +13,7 @@ from relay.protocol.filters import Filter
 from relay.protocol.messages import End
 
 MAX_CHANGES = 2_000
-"""Pages are advanced over at most so many changes (about half a millisecond); beyond, PostgreSQL answers."""
+"""The most changes over which a page is advanced (about half a millisecond); beyond, PostgreSQL answers."""
 
 ENTRY_BYTES = 120
 """What a row costs beside its text."""

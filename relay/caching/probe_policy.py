@@ -4,7 +4,7 @@ Rule: it changes the cost of an answer, never the answer.
 """
 
 PROBE_EVERY = 16
-"""While the hit rate is low, one lookup in so many is made all the same."""
+"""While the hit rate is low, one lookup in this number is still made."""
 
 MIN_HIT_RATE = 0.2
 WEIGHT = 0.02

@@ -32,7 +32,7 @@ REST_SECONDS = 0.015
 
 SOON_SECONDS = 0.01
 SOON_CHANGES = 16
-"""Up to so many changes are applied by the timer: three hundredths of the core at most."""
+"""The most changes that the timer applies at once: three hundredths of the core at most."""
 
 FILL_EVENTS = 200
 FILL_PAUSE_SECONDS = 0.003

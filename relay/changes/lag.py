@@ -6,7 +6,7 @@ Rule: pure; times are passed in.
 from collections import deque
 
 MOST_SAMPLES = 1_000
-"""Beyond so many, every second one is forgotten: a lag of hours need not be exact to the second."""
+"""Above this number every second sample is dropped: a lag of hours need not be exact to the second."""
 
 
 class Lag:

@@ -17,7 +17,7 @@ FIRST_PIECE = 128
 """Events in the first piece that is read; each next piece is twice as long."""
 
 FEW = 32
-"""Up to so many events are inserted one by one, which only moves pointers. More are merged in one pass, which touches
+"""Up to this many events are inserted one by one, which only moves pointers. More are merged in one pass, which touches
 every event after the first insertion: some thirty times as much for each event touched."""
 
 MAX_GATHERED = 1_500

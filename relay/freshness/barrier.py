@@ -21,10 +21,10 @@ from relay.storage.primary import Look, Primary
 log = logging.getLogger("relay.barrier")
 
 RENEW_SECONDS = 0.1
-"""The primary is asked so often while the lease answers queries."""
+"""How often the primary is asked while the lease answers queries."""
 
 IDLE_SECONDS = 2.0
-"""After so long without a query the lease is no longer renewed."""
+"""How long the lease is renewed without a query."""
 
 Then = Callable[[int | None], None]
 

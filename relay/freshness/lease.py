@@ -20,13 +20,13 @@ LEASE_SECONDS = 0.3
 """Below the 350 ms for which lease.sql has an OK held."""
 
 TAKE_SECONDS = 5.0
-"""An instance registers as running so often; the database forgets it after six times as long (lease.sql)."""
+"""How often an instance registers as running; the database forgets it after six times as long (lease.sql)."""
 
 FIRST_SECONDS = 0.5
 """Time to the second registration, which notes the end of the previous lease, so that no OK has to wait for it."""
 
 STOP_SECONDS = 0.5
-"""For each of the two steps of a stop, so that a database that hangs does not use up the supervisor's patience."""
+"""For each of the two steps of a stop, so that a database that hangs does not use up the supervisor's time limit."""
 
 
 class SingleInstanceLease:

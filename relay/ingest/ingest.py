@@ -40,10 +40,10 @@ MAX_JOINED = 10_000
 """Copies of pending events that wait without a place in the writer's queue; further ones take one."""
 
 ANSWERS_AT_ONCE = 500
-"""Of those who joined, so many are answered in one step of the loop: 5 ms."""
+"""How many joined copies are answered in one step of the loop: 5 ms."""
 
 BATCH_TURN_SECONDS = 0.005
-"""After so long a batch yields to the event loop: checking an event takes about 0.1 ms."""
+"""How long a batch runs before it yields to the event loop: checking an event takes about 0.1 ms."""
 
 Then = Callable[[Outcome], None]
 """Called once with the outcome."""

@@ -48,7 +48,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 
 STOP_SECONDS = 0.5
 WATCH_SECONDS = 1.0
-"""So often the time of the file's change is looked at."""
+"""How often the file's time of change is read."""
 
 
 class Plugin:

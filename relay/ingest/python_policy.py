@@ -1,6 +1,7 @@
 """The operator's policy as a Python function (RELAY_POLICY="package.module.function").
 
-A coroutine function runs in the loop, where it must not block; another one runs in threads of its own, as it may.
+A coroutine function runs in the loop, where it must not block; any other function runs in threads of its own,
+where it may.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The ids of the newest ephemeral events, each of which is delivered once (01-K04)."""
 
 MAX_IDS = 32_768
-"""Ids of one generation, 3.5 MB. Two are kept, so that at least so many events after it an id is still known. At 500
+"""Ids of one generation, 3.5 MB. Two are kept, so that an id is known for at least this many further events. At 500
 ephemeral events a second that is the minute after which the event itself is refused."""
 
 

@@ -1,4 +1,4 @@
-"""The relay's address: what is a legal one, and what is this machine.
+"""The relay's address: whether it is valid, and whether it is on this machine.
 
 Rule: a load test may take down what it is pointed at, so it leaves this machine only when it is told to.
 """
@@ -17,7 +17,7 @@ def check_address(url: str, *, allow_remote: bool) -> str:
     if not allow_remote and not is_loopback(host):
         raise AddressError(
             f"{host} is not this machine: a load test needs --allow-remote to work against another one, "
-            "and the consent of who runs it"
+            "and the consent of its operator"
         )
     return url
 

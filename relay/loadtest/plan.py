@@ -12,7 +12,7 @@ POOL_EVENTS = 20_000
 """More events of `mixed` are signed as they are sent, and memory holds those of the last SLOT_SECONDS alone."""
 SLOT_SECONDS = 120.0
 SETTLE_SECONDS = 30.0
-"""So long after its sending an event of such a run counts as lost to a subscriber that has not got it."""
+"""After this time an event of such a run counts as lost for a subscriber that has not received it."""
 GRACE_SECONDS = 5.0  # for answers that are under way when the time is over
 
 

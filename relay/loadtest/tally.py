@@ -70,7 +70,7 @@ class Track:
     total: Histogram = field(default_factory=Histogram)
     slots: dict[int, Histogram] = field(default_factory=dict)
     recent: Histogram | None = None
-    """Since it was taken the last time, if somebody takes it."""
+    """Since `take_recent` was last called; None before its first call."""
 
     def add(self, latency: float, second: float) -> None:
         """`latency` in seconds, which ended `second` seconds after the start."""

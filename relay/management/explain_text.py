@@ -14,10 +14,10 @@ LONGEST_VALUE = 200
 """Characters shown of a parameter; --json has all."""
 
 WASTE = 20
-"""A statement that reads more than so many entries for each event that it returns looks through other events."""
+"""A statement that reads more entries than this for each event that it returns looks through other events."""
 
 FEW_ENTRIES = 1_000
-"""Reading so many costs a few milliseconds, however few are returned."""
+"""Reading this many costs a few milliseconds, however few are returned."""
 
 MUCH_FROM_DISK = 4_194_304
 """Bytes."""

@@ -26,7 +26,7 @@ class Context(Struct, frozen=True, gc=False):
 
 
 PEER_SKEW_SECONDS = 60
-"""What one region has just taken, another whose clock is behind by so much takes as well."""
+"""How far the clock of a region may be behind that of a peer whose newest events it still accepts."""
 
 TOO_OLD = "this relay no longer keeps events of this kind that are so old"
 EXPIRED = "event expired"

@@ -1,4 +1,4 @@
-"""The operators' lists as one process holds them: whom and what the relay refuses or allows. Pure.
+"""The operators' lists as one process holds them: the keys, events, networks and kinds that it refuses or allows. Pure.
 
 They are no events: they stand in one table (relay_list_entry), whose newest version every process reads with the
 position from the primary, and are read from there alone. A look-up is one hash.

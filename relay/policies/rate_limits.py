@@ -21,7 +21,7 @@ from relay.protocol.rates import Rate
 
 FAR_ABOVE = 10
 FAR_ABOVE_SECONDS = 60.0
-"""A client that sends so many times a limit for so long is disconnected."""
+"""A client that sends this many times its limit for that long is disconnected."""
 
 
 class Bucket:

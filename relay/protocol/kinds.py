@@ -16,7 +16,7 @@ EPHEMERAL_GIFT_WRAP: Final = 21059
 AUTH: Final = 22242
 HTTP_AUTH: Final = 27235
 ONE_TIME_KEYS: Final = frozenset({GIFT_WRAP, EPHEMERAL_GIFT_WRAP})
-"""Their key is made for one event and says nothing of who sends it (59-6)."""
+"""Their key is made for one event and does not tell the sender (59-6)."""
 MAX_KIND: Final = 65535
 
 INDELIBLE_KINDS: Final = frozenset({DELETION, VANISH})

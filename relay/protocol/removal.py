@@ -1,6 +1,6 @@
 """What an event asks to take away: deletions (NIP-09, kind 5) and requests to vanish (NIP-62, kind 62).
 
-Rule: what is malformed names nothing; it never names more than it says (09-6).
+Rule: a malformed tag names nothing, and no tag names more than it says (09-6).
 """
 
 from collections.abc import Iterable

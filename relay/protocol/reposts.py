@@ -1,6 +1,6 @@
 """The event that a repost carries in its content (NIP-18), as far as NIP-70 asks for it.
 
-Rule: what the reader of some client may take for a protected event is found, whatever one JSON parser makes of it.
+Rule: a text that the JSON parser of any client reads as a protected event is found, also where parsers differ.
 """
 
 import json

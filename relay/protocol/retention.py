@@ -1,10 +1,10 @@
 """How long events are kept: rules by kind, author and age. Pure.
 
 A rule is a line of words: kinds, authors, age. `1,6-7 others 30d` keeps kinds 1, 6 and 7 of keys that are not on the
-list of allowed keys for 30 days; `* 365d` keeps all kinds for a year; `1 forever` exempts kind 1 from those of all.
+list of allowed keys for 30 days; `* 365d` keeps all kinds for a year; `1 forever` exempts kind 1 from the rules of `*`.
 
-Rule: of the rules that apply to its author those that name its kind hold, only without one those of `*`; of these the
-shortest age. Keys that are not on the list never keep an event longer than those on it.
+Rule: of the rules that apply to the author of an event, those that name its kind hold; if none does, those of `*`. Of
+several, the shortest age holds. Keys that are not on the list never keep an event longer than those on it.
 
 Replaceable and addressable events, deletions and requests to vanish are kept for ever (09-7): no rule may name them,
 and `*` leaves them out.

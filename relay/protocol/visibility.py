@@ -167,7 +167,7 @@ def why_unreadable(filters: Sequence[Filter], audience: Audience) -> RelayError 
     """The refusal of a query that names private kinds alone and cannot find any event for `audience` (59-2).
 
     None where something may be found, and for queries that also ask for public events, or name no kinds: of those the
-    private part is left out without a word, because a refusal would tell that there is one (59-3).
+    private part is left out silently, because a refusal would tell that there is one (59-3).
     """
     for flt in filters:
         if not flt.kinds or not flt.kinds <= PRIVATE_KINDS:

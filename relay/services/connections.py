@@ -138,8 +138,8 @@ class Connections:
             await turn.end()
 
     def largest(self, most: int, text: str = "") -> list[ConnectionFigures]:
-        """The connections that have sent the most bytes, at most so many, the most first; with a text those whose
-        address begins with it or that have proved this key. 5 ms for 20,000 connections.
+        """The `most` connections that have sent the most bytes, in that order; with `text` only those whose address
+        begins with it or that have proved this key. 5 ms for 20,000 connections.
         """
         chosen = (
             session

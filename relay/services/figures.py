@@ -18,7 +18,7 @@ from relay.services.worker_figures import NOTHING, WorkerFigures, total
 from relay.storage.store import current_store
 
 LIFE_SECONDS = 5
-"""A worker that has not published for so long no longer counts."""
+"""How long the figures of a worker count."""
 
 TIMEOUT_SECONDS = 0.5
 """Of one exchange with the cache."""

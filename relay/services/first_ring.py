@@ -13,7 +13,7 @@ log = logging.getLogger("relay.runtime")
 
 WARM_CHANGES = 5_000
 WARM_BYTES = 8_388_608
-"""The changes that a ring holds at the start, read from the log: so many, or so much JSON text."""
+"""Bounds of the changes that a ring gets from the log at the start: their number, and the bytes of their JSON text."""
 
 
 async def ring_to(position: int, ring_bytes: int, primary: Primary) -> Ring:

@@ -21,17 +21,17 @@ from relay.subscriptions.hub import Hub
 log = logging.getLogger("relay.follow")
 
 GAP_SECONDS = 0.02
-"""A gap that is still open after so long is filled from the log."""
+"""How long a gap may stay open before it is filled from the log."""
 HEARTBEAT_SECONDS = 0.8
 """The operators' lists are read with it, and a change of them is in force within a second."""
 BUS_DOWN_SECONDS = 0.1
 MISSED = 2
-"""The primary is gone after so many heartbeats in a row without an answer: at once if it refuses connections, after
-3.9 s if it is frozen or the network drops what is sent. One alone may be this process's own pause.
+"""The number of heartbeats in a row without an answer after which the primary is gone: at once if it refuses
+connections, after 3.9 s if it is frozen or the network drops what is sent. One alone may be this process's own pause.
 """
 SUSPECT_SECONDS = 5.0
-"""After a heartbeat found changes that the bus had lost, or the server was restarted, the log is polled for so long as
-if the bus were down.
+"""How long the log is polled as if the bus were down, after a heartbeat found changes that the bus had lost, or the
+server was restarted.
 """
 
 

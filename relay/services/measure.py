@@ -43,7 +43,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Measured(Protocol):
-    """The parts of a relay (`relay.services.runtime.Relay`) that are read."""
+    """What is read of a relay (`relay.services.parts.Parts`)."""
 
     config: Config
     started_at: float

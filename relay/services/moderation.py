@@ -1,4 +1,4 @@
-"""What operators do: the one set of services for the admin, and for whatever else manages the relay.
+"""What operators do: the one set of services for the admin, and for other programs that manage the relay.
 
 Each is one transaction, in force on return for what is stored, and in every process within a second for all else
 (`relay.services.lists`). They are called in a thread, on Django's connection, outside of transactions. Each raises
@@ -20,7 +20,7 @@ from relay.storage import moderation as rows
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 LONGEST_REASON = 1_000
 END_SECONDS = 60
-"""For so long an ended connection stands on its list: processes read it within a second."""
+"""How long an ended connection stands on its list: processes read it within a second."""
 
 
 class CannotModerate(ValueError):

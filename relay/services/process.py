@@ -1,4 +1,4 @@
-"""The relay of this process, one and no more: started once, looked up by what serves a request, and stopped.
+"""The one relay of this process: started once, looked up to serve a request, and stopped once.
 
 Started by the server's lifespan, or by the first connection where there is none (daphne).
 """

@@ -36,8 +36,8 @@ RATE_LIMITS = ("messages", "bytes", "events", "kinds", "questions", "sign_ins", 
 SWEEP_SECONDS = 15.0
 SWEEP_STEP = 500
 SWEEP_PAUSE_SECONDS = 0.02
-"""So many buckets are looked at in one step of the loop, 5 ms, and after a pause the next ones: each may be a question
-to the cache, which has a bound of 10,000 under way.
+"""How many buckets are looked at in one step of the loop, 5 ms, and the pause before the next ones: each may be a
+command to the cache, which has a bound of 10,000 under way.
 """
 
 

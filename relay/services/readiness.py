@@ -1,4 +1,4 @@
-"""Whether a process can serve clients now, and what does not work while it does: the answer of /ready."""
+"""Whether a process can serve clients now, and which of its parts do not work: the answer of /ready."""
 
 from relay.services.runtime import LEAVING, Relay
 

@@ -1,191 +1,44 @@
-"""The relay of one process: its parts, its start and its stop.
+"""The relay of one process: its start, its stop, and a new beginning when its position in the log is lost.
 
 Rule: a process accepts clients only once its position in the log is known.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
-from relay.background import BackgroundTasks
-from relay.caching.answers import Answers
-from relay.caching.clearing import Clearing
-from relay.caching.shared import Shared
-from relay.changes.change import Batch, Change
-from relay.changes.intake import Intake
-from relay.changes.ring import Ring
 from relay.conf import Config
-from relay.freshness.ack_table import AckTable
-from relay.freshness.arrivals import Arrivals
-from relay.freshness.barrier import Barrier
-from relay.ingest.ingest import Ingest
-from relay.policies.lists import Lists
 from relay.protocol.errors import Failed
-from relay.protocol.event import StoredEvent
-from relay.protocol.login import OwnPlaces
-from relay.services.connection_keys import MOST
-from relay.services.connections import Connections
 from relay.services.first_ring import ring_to
-from relay.services.follow import Follower
-from relay.services.lists import ListKeeper
-from relay.services.loop_lag import LoopLag
-from relay.services.measure import measure
-from relay.services.operator_policy import OperatorPolicy
-from relay.services.profiles import ProfileReader
-from relay.services.rates import Rates
-from relay.services.read_servers import reads_of
-from relay.services.session.budget import PieceBudget
-from relay.services.session.session import SERVICE_RESTART, STOPPING, Services
-from relay.services.session.verbs import HANDLERS
-from relay.services.status import Status
-from relay.storage.event_count import event_count
-from relay.storage.primary import Primary
-from relay.storage.store import Store
-from relay.storage.writer import Writer
-from relay.subscriptions.bus import Bus
-from relay.subscriptions.hub import Hub
-from relay.subscriptions.outbox import Flusher
+from relay.services.parts import Parts
+from relay.services.session.session import SERVICE_RESTART, STOPPING
 
 log = logging.getLogger("relay.runtime")
 
 Looked = TypeVar("Looked")
 
 RESTART = "restart of the relay"
-HURRY = "extra heartbeat"
 LEAVING = "the relay is about to stop"
 RESTART_PAUSE_SECONDS = 0.5
 CLIENTS_SHARE = 0.9
-"""Of the drain time; the writer has the rest for what nobody waits for any more."""
+"""The part of the drain time that closing the connections takes; the rest is for events that are still queued."""
 START_SECONDS = 30.0
 """How long a start waits for the database."""
 
 
-class Relay:
+class Relay(Parts):
     """The relay of one process. Create it inside a running loop."""
 
     def __init__(self, conf: Config, on_failure: Callable[[str], None] = lambda name: None) -> None:
         """`on_failure` is called with the name of a background task that failed."""
-        self.config = conf
-        self._loop = asyncio.get_running_loop()
-        self.tasks = BackgroundTasks(on_failure)
-        self.started_at = time.time()
-        self.ready = False
+        super().__init__(conf, on_failure)
         self.leaving = False
         """The process is about to stop: clients are served, and balancers are to send no more of them."""
         self.refusing = False
         """No more clients are accepted; those that are connected are served."""
         self._drained_by = 0.0
         self._restarting = False
-        self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
-        self.intake = Intake(Ring(0, conf.ring_bytes))
-        self.arrivals = Arrivals(lambda: self.intake.ring)
-        self.reads = reads_of(
-            conf,
-            self.intake,
-            self.arrivals,
-            self.tasks,
-            barrier=lambda: self.barrier,
-            follower=lambda: self.follower,
-        )
-        self.hub = Hub(self.intake, conf.filter_bytes)
-        self.bus = Bus(self._from_bus, self._ephemeral_from_bus, self.store, self.tasks, conf.bus_urls)
-        self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
-        table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
-        self.barrier = Barrier(
-            self.primary, lambda: self.follower.store.log_key, self.tasks, table, self._known_without_primary
-        )
-        self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
-        self.answers: Answers | None = None
-        if conf.cache_layers != "none":
-            self.answers = Answers(
-                self.reads,
-                self.arrivals,
-                lambda: self.intake.ring,
-                self.barrier,
-                self.tasks,
-                shared=self.shared if conf.cache_layers == "l1+l2" else None,
-                store=self.store,
-                window_bytes=conf.window_bytes,
-            )
-        self.lists = Lists(conf.limits.retention)
-        self.list_keeper = ListKeeper(self.lists, self.primary, self.tasks, lambda: self.connections.enforce())  # noqa: PLW0108 - made below
-        self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
-        self.follower = Follower(
-            self.intake,
-            self.hub,
-            self.primary,
-            self.tasks,
-            bus_is_up=lambda: self.bus.up,
-            on_changes=self._applied,
-            on_cache_fault=self._clear_copies,
-            on_lost=self._lost,
-            on_lists=self.list_keeper.follow,
-            on_gone=self._primary_gone,
-            on_back=self.reads.hurry_primary,
-            on_missing=self.bus.doubt,
-        )
-        self.bus.on_hint = self.hurry
-        self.bus.on_loss = self.follower.suspect
-        self.writer = Writer(
-            self._committed,
-            self.barrier.acknowledge,
-            instance=table.name,
-            is_followed=self.follower.check,
-            is_gone=lambda: not self.follower.database_up,
-            life=conf.connection_life,
-            tasks=self.tasks,
-            batch_events=conf.write_batch,
-            queue_events=conf.write_queue,
-            write_seconds=conf.write_seconds,
-        )
-        self.rates = Rates(conf.rates, conf.ip_limit_exempt, self.shared, self.store, conf.workers, self.tasks)
-        self.policy = OperatorPolicy(conf, self.tasks)
-        self.ingest = Ingest(
-            conf.limits,
-            lambda: self.intake.ring,
-            self.writer,
-            self.hub,
-            self.bus,
-            is_current=self._is_current,
-            own_places=conf.own_places,
-            refusal_of_author=self.rates.refusal_of_author,
-            lists=self.lists,
-            judgements=self.policy.judgements,
-        )
-        self.pieces = PieceBudget(conf.answer_bytes)
-        services = Services(
-            conf,
-            HANDLERS,
-            self.hub,
-            Flusher(),
-            self.ingest,
-            self.primary,
-            self.reads,
-            self.answers,
-            self.barrier,
-            self.tasks,
-            self.pieces,
-            OwnPlaces(conf.urls),
-            rates=self.rates,
-            is_banned=lambda key: self.lists.is_banned(key, int(time.time())),
-        )
-        self.loop_lag = LoopLag(self.tasks)
-        self.connections = Connections(conf, services, self.unready, self.lists)
-        self.status = Status(
-            conf.cache_url,
-            conf.instance,
-            lambda: measure(self),
-            lambda: event_count(self.reads),
-            self.store,
-            self.tasks,
-            lambda search: self.connections.largest(MOST, search),
-        )
-
-    def store(self) -> Store:
-        """The store that this process follows."""
-        return self.follower.store
 
     async def start(self) -> None:
         """Find the position in the log and begin. Raises Failed if the database does not answer in time."""
@@ -254,6 +107,19 @@ class Relay:
         await self.primary.close()
         await self.tasks.stop()
 
+    def unready(self) -> str | None:
+        """Why no client is accepted, None if clients are."""
+        if self.refusing:
+            return LEAVING
+        return None if self.ready else "the relay is not ready"
+
+    def lost(self, why: str) -> None:
+        """The position is lost: have clients connect again, and start over."""
+        self.ready = False
+        if not self._restarting:
+            self._restarting = True
+            self.tasks.job(self._restart(), RESTART)
+
     def moderated(self) -> None:
         """An operator's change was committed: apply it here and tell the others. Safe to call from any thread."""
         self._loop.call_soon_threadsafe(self._moderated)
@@ -270,60 +136,6 @@ class Relay:
         self.hurry()
         self.bus.publish_hint()
 
-    def hurry(self) -> None:
-        """Ask the primary now, not at the next heartbeat."""
-        if not self.tasks.is_running(HURRY):
-            self.tasks.job(self.follower.beat(), HURRY)
-
-    def _from_bus(self, batch: Batch) -> None:
-        self.follower.apply(batch)
-
-    def _ephemeral_from_bus(self, event: StoredEvent) -> None:
-        self.ingest.ephemeral_from_bus(event)
-
-    def _committed(self, batch: Batch) -> None:
-        self.follower.apply(batch)
-        self.bus.publish(batch)
-
-    def _applied(self, changes: Sequence[Change]) -> None:
-        self.arrivals.look()
-        if self.answers is not None:
-            self.answers.copies.apply(changes)
-
-    def _clear_copies(self) -> None:
-        if self.answers is not None:
-            self.answers.copies.clear()
-
-    def _is_current(self, position: int) -> bool:
-        """True if nothing was acknowledged after `position`, and every process can know of it."""
-        if not self.barrier.lease.is_held() or self.barrier.acknowledged() > position:
-            return False
-        self.barrier.acknowledge(position, 0, lambda: None)
-        return True
-
-    def _primary_gone(self) -> None:
-        """End what it was asked: a server that is frozen, or a network that drops all, would end nothing by itself."""
-        why = "the primary does not answer"
-        self.writer.disconnect()
-        self.reads.drop_primary(why)
-        self.primary.drop(why)
-
-    def _known_without_primary(self) -> int | None:
-        """The position as of which memory answers while the primary is gone, None if it must not."""
-        follower = self.follower
-        if follower.database_up or not self.ready:
-            return None
-        if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
-            return None
-        return self.intake.ring.position
-
-    def _lost(self, why: str) -> None:
-        """The position is lost: have clients connect again, and start over."""
-        self.ready = False
-        if not self._restarting:
-            self._restarting = True
-            self.tasks.job(self._restart(), RESTART)
-
     async def _restart(self) -> None:
         self.connections.close("error: the relay lost its place, connect again", SERVICE_RESTART)
         await self.follower.stop()
@@ -336,9 +148,3 @@ class Relay:
             except Failed as error:
                 log.error("the relay cannot restart yet: %s", error.message)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once
-
-    def unready(self) -> str | None:
-        """Why no client is accepted, None if clients are."""
-        if self.refusing:
-            return LEAVING
-        return None if self.ready else "the relay is not ready"

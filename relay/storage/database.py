@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.string import ByteaBinaryLoader
 
 UNDECIDED_SECONDS = 1.0
-"""Of several hosts, one that has not answered so long after another refused is not waited for: otherwise a frozen old
+"""How long a host may take to answer after another one refused; then it is not waited for: otherwise a frozen old
 primary would delay each attempt by the time-out of a connection, also the one that finds the promoted server.
 """
 

@@ -25,8 +25,8 @@ MAX_DEBT = 1_000.0
 against it up to here."""
 
 KEPT_ACCOUNTS = 4_096
-"""Beyond so many accounts, those of owners that ask nothing now are dropped, and again when those left have doubled:
-each look through them costs as much as they are many.
+"""With more accounts, those of owners that ask nothing now are dropped, and again when the number has doubled: the
+cost of looking through them is proportional to it.
 """
 
 
@@ -73,7 +73,7 @@ class FairQueue(Generic[T]):
     """What waits for a place, and who holds places; `len` and `bytes` are of what waits."""
 
     def __init__(self, bounds: Bounds, places: int) -> None:
-        """`places`: at most so many are held by one owner, INTERNAL excepted."""
+        """`places`: how many one owner holds at most, INTERNAL excepted."""
         self.bytes = 0
         self.refused = 0
         self._bounds = bounds

@@ -18,7 +18,7 @@ from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER
 
 SAMPLES = 32
-"""The first of so many parts of the newest events tells whether to look through the others."""
+"""The newest events are divided into this many parts; the first one tells whether to look through the others."""
 
 
 class FeedWalks(TagWalks):

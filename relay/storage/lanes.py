@@ -31,7 +31,7 @@ DISTRUST_SECONDS = 30.0
 """How long the uncertain queries of an owner count as expensive after one took longer than QUICK_MS."""
 
 MOST_DISTRUSTED = 10_000
-"""So many owners are remembered; then the one that was found first is forgotten."""
+"""How many owners are remembered; beyond it the one that was found first is forgotten."""
 
 
 class Lanes:

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL in use: what is under way on it, and when it is worn.
+"""A connection to PostgreSQL in use: what is under way on it, and when it is worn (too old, or used too often).
 
 Which statement runs where and when is decided by `relay.storage.server`, how many connections by `relay.storage.pool`.
 """

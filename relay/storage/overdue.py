@@ -1,4 +1,4 @@
-"""Ends statements at PostgreSQL that take too long: nothing waits for them any more, or their turns are over."""
+"""Ends statements at PostgreSQL whose caller has left, or that take more than their turn while another owner waits."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from relay.storage.fair_queue import FairQueue
 from relay.storage.link import Link, Statement
 
 HUNG_SECONDS = 2.0
-"""A statement still running so long after PostgreSQL's own time-out hangs: its connection is closed."""
+"""A statement that still runs this long after PostgreSQL's own time-out hangs: its connection is closed."""
 
 CANCEL_AFTER_SECONDS = 0.1
-"""A statement that is alone on its connection is cancelled at PostgreSQL if it runs so long after its caller has left:
-a cancel request costs a connection, about 3 ms."""
+"""How long a statement that is alone on its connection goes on after its caller has left, before it is cancelled at
+PostgreSQL: a cancel request costs a connection, about 3 ms."""
 
 
 class Overdue:

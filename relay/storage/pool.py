@@ -20,10 +20,10 @@ from relay.storage.link import RETIRED, Connect, Link
 log = logging.getLogger("relay.storage")
 
 GROW_SECONDS = 0.05
-"""Statements that wait so long are too many for the connections, not a burst: a connection costs PostgreSQL 3 ms."""
+"""Statements that wait longer are too many for the connections, not a burst: a connection costs PostgreSQL 3 ms."""
 
 REFUSED_SECONDS = 5.0
-"""After PostgreSQL refused one more connection, the next one is tried so much later."""
+"""The pause before the next attempt after PostgreSQL refused one more connection."""
 
 STOPPING = "the relay is stopping"
 

@@ -29,7 +29,7 @@ class Floor(NamedTuple):
 
 
 def floors(retention: Retention, now: int) -> list[Floor]:
-    """What is not kept at `now`, each time rounded down to the hour: so often the log gets an entry for each."""
+    """What is not kept at `now`, each time rounded down to the hour, so that the log gets an entry an hour for each."""
     found = []
     for kept in retention.kept:
         if kept.all is not None:

@@ -26,7 +26,7 @@ from relay.storage.replica_answer import MOST_BEHIND, advanced
 from relay.storage.server import Server
 
 GONE_SECONDS = CHECK_SECONDS + CHECK_TIMEOUT_SECONDS
-"""So long after a replica has stopped its connections are closed, and what was asked of it goes to the next server."""
+"""How long after a replica has stopped its connections are closed, and its queries go to the next server."""
 
 ATTEMPTS = 2
 """Replicas that are asked for one answer, before the primary is."""

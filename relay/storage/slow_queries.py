@@ -25,7 +25,7 @@ MOST_SHOWN = 20
 
 LOG_SECONDS = 1.0
 DIFFERENT_FILTERS = 4
-"""So many different filters of one REQ are in its shape, the others are counted."""
+"""How many different filters of one REQ its shape lists; the others are counted."""
 
 
 class SlowShape(Struct, frozen=True):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from relay.protocol.filters import Filter
 
 FULL_SHARES = 8
-"""So many filters of a REQ may each read as much as a filter alone; more share that. Applications send up to ten; to a
-key there may be 20,000 private messages since its newest mention.
+"""Up to this many filters of a REQ may each read as much as a filter alone; more share that. Applications send up to
+ten; to a key there may be 20,000 private messages since its newest mention.
 """
 
 
@@ -18,7 +18,7 @@ class Bounds:
     """What the statement of a REQ may read and return for each filter; tests make it small."""
 
     walks: int = 24
-    """Above so many walks one scan with lists is cheaper (measured at 20 thousand and 2 million events)."""
+    """With more walks one scan with lists is cheaper (measured at 20 thousand and 2 million events)."""
 
     walk_rows: int = 4_000
     """Events looked at by all walks of one filter whose other conditions may drop them: up to 30 ms."""

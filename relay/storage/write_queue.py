@@ -47,7 +47,7 @@ class WriteQueue:
     """Events that wait to be written. `bytes` is their JSON text."""
 
     def __init__(self, batch_events: int, queue_events: int) -> None:
-        """`batch_events`: at most so many in a batch. `queue_events`: at most so many wait."""
+        """The most events in a batch, and the most that wait."""
         self.bytes = 0
         self._len = 0
         self._batch_events = batch_events

@@ -34,7 +34,7 @@ EPHEMERAL_SHARE = 0.5
 """The part of these bounds up to which ephemeral events are queued: a flood of them leaves room for changes."""
 
 OTHER_STORE_LOG_SECONDS = 60.0
-"""At most one log line in so long about messages of another epoch or generation."""
+"""The least time between two log lines about messages of another epoch or generation."""
 
 PURGED = b"p"
 
@@ -43,8 +43,8 @@ _decode = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
 
 
 def pack(batch: Batch) -> bytes:
-    """Encode a batch: the first number and, for each change, an event's text, the 32 bytes of a removed id, or the key
-    of who vanished and the time, 40 bytes, or of a purge PURGED, the time and the kinds.
+    """Encode a batch: the first number and, for each change, an event's text, the 32 bytes of a removed id, or the
+    vanished key and the time, 40 bytes, or of a purge PURGED, the time and the kinds.
     """
     return _encode((batch.first, [c.event.json if type(c) is Added else _packed(c) for c in batch.changes]))
 

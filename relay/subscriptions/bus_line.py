@@ -2,10 +2,10 @@
 
 It sends through a channel layer, and hears what others send through theirs (bus_reader.py). A layer knows one address,
 and a frozen server closes no connection. So each line sends itself messages, most of them to a channel that no other
-process hears: to all, they would cost each process the more, the more processes there are. If one is not sent, or does
-not come back, or Sentinels or the Cluster name another server, the line drops both connections and makes new ones to
-the server that is right now.
-Rule: nobody waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
+process hears: sent to all, their cost for each process would grow with the number of processes. If one is not sent, or
+does not come back, or Sentinels or the Cluster name another server, the line drops both connections and makes new ones
+to the server that is right now.
+Rule: no caller waits for a line, and no try at a frozen server lasts longer than CALL_SECONDS.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ CALL_SECONDS = 1.0
 """For one exchange with the server."""
 BEAT_SECONDS = 0.5
 SILENT_BEATS = 4
-"""So many beats without an answer are a loss; they are counted, since a loop that was blocked has sent none."""
+"""This number of beats without an answer is a loss; beats are counted, not time, since a blocked loop sends none."""
 GROUP_BEAT_SECONDS = 10.0
-"""After so long a beat goes to all: it proves that the group is heard, and names the store to those of another one."""
+"""How often a beat goes to all: it proves that the group is heard, and names the store to processes of another one."""
 LOOK_SECONDS = 1.0
 """Between two questions whether the server is still the right one."""
 RETRY_SECONDS = 0.2
@@ -218,7 +218,7 @@ class Line:
     async def _look(self) -> None:
         try:
             is_right = await self._servers.is_right(self._url)
-        except Exception as error:  # nobody says anything else
+        except Exception as error:  # without an answer the server in use stays
             log.debug("the servers of the bus cannot be asked: %s", error)
             return
         if not is_right:

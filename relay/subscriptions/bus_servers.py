@@ -1,7 +1,7 @@
 """Which server of the bus a process uses: the one of the URL, the master that Sentinels name, or a node of a Cluster.
 
 On a Cluster the bus is plain publish/subscribe: every node hears what is published on any other, so a process may use
-whichever answers, its replicas too, and nobody waits for a failover. Sharded publish/subscribe would have the one
+whichever answers, a replica too, and waits for no failover. Sharded publish/subscribe would have the one
 channel of the bus on one master (docs/scaling.md has the figures).
 """
 

@@ -36,7 +36,7 @@ class Wire(Protocol):
 
 
 FLUSH_SECONDS = 0.005
-"""Outboxes are flushed for so long in one turn of the loop, the others in the next ones."""
+"""How long outboxes are flushed in one turn of the loop; the others follow in the next ones."""
 
 
 class Flusher:

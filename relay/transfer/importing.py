@@ -28,7 +28,7 @@ SPARE_CHUNKS = 8
 
 RETRY_SECONDS = 1.0
 GIVE_UP_SECONDS = 60.0
-"""An import waits so long for a database that does not store events."""
+"""How long an import waits for a database that does not store events."""
 
 PACE_SECONDS = 0.02
 """With a limit of the rate: shorter waits are not worth a turn of the loop."""

@@ -10,10 +10,10 @@ from relay.transfer.files import FAULTS_OF_INPUT
 
 CHUNK_LINES = 500
 CHUNK_BYTES = 524_288
-"""A chunk ends after so many lines, or with the line that reaches so many bytes."""
+"""A chunk ends after CHUNK_LINES lines, or with the line that reaches CHUNK_BYTES bytes."""
 
 CHUNK_SECONDS = 0.2
-"""A chunk of a slow input ends with the first line after so long."""
+"""A chunk of a slow input ends with the first line after this time."""
 
 SKIP_BYTES = 1_048_576
 """What is dropped at a time of a line that is too long, or of the part that a former run has imported."""

@@ -1,4 +1,4 @@
-"""What the operator rules, as an import follows it: the lists, and the operator's own policies (X-2, X-6)."""
+"""The operator's rules that an import follows: the lists, and the operator's own policies (X-2, X-6)."""
 
 import asyncio
 import logging

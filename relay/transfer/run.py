@@ -17,7 +17,7 @@ from relay.transfer.state import State, StateFault, load, save
 from relay.transfer.verifiers import VerifierDied
 
 SAVE_SECONDS = 1.0
-"""Between two writes of the state file; a crash repeats at most so much, and the lines under way."""
+"""Between two writes of the state file; after a crash the work of that time, and the lines under way, are repeated."""
 
 FAULTS = (ImportFault, VerifierDied, StateFault)
 """Why an import ends early; each says it in one sentence."""

@@ -38,7 +38,7 @@ DRAIN_SECONDS = 0.1
 
 
 class Options(msgspec.Struct, frozen=True):
-    """How to import: with so many verifying processes, at most `rate` events a second (0: no limit)."""
+    """How to import: the number of verifying `processes`, and at most `rate` events a second (0: no limit)."""
 
     processes: int
     trusted: bool = False

@@ -1,7 +1,7 @@
 """A process that verifies lines: `python -m relay.transfer.verifier <settings>`. It needs neither Django nor database.
 
 A frame is the length in 4 bytes and MessagePack. It reads a frame of lines, and answers with a frame of `Verified`,
-until its input ends, also because the process that started it has died.
+until its input ends, as it also does when the process that started it dies.
 """
 
 import re

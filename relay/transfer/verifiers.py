@@ -63,8 +63,8 @@ class Verifiers:
 async def _end_of(process: Process) -> int:
     """The code of a process that has ended, or was killed.
 
-    What it has written is read away: `wait` alone waits for the end of its output, which nobody notices while more than
-    a StreamReader takes is unread, as after a verification that was cancelled.
+    Its output is read to the end and dropped: `wait` alone never returns while more of it is unread than a StreamReader
+    buffers, as after a verification that was cancelled.
     """
     await process.communicate()
     return await process.wait()

@@ -1,1 +1,1 @@
-"""How dates and times are written: as they sort, in UTC, wherever the operator sits."""
+"""The format of dates and times: year first, so that text sorts by time, and in UTC for every operator."""

@@ -4,7 +4,7 @@ import errno
 import socket
 
 from relay.transport.listener import addresses
-from relayproject import env, settings
+from relayproject import env_urls, settings
 from relayproject.runtime.errors import StartupError
 
 
@@ -22,11 +22,11 @@ def refuse_used_port(host: str, port: int) -> None:
         why = getattr(error, "strerror", None) or "not a host name"
         reason = "is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else f"cannot be listened on ({why})"
         raise StartupError(
-            f"{env.host_and_port(host, port)} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
+            f"{env_urls.host_and_port(host, port)} {reason}: set RELAY_HOST and RELAY_PORT to an address that is free."
         ) from error
 
 
 def web_address(scheme: str, path: str = "") -> str:
     """The URL at which this instance listens, as typed on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}.get(settings.RELAY_HOST, settings.RELAY_HOST)  # noqa: S104
-    return f"{scheme}://{env.host_and_port(host, settings.RELAY_PORT)}{path}"
+    return f"{scheme}://{env_urls.host_and_port(host, settings.RELAY_PORT)}{path}"

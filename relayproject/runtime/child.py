@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from relayproject.runtime.handover import LeftChild
 from relayproject.runtime.processes import Inherited, Process, end_async, spawn, wait_for_exit
 from relayproject.runtime.say import report
 from relayproject.runtime.watchdog import Watchdog
@@ -51,7 +52,7 @@ class Child:
     """A Python module run as a process.
 
     `heartbeat_seconds`: timeout of the heartbeat. `ready` is set while it accepts connections; `failed_starts` counts
-    the last runs that ended before that, and `on_end` is called after each run that ends unasked.
+    the last runs that ended before that, and `on_end` is called after each run that ends before `stop`.
     `descriptors` are inherited under the same numbers. `pipe`: the reading end of its heartbeat.
     """
 
@@ -72,6 +73,12 @@ class Child:
         self.process = Inherited(pid)
         self.pipe = pipe
         self.ready.set()
+
+    def left(self) -> LeftChild | None:
+        """What to leave to a later program (handover.py); None if it does not run."""
+        if self.process is None or self.process.poll() is not None:
+            return None
+        return LeftChild(self.name, self.process.pid, self.pipe)
 
     async def keep(self) -> None:
         """Run and restart it until `stop()`; a cancellation leaves the process running."""

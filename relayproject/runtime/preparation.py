@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 
 from relay.storage.database import conninfo
-from relayproject.database_options import most_connections
+from relayproject.database_connections import most_connections
 from relayproject.runtime.database_check import reason
 from relayproject.runtime.datafolder import write_private
 from relayproject.runtime.errors import StartupError

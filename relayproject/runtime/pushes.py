@@ -3,7 +3,7 @@
 `python -m relayproject.runtime.pushes`, started by the supervisor where this relay is a region.
 """
 
-from relayproject.database_options import PUSHES
+from relayproject.database_connections import PUSHES
 from relayproject.runtime.jobs import run
 from replication.job_queue import QUEUE
 

@@ -1,4 +1,4 @@
-"""Replacing the processes of a running `serve` without a stop: what the supervisor notes, and how others ask for it.
+"""Replacing the processes of a running `serve` without a stop: how a command asks for it, and how far it is.
 
 `manage.py roll` sends ROLL to the supervisor, which checks the program as it is on disk now, executes it in its own
 place (handover.py), and then replaces the relay workers and the jobs. Its progress is in `roll.json` of the data
@@ -45,7 +45,7 @@ def progress(folder: Path) -> Progress:
 
 
 def note(folder: Path, now: Progress) -> None:
-    """Write it for those who wait."""
+    """Write it for the commands that wait for it."""
     write_private(folder / FILE, msgspec.json.encode(now).decode() + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What the supervisor and its processes say of themselves on standard error, where no logger is set up yet."""
+"""Messages of the supervisor and its processes on standard error, before a logger is set up."""
 
 import contextlib
 import sys

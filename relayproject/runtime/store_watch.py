@@ -1,4 +1,4 @@
-"""Ends a process of the job queue when the store gets another name: its keys on the Redis server are another's then.
+"""Ends a process of the job queue when the store gets another name: its keys on the Redis server begin with the name.
 
 The supervisor starts it again with the new name. A store is renamed when PostgreSQL was restarted, promoted or replaced
 by a copy (relay/storage/sql/store.sql).
@@ -21,7 +21,7 @@ LOOK_SECONDS = 2.0
 def connect() -> Connection:
     """A connection of its own to the primary. Raises psycopg.Error.
 
-    A server that is gone without a word is noticed within 3 s, a statement that hangs within 5 s.
+    A server that goes away silently is noticed within 3 s, a statement that hangs within 5 s.
     """
     from relay.storage.database import conninfo
 

@@ -11,12 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from relayproject import descriptors, env, settings
-from relayproject.database_options import most_connections
+from relayproject.database_connections import most_connections
 from relayproject.runtime import handover, metrics_folder, notify, roll
 from relayproject.runtime.address import refuse_used_port, web_address
 from relayproject.runtime.child import PROJECT, Child
@@ -24,21 +21,17 @@ from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.embedded_servers import EmbeddedServers
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.handover import Left
+from relayproject.runtime.job_processes import JobProcesses
 from relayproject.runtime.processes import end_async, spawn, wait_for_exit
 from relayproject.runtime.say import report
-from relayproject.runtime.web import WebWorkers, left_child
+from relayproject.runtime.stopping import Stopped, StopRequest
+from relayproject.runtime.web import WebWorkers
 from relayproject.validation import problems, remarks
 
 STOP_MARGIN_SECONDS = 2.5  # beyond the drain of connections
 SERVERS_SECONDS = 5.0  # for the embedded servers to stop
 PREPARED_WITHIN_SECONDS = 120.0  # how long a machine without the role migrate waits for migrations
-SAME_REQUEST_SECONDS = 1.0  # signals that come together are one request to stop
-
-Result = TypeVar("Result")
-
-
-class Stopped(Exception):
-    """SIGINT, SIGTERM or SIGHUP came during the start."""
+OTHER_CLIENTS = 20  # connections to the embedded PostgreSQL that are left for psql, backups and the reserved ones
 
 
 def run(roles: frozenset[str]) -> int:
@@ -67,20 +60,6 @@ def run(roles: frozenset[str]) -> int:
         folder.release()
 
 
-REPLICATION = "replication worker"
-"""Runs in an instance with RELAY_REGION alone."""
-
-JOBS = {
-    "Celery worker": ("worker", "relayproject.runtime.jobs", "jobs"),
-    REPLICATION: ("worker", "relayproject.runtime.pushes", "replication"),
-    "beat": ("beat", "relayproject.runtime.beat", "beat"),
-}
-"""The processes of the job queue: role, module, RELAY_PROCESS."""
-
-OTHER_CLIENTS = 20
-"""Connections to the embedded PostgreSQL that are left for psql, backups and the reserved ones."""
-
-
 def tell(line: str) -> None:
     """Print a line; a reader that has gone (`serve | head -1`) is no reason to stop."""
     with contextlib.suppress(BrokenPipeError):
@@ -103,23 +82,23 @@ class Supervisor:
         )
         self._children: list[Child] = []
         self._web: WebWorkers | None = None
-        self._jobs: dict[str, Child] = {}
+        self._jobs = JobProcesses(roles, self._keep)
         self._tasks: list[asyncio.Task[None]] = []
         self._started = False
         self._rolling: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
-        self._force = asyncio.Event()
-        self._stop_requested_at = 0.0
+        self._stop = StopRequest()
         self._password_line = ""
 
     async def run(self) -> int:
         """Start, wait for a signal, stop; returns the exit code. Raises StartupError, or SystemExit from `prepare`."""
-        self._install_signal_handlers()
+        self._stop.install()
+        asyncio.get_running_loop().add_signal_handler(roll.ROLL, self._on_roll)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handover.SIGNALS)
         try:
             await (self._start() if self._left is None else self._go_on(self._left))
             self._started = True
             notify.ready()
-            await self._stop.wait()
+            await self._stop.made.wait()
         except Stopped:
             pass
         finally:
@@ -137,7 +116,7 @@ class Supervisor:
             raise SystemExit(1)
         if "web" in self._roles:
             await self._start_web(environment)
-        self._start_jobs(environment)
+        self._jobs.start(environment)
         if not self._children:
             self._print_password()
             raise Stopped
@@ -166,7 +145,7 @@ class Supervisor:
             stdout=subprocess.PIPE,
         )
         try:
-            code = await self._unless_stopped(wait_for_exit(process))
+            code = await self._stop.unless_made(wait_for_exit(process))
         except Stopped:
             await end_async(process, ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0)))
             raise
@@ -177,23 +156,10 @@ class Supervisor:
 
     async def _start_web(self, environment: dict[str, str]) -> None:
         self._web = WebWorkers(environment, self._keep)
-        await self._unless_stopped(self._web.start())
+        await self._stop.unless_made(self._web.start())
         tell(f"relay ready: {web_address('ws')}")
         tell(f"admin: {web_address('http', '/admin/')}")
         self._print_password()
-
-    def _start_jobs(self, environment: dict[str, str]) -> None:
-        for name in self._job_names():
-            self._jobs[name] = self._job(name, environment)
-            self._keep(self._jobs[name])
-
-    def _job_names(self) -> list[str]:
-        names = [name for name, (role, _, _) in JOBS.items() if role in self._roles]
-        return [name for name in names if name != REPLICATION or settings.RELAY_REGION]
-
-    def _job(self, name: str, environment: dict[str, str]) -> Child:
-        _, module, process = JOBS[name]
-        return Child(name, module, {**environment, "RELAY_PROCESS": process}, settings.RELAY_HEARTBEAT_SECONDS)
 
     def _keep(self, child: Child) -> None:
         self._children.append(child)
@@ -207,7 +173,7 @@ class Supervisor:
     # -- roll: this program is executed anew, and the new one replaces the processes ----------------------
 
     def _on_roll(self) -> None:
-        if not self._started or self._stop.is_set() or (self._rolling is not None and not self._rolling.done()):
+        if not self._started or self._stop.made.is_set() or (self._rolling is not None and not self._rolling.done()):
             report("a roll is asked for, and not begun: the relay starts, stops, or rolls")
             return
         self._rolling = asyncio.create_task(self._hand_over(roll.progress(self._folder.path).number + 1))
@@ -229,10 +195,9 @@ class Supervisor:
         self._note(number, roll.FAILED, text)
 
     def _to_leave(self, number: int) -> Left:
-        jobs = [left for child in self._jobs.values() if (left := left_child(child)) is not None]
         places, table = ([], -1) if self._web is None else (self._web.left(), self._web.table)
         os.environ["RELAY_WORKERS"] = str(settings.RELAY_WORKERS)  # the number of cores may be another now
-        return Left(self._folder.lock, table, places, jobs, self._servers.pids(), number)
+        return Left(self._folder.lock, table, places, self._jobs.left(), self._servers.pids(), number)
 
     async def _go_on(self, left: Left) -> None:
         """Keep what the earlier program has left, and begin to replace it."""
@@ -242,12 +207,7 @@ class Supervisor:
         if left.ack_table >= 0:
             self._web = WebWorkers(environment, self._keep, left.ack_table)
             self._web.inherit(left.places)
-        jobs = {old.name: old for old in left.jobs}
-        for name in self._job_names():
-            self._jobs[name] = self._job(name, environment)
-            if name in jobs:
-                self._jobs[name].inherit(jobs[name].pid, jobs[name].pipe)
-            self._keep(self._jobs[name])
+        self._jobs.start(environment, left.jobs)
         self._rolling = asyncio.create_task(self._replace(left.roll, environment))
 
     async def _replace(self, number: int, environment: dict[str, str]) -> None:
@@ -259,8 +219,8 @@ class Supervisor:
             if self._web is not None:
                 await self._replace_web(self._web, number)
             self._note(number, "replacing", "replacing the jobs")
-            await self._stop_children(list(self._jobs.values()))
-            self._start_jobs(environment)
+            await self._stop_children(self._jobs.children)
+            self._jobs.start(environment)
             self._note(number, roll.DONE)
         except Exception as error:
             self._note(number, roll.FAILED, f"{error}" if isinstance(error, StartupError) else f"{error!r}")
@@ -270,41 +230,20 @@ class Supervisor:
         try:
             await web.replace(old, lambda text: self._note(number, "replacing", text))
         finally:
-            if old and not self._stop.is_set():
+            if old and not self._stop.made.is_set():
                 self._note(number, "replacing", "closing the connections of the old workers")
                 await self._stop_children(old)
 
     async def _stop_children(self, children: list[Child]) -> None:
-        await asyncio.gather(*(child.stop(self._stop_seconds, self._force) for child in children))
+        await asyncio.gather(*(child.stop(self._stop_seconds, self._stop.force) for child in children))
         self._children = [child for child in self._children if child not in children]
         self._tasks = [task for task in self._tasks if not task.done()]
 
     # -- stop ---------------------------------------------------------------------------------------
 
-    def _install_signal_handlers(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:
-                loop.add_signal_handler(number, self._on_signal)
-        loop.add_signal_handler(roll.ROLL, self._on_roll)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, handover.SIGNALS)
-
-    def _on_signal(self) -> None:
-        """The first signal stops. Further ones within a second are the same request; a later one means impatience.
-
-        `make` forwards the signal that a terminal or systemd has sent to the whole process group already.
-        """
-        now = time.monotonic()
-        if not self._stop.is_set():
-            report("stopping")
-            self._stop_requested_at = now
-            self._stop.set()
-        elif now - self._stop_requested_at > SAME_REQUEST_SECONDS:
-            self._force.set()
-
     async def _end(self) -> None:
         """Stop the children, all at once, then the embedded servers; by default within 10 s in all."""
-        self._stop.set()
+        self._stop.made.set()
         notify.stopping(self._stop_seconds + SERVERS_SECONDS)
         self._print_password()
         if self._rolling is not None:
@@ -312,27 +251,13 @@ class Supervisor:
             await asyncio.gather(self._rolling, return_exceptions=True)
         if self._web is not None:
             self._web.close_listeners()
-        await asyncio.gather(*(child.stop(self._stop_seconds, self._force) for child in self._children))
+        await asyncio.gather(*(child.stop(self._stop_seconds, self._stop.force) for child in self._children))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._servers.stop_soon(hasty=self._force.is_set())
+        await self._servers.stop_soon(hasty=self._stop.force.is_set())
 
     @property
     def _stop_seconds(self) -> float:
         """How long a child may take to stop."""
         return settings.RELAY_LEAVE_SECONDS + settings.RELAY_DRAIN_SECONDS + STOP_MARGIN_SECONDS
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of `work`; raises Stopped as soon as a signal has come."""
-        task = asyncio.create_task(work)
-        stop = asyncio.create_task(self._stop.wait())
-        either: set[asyncio.Task[Any]] = {task, stop}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if task.done():
-            return task.result()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        raise Stopped

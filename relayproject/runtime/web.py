@@ -35,7 +35,7 @@ class Place:
 
 
 class WebWorkers:
-    """`keep` has the supervisor run a child; `stop` stops some and forgets them. `table`: of acknowledged positions."""
+    """`keep` has the supervisor run a child. `table`: descriptor of the acknowledged positions, -1: a new one."""
 
     def __init__(self, environment: Mapping[str, str], keep: Callable[[Child], None], table: int = -1) -> None:
         self.table = table if table >= 0 else ack_table.make(2 * settings.RELAY_WORKERS)
@@ -60,7 +60,7 @@ class WebWorkers:
     def left(self) -> list[LeftPlace]:
         """What to leave to a later program."""
         return [
-            LeftPlace(place.number, [each.fileno() for each in place.listeners], left_child(place.child))
+            LeftPlace(place.number, [each.fileno() for each in place.listeners], place.child.left())
             for place in self._places
         ]
 
@@ -139,13 +139,6 @@ class WebWorkers:
             place.listeners = fresh
             renewed = self._child(place.number, place)
             child.environment, child.descriptors = renewed.environment, renewed.descriptors
-
-
-def left_child(child: Child) -> LeftChild | None:
-    """A child to be left to a later program; None if it does not run."""
-    if child.process is None or child.process.poll() is not None:
-        return None
-    return LeftChild(child.name, child.process.pid, child.pipe)
 
 
 def _listeners() -> list[socket.socket]:

@@ -80,7 +80,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _finish_requests(self) -> None:
-        """Let those who were accepted just now send their handshake, or they would have been accepted for nothing."""
+        """Wait for the requests of connections that were accepted just now: they are answered before the drain."""
         end = asyncio.get_running_loop().time() + REQUEST_SECONDS
         while unfinished_requests(self.server_state) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

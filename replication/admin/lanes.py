@@ -1,8 +1,6 @@
 """How far each peer was sent the log."""
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -17,13 +15,10 @@ class PeerLaneAdmin(ReadOnlyAdmin[PeerLane]):
 
     list_display = ("peer", "lane", "state", "behind", "waiting", "speed", "sent", "tries", "followed", "error")
     list_display_links = None
+    list_select_related = ("peer",)
     list_filter = ("peer", "lane", "state")
     sortable_by = ()
     empty_help = "Each peer has three lanes: urgent, normal, low. They are listed here once a region is added."
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[PeerLane, PeerLane]":
-        """Django: with their peers."""
-        return super().get_queryset(request).select_related("peer")
 
     @admin.display(description="lag (changes)")
     def behind(self, row: PeerLane) -> str:

@@ -20,16 +20,13 @@ class DeadLetterAdmin(RecordAdmin[DeadLetter]):
 
     list_display = ("event", "peer", "kind_named", "reason_shown", "tries", "last")
     list_display_links = None
+    list_select_related = ("peer",)
     list_filter = ("peer", "reason_class")
     search_fields = ("event_id",)
     search_help_text = "Event id in hex"
     sortable_by = ()
     actions = ("send_again",)
     empty_help = "Events that a peer has refused are listed here with its reason, the newest thousand of each kind."
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[DeadLetter, DeadLetter]":
-        """Django: with their peers."""
-        return super().get_queryset(request).select_related("peer")
 
     def has_send_permission(self, request: HttpRequest) -> bool:
         """Django: operators who may delete a letter, for a good outcome deletes it."""

@@ -22,7 +22,7 @@ else:
     _Form = forms.ModelForm
 
 FRESH_SECONDS = 60.0
-"""After so long without contact a peer's health is not known."""
+"""How long a peer's health is shown as known after the last contact."""
 
 
 class RegionForm(_Form):

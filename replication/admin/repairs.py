@@ -1,8 +1,6 @@
 """The runs of anti-entropy."""
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from relay.admin.formatting import isolated
@@ -16,13 +14,10 @@ class RepairAdmin(ReadOnlyAdmin[Repair]):
 
     list_display = ("started", "peer", "took", "windows", "compared", "received", "sent", "why", "failure")
     list_display_links = None
+    list_select_related = ("peer",)
     list_filter = ("peer",)
     sortable_by = ()
     empty_help = "Each comparison with a peer is listed here, with what it found missing on either side."
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Repair, Repair]":
-        """Django: with their peers."""
-        return super().get_queryset(request).select_related("peer")
 
     @admin.display(description="started (UTC)")
     def started(self, repair: Repair) -> str:

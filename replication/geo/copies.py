@@ -1,7 +1,7 @@
 """Copies of the operator's databases of addresses, shared by the workers of an instance.
 
-Rule: a file is never read where the operator writes it. Its pages are mapped into memory: had another program shortened
-the file under the map, every worker would die of SIGBUS at once. A copy is whole under its name, and stays as it is.
+Rule: a file is never read where the operator writes it. Its pages are mapped into memory: if another program
+shortened the file, SIGBUS would end every worker. A copy gets its name when it is complete, and is never changed.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 
 UNFINISHED = ".new"
 COPY_SECONDS = 600.0
-"""A copy that was not written to for so long belongs to a process that died."""
+"""A copy that was not written to for this time belongs to a process that died."""
 
 Version = tuple[int, int, int]
 """Of a file: inode, time of change in ns, size in bytes."""

@@ -1,6 +1,7 @@
 """The operator's databases of addresses (MMDB files), exchanged while they are used.
 
-Rule: a file is used only after a careful reader has found its way through it, and from a copy (replication.geo.copies).
+Rule: a file is used from a copy (replication.geo.copies), and only after a sample was read by a reader that checks each
+step.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Routing in a worker: copies of the regions and of the databases of addresses, and the tasks that refresh them.
 
-Rule: a decision asks neither database nor disk, so that anybody may ask for one.
+Rule: a decision asks neither database nor disk, so that it may be asked for without a login.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """`GET /api/route`: the region that serves the client best.
 
-Rule: the address is that of the connection, or of the header of a trusted proxy; nobody can ask for another one.
+Rule: the address is that of the connection, or of the header of a trusted proxy; a client cannot ask for another one.
 """
 
 from urllib.parse import urlsplit

@@ -1,1 +1,1 @@
-"""The operators' map of the regions: where they are, how they are, and how far behind what is sent to them is."""
+"""The operators' map of the regions: their places, their health, and the lag of what is sent to them."""

@@ -1,6 +1,6 @@
 """ASGI: the addresses for peers, served in the event loop of a worker, before all others.
 
-Rule: who sends is known from the head. Of a request that no peer has signed the body is read away, never kept, and the
+Rule: the sender is known from the head. The body of a request that no peer has signed is read and dropped, and the
 answer is the same whatever was wrong.
 """
 

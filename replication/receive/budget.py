@@ -1,4 +1,4 @@
-"""How much memory the requests of all peers may take in one worker at a time, bodies and what comes out of them."""
+"""How much memory the requests of all peers may take in one worker at a time, bodies and what is decoded from them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ class Budget:
 
     @contextmanager
     def held(self, peer: str, size: int) -> Iterator[None]:
-        """Hold `size` bytes for a peer. Raises Full, unless the peer holds nothing else and there is room, or nobody
-        holds anything.
+        """Hold `size` bytes for a peer. Raises Full, unless the peer holds nothing else and there is room, or no
+        peer holds anything.
         """
         if size > self.free and self.free < self.limit:
             raise Full

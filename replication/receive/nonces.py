@@ -14,7 +14,7 @@ from replication.wire import NONCE_SECONDS
 
 MAX_NONCES = 50_000
 """Of one peer and NONCE_SECONDS, in one worker: 10 MB, 400 requests a second. Further ones are refused, so that a peer
-that sends without end keeps nobody else from it.
+that sends without end leaves room for the others.
 """
 
 

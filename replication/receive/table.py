@@ -17,9 +17,9 @@ from replication.statements import statement
 log = logging.getLogger("relay.replication")
 
 REFRESH_SECONDS = 5.0
-"""A peer that was removed, or a secret that has ended, is refused so long after."""
+"""How long at most a peer that was removed, or a secret that has ended, is still accepted."""
 HURRY_SECONDS = 1.0
-"""For a request that no known peer has signed the table is read again, at most so often."""
+"""The least time between two reads of the table for requests that no known peer has signed."""
 
 
 class Peer(Struct, frozen=True):
@@ -56,8 +56,8 @@ class RegionTable:
         return self._peers.get(name)
 
     async def hurry(self) -> bool:
-        """Read the table again, if that may tell something new; whether it was read. Strangers may have this called as
-        often as they like: all who come during a read wait for that one.
+        """Read the table again, if that may tell something new; whether it was read. Requests of strangers may
+        call it at any rate: those that come during a read wait for that one.
         """
         if self._reading.locked():
             async with self._reading:

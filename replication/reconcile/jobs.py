@@ -25,7 +25,7 @@ WHOLE_SECONDS = 3_600.0
 
 
 AT_ONCE = 2
-"""Of the four threads of the process of the jobs, so many may compare."""
+"""How many of the four threads of the Celery worker may compare."""
 
 _room = threading.BoundedSemaphore(AT_ONCE)
 

@@ -1,4 +1,4 @@
-"""What two regions say to each other in anti-entropy: JSON, bytes in base64, over signed requests.
+"""The messages of anti-entropy between two regions: JSON, bytes in base64, over signed requests.
 
 The responder keeps nothing between requests: each says stage, scope and window.
 """
@@ -24,7 +24,7 @@ MOST_MESSAGE_BYTES: Final = 131_072
 """Of the asker's message, which has 60,000. 6 MB of empty ranges kept a thread busy for 15 s."""
 FETCH_EVENTS: Final = 500
 FETCH_BYTES: Final = 4_194_304
-"""An answer ends with the event that reaches so many bytes."""
+"""An answer ends with the event that reaches FETCH_BYTES."""
 
 
 class Stage(StrEnum):

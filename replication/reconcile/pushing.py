@@ -9,7 +9,7 @@ from replication.reconcile.desk import Given, Push
 from replication.wire import EVENTS_PATH
 
 MOST_WAITS = 60
-"""A peer that takes nothing is asked so often, about once a second."""
+"""How many times a peer that takes nothing is asked, about once a second."""
 
 
 def pusher(ask: Ask, sleep: Callable[[float], None] = time.sleep) -> Push:

@@ -1,7 +1,8 @@
 """The side that is asked. It keeps nothing between requests and reads its items anew for each.
 
-That converges: each range is compared as of its message, and the ranges of a message are parts of those before. What
-came or went in between is compared as it is by then, or is named to a side that has it already, which changes nothing.
+This converges: a range is compared as of the message that names it, and the ranges of a message are parts of the
+earlier ones. An event that is stored or removed between two messages is compared as of the second, or is sent to a side
+that has it already, which changes nothing.
 """
 
 import time

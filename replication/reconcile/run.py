@@ -12,7 +12,7 @@ from replication.reconcile.scope import Scope, Session, sessions
 from replication.reconcile.taking import Taking
 
 MOST_DEPTH = 8
-"""A window that has grown is divided again so often; a peer that never has room for one would have it for ever."""
+"""How often a window that has grown is divided again: a peer that never has room must not have it done for ever."""
 
 
 class Run:

@@ -58,8 +58,8 @@ class Busy(Exception):
 
 
 class Options(Struct, frozen=True):
-    """`since` and `until` in Unix seconds, None for no bound. `parallel` windows at a time, with so many verifying
-    `processes`. It ends in order after `seconds`, and with `stops_on_signals` at the first SIGINT or SIGTERM.
+    """`since` and `until` in Unix seconds, None for no bound. `parallel` windows at a time, `processes` that
+    verify. It ends in order after `seconds`, and with `stops_on_signals` at the first SIGINT or SIGTERM.
     """
 
     since: int | None = None

@@ -19,13 +19,13 @@ from replication.reconcile.report import Report
 
 RETRY_SECONDS = 1.0
 GIVE_UP_SECONDS = 60.0
-"""A run waits so long for a database that does not store events."""
+"""How long a run waits for a database that does not store events."""
 
 BATCHES_AT_ONCE = 3
 """Of one window: one is fetched while others are verified and stored."""
 
 REFUSED_FOR_SECONDS = 7 * 86_400
-"""After so long a refused event is tried again: bans are lifted and policies changed."""
+"""When a refused event is tried again: bans are lifted and policies changed."""
 
 _REFUSALS = frozenset({Status.REFUSED, Status.OUTDATED, Status.SHADOWED})
 

@@ -11,7 +11,7 @@ PROBE_SECONDS: Final = 30.0
 
 
 def is_down(attempts: int) -> bool:
-    """True after so many tries in a row without an answer."""
+    """True after `attempts` tries in a row without an answer: the peer counts as down."""
     return attempts >= TRIES
 
 

@@ -1,4 +1,4 @@
-"""Listens to the bus from a thread: a word of it wakes the senders, and ephemeral events come on it alone.
+"""Listens to the bus from a thread: each message wakes the senders, and ephemeral events come by the bus alone.
 
 One subscription a process to each server of the bus, wherever that is now. The bus is a hint: without it senders look
 at the log every second, and ephemeral events are missed.
@@ -131,7 +131,7 @@ async def _is_right(servers: Servers, url: str) -> bool:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await servers.is_right(url)
-    except Exception as error:  # nobody says anything else
+    except Exception as error:  # without an answer the server in use stays
         log.debug("the servers of the bus cannot be asked: %s", error)
         return True
 

@@ -79,7 +79,7 @@ class Cursor:
         self.attempts, self.is_down = 0, False
 
     def failed(self, attempts: int, error: str, wait_seconds: float, speed: Speed) -> None:
-        """So many tries in a row had no answer, the next one is due in `wait_seconds`; renews the lease."""
+        """Note `attempts` tries in a row without an answer; the next one is due in `wait_seconds`. Renews the lease."""
         self.attempts, self.is_down = attempts, is_down(attempts)
         self._fenced(
             "note_failure",

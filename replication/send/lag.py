@@ -1,4 +1,4 @@
-"""For how long something has waited: since when the position that is not reached yet was known. Pure."""
+"""The lag of a cursor in seconds: the time since the first position after it was known. Pure."""
 
 from collections import deque
 

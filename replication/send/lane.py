@@ -39,11 +39,11 @@ log = logging.getLogger("relay.replication")
 BATCH_SECONDS = 0.1
 """From the start of a batch to that of the next, unless that is full: under load events go in batches."""
 IDLE_SECONDS = 1.0
-"""Without a word of the bus the log is looked at so often."""
+"""How often the log is read while no message of the bus comes."""
 NOTE_SECONDS = 1.0
-"""While nothing of the lane comes, the cursor moves so often."""
+"""How often the cursor moves while the log has nothing for the lane."""
 MARGIN_ENTRIES = 10_000
-"""So far back a sender goes in a log that may have lost its newest changes: what is sent twice is known."""
+"""How far back a sender goes in a log that may have lost its newest changes: the peer knows what is sent twice."""
 BUSY = 429
 """The peer takes it later: no reason to call it down."""
 TOO_MUCH = frozenset({400, 413})
@@ -88,8 +88,8 @@ class LaneSender:
         self._speed = Speed()
 
     def step(self) -> float:
-        """Do what is next. Returns for how many seconds to wait before the next step; a word of the bus ends the wait
-        if `is_idle`. Raises LeaseLost, psycopg.Error.
+        """Do what is next. Returns for how many seconds to wait before the next step; a message of the bus ends the
+        wait if `is_idle`. Raises LeaseLost, psycopg.Error.
         """
         now, self.is_idle = self._clock(), False
         if now < self._due:

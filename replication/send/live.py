@@ -23,7 +23,7 @@ GATHER_SECONDS = 0.03
 MOST_QUEUED = 1_000
 MOST_QUEUED_BYTES = 4_194_304
 AWAY_SECONDS = 2.0
-"""After a failure events are dropped for so long, before the peer is tried again."""
+"""How long events are dropped after a failure, before the peer is tried again."""
 
 
 class _Facts(msgspec.Struct):

@@ -1,4 +1,4 @@
--- Takes the lease of a lane that nobody holds; returns its cursor, or no row. Times are the database's.
+-- Takes the lease of a lane that no other sender holds; returns its cursor, or no row. Times are the database's.
 UPDATE replication_peerlane SET holder = %(holder)s, lease_until = clock_timestamp() + %(seconds)s * interval '1 second',
     events_per_second = 0, bytes_per_second = 0 -- until the holder has sent a batch
 WHERE peer_id = %(peer)s AND lane = %(lane)s

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -21,6 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.acceptance.author import Author
+from tests.events import sign_event
 
 Json = dict[str, Any]
 Message = list[Any]
@@ -227,3 +228,13 @@ class Client:
         message = await self.receive(lambda message: message[0] == "NOTICE")
         assert len(message) == 2, message
         return str(message[1])
+
+
+async def assert_reaches_all(clients: Sequence[Client]) -> None:
+    """A note that the first of these clients publishes comes live to all of them."""
+    for client in clients:
+        await client.request("all", {"kinds": [1]})
+    event = sign_event(content="to all")
+    assert (await clients[0].publish(event)).accepted
+    for client in clients:
+        assert (await client.live("all"))["id"] == event["id"]

@@ -6,15 +6,16 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.acceptance.client import Client
+from tests.acceptance.client import Client, assert_reaches_all
 from tests.acceptance.conftest import CopyOfMigrated
 from tests.acceptance.haproxy import HAProxy
-from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.acceptance.relay_process import RelayProcess, all_running, running, wait_for
 from tests.events import sign_event
 
 SETTINGS = {
@@ -32,21 +33,12 @@ def instances(
 ) -> Iterator[list[RelayProcess]]:
     """Three with a worker each; the first has the servers."""
     folder = tmp_path_factory.mktemp("instances")
-    first = RelayProcess(copy_of_migrated("first"), roles="web", settings=SETTINGS)
-    started = [first]
-    try:
-        first.start()
+    with running(RelayProcess(copy_of_migrated("first"), roles="web", settings=SETTINGS)) as first:
         key = (first.data_dir / "secret_key").read_text().strip()
         shared = {**SETTINGS, **first.services(), "SECRET_KEY": key}
-        for number in (2, 3):
-            started.append(RelayProcess(folder / str(number) / "var", roles="web", settings=shared))
-            started[-1].launch()
-        for other in started[1:]:
-            other.wait_ready()
-        yield started
-    finally:
-        for instance in reversed(started):
-            instance.destroy()
+        others = [RelayProcess(folder / str(number) / "var", roles="web", settings=shared) for number in (2, 3)]
+        with all_running(*others):
+            yield [first, *others]
 
 
 @pytest.fixture
@@ -76,14 +68,8 @@ def test_haproxy_has_nothing_to_say_against_the_configuration(tmp_path: Path, in
 
 
 async def test_an_event_reaches_subscribers_of_all_instances(haproxy: HAProxy) -> None:
-    clients = [await connect(haproxy, number).__aenter__() for number in range(1, 7)]
-    for client in clients:
-        await client.request("all", {"kinds": [1]})
-    event = sign_event(content="to all")
-    assert (await clients[0].publish(event)).accepted
-    for client in clients:
-        assert (await client.live("all"))["id"] == event["id"]
-        await client.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        await assert_reaches_all([await stack.enter_async_context(connect(haproxy, number)) for number in range(1, 7)])
 
 
 async def test_the_relay_counts_a_client_by_its_own_address_whatever_header_it_sends(haproxy: HAProxy) -> None:

@@ -6,13 +6,14 @@ In this order: Patroni brings the old primary back while the last test goes on.
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relayproject.runtime.cluster import front, patroni
-from tests.acceptance.client import Client
+from tests.acceptance.client import Client, assert_reaches_all
 from tests.acceptance.cluster_command import ClusterCommand
 from tests.acceptance.faults.load import Ledger, Listener, new_author, stored_of, until
 from tests.acceptance.relay_process import alive
@@ -69,14 +70,8 @@ def test_status_names_every_part_with_its_role_process_address_and_log(cluster: 
 
 
 async def test_an_event_through_the_balancer_reaches_subscribers_of_all_instances(url: str) -> None:
-    clients = [await Client(url).__aenter__() for _ in range(6)]
-    for client in clients:
-        await client.request("all", {"kinds": [1]})
-    event = sign_event(content="to all")
-    assert (await clients[0].publish(event)).accepted
-    for client in clients:
-        assert (await client.live("all"))["id"] == event["id"]
-        await client.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        await assert_reaches_all([await stack.enter_async_context(Client(url)) for _ in range(6)])
 
 
 async def test_clients_of_a_killed_instance_go_on_at_another_and_up_starts_it_alone(

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.run_as import choose_run_as
-from relayproject.runtime.supervisor import SAME_REQUEST_SECONDS
+from relayproject.runtime.stopping import SAME_REQUEST_SECONDS
 from tests.acceptance.conftest import ALL_ROLES, StartRelay
 from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
 

@@ -1,4 +1,5 @@
-"""`python -m tests.benchmarks.bus_cost [cluster]`: what the bus costs a worker for an event that nobody there wants.
+"""`python -m tests.benchmarks.bus_cost [cluster]`: what the bus costs a worker for an event that none of its
+subscriptions matches.
 
 Figures are microseconds of CPU of one process: a message received, unpacking, ring, subscriptions and window; and of
 the servers for each delivery. Then what 20 and 100 instances of four workers come to. With `cluster`: six nodes, once
@@ -81,7 +82,7 @@ def microseconds(work: Callable[[], int]) -> float:
 
 
 async def of_an_event() -> dict[str, float]:
-    """Each step of an event that nobody here wants."""
+    """Each step of an event that no subscription here matches."""
     events = texts()
     packed = [pack(Batch.of([Added(number, event)])) for number, event in enumerate(events, 1)]
     numbers = iter(range(1, 1 << 60))

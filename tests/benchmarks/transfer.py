@@ -5,54 +5,25 @@ database. An embedded PostgreSQL of its own, commits are durable; processes and 
 signed once, by all cores; `--keep` keeps them for later runs.
 """
 
-import argparse
 import asyncio
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from relay.loadtest.plan import Plan, Scenario
-from relay.loadtest.pool import signed_events
 from relay.protocol.limits import Limits
 from relay.transfer.lines import LineReader
 from relay.transfer.verifier import Settings
 from relay.transfer.verifiers import Verifiers
+from tests.benchmarks.event_file import CORES, rounds
 from tests.benchmarks.filling import servers
 
-EVENTS = 500_000
-CORES = os.cpu_count() or 1
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def plan(events: int, now: int) -> Plan:
-    """A realistic mix of kinds, authors by Zipf's law; each author has one profile at most."""
-    return Plan(
-        urls=("",), scenario=Scenario.INGEST, connections=1, subscribers=0, events=events, duration=1, event_rate=0,
-        query_rate=0, window=1, processes=CORES, authors=max(100, events // 50), seed=7, existing=False, run="0" * 8,
-        now=now,
-    )  # fmt: skip
-
-
-def sign(events: int, now: int, index: int) -> bytes:
-    """The lines of one process."""
-    whole = plan(events, now)
-    return b"".join([event.frame[len(b'["EVENT",') : -1] + b"\n" for event in signed_events(whole, whole.share(index))])
-
-
-def make(path: Path, events: int) -> None:
-    """Write `events` signed events."""
-    now = int(time.time())
-    with ProcessPoolExecutor(CORES) as pool, path.open("wb") as file:
-        for part in pool.map(sign, [events] * CORES, [now] * CORES, range(CORES)):
-            file.write(part)
 
 
 async def verify(path: Path) -> float:
@@ -103,19 +74,9 @@ def one_round(path: Path, events: int, folder: Path) -> tuple[float, float, floa
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the median of each figure."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.transfer", description=__doc__)
-    parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="the file of the events: made if it is not there, and kept")
-    given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        path = given.keep or Path(folder) / "events.jsonl"
-        if not path.exists():
-            print(f"signing {given.events:,} events ...", file=sys.stderr, flush=True)
-            make(path, given.events)
-        rounds = [one_round(path, given.events, Path(folder)) for _ in range(given.rounds)]
-    verified, imported, exported = (median(figures) for figures in zip(*rounds, strict=True))
-    ratios = [one[1] / one[0] for one in rounds]
+    found = rounds("transfer", __doc__, one_round, arguments)
+    verified, imported, exported = (median(figures) for figures in zip(*found, strict=True))
+    ratios = [one[1] / one[0] for one in found]
     print(f"verified alone, {CORES} processes  {verified:>10,.0f} events a second")
     print(f"imported                     {imported:>10,.0f}, {median(ratios):.2f} of it", end="")
     print(f" ({min(ratios):.2f} to {max(ratios):.2f})")

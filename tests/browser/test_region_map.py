@@ -33,7 +33,7 @@ def peer(name, latitude, longitude, seconds_ago, lag, error="", **health):
     PeerHealth.objects.create(
         peer=region, last_contact_at=now - timedelta(seconds=seconds_ago), ready=True, capacity=40_000, error=error,
         **health)
-    region.lanes.update(  # somebody holds the leases, so no sender of this relay asks the peer, which does not exist
+    region.lanes.update(  # a holder of the leases, so that no sender of this relay asks the peer, which does not exist
         holder="the test", lease_until=now + timedelta(hours=1), lag_events=lag, lag_seconds=lag / 40,
         events_per_second=212.5, bytes_per_second=140_000, sent_events=1_204_551, state="down" if error else "up",
         last_error=error)

@@ -81,7 +81,7 @@ async def all_of(answers: "list[asyncio.Future[Reply]]") -> None:
 
 class ServerLink:
     """Keeps one connection to the server that `find` names. `on_lost` is called when it was lost or could not be made.
-    With `look_again_seconds`, `find` is asked again so often, and another answer closes the connection.
+    With `look_again_seconds`, `find` is asked again at that interval; another answer closes the connection.
     """
 
     def __init__(

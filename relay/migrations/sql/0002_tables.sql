@@ -20,7 +20,7 @@ CREATE TABLE relay_store (
 );
 
 -- Which instance is known to be the only one at work, if one is (relay/storage/sql/lease.sql). `ended_at`: since when it has
--- been certain that everybody sees the last lease ended; infinity until the next writing transaction notes it.
+-- been certain that every process sees the last lease ended; infinity until the next writing transaction notes it.
 CREATE TABLE relay_lease (
     one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     instance    text,

@@ -16,7 +16,7 @@ REPEAT_SECONDS = 1.0
 
 FAILURES = 20
 FAILURES_SECONDS = 60.0
-"""So many failed logins in so long; further ones are not verified. A client that is at fault retries in a loop."""
+"""The most failed logins in that time; further ones are not verified. A client that is at fault retries in a loop."""
 
 MAX_KEYS = 100
 """Keys that one connection may prove: each is part of the statement of its private queries."""

@@ -1,4 +1,4 @@
-"""The rate limits of one connection: what of its client's network is left, and what happens when nothing is.
+"""The rate limits of one connection: the tokens that its client's network has left, and what happens without any.
 
 Above a limit a message is refused with the answer that its client waits for. Above the limit of bytes nothing is
 refused: reading pauses. A client that goes on far above a limit is disconnected.
@@ -35,7 +35,7 @@ class Unlimited:
     __slots__ = ()
 
     def message(self, length: int) -> bool:
-        """Charge a message that has come, of so many bytes; False: it is to be refused."""
+        """Charge a message of `length` bytes that has come; False: it is to be refused."""
         return True
 
     def event(self, kind: int) -> bool:

@@ -99,7 +99,7 @@ def tree(process: Process) -> Iterator[Process]:
 
 
 def wait_until_gone(process: Process, seconds: float) -> bool:
-    """Wait at most so long for its end; True when it has ended."""
+    """Wait at most `seconds` for its end; True when it has ended."""
     deadline = time.monotonic() + seconds
     while is_alive(process):
         if time.monotonic() > deadline:

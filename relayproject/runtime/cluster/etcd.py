@@ -1,4 +1,4 @@
-"""etcd, three members, where Patroni keeps who leads."""
+"""etcd, three members, where Patroni keeps the leader's key."""
 
 from relayproject.runtime.cluster.part import HOST, Kind, Part, find_program
 from relayproject.runtime.cluster.site import Site

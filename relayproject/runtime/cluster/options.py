@@ -18,7 +18,7 @@ class Failover(StrEnum):
 
     PATRONI = "patroni"
     PLAIN = "plain"
-    """Nobody but `cluster promote`."""
+    """`cluster promote` alone."""
 
 
 class Valkey(StrEnum):

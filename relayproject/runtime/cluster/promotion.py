@@ -1,8 +1,8 @@
 """A replica becomes the primary: through Patroni where it manages the servers, else by hand.
 
-By hand, nothing may be lost that was acknowledged. The old primary is ended first, so that nobody writes to it any
-more. A commit was confirmed by any one of the replicas, so all of them must answer, and the one that has received most
-is promoted; `force` takes the risk.
+By hand, no acknowledged commit may be lost. The old primary is ended first, so that no client writes to it any more.
+A commit was confirmed by any one of the replicas, so all of them must answer, and the one that has received most of the
+WAL is promoted; `force` promotes without the others.
 """
 
 import signal
@@ -94,7 +94,7 @@ def _fence(site: Site, state: State, say: Say) -> None:
 
 
 def _through_patroni(site: Site, name: str | None, say: Say) -> str:
-    """Ask Patroni for a switchover, or for a failover while nobody leads. Raises StartupError."""
+    """Ask Patroni for a switchover, or for a failover while there is no leader. Raises StartupError."""
     leader = next(probes.primaries(site), None)
     if leader is None and name is None:
         raise StartupError("No server leads now: Patroni promotes one by itself, or name one.")

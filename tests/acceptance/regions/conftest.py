@@ -1,14 +1,13 @@
 """Region `us` as a whole relay, and the test as its peer `eu`."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from replication.client import PeerClient
 from replication.models import Region
-from tests.acceptance.relay_process import RelayProcess, free_port
+from tests.acceptance.conftest import CopyOfMigrated
+from tests.acceptance.relay_process import RelayProcess, all_running, free_port, running
 from tests.integration.storage.conftest import database, scribe, tables  # noqa: F401
 
 SECRET = "the secret of eu and us: 0123456789abcdefghi"
@@ -23,47 +22,34 @@ def peer(relay: RelayProcess, name: str = "us", secret: str = SECRET) -> Region:
 
 
 @pytest.fixture(scope="module")
-def us(tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path) -> Iterator[RelayProcess]:
+def us(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
     """Region `us`, which takes what `eu` signs."""
-    folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp("us") / "var", symlinks=True))
     process = RelayProcess(
-        folder,
+        copy_of_migrated("us"),
         settings={
             "RELAY_REGION": "us",
             "RELAY_PEERS": f"eu=http://127.0.0.1:1?secret={SECRET.replace(' ', '+')}&relay={EU_URL}",
             "RELAY_MIN_POW_DIFFICULTY": "0",
         },
     )
-    try:
-        yield process.start()
-    finally:
-        process.destroy()
+    with running(process):
+        yield process
 
 
 @pytest.fixture(scope="module")
-def pair(
-    tmp_path_factory: pytest.TempPathFactory, migrated_folder: Path
-) -> Iterator[tuple[RelayProcess, RelayProcess]]:
+def pair(copy_of_migrated: CopyOfMigrated) -> Iterator[tuple[RelayProcess, RelayProcess]]:
     """Regions `eu` and `us`, whole relays that replicate to each other."""
     ports = {"eu": free_port(), "us": free_port()}
     relays = []
     for name, other in (("eu", "us"), ("us", "eu")):
-        folder = Path(shutil.copytree(migrated_folder, tmp_path_factory.mktemp(name) / "var", symlinks=True))
         settings = {
             "RELAY_REGION": name,
             "RELAY_PORT": str(ports[name]),
             "RELAY_PEERS": f"{other}=http://127.0.0.1:{ports[other]}?secret={SECRET.replace(' ', '+')}",
         }
-        relays.append(RelayProcess(folder, settings=settings))
-    try:
-        for relay in relays:
-            relay.launch()
-        for relay in relays:
-            relay.wait_ready()
+        relays.append(RelayProcess(copy_of_migrated(name), settings=settings))
+    with all_running(*relays):
         yield relays[0], relays[1]
-    finally:
-        for relay in relays:
-            relay.destroy()
 
 
 @pytest.fixture

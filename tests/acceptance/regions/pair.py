@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 import psycopg
 
-from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port
+from tests.acceptance.relay_process import PROJECT, RelayProcess, all_running, clean_environment, free_port
 
 Event = dict[str, Any]
 SECRET = "the secret of eu and us: 0123456789abcdefghi"
@@ -46,15 +46,8 @@ def two_regions(folder: Path, prepared: Path | None = None) -> Iterator[Regions]
         if prepared is not None:
             shutil.copytree(prepared, data, symlinks=True)
         made.append(region(data, name, port, peer, peer_port))
-    try:
-        for process in made:
-            process.launch()
-        for process in made:
-            process.wait_ready()
+    with all_running(*made):
         yield Regions(*made)
-    finally:
-        for process in made:
-            process.destroy()
 
 
 def start(relay: RelayProcess, *words: str) -> subprocess.Popen[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from replication.client import PeerClient
 from replication.lanes import lane_of
@@ -61,6 +63,7 @@ async def sending(tables: Tables, us: RelayProcess) -> AsyncIterator[Sending]:
     await peer.asave()
     with await asyncio.to_thread(push.connect) as connection:
         yield Sending(connection, peer)
+    await sync_to_async(connections.close_all)()  # of the thread in which Django's asynchronous queries run
 
 
 @pytest.fixture
@@ -197,17 +200,13 @@ async def test_only_the_holder_of_the_lease_moves_the_cursor(
 
 
 async def test_a_log_that_was_pruned_is_left_to_anti_entropy(
-    sending: Sending,
-    scribe: Scribe,
-    at_us: Found,
-    new: Callable[..., Event],
-    tables: Tables,
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
 ) -> None:
     lost, kept = new(), new()
     await scribe.write(lost)
     await scribe.write(kept)
     await Region.objects.filter(pk=sending.peer.pk).aupdate(repair_asked_at=None)
-    tables.connection.execute("DELETE FROM relay_change WHERE seq = 1")
+    sending.connection.execute("DELETE FROM relay_change WHERE seq = 1")
     sender = await sending.sender()
     sender.step()
     sender.step()
@@ -231,15 +230,11 @@ async def test_after_a_promotion_the_newest_changes_are_sent_again(
 
 
 async def test_one_event_that_makes_a_request_unreadable_does_not_stop_the_lane(
-    sending: Sending,
-    scribe: Scribe,
-    at_us: Found,
-    new: Callable[..., Event],
-    tables: Tables,
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event]
 ) -> None:
     events = [new() for _ in range(5)]
     await scribe.write(*events)
-    tables.connection.execute("UPDATE relay_event SET json = '{' WHERE id = %s", [bytes.fromhex(str(events[2]["id"]))])
+    sending.connection.execute("UPDATE relay_event SET json = '{' WHERE id = %s", [bytes.fromhex(str(events[2]["id"]))])
     sender = await sending.sender()
     while (await sending.row()).position < 5:
         sender.step()
@@ -306,7 +301,7 @@ async def test_a_dead_letter_that_is_sent_again_and_taken_is_forgotten(
         )
         for event in (good, refused, removed)
     ]
-    done = await asyncio.to_thread(send_again, sending.connection, [letter.pk for letter in letters])
+    done = await sync_to_async(send_again)(sending.connection, [letter.pk for letter in letters])
     assert done == 2
     assert await at_us([good, refused]) == {good["id"]}
     assert await sending.letters() == [(refused["id"], "invalid")]
@@ -322,5 +317,5 @@ async def test_a_dead_letter_is_not_sent_again_to_a_peer_that_may_not_have_it_an
         peer=sending.peer, event_id=event["id"], event_created_at=NOW, kind=event["kind"], reason_class="blocked"
     )
     await sending.change(**change)
-    assert await asyncio.to_thread(send_again, sending.connection, [letter.pk]) == 0
+    assert await sync_to_async(send_again)(sending.connection, [letter.pk]) == 0
     assert await sending.letters() == [(event["id"], "blocked")]

@@ -105,7 +105,7 @@ def test_what_has_expired_is_gone(us: RelayProcess, eu: PeerClient) -> None:
 async def test_a_request_to_vanish_that_names_a_peers_address_holds_in_every_region(
     us: RelayProcess, eu: PeerClient
 ) -> None:
-    event = sign_event(secret(7), content="of somebody who vanishes")
+    event = sign_event(secret(7), content="of an author who vanishes")
     vanish = sign_event(secret(7), kind=62, tags=[["relay", EU_URL]])
     assert fates(send(eu, event, vanish)) == [Fate.STORED, Fate.STORED]
     async with Client(us.ws_url) as client:

@@ -1,7 +1,7 @@
 """Cuts the network of a part: in a network namespace of the benchmark's own, by rules about the part's port.
 
-Nothing passes on connections that are open, in either direction and without a word; new ones are unreachable. All parts
-share the namespace, so this cuts a part from everybody who asks it, not one pair of parts.
+Nothing passes on connections that are open, in either direction, without FIN or RST; new ones are unreachable. All
+parts share the namespace, so this cuts a part from all its clients, not one pair of parts.
 """
 
 import os

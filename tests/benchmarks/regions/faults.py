@@ -1,4 +1,4 @@
-"""Kills a process of either side in the middle of a batch: some of its events are stored, and nobody was told.
+"""Kills a process of either side in the middle of a batch: some of its events are stored, and the sender has no answer.
 
 The moment is the first arrival at a subscriber of the receiving region, half a round trip before the answer is with the
 sender. Rule: afterwards nothing that was acknowledged is missing, no repair has run, and every cursor is at the end of

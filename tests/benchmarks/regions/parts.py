@@ -51,7 +51,7 @@ async def latency(three: Three, sizes: Sizes, _folder: Path) -> list[Latency]:
         for (source, _), ids in kept.items():
             for target in {EU, US, AP} - {source}:
                 await watchers[target].has(ids, ARRIVE_SECONDS)
-        await asyncio.sleep(1.0)  # for ephemeral events, which nobody sends again
+        await asyncio.sleep(1.0)  # for ephemeral events, which no sender sends again
     found = []
     for source, target in PAIRS:
         for lane in KINDS:

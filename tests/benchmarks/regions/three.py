@@ -131,7 +131,7 @@ class Three:
     wires: Wires
 
     async def settle(self, seconds: float = 300.0) -> None:
-        """Send everything to everybody, and wait until that is done."""
+        """Have each region send all its events to all others, and wait until that is done."""
         for region in self.regions:
             await region.send_to(*NAMES)
         await until(lambda: all(map(Region.is_sending, self.regions)), "senders of all lanes")

@@ -28,7 +28,7 @@ PAST_SECONDS = 300 * 86_400
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What the clients of one instance do, a second. `burst`: events that are sent at once; `listeners`: subscriptions
-    that want every event; `waiting`: connections with a home feed in which nobody writes;
+    that want every event; `waiting`: connections with a home feed none of whose authors publishes;
     `readers`: connections to the bus beside those of the workers.
     """
 

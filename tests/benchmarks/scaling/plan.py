@@ -115,7 +115,7 @@ def plan(load: Load, costs: Costs, sizes: Sizes, choices: Choices) -> Plan:
     workers = instances * choices.workers
     foreign = _foreign(load, commits, workers)
     whole = own + Work(1.0, workers, messages=foreign.messages * workers, changes=foreign.changes * workers)
-    messages = whole.messages + commits + workers * BEATS_PER_SECOND  # and to who sent it
+    messages = whole.messages + commits + workers * BEATS_PER_SECOND  # and to its own sender
     return Plan(
         instances=instances,
         worker_cores=predict(costs, Part.WORKERS, whole),

@@ -13,7 +13,7 @@ import psycopg
 
 from relay.subscriptions.bus_line import group_channel
 from relayproject.runtime.processes import living_in
-from tests.acceptance.relay_process import RelayProcess
+from tests.acceptance.relay_process import RelayProcess, all_running
 from tests.benchmarks.bus_cost import Subscriber
 from tests.benchmarks.scaling.model import Part, Work
 from tests.integration.caching.valkeys import free_ports, nodes
@@ -61,14 +61,9 @@ class Platform:
             for number in range(count)
         ]
         try:
-            for relay in self.relays:
-                relay.launch()
-            for relay in self.relays:
-                relay.wait_ready()
-            yield
+            with all_running(*self.relays):
+                yield
         finally:
-            for relay in self.relays:
-                relay.destroy()
             self.relays = ()
 
     async def read(self, feeds: Mapping[int, int]) -> Reading:

@@ -24,7 +24,7 @@ UNITS = {
     "events": "an event published here",
     "commits": "a transaction with events",
     "messages": "a message of the bus received",
-    "changes": "an event in it that nobody wants",
+    "changes": "an event in it that no subscription matches",
     "deliveries": "a delivery to a subscription",
     "memory": "a query from memory, 20 events",
     "database": "a query from PostgreSQL, 20 events of one author",

@@ -121,15 +121,21 @@ def one_server() -> Iterator[EmbeddedValkey]:
 
 @contextmanager
 def nodes(path: Path, ports: list[int], *options: str) -> Iterator[list[Node]]:
-    started = [Node(path, port, *options) for port in ports]
+    made = [Node(path, port, *options) for port in ports]
+    with all_running(made):
+        yield made
+
+
+@contextmanager
+def all_running(made: list[Node]) -> Iterator[None]:
     try:
-        for node in started:
+        for node in made:
             node.start()
-        for node in started:
+        for node in made:
             node.wait()
-        yield started
+        yield
     finally:
-        for node in started:
+        for node in made:
             node.kill()
 
 
@@ -165,23 +171,17 @@ def guarded(replicas: int = 1, sentinels: int = 1) -> Iterator[Guarded]:
 @contextmanager
 def watchers(path: Path, master: int, ports: list[int]) -> Iterator[list[Node]]:
     """Sentinels at these ports, of which most must agree. Each writes to its configuration."""
-    started = []
-    try:
-        for port in ports:
-            configuration = path / f"sentinel-{port}.conf"
-            configuration.write_text(
-                f"sentinel monitor main 127.0.0.1 {master} {len(ports) // 2 + 1}\n"
-                "sentinel down-after-milliseconds main 500\n"
-                "sentinel failover-timeout main 3000\n"
-            )
-            started.append(Node(path, port, str(configuration), "--sentinel"))
-            started[-1].start()
-        for node in started:
-            node.wait()
-        yield started
-    finally:
-        for node in started:
-            node.kill()
+    made = []
+    for port in ports:
+        configuration = path / f"sentinel-{port}.conf"
+        configuration.write_text(
+            f"sentinel monitor main 127.0.0.1 {master} {len(ports) // 2 + 1}\n"
+            "sentinel down-after-milliseconds main 500\n"
+            "sentinel failover-timeout main 3000\n"
+        )
+        made.append(Node(path, port, str(configuration), "--sentinel"))
+    with all_running(made):
+        yield made
 
 
 def _knows(sentinel: Node, replicas: int, sentinels: int) -> bool:

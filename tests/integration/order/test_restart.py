@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 async def start_over(relay: Relay) -> None:
-    relay._lost("a test says so")
+    relay.lost("a test says so")
     async with asyncio.timeout(10):
         while not relay.ready:
             await asyncio.sleep(0.01)

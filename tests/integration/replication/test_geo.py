@@ -29,7 +29,7 @@ IN_OSAKA = "81.2.69.142"
 
 
 def found_regions() -> None:
-    """Frankfurt, which is this one; Tokyo, heard of just now; Virginia, which nobody has heard of; one not enabled."""
+    """Frankfurt, which is this one; Tokyo, heard of just now; Virginia, never heard of; one not enabled."""
     Region.objects.create(name="frankfurt", is_local=True, latitude=50.1, longitude=8.7)
     tokyo = Region.objects.create(name="tokyo", latitude=35.7, longitude=139.7, relay_urls=["wss://nrt.example.com"])
     Region.objects.create(name="virginia", latitude=39.0, longitude=-77.5, relay_urls=["wss://iad.example.com"])

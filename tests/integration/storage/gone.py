@@ -46,7 +46,7 @@ def newer(event: Json, other: Json) -> bool:
 
 
 class Served:
-    """The events that a relay serves (to those who may read them), and its answers."""
+    """The events that a relay serves (each to its audience), and its answers."""
 
     def __init__(self) -> None:
         self.known: dict[str, Json] = {}

@@ -9,7 +9,7 @@ from analytics.effective_settings import HIDDEN, effective_settings, shown
 from relayproject import env
 
 ROOT = Path(__file__).resolve().parents[3]
-READ = re.compile(r'env\.[a-z_]+\(\s*"([A-Z_]+)"')
+READ = re.compile(r'\benv(?:_[a-z]+)?\.[a-z_]+\(\s*"([A-Z_]+)"')
 
 
 def test_every_setting_of_the_environment_is_listed() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relayproject import env
+import relayproject.settings  # noqa: F401  it reads the known ones
+from relayproject import env, env_nostr, env_regions, env_urls
 
 NO_URI = "must be a URI, such as mailto:operator@example.com, not "
 GUESSED = "can be guessed: it must have 32 random characters or more, better 50"
@@ -20,6 +21,7 @@ NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
     fresh: list[env.Fault] = []
     monkeypatch.setattr(env, "faults", fresh)
+    monkeypatch.setattr(env, "defaults", dict(env.defaults))  # X is no setting
     return fresh
 
 
@@ -32,28 +34,28 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
         (lambda: env.flag("X", False), "Yes", True),
         (lambda: env.flag("X", True), "off", False),
         (lambda: env.words("X"), "a, b,,c ", ("a", "b", "c")),
-        (lambda: env.database_address("X", ""), "postgresql://u:p@h:1/n", "postgresql://u:p@h:1/n"),
+        (lambda: env_urls.database_address("X", ""), "postgresql://u:p@h:1/n", "postgresql://u:p@h:1/n"),
         (
-            lambda: env.database_address("X", ""),
+            lambda: env_urls.database_address("X", ""),
             "postgres://u:p,%40@a:1,[::1],c/n?sslmode=require",
             "postgres://u:p,%40@/n?host=a,::1,c&port=1,5432,5432&sslmode=require",
         ),
-        (lambda: env.kinds("X"), "1059, 4", (1_059, 4)),
-        (lambda: env.kinds("X"), " ", ()),
-        (lambda: env.kinds("X"), "all", None),
-        (lambda: env.bits_by_kind("X"), "1059=20, 7=0", ((1_059, 20), (7, 0))),
+        (lambda: env_nostr.kinds("X"), "1059, 4", (1_059, 4)),
+        (lambda: env_nostr.kinds("X"), " ", ()),
+        (lambda: env_nostr.kinds("X"), "all", None),
+        (lambda: env_nostr.bits_by_kind("X"), "1059=20, 7=0", ((1_059, 20), (7, 0))),
         (lambda: env.choice("X", "a", ("a", "b")), "b", "b"),
         (lambda: env.folder("X", Path("/d")), "/some/where", Path("/some/where")),
-        (lambda: env.public_key("X"), NPUB, "3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d"),
-        (lambda: env.public_key("X"), "npub1abc", "npub1abc"),
+        (lambda: env_nostr.public_key("X"), NPUB, "3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d"),
+        (lambda: env_nostr.public_key("X"), "npub1abc", "npub1abc"),
         (lambda: env.secret("X"), "0123456789" * 4, "0123456789" * 4),
-        (lambda: env.uri("X"), "mailto:me@example.com", "mailto:me@example.com"),
-        (lambda: env.uri("X"), "nostr:" + NPUB, "nostr:" + NPUB),
-        (lambda: env.web_address("X", "", ("ws", "wss")), "wss://h:1/2", "wss://h:1/2"),
-        (lambda: env.redis_address("X", ""), "unix:///run/v.sock", "unix:///run/v.sock"),
-        (lambda: env.redis_address("X", ""), "redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
-        (lambda: env.redis_addresses("X", "redis://h"), "", ("redis://h",)),
-        (lambda: env.redis_addresses("X", ""), "redis://a, redis://b,", ("redis://a", "redis://b")),
+        (lambda: env_urls.uri("X"), "mailto:me@example.com", "mailto:me@example.com"),
+        (lambda: env_urls.uri("X"), "nostr:" + NPUB, "nostr:" + NPUB),
+        (lambda: env_urls.web_address("X", "", ("ws", "wss")), "wss://h:1/2", "wss://h:1/2"),
+        (lambda: env_urls.redis_address("X", ""), "unix:///run/v.sock", "unix:///run/v.sock"),
+        (lambda: env_urls.redis_address("X", ""), "redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
+        (lambda: env_urls.redis_addresses("X", "redis://h"), "", ("redis://h",)),
+        (lambda: env_urls.redis_addresses("X", ""), "redis://a, redis://b,", ("redis://a", "redis://b")),
     ],
 )
 def test_a_right_text_becomes_its_value(
@@ -74,18 +76,18 @@ def test_a_right_text_becomes_its_value(
         (lambda: env.seconds("X", 1.0), "nan", 1.0, "must be from 0 to 86400 seconds, not nan"),
         (lambda: env.flag("X", True), "maybe", True, "must be true or false, not 'maybe'"),
         (lambda: env.choice("X", "a", ("a", "b")), "c", "a", "must be one of a, b, not 'c'"),
-        (lambda: env.uri("X"), "me@example.com", "", NO_URI + repr("me@example.com")),
-        (lambda: env.uri("X"), "mailto:me and you", "", NO_URI + repr("mailto:me and you")),
+        (lambda: env_urls.uri("X"), "me@example.com", "", NO_URI + repr("me@example.com")),
+        (lambda: env_urls.uri("X"), "mailto:me and you", "", NO_URI + repr("mailto:me and you")),
         (lambda: env.secret("X"), "abc", "abc", GUESSED),
         (lambda: env.secret("X"), "s" * 50, "s" * 50, GUESSED),
-        (lambda: env.web_address("X", "", ("ws", "wss")), "http://h", "", "must be a URL that starts with ws:// or wss://"),
-        (lambda: env.web_address("X", "", ("ws",)), "ws://host:port", "", "must be a URL that starts with ws://"),
-        (lambda: env.database_address("X", ""), "postgresql://a:1,b:/n", "", HOSTS),
-        (lambda: env.database_address("X", ""), "mysql://a,b/n", "", HOSTS),
-        (lambda: env.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
-        (lambda: env.redis_address("X", ""), "http://h", "", NO_SERVER),
-        (lambda: env.redis_address("X", ""), "redis://a,redis://b", "", ONE_URL),
-        (lambda: env.redis_addresses("X", "redis://h"), "redis://a,redis://b:no", ("redis://h",), SECOND),
+        (lambda: env_urls.web_address("X", "", ("ws", "wss")), "http://h", "", "must be a URL that starts with ws:// or wss://"),
+        (lambda: env_urls.web_address("X", "", ("ws",)), "ws://host:port", "", "must be a URL that starts with ws://"),
+        (lambda: env_urls.database_address("X", ""), "postgresql://a:1,b:/n", "", HOSTS),
+        (lambda: env_urls.database_address("X", ""), "mysql://a,b/n", "", HOSTS),
+        (lambda: env_urls.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
+        (lambda: env_urls.redis_address("X", ""), "http://h", "", NO_SERVER),
+        (lambda: env_urls.redis_address("X", ""), "redis://a,redis://b", "", ONE_URL),
+        (lambda: env_urls.redis_addresses("X", "redis://h"), "redis://a,redis://b:no", ("redis://h",), SECOND),
     ],
 )  # fmt: skip
 def test_a_wrong_text_is_a_fault_and_gives_the_default(
@@ -109,8 +111,6 @@ def test_a_wrong_text_is_a_fault_and_gives_the_default(
 def test_a_variable_that_nothing_reads_is_found_with_the_one_it_resembles(
     monkeypatch: pytest.MonkeyPatch, name: str, meant: str
 ) -> None:
-    import relayproject.settings  # noqa: F401  it reads the known ones
-
     monkeypatch.setenv(name, "1")
 
     assert (name, meant) in list(env.misspelt())
@@ -128,5 +128,5 @@ def test_a_region_is_no_peer_of_itself_and_is_named_once(
     monkeypatch: pytest.MonkeyPatch, faults: list[env.Fault], peers: str
 ) -> None:
     monkeypatch.setenv("X", peers)
-    assert env.peers("X", "eu") == ()
+    assert env_regions.peers("X", "eu") == ()
     assert faults == [env.Fault("X", f"must list each of the other regions once, not {peers[:2]!r} again")]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relayproject import env
-from relayproject.env import Replica
+from relayproject import env, env_urls
+from relayproject.env_urls import Replica
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def _no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def replicas(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[Replica, ...]:
     monkeypatch.setenv("REPLICA_URLS", text)
-    return env.replicas("REPLICA_URLS")
+    return env_urls.replicas("REPLICA_URLS")
 
 
 def test_each_url_is_a_replica_with_a_weight_and_a_zone(monkeypatch: pytest.MonkeyPatch) -> None:

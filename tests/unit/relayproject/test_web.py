@@ -95,7 +95,7 @@ def test_connections_to_a_worker_that_died_are_refused_until_the_next_one_listen
 
 
 def test_a_worker_that_dies_while_its_successor_starts_leaves_it_the_sockets(started: Started) -> None:
-    """With new ones in its place, clients would wait in sockets from which nobody accepts."""
+    """With new ones in its place, clients would wait in sockets from which no process accepts."""
     before = [place.listeners for place in started.web.left()]
 
     def die(text: str) -> None:

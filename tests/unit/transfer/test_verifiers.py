@@ -14,12 +14,12 @@ SECONDS = 20.0
 
 
 def large_lines() -> list[bytes]:
-    """A chunk whose answer is larger than what is read before somebody asks for it."""
+    """A chunk whose answer is larger than what a StreamReader buffers before it is read."""
     event = orjson.dumps(sign_event(content="x" * 40_000))
     return [event] * 12
 
 
-async def test_a_verifier_whose_answer_nobody_reads_is_ended() -> None:
+async def test_a_verifier_whose_answer_is_never_read_is_ended() -> None:
     verifiers = Verifiers(Settings(Limits(), trusted=True), 1)
     await verifiers.start()
     async with asyncio.timeout(SECONDS):

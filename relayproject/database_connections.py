@@ -1,4 +1,4 @@
-"""What every connection to PostgreSQL is made with, and how many connections an instance needs at most."""
+"""How many connections to PostgreSQL an instance needs at most."""
 
 from typing import Any
 
@@ -10,23 +10,9 @@ JOB_CONNECTIONS = 10
 command.
 """
 
-
 PUSHES = 16
 """Peers that one instance sends to at a time, each with a thread and two connections; further ones take turns of a
 minute, or are taken by other instances."""
-
-
-def of(connect_seconds: int) -> dict[str, Any]:
-    """libpq's parameters, by default. A server that is gone without a word ends the connection after 3 s: the
-    keepalives find it if nothing is under way, tcp_user_timeout if something was sent; each alone misses one case.
-    """
-    return {
-        "connect_timeout": connect_seconds,
-        "keepalives_idle": 1,
-        "keepalives_interval": 1,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 3_000,
-    }
 
 
 def most_connections(settings: Any) -> int:
