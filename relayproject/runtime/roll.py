@@ -50,7 +50,9 @@ def note(folder: Path, now: Progress) -> None:
 
 
 def running(folder: Path) -> int:
-    """The process id of the `serve` on a data folder. Raises RollError if none runs, or not on this machine."""
+    """The process id of the `serve` on a data folder. Raises RollError if none runs, not on this machine, or as another
+    user.
+    """
     try:
         with (folder / "serve.lock").open() as file:
             try:
@@ -62,6 +64,8 @@ def running(folder: Path) -> int:
                 raise RollError(
                     f"The relay on {folder} runs in another container or machine: ask for it there."
                 ) from None
+    except PermissionError:
+        raise RollError(f"The data folder {folder} cannot be read: ask as the user of the relay.") from None
     except (OSError, ValueError):
         pass
     raise RollError(f"No relay runs on the data folder {folder}.")
@@ -87,7 +91,10 @@ def roll(folder: Path, seconds: float, tell: Callable[[str], object] = lambda te
     `tell` is called with each step. Raises RollError, also after `seconds`.
     """
     pid, before = running(folder), progress(folder).number
-    os.kill(pid, ROLL)
+    try:
+        os.kill(pid, ROLL)
+    except OSError as error:
+        raise RollError(f"The relay, process {pid}, cannot be asked: {error.strerror}.") from error
     began = time.monotonic()
     told = ""
     while True:

@@ -16,8 +16,10 @@ import pytest
 
 from relayproject.runtime import handover, notify, roll
 from relayproject.runtime.child import Child
+from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.handover import Left, LeftChild, LeftPlace
 from relayproject.runtime.processes import Inherited
+from relayproject.runtime.supervisor import Stopped, Supervisor
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -55,6 +57,51 @@ def test_a_process_that_has_only_the_number_of_a_supervisor_in_another_container
             roll.roll(locked, 1.0)
         assert other.poll() is None
         other.kill()
+
+
+def test_the_folder_of_another_user_is_not_taken_for_one_without_a_relay(locked: Path) -> None:
+    (locked / "serve.lock").chmod(0)
+    as_root = os.geteuid() == 0
+    try:
+        if as_root:
+            os.seteuid(65_534)
+        with pytest.raises(roll.RollError, match="cannot be read: ask as the user of the relay"):
+            roll.roll(locked, 1.0)
+    finally:
+        if as_root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervisor:
+    """One that runs nothing."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/relay")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    return Supervisor(frozenset(), DataFolder(tmp_path))
+
+
+async def test_a_stop_that_comes_while_the_program_is_checked_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor
+) -> None:
+    async def accept() -> None:
+        supervisor._on_signal()
+
+    executed: list[Left] = []
+    monkeypatch.setattr(handover, "refusal", accept)
+    monkeypatch.setattr(handover, "execute", executed.append)
+    await supervisor._hand_over(1)
+    assert executed == []
+
+
+async def test_a_roll_that_a_stop_ends_says_so(
+    monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    async def prepare(_self: Supervisor, _environment: dict[str, str]) -> bool:
+        raise Stopped
+
+    monkeypatch.setattr(Supervisor, "_prepare", prepare)
+    await supervisor._replace(1, {})
+    assert roll.progress(tmp_path) == roll.Progress(1, roll.FAILED, "The relay was stopped meanwhile.")
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, folder: Path, *steps: roll.Progress) -> list[int]:
