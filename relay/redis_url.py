@@ -96,7 +96,10 @@ def split(urls: str) -> tuple[str, ...]:
 
 def parse(url: str) -> Address:
     """Parse a URL. Raises ValueError that says what is wrong with it and shows no password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose text may show a part of the password
+        raise ValueError("it is no URL; in a password, [ and ] are written as %5B and %5D") from None
     scheme = "redis+sentinel" if parts.scheme == "sentinel" else parts.scheme
     base, _, kind = scheme.partition("+")
     options = dict(parse_qsl(parts.query))

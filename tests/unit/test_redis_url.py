@@ -102,6 +102,14 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         parse(url)
 
 
+@pytest.mark.parametrize("url", ["redis://:se[cret]@h", "redis+sentinel://:secret\u2100@h/m", "redis://:se/cret@h"])
+def test_an_error_shows_nothing_of_a_password(url: str) -> None:
+    with pytest.raises(ValueError, match="in a password") as error:
+        parse(url)
+    assert "cret" not in str(error.value)
+    assert error.value.__suppress_context__
+
+
 def test_no_password_is_shown() -> None:
     with pytest.raises(ValueError, match="written as %2F"):
         parse("redis://:secret/1@h")
