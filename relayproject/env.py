@@ -248,7 +248,10 @@ def _replica(alias: str, url: str) -> Replica:
     """Raises ValueError with the end of a sentence about the URL."""
     from urllib.parse import parse_qsl, urlencode, urlsplit
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose text may show a part of the password
+        raise ValueError("is no URL") from None
     if parts.scheme not in {"postgresql", "postgres"} or not (parts.netloc or parts.path.strip("/")):
         raise ValueError("does not")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -347,7 +350,10 @@ def database_address(name: str, default: str) -> str:
     defaults.setdefault(name, default)
     from urllib.parse import quote, urlsplit, urlunsplit
 
-    parts = urlsplit(text(name, default))
+    try:
+        parts = urlsplit(text(name, default))
+    except ValueError:
+        return web_address(name, default, ("postgresql", "postgres"))  # which says so, and shows no password
     user, at, hosts = parts.netloc.rpartition("@")
     if "," not in hosts:
         return web_address(name, default, ("postgresql", "postgres"))

@@ -82,6 +82,12 @@ def test_a_right_text_becomes_its_value(
         (lambda: env.web_address("X", "", ("ws",)), "ws://host:port", "", "must be a URL that starts with ws://"),
         (lambda: env.database_address("X", ""), "postgresql://a:1,b:/n", "", HOSTS),
         (lambda: env.database_address("X", ""), "mysql://a,b/n", "", HOSTS),
+        (
+            lambda: env.database_address("X", ""),
+            "postgresql://u:se[cret]@h/n",
+            "",
+            "must be a URL that starts with postgresql:// or postgres://",
+        ),
         (lambda: env.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
         (lambda: env.redis_address("X", ""), "http://h", "", NO_SERVER),
         (lambda: env.redis_address("X", ""), "redis://a,redis://b", "", ONE_URL),
