@@ -15,7 +15,7 @@ _PATH = re.compile(r"/[A-Za-z0-9_./@+:-]*", re.ASCII)
 MAX_WEIGHT = 256
 DEFAULT_WEIGHT = 100
 OPERATORS_CONNECTIONS = 100
-"""Kept for the operators' address, or a tenth of all if that is less: who takes all others has not taken the metrics."""
+"""Kept for the operators' address, or a tenth of all if that is less: clients that take all leave these."""
 
 
 class Balance(StrEnum):
