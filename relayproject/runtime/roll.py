@@ -59,7 +59,7 @@ def running(folder: Path) -> int:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 pid = int(file.read())
-                if _has_open(pid, os.fstat(file.fileno())):
+                if _serves(pid, os.fstat(file.fileno())):
                     return pid
                 raise RollError(
                     f"The relay on {folder} runs in another container or machine: ask for it there."
@@ -71,17 +71,34 @@ def running(folder: Path) -> int:
     raise RollError(f"No relay runs on the data folder {folder}.")
 
 
-def _has_open(pid: int, lock: os.stat_result) -> bool:
-    """Whether the process has the lock's file open. In another container the number is that of another process, which
-    the signal would end. True where there is no /proc.
+def _serves(pid: int, lock: os.stat_result) -> bool:
+    """Whether the process holds the lock. In another container the number is that of another process, which the signal
+    would end. True where there is no /proc.
     """
-    if not Path("/proc/self/fd").exists():
-        return True
+    return not Path("/proc/self/fd").exists() or _has_open(pid, lock) or _is_noted(pid, lock)
+
+
+def _has_open(pid: int, lock: os.stat_result) -> bool:
+    """Whether the process has the lock's file open, as far as this one may look."""
     with contextlib.suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), lock):
                     return True
+    return False
+
+
+def _is_noted(pid: int, lock: os.stat_result) -> bool:
+    """Whether the kernel's list has the lock as one of the process, by its number in this container.
+
+    From another user namespace nothing else can be seen, and with PrivateUsers systemd gives each command of a unit one
+    of its own: ExecReload could not find the relay.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():  # 2: FLOCK  ADVISORY  WRITE 9235 fe:00:2146338 0 EOF
+            kind, _, _, holder, place = (*line.split()[1:6], *[""] * 5)[:5]
+            if kind == "FLOCK" and holder == str(pid) and place.endswith(f":{lock.st_ino}"):
+                return True
     return False
 
 

@@ -165,12 +165,14 @@ class Supervisor:
             folder=PROJECT,
             stdout=subprocess.PIPE,
         )
+        telling = asyncio.create_task(notify.while_starting())  # migrations may take long; ended, they would begin anew
         try:
             code = await self._unless_stopped(wait_for_exit(process))
         except Stopped:
             await end_async(process, ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0)))
             raise
         finally:
+            telling.cancel()
             if process.stdout is not None and process.poll() is not None:
                 self._password_line = process.stdout.read().decode().strip()
         return code == 0
