@@ -20,7 +20,7 @@ from relayproject import descriptors, env
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 LONGEST_NAME = 30  # NIP-11: a name SHOULD be less than 30 characters
-WIDEST_PROXIES = {IPv4Network: 8, IPv6Network: 7}
+WIDEST_PROXIES = {4: 8, 6: 7}
 """The shortest prefixes of networks of proxies: 10.0.0.0/8 and fc00::/7, the largest private ones."""
 DYNAMIC = frozenset({"__getattr__", "exec", "globals", "setattr", "vars"})
 """A module whose source names one of these may have attributes that cannot be read there."""
@@ -164,16 +164,18 @@ def _networks(settings: Any) -> Iterator[Problem]:
 
 def _proxies(settings: Any) -> Iterator[Problem]:
     networks = [network for word in settings.RELAY_TRUSTED_PROXIES if (network := _network(word)) is not None]
-    for family, shortest in WIDEST_PROXIES.items():
-        for network in collapse_addresses(one for one in networks if isinstance(one, family)):
-            if network.prefixlen < shortest:
-                yield Problem(
-                    "relay.E018",
-                    f"RELAY_TRUSTED_PROXIES trusts {network}, which are more addresses than proxies have: every client "
-                    "there could name another address as its own in X-Forwarded-For, and no limit or block by address "
-                    "would hold.",
-                    "List the addresses of your proxies alone, such as 10.0.0.5 or 10.0.0.0/8.",
-                )
+    for network in (
+        *collapse_addresses(one for one in networks if isinstance(one, IPv4Network)),
+        *collapse_addresses(one for one in networks if isinstance(one, IPv6Network)),
+    ):
+        if network.prefixlen < WIDEST_PROXIES[network.version]:
+            yield Problem(
+                "relay.E018",
+                f"RELAY_TRUSTED_PROXIES trusts {network}, which are more addresses than proxies have: every client "
+                "there could name another address as its own in X-Forwarded-For, and no limit or block by address "
+                "would hold.",
+                "List the addresses of your proxies alone, such as 10.0.0.5 or 10.0.0.0/8.",
+            )
 
 
 def _network(word: str) -> IPv4Network | IPv6Network | None:

@@ -44,7 +44,7 @@ def test_a_valkey_cluster_that_was_half_made_is_made_anew(tmp_path: Path, monkey
             patched.setattr(start, "JOIN_SECONDS", 0.0)
             with pytest.raises(StartupError, match="Valkey cluster has not ended after 0 s"):
                 start._start_valkey(starter)
-        probes.valkey_client(site, servers[0].port).execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
+        probes.valkey_client(site, servers[0].port).cluster("ADDSLOTSRANGE", 0, 16_383)
         stop(site, state, names, lambda _: None)
         start._start_valkey(starter)
         roles = sorted(probes.ask(site, part).role for part in servers)

@@ -20,6 +20,7 @@ NPUB = "npub180cvv07tjdrrgpa0j7j7tmnyl2yr6yr7l8j4s3evf6u64th6gkwsyjh6w6"
 def faults(monkeypatch: pytest.MonkeyPatch) -> list[env.Fault]:
     fresh: list[env.Fault] = []
     monkeypatch.setattr(env, "faults", fresh)
+    monkeypatch.setattr(env, "defaults", dict(env.defaults))
     return fresh
 
 
