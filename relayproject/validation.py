@@ -163,11 +163,12 @@ def _networks(settings: Any) -> Iterator[Problem]:
 
 
 def _proxies(settings: Any) -> Iterator[Problem]:
-    networks = [network for word in settings.RELAY_TRUSTED_PROXIES if (network := _network(word)) is not None]
-    for network in (
-        *collapse_addresses(one for one in networks if isinstance(one, IPv4Network)),
-        *collapse_addresses(one for one in networks if isinstance(one, IPv6Network)),
-    ):
+    named = [_network(word) for word in settings.RELAY_TRUSTED_PROXIES]
+    networks: list[IPv4Network | IPv6Network] = [
+        *collapse_addresses(one for one in named if isinstance(one, IPv4Network)),
+        *collapse_addresses(one for one in named if isinstance(one, IPv6Network)),
+    ]
+    for network in networks:
         if network.prefixlen < WIDEST_PROXIES[network.version]:
             yield Problem(
                 "relay.E018",

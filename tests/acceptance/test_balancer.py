@@ -7,7 +7,7 @@ import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -130,25 +130,29 @@ def test_connections_that_send_nothing_take_neither_other_clients_nor_the_operat
 ) -> None:
     with HAProxy(tmp_path, instances, connections=30, source_connections=10) as running, ExitStack() as held:
 
-        def hold(number: int, count: int) -> list[socket.socket]:
-            place, source = ("127.0.0.1", running.public_port), (ADDRESS.format(number), 0)
-            return [held.enter_context(socket.create_connection(place, 5.0, source)) for _ in range(count)]
+        def connected(number: int) -> socket.socket:
+            return socket.create_connection(("127.0.0.1", running.public_port), 5.0, (ADDRESS.format(number), 0))
 
-        cut = hold(61, 20)[10:]
-        assert all(is_cut(one) for one in cut)
+        def hold(number: int) -> None:
+            for _ in range(10):
+                held.enter_context(connected(number))
+
+        hold(61)
+        assert is_cut(lambda: connected(61))
         other = http.client.HTTPConnection("127.0.0.1", running.public_port, 5.0, (ADDRESS.format(62), 0))
         other.request("GET", "/health")
         assert other.getresponse().status == 200
         other.close()
-        hold(63, 10)
-        hold(64, 10)
+        hold(63)
+        hold(64)
         assert ask(running.operators_port, "/haproxy/metrics")[0] == 200
 
 
-def is_cut(connection: socket.socket) -> bool:
-    """Whether the other side ends it."""
+def is_cut(connect: Callable[[], socket.socket]) -> bool:
+    """Whether the other side ends a new connection."""
     try:
-        return connection.recv(1) == b""
+        with connect() as connection:
+            return connection.recv(1) == b""
     except ConnectionResetError:
         return True
 
