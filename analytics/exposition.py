@@ -152,6 +152,9 @@ METRICS: tuple[Shown, ...] = (
     Counted("relay_bus_failures_total", "Exchanges with the bus that failed.", of.count("bus_failures")),
     Counted("relay_intake_dropped_total", "Batches dropped behind a hole.", of.count("intake_dropped")),
     Counted("relay_intake_refused_total", "Batches left to the log.", of.count("intake_refused")),
+    Counted(
+        "relay_position_losses_total", "Times that a worker lost its place in the log.", of.count("position_losses")
+    ),
     Counted("relay_route_decisions_total", "Clients told their region.", of.routes, ("region", "reason")),
     Counted("relay_geoip_lookups_total", "Look-ups of the place of an address.", of.geoip_lookups, ("outcome",)),
     Highest("relay_geoip_broken", "Databases of addresses that cannot be used as they are.", of.count("geoip_broken")),

@@ -22,6 +22,7 @@ PORT = 6379
 SENTINEL_PORT = 26379
 SCHEMES = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+VERIFICATIONS = ("required", "optional", "none")
 BETWEEN_URLS = re.compile(r"\s*,\s*(?=[a-z+]+://)")
 
 
@@ -96,7 +97,10 @@ def split(urls: str) -> tuple[str, ...]:
 
 def parse(url: str) -> Address:
     """Parse a URL. Raises ValueError that says what is wrong with it and shows no password."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose text may show a part of the password
+        raise ValueError("it is no URL; in a password, [ and ] are written as %5B and %5D") from None
     scheme = "redis+sentinel" if parts.scheme == "sentinel" else parts.scheme
     base, _, kind = scheme.partition("+")
     options = dict(parse_qsl(parts.query))
@@ -163,7 +167,9 @@ def _endpoint(text: str, port: int) -> Endpoint:
 
 
 def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
-    """Raises ValueError if a file cannot be read."""
+    """Raises ValueError if a file cannot be read, or for another way to verify than there are."""
+    if options.get("ssl_cert_reqs", "required") not in VERIFICATIONS:
+        raise ValueError(f"ssl_cert_reqs is {' or '.join(VERIFICATIONS)}")
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
         if "ssl_certfile" in options:

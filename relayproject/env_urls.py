@@ -44,7 +44,10 @@ def database_address(name: str, default: str) -> str:
     `port`, because the parsers of URLs take one host alone.
     """
     env.defaults.setdefault(name, default)
-    parts = urlsplit(env.text(name, default))
+    try:
+        parts = urlsplit(env.text(name, default))
+    except ValueError:
+        return web_address(name, default, ("postgresql", "postgres"))  # which says so, and shows no password
     user, at, hosts = parts.netloc.rpartition("@")
     if "," not in hosts:
         return web_address(name, default, ("postgresql", "postgres"))
@@ -115,7 +118,10 @@ def replicas(name: str) -> tuple[Replica, ...]:
 
 def _replica(alias: str, url: str) -> Replica:
     """Raises ValueError with the end of a sentence about the URL."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # whose text may show a part of the password
+        raise ValueError("is no URL") from None
     if parts.scheme not in {"postgresql", "postgres"} or not (parts.netloc or parts.path.strip("/")):
         raise ValueError("does not")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))

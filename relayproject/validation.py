@@ -4,12 +4,14 @@ They run without Django, because `serve` validates before it starts anything; ch
 them.
 """
 
+import ast
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from pathlib import Path
 from typing import Any
 
 from relay.protocol.removal import place_of
@@ -18,6 +20,10 @@ from relayproject import descriptors, env
 
 HEX_KEY = re.compile(r"[0-9a-f]{64}")
 LONGEST_NAME = 30  # NIP-11: a name SHOULD be less than 30 characters
+WIDEST_PROXIES = {4: 8, 6: 7}
+"""The shortest prefixes of networks of proxies: 10.0.0.0/8 and fc00::/7, the largest private ones."""
+DYNAMIC = frozenset({"__getattr__", "exec", "globals", "setattr", "vars"})
+"""A module whose source names one of these may have attributes that cannot be read there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +162,37 @@ def _networks(settings: Any) -> Iterator[Problem]:
                 )
 
 
+def _proxies(settings: Any) -> Iterator[Problem]:
+    named = [_network(word) for word in settings.RELAY_TRUSTED_PROXIES]
+    networks: list[IPv4Network | IPv6Network] = [
+        *collapse_addresses(one for one in named if isinstance(one, IPv4Network)),
+        *collapse_addresses(one for one in named if isinstance(one, IPv6Network)),
+    ]
+    for network in networks:
+        if network.prefixlen < WIDEST_PROXIES[network.version]:
+            yield Problem(
+                "relay.E018",
+                f"RELAY_TRUSTED_PROXIES trusts {network}, which are more addresses than proxies have: every client "
+                "there could name another address as its own in X-Forwarded-For, and no limit or block by address "
+                "would hold.",
+                "List the addresses of your proxies alone, such as 10.0.0.5 or 10.0.0.0/8.",
+            )
+
+
+def _network(word: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(word, strict=False)
+    except ValueError:
+        return None
+
+
 def _policy(settings: Any) -> Iterator[Problem]:
-    # Found and not imported: what it imports has no place in the supervisor.
-    module = settings.RELAY_POLICY.rpartition(".")[0]
-    if settings.RELAY_POLICY and not _is_found(module):
+    # Found and read, not imported: what it imports has no place in the supervisor.
+    module, _, function = settings.RELAY_POLICY.rpartition(".")
+    if settings.RELAY_POLICY and (lack := _lack(module, function)):
         yield Problem(
             "relay.E013",
-            f"RELAY_POLICY must be the dotted path of a function, and there is no module {module or '(no dot)'!r}.",
+            f"RELAY_POLICY must be the dotted path of a function, and {lack}.",
             "Write it like mypolicy.check, with the folder of mypolicy.py in PYTHONPATH.",
         )
     program = settings.RELAY_WRITE_POLICY_PLUGIN
@@ -174,11 +204,33 @@ def _policy(settings: Any) -> Iterator[Problem]:
         )
 
 
-def _is_found(module: str) -> bool:
+def _lack(module: str, name: str) -> str:
+    """What is not there, in words; "" if the module is, and its source may have the name."""
     try:
-        return bool(module) and find_spec(module) is not None
+        spec = find_spec(module) if module else None
     except (ImportError, ValueError):
-        return False
+        spec = None
+    if spec is None:
+        return f"there is no module {module or '(no dot)'!r}"
+    if not (spec.origin or "").endswith(".py"):
+        return ""
+    try:
+        tree = ast.parse(Path(str(spec.origin)).read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        return f"the module {module!r} cannot be read: {error}"
+    names = set(_names(tree))
+    return "" if name in names or names & {*DYNAMIC, "*"} else f"the module {module!r} has no {name!r}"
 
 
-RULES = (_replicas, _broker, _name, _limits, _pools, _keys, _addresses, _networks, _policy)
+def _names(tree: ast.Module) -> Iterator[str]:
+    """The names that a source binds at any depth, and those of DYNAMIC that it uses; "*" for a starred import."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name
+        elif isinstance(node, ast.Name) and (isinstance(node.ctx, ast.Store) or node.id in DYNAMIC):
+            yield node.id
+
+
+RULES = (_replicas, _broker, _name, _limits, _pools, _keys, _addresses, _networks, _proxies, _policy)

@@ -14,6 +14,8 @@ _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9_./@+:-]*", re.ASCII)
 MAX_WEIGHT = 256
 DEFAULT_WEIGHT = 100
+OPERATORS_CONNECTIONS = 100
+"""Kept for the operators' address, or a tenth of all if that is less: clients that take all leave these."""
 
 
 class Balance(StrEnum):
@@ -73,6 +75,9 @@ class Balancer:
     """Where the admin, /metrics and the balancer's own figures are reached; the public address refuses them."""
     stats_socket: str = "/run/haproxy/admin.sock"
     connections: int = 100_000
+    """In all."""
+    source_connections: int = 1_000
+    """Of an IPv4 address or IPv6 /64, from their accept, whether they send anything or not; 0: no limit."""
     instance_connections: int = 20_000
     """As RELAY_MAX_CONNECTIONS times the workers of an instance."""
     balance: Balance = Balance.LEASTCONN
@@ -106,6 +111,11 @@ class Balancer:
         for address in (self.bind, self.operators_bind):
             if re.search(r"[\s#;{}'\"\\]", address):
                 raise ValueError(f"{address!r} is not an address")
+
+    @property
+    def public_connections(self) -> int:
+        """Of all clients."""
+        return max(1, self.connections - min(OPERATORS_CONNECTIONS, self.connections // 10))
 
     @property
     def scheme(self) -> str:

@@ -20,6 +20,8 @@ def _values(balancer: Balancer) -> dict[str, object]:
     public = balancer.bind or (":443" if balancer.certificate else ":80")
     return {
         "connections": balancer.connections,
+        "public_connections": balancer.public_connections,
+        "source_connections": balancer.source_connections,
         "hard_stop": balancer.hard_stop_seconds,
         "socket": balancer.stats_socket,
         "tunnel": balancer.tunnel_seconds,
@@ -74,8 +76,13 @@ defaults
 
 
 def _tables(balancer: Balancer) -> str:
-    """One counter for each source; a table without a limit is left out."""
-    tables = [
+    """One counter for each source and limit; a table without a limit is left out."""
+    tables = (
+        ["backend connections_of\n    stick-table type ipv6 size 500k expire 10s store conn_cur\n"]
+        if balancer.source_connections
+        else []
+    )
+    tables += [
         f"backend rate_of_{name}\n"
         f"    stick-table type ipv6 size 500k expire {{rate_seconds}}s store http_req_rate({{rate_seconds}}s)\n"
         for name, limit in (("requests", balancer.requests), ("upgrades", balancer.upgrades))
@@ -88,6 +95,9 @@ def _frontend(balancer: Balancer) -> str:
     lines = [
         "frontend public",
         "    bind {bind}",
+        "    # The others are for the operators' address.",
+        "    maxconn {public_connections}",
+        *_of_a_source(balancer),
         "    acl is_websocket hdr(Upgrade) -i websocket",
         "    # Other regions ask often, and are known by their signature.",
         f"    acl is_for_peers path {' '.join(CONTENT_BYTES)}",
@@ -114,6 +124,17 @@ def _frontend(balancer: Balancer) -> str:
         "    default_backend instances",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_a_source(balancer: Balancer) -> list[str]:
+    """Cuts what one source holds beyond its limit, before TLS: most of an attack never sends a request."""
+    if not balancer.source_connections:
+        return []
+    layer = "session" if balancer.accept_proxy else "connection"  # the source is known after the PROXY protocol
+    return [
+        f"    tcp-request {layer} track-sc2 src,ipmask(32,64) table connections_of",
+        f"    tcp-request {layer} reject if {{{{ sc_conn_cur(2) gt {{source_connections}} }}}}",
+    ]
 
 
 _OPERATORS = """\

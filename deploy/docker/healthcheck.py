@@ -14,8 +14,10 @@ SECONDS = 4.0
 def answers() -> bool:
     """Whether /health is answered with 200 on the port of this container."""
     port = os.environ.get("RELAY_PORT") or "8000"
+    # A container may be given the http_proxy of its host.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=SECONDS) as answer:
+        with direct.open(f"http://127.0.0.1:{port}/health", timeout=SECONDS) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -5,7 +5,7 @@ import heapq
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 
 from msgspec import Struct
@@ -103,23 +103,28 @@ class Connections:
         session.end()
         self._sessions.discard(session)
 
-    def close(self, text: str, code: int) -> None:
-        """Close every connection, each subscription with CLOSED `text` (01-S09)."""
-        for session in list(self._sessions):
-            session.close(text, code)
+    def suspend(self, text: str) -> list[Session]:
+        """End every subscription with CLOSED `text` (01-S09), and read nothing of these clients until `resume`."""
+        suspended = [session for session in self._sessions if not session.is_closed]
+        for session in suspended:
+            session.suspend(text)
+        return suspended
 
-    async def drain(self, text: str, code: int, seconds: float) -> None:
-        """Close every connection within `seconds`, also those that come meanwhile: at an even rate, since clients that
-        are closed at once come back at once, and each after the answers to its events. Returns when all are closed.
+    async def drain(self, text: str, code: int, seconds: float, sessions: Collection[Session] | None = None) -> None:
+        """Close these connections within `seconds`, each subscription with CLOSED `text` (01-S09); without `sessions`
+        every one, also those that come meanwhile. At an even rate, since clients that are closed at once come back at
+        once, and each after the answers to its events. Returns when all are closed.
         """
+        chosen = self._sessions if sessions is None else sessions
         begin = time.monotonic()
         pace = Pace(begin, seconds * SPREAD_SHARE)
-        while not all(session.is_closed for session in self._sessions) and time.monotonic() < begin + seconds:
-            is_open = [session for session in self._sessions if not session.is_closing]
+        while not all(session.is_closed for session in chosen) and time.monotonic() < begin + seconds:
+            is_open = [session for session in chosen if not session.is_closing]
             for session in is_open[: pace.due(time.monotonic(), len(is_open))]:
                 session.close_when_answered(text, code)
             await asyncio.sleep(STEP_SECONDS)
-        self.close(text, code)
+        for session in list(chosen):
+            session.close(text, code)
 
     async def enforce(self) -> None:
         """Put changed lists in force: end the connections that operators ended and those of blocked addresses, and take

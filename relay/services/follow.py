@@ -67,6 +67,8 @@ class Follower:
         self.gone_since = 0.0
         """When the primary was found gone, in seconds of the loop's clock, unless `database_up`."""
         self.cache_faults = 0
+        self.losses = 0
+        """Times that the position in the log was lost, at which clients are disconnected."""
         self.refused = 0
         """Batches that were not applied because too many changes waited for their delivery."""
         self.store = Store("", "", 0)
@@ -247,5 +249,6 @@ class Follower:
     def _lose(self, why: str) -> None:
         if not self._is_lost:
             self._is_lost = True
+            self.losses += 1
             log.error("this process lost its position in the log: %s", why)
             self._on_lost(why)

@@ -182,6 +182,7 @@ def _counts(relay: Measured) -> Counts:
         "task_failures": relay.tasks.failures,
         "intake_dropped": relay.intake.dropped,
         "intake_refused": relay.follower.refused,
+        "position_losses": relay.follower.losses,
         "ephemerals_dropped": relay.hub.ephemerals_dropped,
         "write_batches": relay.writer.batches,
         "write_failures": relay.writer.failures,

@@ -19,6 +19,8 @@ log = logging.getLogger("relay.runtime")
 Looked = TypeVar("Looked")
 
 RESTART = "restart of the relay"
+LOST = "error: the relay lost its place, connect again"
+CLOSING = "end of connections from before a restart"
 LEAVING = "the relay is about to stop"
 RESTART_PAUSE_SECONDS = 0.5
 CLIENTS_SHARE = 0.9
@@ -137,7 +139,10 @@ class Relay(Parts):
         self.bus.publish_hint()
 
     async def _restart(self) -> None:
-        self.connections.close("error: the relay lost its place, connect again", SERVICE_RESTART)
+        """No subscription lives on: it would miss changes. Clients wait, and are then closed over the drain time, since
+        after a failover all workers of all instances do this at once. What they ask until their turn is answered.
+        """
+        suspended = self.connections.suspend(LOST)
         await self.follower.stop()
         await self.bus.stop()
         while not self.ready:
@@ -145,6 +150,10 @@ class Relay(Parts):
                 await self._begin()
                 self.bus.start()
                 self.ready, self._restarting = True, False
+                for session in suspended:
+                    session.resume()
+                drain = self.connections.drain(LOST, SERVICE_RESTART, self.config.drain_seconds, suspended)
+                self.tasks.job(drain, CLOSING)
             except Failed as error:
                 log.error("the relay cannot restart yet: %s", error.message)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once

@@ -96,9 +96,9 @@ class WorkerFigures(Struct, frozen=True):
     """The figures of one worker, or the sum of several. Times are Unix seconds, sizes bytes.
 
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: bus_sent,
-        bus_received, bus_dropped, bus_failures, bus_reconnects, intake_dropped, intake_refused, ephemerals_dropped,
-        write_batches, write_failures (events), rate_grants, rate_failures (relay.caching.shared_buckets),
-        read_queries (queries that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick
+        bus_received, bus_dropped, bus_failures, bus_reconnects, intake_dropped, intake_refused, position_losses,
+        ephemerals_dropped, write_batches, write_failures (events), rate_grants, rate_failures
+        (relay.caching.shared_buckets), read_queries (queries that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick
         lane), read_cancelled (expensive, ended early), read_refused (too many waited), connect_failures, read_pieces
         (statements for texts of large answers), read_second_attempts, read_too_broad (queries that would have to read
         too much), piece_waits, connections_opened, status_failures, logging_repeated and logging_dropped (lines); of

@@ -159,6 +159,7 @@ class Line:
     async def _connected(self, url: str, receives: bool) -> None:
         """Serve until the server is lost; raises why, unless a message that could not be sent has told it."""
         layer, reader = layer_of(url), None
+        self._serving = asyncio.timeout(None)  # not the one before, which may have expired
         try:
             if receives:
                 reader = await self._hear(url, layer)

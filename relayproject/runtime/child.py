@@ -19,6 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 3.0)
 STABLE_SECONDS = 30.0  # a process that ran this long resets the backoff
 FIRST_BEAT_SECONDS = 60.0  # imports on a busy machine
+MAX_FAILED_STARTS = 3
 RETIRE = signal.SIGUSR1
 """Has a relay worker close its listening sockets and serve its clients until SIGTERM (worker.py)."""
 
@@ -52,7 +53,8 @@ class Child:
     """A Python module run as a process.
 
     `heartbeat_seconds`: timeout of the heartbeat. `ready` is set while it accepts connections; `failed_starts` counts
-    the last runs that ended before that, and `on_end` is called after each run that ends before `stop`.
+    the last runs that ended before that, `given_up` is set after MAX_FAILED_STARTS of them, though it is tried again,
+    and `on_end` is called after each run that ends before `stop`.
     `descriptors` are inherited under the same numbers. `pipe`: the reading end of its heartbeat.
     """
 
@@ -63,6 +65,7 @@ class Child:
     process: Process | None = field(default=None, init=False)
     ready: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     failed_starts: int = field(default=0, init=False)
+    given_up: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     on_end: Callable[["Child"], None] | None = None
     descriptors: tuple[int, ...] = ()
     pipe: int = field(default=-1, init=False)
@@ -91,15 +94,17 @@ class Child:
                 end = f"did not start ({error})"
             if self._stopping:
                 return
-            if self.ready.is_set():
-                self.failed_starts = 0
-            else:
-                self.failed_starts += 1
+            self._count_start()
             if self.on_end is not None:
                 self.on_end(self)
             delay = backoff.after(time.monotonic() - started)
             report(f"{self.name} {end}; starting it again in {delay:g} s")
             await asyncio.sleep(delay)
+
+    def _count_start(self) -> None:
+        self.failed_starts = 0 if self.ready.is_set() else self.failed_starts + 1
+        if self.failed_starts >= MAX_FAILED_STARTS:
+            self.given_up.set()
 
     def retire(self) -> None:
         """Have it accept no more connections, since another process has its sockets; `stop` it later."""

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from relayproject.runtime.errors import StartupError
+from relayproject.runtime.errors import StartupError, reason
 
 ADVICE = "start one with `python manage.py serve` (or `make run`), or set DATABASE_URL"
 
@@ -17,9 +17,3 @@ def require_database() -> None:
         psycopg.connect(settings.DATABASE_URL, connect_timeout=3).close()
     except psycopg.OperationalError as error:
         raise StartupError(f"The database does not answer ({reason(error)}): {ADVICE}.") from error
-
-
-def reason(error: Exception) -> str:
-    """The last line of a driver's error message, which names the cause."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__

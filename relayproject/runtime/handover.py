@@ -91,7 +91,7 @@ def execute(left: Left) -> NoReturn:
         os.environ[VARIABLE] = msgspec.json.encode(left).decode()
         os.execv(sys.executable, command())  # noqa: S606  no shell is wanted
     finally:
-        del os.environ[VARIABLE]
+        os.environ.pop(VARIABLE, None)
         for descriptor in left.descriptors():
             os.set_inheritable(descriptor, False)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,8 +1,12 @@
 """What systemd is told of a service with Type=notify (sd_notify(3)); nothing happens without NOTIFY_SOCKET."""
 
+import asyncio
 import contextlib
 import os
 import socket
+
+EXTENSION_SECONDS = 30.0
+EXTEND_EVERY_SECONDS = 10.0
 
 
 def notify(*lines: str) -> None:
@@ -20,6 +24,13 @@ def notify(*lines: str) -> None:
 def ready() -> None:
     """The relay accepts connections."""
     notify("READY=1")
+
+
+async def while_starting() -> None:
+    """The start goes on, whatever TimeoutStartSec says; until cancelled."""
+    while True:
+        notify(f"EXTEND_TIMEOUT_USEC={int(EXTENSION_SECONDS * 1e6)}")
+        await asyncio.sleep(EXTEND_EVERY_SECONDS)
 
 
 def stopping(seconds: float) -> None:

@@ -20,9 +20,8 @@ from django.db.migrations.loader import MigrationLoader
 
 from relay.storage.database import conninfo
 from relayproject.database_connections import most_connections
-from relayproject.runtime.database_check import reason
 from relayproject.runtime.datafolder import write_private
-from relayproject.runtime.errors import StartupError
+from relayproject.runtime.errors import StartupError, reason
 from relayproject.runtime.say import say
 
 PREPARE_LOCK = 0x72656C61_00000001  # keys of advisory locks: "rela" and a number

@@ -50,34 +50,55 @@ def note(folder: Path, now: Progress) -> None:
 
 
 def running(folder: Path) -> int:
-    """The process id of the `serve` on a data folder. Raises RollError if none runs, or not on this machine."""
+    """The process id of the `serve` on a data folder. Raises RollError if none runs, not on this machine, or as another
+    user.
+    """
     try:
         with (folder / "serve.lock").open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 pid = int(file.read())
-                if _has_open(pid, os.fstat(file.fileno())):
+                if _serves(pid, os.fstat(file.fileno())):
                     return pid
                 raise RollError(
                     f"The relay on {folder} runs in another container or machine: ask for it there."
                 ) from None
+    except PermissionError:
+        raise RollError(f"The data folder {folder} cannot be read: ask as the user of the relay.") from None
     except (OSError, ValueError):
         pass
     raise RollError(f"No relay runs on the data folder {folder}.")
 
 
-def _has_open(pid: int, lock: os.stat_result) -> bool:
-    """Whether the process has the lock's file open. In another container the number is that of another process, which
-    the signal would end. True where there is no /proc.
+def _serves(pid: int, lock: os.stat_result) -> bool:
+    """Whether the process holds the lock. In another container the number is that of another process, which the signal
+    would end. True where there is no /proc.
     """
-    if not Path("/proc/self/fd").exists():
-        return True
+    return not Path("/proc/self/fd").exists() or _has_open(pid, lock) or _is_noted(pid, lock)
+
+
+def _has_open(pid: int, lock: os.stat_result) -> bool:
+    """Whether the process has the lock's file open, as far as this one may look."""
     with contextlib.suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), lock):
                     return True
+    return False
+
+
+def _is_noted(pid: int, lock: os.stat_result) -> bool:
+    """Whether the kernel's list has the lock as one of the process, by its number in this container.
+
+    From another user namespace nothing else can be seen, and with PrivateUsers systemd gives each command of a unit one
+    of its own: ExecReload could not find the relay.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():  # 2: FLOCK  ADVISORY  WRITE 9235 fe:00:2146338 0 EOF
+            kind, _, _, holder, place = (*line.split()[1:6], *[""] * 5)[:5]
+            if kind == "FLOCK" and holder == str(pid) and place.endswith(f":{lock.st_ino}"):
+                return True
     return False
 
 
@@ -87,7 +108,10 @@ def roll(folder: Path, seconds: float, tell: Callable[[str], object] = lambda te
     `tell` is called with each step. Raises RollError, also after `seconds`.
     """
     pid, before = running(folder), progress(folder).number
-    os.kill(pid, ROLL)
+    try:
+        os.kill(pid, ROLL)
+    except OSError as error:
+        raise RollError(f"The relay, process {pid}, cannot be asked: {error.strerror}.") from error
     began = time.monotonic()
     told = ""
     while True:

@@ -144,12 +144,14 @@ class Supervisor:
             folder=PROJECT,
             stdout=subprocess.PIPE,
         )
+        telling = asyncio.create_task(notify.while_starting())  # migrations may take long; ended, they would begin anew
         try:
             code = await self._stop.unless_made(wait_for_exit(process))
         except Stopped:
             await end_async(process, ((signal.SIGTERM, 2.0), (signal.SIGKILL, 1.0)))
             raise
         finally:
+            telling.cancel()
             if process.stdout is not None and process.poll() is not None:
                 self._password_line = process.stdout.read().decode().strip()
         return code == 0
@@ -186,12 +188,14 @@ class Supervisor:
     async def _hand_over(self, number: int) -> None:
         """Execute this program anew, if what is on disk now can take over."""
         self._note(number, "checking", "checking the program")
-        text = await handover.refusal()
-        if text is None:
-            try:
+        try:
+            text = await handover.refusal()
+            if self._stop.is_set():
+                return  # the new program would not know of it
+            if text is None:
                 handover.execute(self._to_leave(number))
-            except OSError as error:
-                text = f"The program on disk cannot be executed ({error}); nothing was changed."
+        except OSError as error:
+            text = f"The program on disk cannot be executed ({error}); nothing was changed."
         self._note(number, roll.FAILED, text)
 
     def _to_leave(self, number: int) -> Left:
@@ -215,13 +219,17 @@ class Supervisor:
         try:
             self._note(number, "replacing", "preparing the database")
             if not await self._prepare(environment):
-                raise StartupError("The database could not be prepared; the processes are the old ones.")
+                raise StartupError(
+                    "The database could not be prepared, the log says why; the processes are the old ones."
+                )
             if self._web is not None:
                 await self._replace_web(self._web, number)
             self._note(number, "replacing", "replacing the jobs")
             await self._stop_children(self._jobs.children)
             self._jobs.start(environment)
             self._note(number, roll.DONE)
+        except Stopped:
+            self._note(number, roll.FAILED, "The relay was stopped meanwhile.")
         except Exception as error:
             self._note(number, roll.FAILED, f"{error}" if isinstance(error, StartupError) else f"{error!r}")
 

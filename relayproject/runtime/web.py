@@ -21,8 +21,6 @@ from relayproject.runtime.child import Child
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.handover import LeftChild, LeftPlace
 
-MAX_FAILED_STARTS = 3
-
 
 @dataclass(slots=True)
 class Place:
@@ -42,7 +40,6 @@ class WebWorkers:
         self._environment = environment
         self._keep = keep
         self._places: list[Place] = []
-        self._given_up = asyncio.Event()
 
     async def start(self) -> None:
         """Start all and wait until they accept connections. Raises StartupError."""
@@ -73,7 +70,6 @@ class WebWorkers:
         for at, place in enumerate(self._places, 1):
             tell(f"starting worker {at} of {len(self._places)}")
             successor = self._child(self._number_after(place.number), place)
-            self._given_up.clear()
             self._keep(successor)
             old.append(successor)
             place.is_replaced = True
@@ -118,7 +114,7 @@ class WebWorkers:
         )
 
     async def _until_ready(self, child: Child) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in (child.ready, self._given_up)]
+        waits = [asyncio.create_task(event.wait()) for event in (child.ready, child.given_up)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -128,8 +124,6 @@ class WebWorkers:
             raise StartupError("A relay worker does not start; its output is above.")
 
     def _ended(self, child: Child, place: Place) -> None:
-        if child.failed_starts >= MAX_FAILED_STARTS:
-            self._given_up.set()
         # Of a successor: its predecessor accepts from these sockets. Of a predecessor: the successor is about to.
         if child is not place.child or place.is_replaced:
             return

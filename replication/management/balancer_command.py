@@ -18,7 +18,8 @@ HELP = {
     "operators_bind": "where the admin, /metrics and the balancer's own page are reached; the public address refuses "
     "them",
     "stats_socket": "HAProxy's administration socket",
-    "connections": "at most, of all clients",
+    "connections": "at most, in all; some of them are kept for the operators' address",
+    "source_connections": "at most, of an IPv4 address or IPv6 /64; 0: no limit",
     "instance_connections": "at most, to one instance: RELAY_MAX_CONNECTIONS times its workers",
     "tunnel_seconds": "a silent WebSocket is cut after it",
     "requests": "HTTP requests of a source within --rate-seconds; 0: no limit",

@@ -1,12 +1,14 @@
 """Three instances behind a real HAProxy: events, addresses, limits, the operators' pages, instances that are lost."""
 
 import asyncio
+import http.client
 import os
 import signal
+import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,38 @@ async def test_requests_of_a_source_have_a_limit_and_websockets_are_not_counted_
     assert statuses == [200] * RATE + [429] * 5
     async with Client(haproxy.url) as client:
         assert (await client.request("all", {"kinds": [1], "limit": 1})).closed is None
+
+
+def test_connections_that_send_nothing_take_neither_other_clients_nor_the_operators_away(
+    tmp_path: Path, instances: list[RelayProcess]
+) -> None:
+    with HAProxy(tmp_path, instances, connections=30, source_connections=10) as running, ExitStack() as held:
+
+        def connected(number: int) -> socket.socket:
+            return socket.create_connection(("127.0.0.1", running.public_port), 5.0, (ADDRESS.format(number), 0))
+
+        def hold(number: int) -> None:
+            for _ in range(10):
+                held.enter_context(connected(number))
+
+        hold(61)
+        assert is_cut(lambda: connected(61))
+        other = http.client.HTTPConnection("127.0.0.1", running.public_port, 5.0, (ADDRESS.format(62), 0))
+        other.request("GET", "/health")
+        assert other.getresponse().status == 200
+        other.close()
+        hold(63)
+        hold(64)
+        assert ask(running.operators_port, "/haproxy/metrics")[0] == 200
+
+
+def is_cut(connect: Callable[[], socket.socket]) -> bool:
+    """Whether the other side ends a new connection."""
+    try:
+        with connect() as connection:
+            return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 async def test_a_frozen_instance_loses_its_clients_who_find_another_one(

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from relayproject.runtime.cluster import database, members, probes, signals
+from relayproject.runtime.cluster import database, members, probes, promotion, signals
 from relayproject.runtime.cluster.options import Options
 from relayproject.runtime.cluster.promotion import promote
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.starter import Starter
-from relayproject.runtime.cluster.state import new_state
+from relayproject.runtime.cluster.state import load, new_state
 from relayproject.runtime.cluster.stop import stop
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.run_as import choose_run_as
@@ -61,9 +61,9 @@ class Servers:
         stop(self.site, self.state, self.names, lambda _: None)
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    made = Servers(tmp_path)
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    made = Servers(tmp_path_factory.mktemp("servers"))
     try:
         made.up()
         yield made
@@ -92,3 +92,24 @@ def test_a_promotion_loses_nothing_and_the_old_primary_comes_back_as_a_replica(s
 
     assert servers.promote("postgres-1") == "postgres-1", "in order, while the primary runs"
     assert servers.execute("SELECT count(*) FROM kept") == [(101,)]
+
+
+def test_a_promotion_that_was_interrupted_is_ended_by_the_next_start(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old primary must not come back as one: the other may have accepted writes meanwhile."""
+    old = servers.state.primary
+
+    def interrupted(_site: Site, _name: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(promotion, "complete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            servers.promote(force=True)  # the test before has left one replica down
+    noted = load(servers.site.folder)
+    assert noted is not None
+    assert noted.primary != old
+    servers.up()
+    roles = servers.roles()
+    assert (roles[noted.primary], roles[old]) == ("primary", "replica")

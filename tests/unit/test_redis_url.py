@@ -95,11 +95,20 @@ def test_tls() -> None:
         "", "h:6379", "http://h", "redis+ring://h", "redis://", "redis://h1,h2", "redis://h:no", "redis://h:70000",
         "redis+sentinel://h/0", "rediss://h?ssl_ca_certs=/no/such/file", "redis://:se/cret@h", "redis://:se#cret@h",
         "redis://h/x", "unix://", "redis+sentinel://h", "redis+cluster://h/1", "redis+cluster://",
+        "rediss://h?ssl_cert_reqs=CERT_NONE",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError):
         parse(url)
+
+
+@pytest.mark.parametrize("url", ["redis://:se[cret]@h", "redis+sentinel://:secret\u2100@h/m", "redis://:se/cret@h"])
+def test_an_error_shows_nothing_of_a_password(url: str) -> None:
+    with pytest.raises(ValueError, match="in a password") as error:
+        parse(url)
+    assert "cret" not in str(error.value)
+    assert error.value.__context__ is None or error.value.__suppress_context__, "a traceback would show it"
 
 
 def test_no_password_is_shown() -> None:

@@ -245,6 +245,18 @@ class Session:
         self.end()
         self._wire.close(code, text)
 
+    def suspend(self, text: str) -> None:
+        """End every subscription with CLOSED `text`, and read no further message until `resume`."""
+        self._reading.pause_reading()
+        self._send_closed(text)
+        for opened in self.subscriptions.clear():
+            opened.stop()
+
+    def resume(self) -> None:
+        """Read messages again; once for each `suspend`."""
+        if not self._ended:
+            self._reading.resume_reading()
+
     @property
     def is_closing(self) -> bool:
         """Whether it is closed, or will be when its events are answered."""

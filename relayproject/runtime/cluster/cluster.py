@@ -11,8 +11,8 @@ from relayproject.runtime.cluster.options import Failover, Options
 from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.start import start_all
-from relayproject.runtime.cluster.starter import Starter
-from relayproject.runtime.cluster.state import State, load, locked, new_state
+from relayproject.runtime.cluster.starter import Starter, refuse_used_port
+from relayproject.runtime.cluster.state import State, load, locked, new_state, save
 from relayproject.runtime.cluster.stop import stop
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.run_as import choose_run_as
@@ -36,7 +36,7 @@ class Cluster:
         with locked(self.folder):
             state = load(self.folder)
             if state is None:
-                state = new_state(_options(given))
+                state = self._new(_options(given))
                 self._say_what_is_left_out(state.options, given)
             else:
                 state = self._changed(state, given)
@@ -47,6 +47,21 @@ class Cluster:
                 self._take_back(starter)
                 raise
             return status.status(starter.site, state)
+
+    def _new(self, options: Options) -> State:
+        """The note of a new cluster, written before anything is made with its passwords. Raises StartupError, with
+        nothing written, when a port is taken: the options of a cluster that is noted cannot change.
+        """
+        state = new_state(options)
+        site = _site(self.folder, state)
+        if (left := next(filter(Path.exists, map(site.data, site.postgres_names)), None)) is not None:
+            raise StartupError(
+                f"{left} is of a cluster whose cluster.json is gone: move it, or choose another --folder."
+            )
+        for part in members.shown(site):
+            refuse_used_port(part, "choose another --base-port, or end what listens there")
+        save(self.folder, state)
+        return state
 
     def _say_what_is_left_out(self, options: Options, given: dict[str, object]) -> None:
         """What a new cluster is without because it is not installed, and the command that installs it."""

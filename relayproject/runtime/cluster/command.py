@@ -104,6 +104,11 @@ def run(arguments: argparse.Namespace) -> int:
     except StartupError as refusal:
         _say(f"cluster: {refusal}")
         return 1
+    except BrokenPipeError:
+        raise  # of standard output: manage.py knows
+    except OSError as error:  # a full disk, no process or descriptor to be had
+        _say(f"cluster: {error}")
+        return 1
 
 
 def folder_of(data_dir: Path) -> Path:

@@ -2,7 +2,9 @@
 
 import time
 
-from relayproject.runtime.cluster import patroni, postgres, probes
+import psycopg
+
+from relayproject.runtime.cluster import patroni, postgres, probes, promotion
 from relayproject.runtime.cluster.detached import wait_until_gone
 from relayproject.runtime.cluster.members import main_process, processes
 from relayproject.runtime.cluster.part import Part
@@ -10,7 +12,7 @@ from relayproject.runtime.cluster.probes import number_of
 from relayproject.runtime.cluster.site import DATABASE, Site
 from relayproject.runtime.cluster.starter import Starter
 from relayproject.runtime.cluster.stop import stop
-from relayproject.runtime.errors import StartupError
+from relayproject.runtime.errors import StartupError, reason
 
 START_SECONDS = 60.0
 STREAM_SECONDS = 8.0
@@ -18,13 +20,17 @@ PATRONI_SECONDS = 90.0
 
 
 def start_plain(starter: Starter) -> None:
-    """The noted primary, then its replicas. One that was the primary before, or does not stream, is copied anew."""
+    """The noted primary, then its replicas. One that was the primary before, or does not stream, is copied anew.
+
+    The noted primary is a standby if its promotion did not end.
+    """
     site = starter.site
     primary = number_of(starter.state.primary)
     if not postgres.has_data(site, primary):
         starter.say(f"making the database of postgres-{primary}")
         postgres.make_primary(site, primary)
     _start(starter, primary)
+    promotion.complete(site, starter.state.primary)
     others = [number for number in range(1, site.options.servers + 1) if number != primary]
     for number in others:
         _start_replica(starter, number, primary)
@@ -107,6 +113,9 @@ def ensure_database(site: Site) -> None:
     primary = _leader(site)
     if primary is None:
         raise StartupError("No PostgreSQL server accepts writes.")
-    with site.connect(primary) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
-            connection.execute(f"CREATE DATABASE {DATABASE}")
+    try:
+        with site.connect(primary) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+    except psycopg.Error as error:
+        raise StartupError(f"The database cannot be made on postgres-{primary} ({reason(error)}).") from error

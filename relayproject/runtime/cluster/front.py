@@ -63,6 +63,7 @@ def _haproxy_text(site: Site) -> str:
             operators_bind=f"{HOST}:{options.operators_port}",
             stats_socket=str(stats_socket(site)),
             connections=connections,
+            source_connections=0,
             instance_connections=connections,
             requests=0,
             upgrades=0,

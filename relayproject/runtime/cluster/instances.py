@@ -1,14 +1,12 @@
 """Relay instances: `manage.py serve`, the first with all roles, the others with `web`."""
 
-import subprocess
 import sys
 from pathlib import Path
 
-from relayproject.runtime.cluster import valkey
+from relayproject.runtime.cluster import program, valkey
 from relayproject.runtime.cluster.detached import environment
 from relayproject.runtime.cluster.part import HOST, Kind, Part
 from relayproject.runtime.cluster.site import Site
-from relayproject.runtime.errors import StartupError
 
 ROLL_SECONDS = 300.0
 START_SECONDS = 30.0
@@ -32,17 +30,12 @@ def part(site: Site, number: int) -> Part:
 
 def roll(part: Part) -> None:
     """`manage.py roll` for one instance; raises StartupError with its last line."""
-    done = subprocess.run(
+    program.run(
         [sys.executable, str(MANAGE), "roll", "--seconds", str(ROLL_SECONDS)],
-        env=environment(part.settings),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=ROLL_SECONDS + START_SECONDS,
+        f"The roll of {part.name}",
+        ROLL_SECONDS + START_SECONDS,
+        environment=environment(part.settings),
     )
-    if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no error message"]
-        raise StartupError(f"{part.name}: {lines[-1]}")
 
 
 def settings(site: Site, number: int) -> dict[str, str]:

@@ -6,12 +6,11 @@ for one standby before it confirms a commit. So a promotion changes no file of t
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
+from relayproject.runtime.cluster import program
 from relayproject.runtime.cluster.part import HOST, Kind, Part
 from relayproject.runtime.cluster.site import DATABASE, USER, Site, write_config
-from relayproject.runtime.errors import StartupError
 from relayproject.runtime.postgres import binaries
 from relayproject.runtime.processes import bound_command
 from relayproject.runtime.run_as import chown_tree
@@ -142,16 +141,10 @@ def _take_place(site: Site, fresh: Path, number: int) -> None:
 def _run(site: Site, argv: list[str], text: str = "") -> None:
     """One of PostgreSQL's programs; raises StartupError with the last line of its output."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
-    done = subprocess.run(
+    program.run(
         bound_command([str(binaries() / argv[0]), *argv[1:]], run_as=site.run_as.launch),
-        input=text.encode(),
-        capture_output=True,
-        check=False,
-        env={**kept, "LC_ALL": "C", "PGPASSWORD": site.password, "PGCONNECT_TIMEOUT": "5"},
-        cwd="/",
-        start_new_session=True,
-        timeout=CLONE_SECONDS,
+        argv[0],
+        CLONE_SECONDS,
+        environment={**kept, "LC_ALL": "C", "PGPASSWORD": site.password, "PGCONNECT_TIMEOUT": "5"},
+        text=text,
     )
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no error message"]
-        raise StartupError(f"{argv[0]} failed: {lines[-1]}")

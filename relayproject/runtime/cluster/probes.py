@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import socket
 import urllib.error
@@ -12,6 +13,8 @@ from typing import Any
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from relayproject.runtime.cluster import front, valkey
 from relayproject.runtime.cluster.part import HOST, Kind, Part
@@ -19,6 +22,11 @@ from relayproject.runtime.cluster.site import USER, Site
 
 SECONDS = 2.0
 ORDER_SECONDS = 30.0
+FAILURES = (OSError, ValueError, TypeError, LookupError, http.client.HTTPException, psycopg.Error, redis.RedisError)
+"""Of a part that is down, hangs, or ends while it answers."""
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Whatever http_proxy says: the parts are on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ def ask(site: Site, part: Part) -> Answer:
     """The part's answer; never raises for a part that is down or hangs."""
     try:
         return _PROBES[part.kind](site, part)
-    except (OSError, ValueError, KeyError, psycopg.Error, redis.RedisError) as error:
+    except FAILURES as error:
         detail = f"{error}".strip().splitlines()
         return replace(SILENT, detail=detail[0][:80] if detail and isinstance(error, redis.RedisError) else "no answer")
 
@@ -53,7 +61,7 @@ def get(
     """Status and body of a request over HTTP; raises OSError."""
     request = urllib.request.Request(f"http://{HOST}:{port}{path}", body, dict(headers or {}))
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
+        with _direct.open(request, timeout=seconds) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -64,7 +72,7 @@ def order_patroni(site: Site, path: str, order: dict[str, str]) -> tuple[int, st
     login = base64.b64encode(f"{USER}:{site.password}".encode()).decode()
     head = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
     for number in range(1, site.options.servers + 1):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, http.client.HTTPException):
             status, text = get(site.options.patroni_port(number), path, json.dumps(order).encode(), head, ORDER_SECONDS)
             return status, text.decode(errors="replace").strip()
     return 0, "none of them answers"
@@ -134,6 +142,7 @@ def valkey_client(site: Site, port: int, *, password: bool = True) -> "redis.Red
         socket_timeout=SECONDS,
         socket_connect_timeout=SECONDS,
         decode_responses=True,
+        retry=Retry(NoBackoff(), 0),  # by default a frozen server would be tried four times
     )
 
 

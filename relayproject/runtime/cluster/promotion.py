@@ -12,13 +12,14 @@ import psycopg
 
 from relayproject.runtime.cluster import probes
 from relayproject.runtime.cluster.detached import is_paused, send, wait_until_gone
-from relayproject.runtime.cluster.members import main_process, processes
+from relayproject.runtime.cluster.members import main_process, processes, shown
 from relayproject.runtime.cluster.options import Failover
+from relayproject.runtime.cluster.part import Kind
 from relayproject.runtime.cluster.probes import number_of
 from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.state import State, save
-from relayproject.runtime.errors import StartupError
+from relayproject.runtime.errors import StartupError, reason
 
 STOP_SECONDS = 10.0
 PROMOTE_SECONDS = 30
@@ -29,6 +30,9 @@ def promote(site: Site, state: State, name: str | None, say: Say, *, force: bool
     """Promote `name`, or the best replica; returns the new primary's name. Raises StartupError."""
     if name is not None and name not in site.postgres_names:
         raise StartupError(f"{name} is none of {', '.join(site.postgres_names)}.")
+    servers = [part.name for part in shown(site) if part.kind in {Kind.POSTGRES, Kind.PATRONI}]
+    if not any(main_process(site, state, one) for one in servers):
+        raise StartupError("No PostgreSQL server runs: `cluster up` starts them.")
     if site.options.failover is Failover.PATRONI:
         return _through_patroni(site, name, say)
     if name == state.primary:
@@ -37,14 +41,28 @@ def promote(site: Site, state: State, name: str | None, say: Say, *, force: bool
     _fence(site, state, say)
     best = _choose(site, list(received), name, force=force)
     say(f"promoting {best}")
-    with site.connect(number_of(best)) as connection:
-        connection.execute("SET statement_timeout = 0")
-        if connection.execute("SELECT pg_promote(true, %s)", [PROMOTE_SECONDS]).fetchone() != (True,):
-            raise StartupError(f"{best} was not promoted within {PROMOTE_SECONDS} s (see {site.log(best)}).")
+    # Noted first: however this command ends, the next `up` makes no primary of the old one, which may lack events then.
     old, state.primary = state.primary, best
     save(site.folder, state)
+    complete(site, best)
     say(f"{best} is the primary. `cluster up` makes {old} a replica of it.")
     return best
+
+
+def complete(site: Site, name: str) -> None:
+    """Have the noted primary accept writes, if it still is a standby. Raises StartupError."""
+    try:
+        with site.connect(number_of(name)) as connection:
+            if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,):
+                return
+            connection.execute("SET statement_timeout = 0")
+            is_promoted = connection.execute("SELECT pg_promote(true, %s)", [PROMOTE_SECONDS]).fetchone() == (True,)
+    except psycopg.Error as error:
+        raise StartupError(f"{name} was not promoted ({reason(error)}): `cluster up` goes on with it.") from error
+    if not is_promoted:
+        raise StartupError(
+            f"{name} was not promoted within {PROMOTE_SECONDS} s (see {site.log(name)}): `cluster up` goes on with it."
+        )
 
 
 def _received(site: Site, state: State, name: str | None, *, force: bool) -> dict[str, int]:
@@ -53,26 +71,36 @@ def _received(site: Site, state: State, name: str | None, *, force: bool) -> dic
     for one in site.postgres_names:
         if one != state.primary:
             try:
-                with site.connect(number_of(one)) as connection:
-                    row = connection.execute(RECEIVED).fetchone()
-                found[one] = int(row[0]) if row else 0
+                found[one] = _received_by(site, one)
             except psycopg.Error as error:
                 if one == name or not force:
+                    is_down = main_process(site, state, one) is None
+                    fault, remedy = (
+                        ("is down", "`cluster up` starts it") if is_down else ("does not answer", "resume it")
+                    )
                     raise StartupError(
-                        f"{one} does not answer, and may have events that the others have not: resume it, or --force."
+                        f"{one} {fault}, and may have events that the others have not: {remedy}, or --force."
                     ) from error
     if not found:
         raise StartupError("There is no replica that answers.")
     return found
 
 
+def _received_by(site: Site, name: str) -> int:
+    """Raises psycopg.Error."""
+    with site.connect(number_of(name)) as connection:
+        row = connection.execute(RECEIVED).fetchone()
+        return int(row[0]) if row else 0
+
+
 def _choose(site: Site, names: list[str], name: str | None, *, force: bool) -> str:
     """The replica that has most, now that the primary writes no more; raises StartupError if `name` has less."""
-    received = {}
-    for one in names:
-        with site.connect(number_of(one)) as connection:
-            row = connection.execute(RECEIVED).fetchone()
-            received[one] = int(row[0]) if row else 0
+    try:
+        received = {one: _received_by(site, one) for one in names}
+    except psycopg.Error as error:
+        raise StartupError(
+            f"The primary is stopped, and a replica does not answer any more ({reason(error)}): promote again."
+        ) from error
     best = max(received, key=lambda one: received[one])
     if name is None:
         return best
@@ -82,7 +110,10 @@ def _choose(site: Site, names: list[str], name: str | None, *, force: bool) -> s
 
 
 def _fence(site: Site, state: State, say: Say) -> None:
-    """End the old primary: in order if it runs, so that the replicas get all that it has; else by SIGKILL."""
+    """End the old primary: in order if it runs, so that the replicas get all that it has; else by SIGKILL.
+
+    Raises StartupError if it does not end.
+    """
     process = main_process(site, state, state.primary)
     if process is not None and not is_paused(process):
         say(f"stopping {state.primary}")
@@ -90,7 +121,8 @@ def _fence(site: Site, state: State, say: Say) -> None:
         wait_until_gone(process, STOP_SECONDS)
     for one in processes(site, state, state.primary):
         send(one, signal.SIGKILL)
-        wait_until_gone(one, STOP_SECONDS)
+        if not wait_until_gone(one, STOP_SECONDS):
+            raise StartupError(f"{state.primary} does not end, and may still write: nothing was promoted.")
 
 
 def _through_patroni(site: Site, name: str | None, say: Say) -> str:

@@ -5,18 +5,17 @@ supervisor of an instance, Patroni) starts it again.
 """
 
 import os
-import subprocess
 
-from relayproject.runtime.cluster import database, etcd, front, instances, probes, valkey
+from relayproject.runtime.cluster import database, etcd, front, instances, probes, program, valkey
 from relayproject.runtime.cluster.options import Failover, Valkey
-from relayproject.runtime.cluster.part import HOST, Kind, Part
-from relayproject.runtime.cluster.probes import Answer
+from relayproject.runtime.cluster.part import Part
 from relayproject.runtime.cluster.starter import Starter
+from relayproject.runtime.cluster.state import save
 from relayproject.runtime.cluster.stop import stop
-from relayproject.runtime.errors import StartupError
 from relayproject.runtime.valkey import binary
 
 START_SECONDS = 30.0
+JOIN_SECONDS = 60.0
 INSTANCE_SECONDS = 120.0
 
 
@@ -73,31 +72,30 @@ def _start_group(starter: Starter, parts: list[Part]) -> None:
 def _start_valkey(starter: Starter) -> None:
     site = starter.site
     parts = valkey.parts(site)
-    for part in starter.missing(parts):
+    missing = starter.missing(parts)
+    if not starter.state.joined and len(missing) == len(parts):
+        valkey.forget_members(site)
+    for part in missing:
         valkey.configure(site, part)
     _start_missing(starter, parts)
-    starter.wait(parts, lambda part: _answer(starter, part).role, START_SECONDS)
-    if site.options.valkey is Valkey.CLUSTER and not _answer(starter, parts[0]).well:
+    starter.wait(parts, lambda part: probes.ask(site, part).role, START_SECONDS)
+    if site.options.valkey is Valkey.CLUSTER and not starter.state.joined:
         _join_cluster(starter)
     starter.wait(parts, lambda part: _is_well(starter, part), START_SECONDS)
 
 
-def _answer(starter: Starter, part: Part) -> Answer:
-    return probes.ask(starter.site, part)
-
-
 def _join_cluster(starter: Starter) -> None:
-    """Make a cluster of the servers that do not know each other yet; raises StartupError."""
+    """Make a cluster of the servers, which do not know each other yet; raises StartupError."""
     site = starter.site
-    members = [
-        part for part in valkey.parts(site) if part.kind is Kind.VALKEY and part.port != site.options.broker_port
-    ]
-    if any((site.data(part.name) / "nodes.conf").read_text().count("\n") > 2 for part in members):
-        return  # they know each other, and agree in a moment
-    command = [str(binary().with_name("valkey-cli")), "--cluster", "create"]
-    command += [f"{HOST}:{part.port}" for part in members]
-    command += ["--cluster-replicas", str(len(members) // valkey.MASTERS - 1), "--cluster-yes"]
-    environment = {**os.environ, "REDISCLI_AUTH": site.password, "VALKEYCLI_AUTH": site.password}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60.0)
-    if done.returncode != 0:
-        raise StartupError(f"The Valkey cluster cannot be made: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+    members = [part.address for part in valkey.members(site)]
+    program.run(
+        [
+            *(str(binary().with_name("valkey-cli")), "--cluster", "create", *members),
+            *("--cluster-replicas", str(len(members) // valkey.MASTERS - 1), "--cluster-yes"),
+        ],
+        "The making of the Valkey cluster",
+        JOIN_SECONDS,
+        environment={**os.environ, "REDISCLI_AUTH": site.password, "VALKEYCLI_AUTH": site.password},
+    )
+    starter.state.joined = True
+    save(site.folder, starter.state)

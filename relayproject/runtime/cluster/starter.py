@@ -40,7 +40,7 @@ class Starter:
 
     def start(self, part: Part) -> None:
         """Start one part that does not run; raises StartupError when its port is taken."""
-        self._refuse_used_port(part)
+        refuse_used_port(part, "end what listens there, or make another cluster with --folder and --base-port")
         self.began.append(part.name)
         try:
             process = detached.start(part)
@@ -62,14 +62,13 @@ class Starter:
                     raise StartupError(f"{part.name} is not well after {seconds:g} s (see {part.log}).")
                 time.sleep(POLL_SECONDS)
 
-    def _refuse_used_port(self, part: Part) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, part.port))
-                probe.listen(1)
-            except OSError as error:
-                raise StartupError(
-                    f"{part.name} cannot listen on {part.address} ({error.strerror}): choose another --base-port, or "
-                    "end what listens there."
-                ) from error
+
+def refuse_used_port(part: Part, remedy: str) -> None:
+    """Raise StartupError if something listens on the port of a part that is to be started; `remedy`: what to do."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, part.port))
+            probe.listen(1)
+        except OSError as error:
+            raise StartupError(f"{part.name} cannot listen on {part.address} ({error.strerror}): {remedy}.") from error

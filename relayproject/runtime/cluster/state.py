@@ -32,13 +32,15 @@ class Running(msgspec.Struct, frozen=True):
 class State(msgspec.Struct):
     """Everything that outlives a command.
 
-    primary: the PostgreSQL server that was started or promoted as the primary, without Patroni.
+    primary: the PostgreSQL server that was started or promoted as the primary, without Patroni. joined: the servers of
+    a Valkey cluster were made one.
     """
 
     options: Options
     secret_key: str
     password: str
     primary: str = "postgres-1"
+    joined: bool = False
     running: dict[str, Running] = {}
 
 
@@ -76,9 +78,10 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StartupError(f"{folder} cannot be written ({error.strerror}): choose another --folder.") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(f"Another command changes the cluster in {folder} at this moment.") from None
         yield
-    except BlockingIOError:
-        raise StartupError(f"Another command changes the cluster in {folder} at this moment.") from None
     finally:
         os.close(lock)

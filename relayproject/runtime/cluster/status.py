@@ -9,6 +9,7 @@ import msgspec
 from relayproject.runtime.cluster import probes
 from relayproject.runtime.cluster.detached import is_alive, is_paused
 from relayproject.runtime.cluster.members import inner_processes, main_process, shown
+from relayproject.runtime.cluster.options import Failover
 from relayproject.runtime.cluster.part import Kind, Part
 from relayproject.runtime.cluster.probes import Answer
 from relayproject.runtime.cluster.site import Site
@@ -76,7 +77,7 @@ def _rows(site: Site, state: State, part: Part, answer: Answer | None) -> Iterat
         condition, answer = Condition.PAUSED, Answer(False, detail="by a signal")
     role = answer.role or ("all roles" if part.name == "relay-1" else "web" if part.kind is Kind.RELAY else "")
     log = site.log(part.name)
-    if part.kind is Kind.POSTGRES and part.name not in state.running:
+    if part.kind is Kind.POSTGRES and site.options.failover is Failover.PATRONI:
         log = site.log(part.name.replace("postgres", "patroni"))
     pid = process.pid if process else 0
     yield Row(part.name, part.kind, role, pid, part.address, condition, answer.detail, answer.lag_bytes, str(log))

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Sequence
 
+from relayproject import settings
 from relayproject.runtime.cluster.detached import send, wait_until_gone
 from relayproject.runtime.cluster.members import main_process, processes, shown
 from relayproject.runtime.cluster.part import Kind
@@ -11,7 +12,12 @@ from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.state import State, save
 
-SECONDS = {Kind.RELAY: 13.0, Kind.PATRONI: 30.0, Kind.POSTGRES: 15.0, Kind.ETCD: 1.0}
+SECONDS = {
+    Kind.RELAY: settings.RELAY_LEAVE_SECONDS + settings.RELAY_DRAIN_SECONDS + 8.0,  # docs/operations/processes.md
+    Kind.PATRONI: 30.0,
+    Kind.POSTGRES: 15.0,
+    Kind.ETCD: 1.0,
+}
 OTHER_SECONDS = 5.0
 KILL_SECONDS = 3.0
 GROUPS: tuple[tuple[Kind, ...], ...] = (

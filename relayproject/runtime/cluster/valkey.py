@@ -20,6 +20,8 @@ FAILOVER_MILLISECONDS = 10_000
 """Not less: with 3,000 a Sentinel failed over twice, which lost acknowledged writes."""
 
 NODE_MILLISECONDS = 2_000
+NODES = "nodes.conf"
+"""Where a server notes the others."""
 
 SERVER = f"""\
 # Overwritten by `manage.py cluster up`.
@@ -62,6 +64,17 @@ def parts(site: Site) -> list[Part]:
     return found
 
 
+def members(site: Site) -> list[Part]:
+    """The servers of a Valkey cluster."""
+    return [part for part in parts(site) if part.kind is Kind.VALKEY and part.port != site.options.broker_port]
+
+
+def forget_members(site: Site) -> None:
+    """Have no server know others any more: a cluster that was half made would have masters without replicas."""
+    for part in parts(site):
+        (part.folder / NODES).unlink(missing_ok=True)
+
+
 def _part(site: Site, name: str, kind: Kind, port: int) -> Part:
     file = str(site.data(name) / "valkey.conf")
     mode = ("--sentinel",) if kind is Kind.SENTINEL else ()
@@ -82,7 +95,7 @@ def configure(site: Site, part: Part) -> None:
         text += f"replicaof {HOST} {master_port(site)}\n"
     if site.options.valkey is Valkey.CLUSTER and part.port != site.options.broker_port:
         bus = site.options.valkey_bus_port(part.port - site.options.valkey_port(0))
-        text += f"cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-port {bus}\n"
+        text += f"cluster-enabled yes\ncluster-config-file {NODES}\ncluster-port {bus}\n"
         text += f"cluster-node-timeout {NODE_MILLISECONDS}\n"
     write_config(path, text, site.run_as.owner)
 

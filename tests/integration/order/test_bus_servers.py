@@ -172,3 +172,16 @@ async def test_a_process_that_hears_the_others_keeps_its_connection_when_the_log
         await asyncio.sleep(0)
         assert (listener.bus.reconnects, listener.bus.up) == (0, True)
         assert speaker.batches == []
+
+
+async def test_every_try_at_a_frozen_server_is_counted(two: list[Node], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after the connection before was lost by its reader."""
+    monkeypatch.setattr("relay.subscriptions.bus_line.CALL_SECONDS", 0.2)
+    async with pair(two[0].url) as (process, _other):
+        (line,) = process.lines
+        two[0].run("CLIENT", "KILL", "TYPE", "pubsub")
+        two[0].freeze()
+        await until(lambda: line.up is False)
+        lost = line.failures
+        await until(lambda: line.failures >= lost + 2, 5.0)
+        two[0].thaw()

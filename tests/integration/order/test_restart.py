@@ -26,8 +26,8 @@ async def test_what_is_written_after_a_restart_goes_to_the_server_that_is_follow
     await first.publish(sign_event(secret(1), content="before"))
     assert relay.writer.connected
     await start_over(relay)
-    assert first.ended
     assert not relay.writer.connected
+    await first.until(lambda: bool(first.ended))
     second = Client(relay)
     await second.publish(sign_event(secret(1), content="after"))
     assert relay.writer.connected
@@ -38,6 +38,28 @@ async def test_a_relay_restarts_more_than_once(start_relay: StartRelay) -> None:
     for number in range(3):
         await start_over(relay)
         await assert_live(relay, f"restart {number}")
+
+
+async def test_after_a_restart_no_subscription_lives_on_and_clients_are_closed_one_after_the_other(
+    start_relay: StartRelay,
+) -> None:
+    """All workers of all instances start over at a failover: clients that were closed at once came back at once."""
+    relay: Relay = await start_relay(drain_seconds=2.0)
+    clients = [Client(relay) for _ in range(60)]
+    for client in clients:
+        client.say("REQ", "before", {"kinds": [1]})
+        await client.until(lambda: client.has_eose("before"))  # noqa: B023
+    await start_over(relay)
+    assert all(client.messages[-1][:2] == ["CLOSED", "before"] for client in clients)
+    assert sum(bool(client.ended) for client in clients) < 30
+    waits = [client for client in clients if not client.ended]
+    for client in waits:
+        client.say("REQ", "again", {"kinds": [1]})
+    await waits[-1].until(lambda: any(client.has_eose("again") for client in waits))
+    for client in clients:
+        await client.until(lambda: bool(client.ended))  # noqa: B023
+        assert client.ended == ["1012 error: the relay lost its place, connect again"]
+    assert relay.hub.subscriptions == 0
 
 
 async def assert_live(relay: Relay, content: str) -> None:

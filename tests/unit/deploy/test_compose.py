@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def test_the_relay_trusts_haproxy_alone_and_is_measured_by_prometheus_alone() ->
     environment = services()["relay-1"]["environment"]
     assert environment["RELAY_TRUSTED_PROXIES"] == place["haproxy"]
     assert environment["RELAY_METRICS_ALLOW"].split(",")[1:] == [place["prometheus"]]
+
+
+def test_no_other_container_is_given_an_address_that_is_trusted() -> None:
+    (network,) = compose()["networks"]["relay"]["ipam"]["config"]
+    given = IPv4Network(network["ip_range"])
+    fixed = [
+        ip_address(joined["relay"]["ipv4_address"])
+        for service in services().values()
+        if isinstance(joined := service.get("networks"), dict) and "ipv4_address" in (joined["relay"] or {})
+    ]
+    assert len(fixed) == 2
+    assert given.subnet_of(IPv4Network(network["subnet"]))
+    assert not any(address in given for address in fixed)
 
 
 def test_prometheus_finds_the_instances_by_their_aliases() -> None:

@@ -92,7 +92,8 @@ def server() -> Iterator[HTTPServer]:
 
 def health(*arguments: str, port: int = 1) -> int:
     command: list[str | Path] = [sys.executable, HEALTHCHECK, *arguments]
-    return subprocess.run(command, env={"RELAY_PORT": str(port)}, check=False, capture_output=True).returncode
+    environment = {"RELAY_PORT": str(port), "http_proxy": "http://127.0.0.1:1"}  # which Docker may pass on
+    return subprocess.run(command, env=environment, check=False, capture_output=True).returncode
 
 
 @pytest.mark.parametrize("status, code", [(200, 0), (503, 1)])

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from relayproject.management.commands.roll import START_SECONDS
 from relayproject.runtime.command import roles
 from tests.acceptance.relay_process import STOP_SECONDS
 from tests.unit.deploy.kit import DEPLOY, unknown_settings
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 INSTALL = "apt-get install -y systemd"
+MOST_DRAIN_SECONDS = 300
+"""Of RELAY_DRAIN_SECONDS."""
 EXPOSURE = 15
 """In tenths: at most 1.5 of 10, by systemd's own measure."""
 
@@ -64,6 +67,11 @@ def test_the_drain_has_its_time_and_reaches_the_supervisor_alone(unit: Path) -> 
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.M)
     assert int(seconds) > STOP_SECONDS
     assert "KillMode=mixed" in text.splitlines()
+
+
+def test_a_reload_has_the_time_of_the_longest_roll() -> None:
+    (seconds,) = re.findall(r"^TimeoutStartSec=(\d+)$", (DEPLOY / "systemd/relay.service").read_text(), re.M)
+    assert int(seconds) >= START_SECONDS + 2 * MOST_DRAIN_SECONDS
 
 
 def test_the_units_together_have_every_role() -> None:

@@ -84,6 +84,12 @@ def test_a_right_text_becomes_its_value(
         (lambda: env_urls.web_address("X", "", ("ws",)), "ws://host:port", "", "must be a URL that starts with ws://"),
         (lambda: env_urls.database_address("X", ""), "postgresql://a:1,b:/n", "", HOSTS),
         (lambda: env_urls.database_address("X", ""), "mysql://a,b/n", "", HOSTS),
+        (
+            lambda: env_urls.database_address("X", ""),
+            "postgresql://u:se[cret]@h/n",
+            "",
+            "must be a URL that starts with postgresql:// or postgres://",
+        ),
         (lambda: env_urls.web_address("X", "", ("ws",)), "ws://[", "", "must be a URL that starts with ws://"),
         (lambda: env_urls.redis_address("X", ""), "http://h", "", NO_SERVER),
         (lambda: env_urls.redis_address("X", ""), "redis://a,redis://b", "", ONE_URL),

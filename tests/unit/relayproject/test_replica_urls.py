@@ -35,6 +35,7 @@ def test_a_socket_is_named_by_a_parameter(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("db2", "number 1 does not"),
         ("postgresql://db2/relay,mysql://db3/relay", "number 2 does not"),
+        ("postgresql://u:a[db2]c@host/relay", "number 1 is no URL"),
         ("postgresql://db2/relay?weight=0", "has a weight of '0'"),
         ("postgresql://db2/relay?weight=many", "has a weight of 'many'"),
     ],

@@ -10,15 +10,26 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from relayproject.runtime import handover, notify, roll
 from relayproject.runtime.child import Child
+from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.handover import Left, LeftChild, LeftPlace
-from relayproject.runtime.processes import Inherited
+from relayproject.runtime.processes import Inherited, spawn
+from relayproject.runtime.supervisor import Stopped, Supervisor
 
+HOLDER = """
+import fcntl, os, sys, time
+lock = open(sys.argv[1], "r+")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print(os.getpid(), file=lock, flush=True)
+print("locked", flush=True)
+time.sleep(60)
+"""
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
@@ -55,6 +66,70 @@ def test_a_process_that_has_only_the_number_of_a_supervisor_in_another_container
             roll.roll(locked, 1.0)
         assert other.poll() is None
         other.kill()
+
+
+def test_a_relay_in_another_user_namespace_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """systemd's PrivateUsers: the relay and the command of ExecReload may not look at each other."""
+
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(path)
+
+    lock = tmp_path / "serve.lock"
+    lock.touch()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        monkeypatch.setattr(os, "listdir", refuse)
+        assert roll.running(tmp_path) == holder.pid
+        lock.write_text(f"{os.getppid()}\n")
+        with pytest.raises(roll.RollError, match="another container"):
+            roll.running(tmp_path)
+        holder.kill()
+
+
+def test_the_folder_of_another_user_is_not_taken_for_one_without_a_relay(locked: Path) -> None:
+    (locked / "serve.lock").chmod(0)
+    as_root = os.geteuid() == 0
+    try:
+        if as_root:
+            os.seteuid(65_534)
+        with pytest.raises(roll.RollError, match="cannot be read: ask as the user of the relay"):
+            roll.roll(locked, 1.0)
+    finally:
+        if as_root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervisor:
+    """One that runs nothing."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/relay")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    return Supervisor(frozenset(), DataFolder(tmp_path))
+
+
+async def test_a_stop_that_comes_while_the_program_is_checked_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor
+) -> None:
+    async def accept() -> None:
+        supervisor._on_signal()
+
+    executed: list[Left] = []
+    monkeypatch.setattr(handover, "refusal", accept)
+    monkeypatch.setattr(handover, "execute", executed.append)
+    await supervisor._hand_over(1)
+    assert executed == []
+
+
+async def test_a_roll_that_a_stop_ends_says_so(
+    monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    async def prepare(_self: Supervisor, _environment: dict[str, str]) -> bool:
+        raise Stopped
+
+    monkeypatch.setattr(Supervisor, "_prepare", prepare)
+    await supervisor._replace(1, {})
+    assert roll.progress(tmp_path) == roll.Progress(1, roll.FAILED, "The relay was stopped meanwhile.")
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, folder: Path, *steps: roll.Progress) -> list[int]:
@@ -165,6 +240,21 @@ async def test_a_child_goes_on_with_a_process_and_starts_another_when_that_ends(
     assert "worker was ended by SIGKILL; starting it again" in capfd.readouterr().err
     sleeper.returncode = 0
     os.close(writer)
+
+
+async def test_systemd_waits_as_long_as_the_database_is_prepared(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, supervisor: Supervisor
+) -> None:
+    def spawn_slow(_command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        return spawn(["/bin/sleep", "0.2"], stdout=options["stdout"])
+
+    monkeypatch.setattr("relayproject.runtime.supervisor.spawn", spawn_slow)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert await supervisor._prepare({})
+        assert manager.recv(100) == b"EXTEND_TIMEOUT_USEC=30000000"
 
 
 def test_systemd_is_told_how_long_a_stop_may_take(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

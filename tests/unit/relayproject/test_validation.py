@@ -1,5 +1,7 @@
 """What a setting must be: each rule by the id of its check."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,6 +61,11 @@ def test_good_settings_have_no_problem() -> None:
         ({"RELAY_POLICY": "no_such_module.check"}, "relay.E013"),
         ({"RELAY_POLICY": "no_such_package.policy.check"}, "relay.E013"),
         ({"RELAY_POLICY": "check"}, "relay.E013"),
+        ({"RELAY_POLICY": "json.no_such_function"}, "relay.E013"),
+        ({"RELAY_TRUSTED_PROXIES": ("127.0.0.1", "0.0.0.0/0")}, "relay.E018"),
+        ({"RELAY_TRUSTED_PROXIES": ("::/0",)}, "relay.E018"),
+        ({"RELAY_TRUSTED_PROXIES": ("2000::/3",)}, "relay.E018"),
+        ({"RELAY_TRUSTED_PROXIES": tuple(f"{first}.0.0.0/8" for first in range(256))}, "relay.E018"),
         ({"RELAY_WRITE_POLICY_PLUGIN": "/no/such/program"}, "relay.E014"),
         ({"RELAY_WRITE_POLICY_PLUGIN": __file__}, "relay.E014"),
         ({"RELAY_PRIMARY_POOL_MAX": 4}, "relay.E015"),
@@ -68,6 +75,37 @@ def test_good_settings_have_no_problem() -> None:
 )
 def test_a_wrong_setting_is_named_by_its_check(changed: dict[str, Any], id: str) -> None:
     assert ids(**changed) == [id]
+
+
+def test_the_networks_of_a_private_cloud_and_of_a_cdn_may_be_proxies() -> None:
+    networks = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "104.16.0.0/13", "fc00::/7", "2a06:98c0::/29")
+    assert ids(RELAY_TRUSTED_PROXIES=networks) == []
+
+
+@pytest.mark.parametrize(
+    "source, lack",
+    [
+        ("def check(event, source): ...", ""),
+        ("async def check(event, source): ...", ""),
+        ("from elsewhere import decide as check", ""),
+        ("try:\n    import fast\nexcept ImportError:\n    check = None", ""),
+        ("from elsewhere import *", ""),
+        ("def __getattr__(name): ...", ""),
+        ("globals()['check'] = print", ""),
+        ("def chekc(event, source): ...", "the module 'an_operators_policy' has no 'check'"),
+        ("from elsewhere import check as decide", "the module 'an_operators_policy' has no 'check'"),
+        ("def check(", "the module 'an_operators_policy' cannot be read: '(' was never closed"),
+    ],
+)
+def test_a_policy_that_is_surely_missing_is_found_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, lack: str
+) -> None:
+    (tmp_path / "an_operators_policy.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = list(problems(SimpleNamespace(**{**GOOD, "RELAY_POLICY": "an_operators_policy.check"})))
+    assert [problem.id for problem in found] == (["relay.E013"] if lack else [])
+    assert all(lack in problem.sentence for problem in found)
+    assert "an_operators_policy" not in sys.modules
 
 
 def test_a_fault_of_the_environment_is_relay_e001_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

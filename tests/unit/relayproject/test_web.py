@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from relayproject import settings
-from relayproject.runtime.child import Child
+from relayproject.runtime.child import MAX_FAILED_STARTS, Child
 from relayproject.runtime.errors import StartupError
-from relayproject.runtime.web import MAX_FAILED_STARTS, WebWorkers
+from relayproject.runtime.web import WebWorkers
 from tests.acceptance.relay_process import free_port
 
 
@@ -19,17 +19,17 @@ class Started:
 
     def __init__(self) -> None:
         self.children: list[Child] = []
-        self.works = True
+        self.works, self.is_late = True, False
         self.web = WebWorkers({}, self.keep, os.open(os.devnull, os.O_RDONLY))
 
     def keep(self, child: Child) -> None:
         self.children.append(child)
-        if self.works:
+        if self.is_late:
+            asyncio.get_running_loop().call_later(0.01, child.ready.set)
+        elif self.works:
             child.ready.set()
         else:
-            child.failed_starts = MAX_FAILED_STARTS
-            assert child.on_end is not None
-            child.on_end(child)
+            child.given_up.set()
 
     @property
     def names(self) -> list[str]:
@@ -74,6 +74,26 @@ def test_a_successor_that_does_not_start_is_stopped_and_the_old_one_keeps_its_pl
         asyncio.run(started.web.replace(old, lambda _: None))
     assert old == started.children[2:3]
     assert [(place.number, place.listeners) for place in started.web.left()] == list(zip((1, 2), before, strict=True))
+
+
+def test_an_old_worker_that_does_not_start_does_not_end_the_roll_that_replaces_it(started: Started) -> None:
+    old, started.is_late = started.children[0], True
+    old.ready.clear()
+    old.failed_starts = MAX_FAILED_STARTS - 1
+
+    def fail(text: str) -> None:
+        if text.endswith("1 of 2"):  # while the first successor is waited for
+            asyncio.get_running_loop().call_soon(end_once_more, old)
+
+    asyncio.run(started.web.replace([], fail))
+    assert started.names == ["1", "2", "3", "4"]
+
+
+def end_once_more(child: Child) -> None:
+    """As Child.keep."""
+    child._count_start()
+    assert child.on_end is not None
+    child.on_end(child)
 
 
 def test_connections_to_a_worker_that_died_are_refused_until_the_next_one_listens(started: Started) -> None:

@@ -1,5 +1,6 @@
 """HAProxy's configuration: the whole text of an example, what an option changes, and values that are refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,16 @@ def test_without_a_certificate_there_is_no_tls() -> None:
 
 
 def test_a_limit_of_nought_leaves_its_table_and_its_rule_out() -> None:
-    text = configuration(Balancer(ONE, requests=0))
+    text = configuration(Balancer(ONE, requests=0, source_connections=0))
     assert "rate_of_requests" not in text
+    assert "conn_cur" not in text
     assert text.count("rate_of_upgrades") == 2
+
+
+@pytest.mark.parametrize("connections, public", [(100_000, 99_900), (100, 90), (1, 1)])
+def test_clients_cannot_take_the_connections_of_the_operators(connections: int, public: int) -> None:
+    text = configuration(Balancer(ONE, connections=connections))
+    assert re.findall(r"^    maxconn (\d+)$", text, re.M) == [str(connections), str(public)]
 
 
 def test_source_balance_is_by_a_consistent_hash() -> None:
@@ -35,7 +43,9 @@ def test_source_balance_is_by_a_consistent_hash() -> None:
 
 
 def test_behind_a_balancer_of_tcp_the_public_address_expects_the_proxy_protocol() -> None:
-    assert "bind :80 accept-proxy\n" in configuration(Balancer(ONE, accept_proxy=True))
+    text = configuration(Balancer(ONE, accept_proxy=True))
+    assert "bind :80 accept-proxy\n" in text
+    assert text.count("    tcp-request session ") == 2, "the source is known after its header"
 
 
 @pytest.mark.parametrize(

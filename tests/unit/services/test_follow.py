@@ -160,6 +160,7 @@ async def test_a_log_that_ends_before_what_was_applied_is_a_loss(order: Order) -
     await order.follower.stop()
     order.follower.start(Heartbeat(2, STORE))
     assert "ends at 1" in await asyncio.wait_for(order.lost, 5)
+    assert order.follower.losses == 1
 
 
 async def test_the_bus_is_not_trusted_just_after_a_restart_of_the_server(order: Order) -> None:

@@ -274,6 +274,22 @@ async def test_a_connection_that_is_to_be_closed_has_the_answers_to_its_events_f
     assert client.got == [["EOSE", "s"], ["OK", event["id"], True, ""], ["CLOSED", "s", "error: stopping"]]
 
 
+async def test_a_suspended_connection_has_no_subscription_and_goes_on_when_it_is_resumed(
+    client: Client, memory: Memory
+) -> None:
+    memory.known = []
+    client.say("REQ", "s", FILTER)
+    client.session.suspend("error: later")
+    assert client.got == [["EOSE", "s"], ["CLOSED", "s", "error: later"]]
+    assert client.session.services.hub.subscriptions == 0
+    client.session.resume()
+    client.say("REQ", "s", FILTER)
+    assert client.got[2:] == [["EOSE", "s"]]
+    client.session.close("error: stopping", 1012)
+    assert client.got[3:] == [["CLOSED", "s", "error: stopping"]]
+    client.session.resume()  # of one that has ended: nothing
+
+
 async def test_01_e22_a_query_waits_for_the_events_before_it_and_needs_no_task(client: Client, memory: Memory) -> None:
     memory.known = texts(1)
     client.say("EVENT", sign_event())
