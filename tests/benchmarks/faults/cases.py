@@ -1,11 +1,12 @@
 """Which parts are taken away, and how."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from relayproject.runtime.cluster.options import Failover, Options, Valkey
 from relayproject.runtime.cluster.status import Row
+from relayproject.runtime.errors import StartupError
 
 Rows = list[Row]
 
@@ -16,6 +17,10 @@ class Way(StrEnum):
     KILL = "kill -9"
     PAUSE = "SIGSTOP"
     CUT = "network cut"
+
+
+LOCAL = (Way.KILL, Way.PAUSE)
+"""Of a part that nobody asks over the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,18 @@ class Case:
     hold_seconds: float
     least_seconds: float = 5.0
     """How long the fault lasts at least, though clients notice nothing: some bite late."""
-    has_port: bool = True
-    """Others ask it over the network, which can be cut."""
+    ways: Sequence[Way] = tuple(Way)
 
 
 def _with_role(kind: str, *roles: str) -> Callable[[Rows], list[str]]:
-    return lambda rows: [next(row.name for row in rows if row.kind == kind and row.role in roles)]
+    return lambda rows: [_first(rows, kind, roles)]
+
+
+def _first(rows: Rows, kind: str, roles: Sequence[str]) -> str:
+    for row in rows:
+        if row.kind == kind and row.role in roles:
+            return row.name
+    raise StartupError(f"No {kind} is {' or '.join(roles)}.")
 
 
 def _named(name: str) -> Callable[[Rows], list[str]]:
@@ -50,7 +61,7 @@ def cases(options: Options) -> list[Case]:
     """Those that the cluster has parts for."""
     found = [
         Case("instance", _named("relay-2"), 15.0),
-        Case("worker", _named("relay-2/worker-1"), 20.0, 15.0, has_port=False),
+        Case("worker", _named("relay-2/worker-1"), 20.0, 15.0, ways=LOCAL),
         Case("primary", _with_role("postgres", "primary"), 35.0 if options.failover is Failover.PATRONI else 5.0),
         Case("replica", _with_role("postgres", "replica"), 8.0),
     ]
@@ -69,6 +80,6 @@ def cases(options: Options) -> list[Case]:
         found.append(Case("HAProxy", _named("haproxy"), 5.0))
     return [
         *found,
-        Case("Celery worker", _named("relay-1/jobs"), 15.0, 12.0, has_port=False),
-        Case("beat", _named("relay-1/beat"), 15.0, 12.0, has_port=False),
+        Case("Celery worker", _named("relay-1/jobs"), 15.0, 12.0, ways=LOCAL),
+        Case("beat", _named("relay-1/beat"), 15.0, 12.0, ways=LOCAL),
     ]

@@ -4,7 +4,9 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+
+from websockets.exceptions import WebSocketException
 
 from relayproject.runtime.cluster.cluster import Cluster
 from relayproject.runtime.cluster.status import Status
@@ -14,6 +16,7 @@ from tests.acceptance.faults.load import stored_of
 from tests.benchmarks.faults import network
 from tests.benchmarks.faults.cases import Case, Way
 from tests.benchmarks.faults.clients import GAP_SECONDS, Client, Ledger, Publisher, Questioner, Subscriber
+from tests.benchmarks.faults.results import Result
 from tests.events import secret
 
 PUBLISHERS = QUESTIONERS = SUBSCRIBERS = 6
@@ -26,27 +29,8 @@ ARRIVAL_SECONDS = 15.0
 _authors = itertools.count(int(time.time()) * 1_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """lost: acknowledged events that no query finds afterwards. wrong: answers. dead: subscriptions that are open and
-    get nothing. undelivered: acknowledged events that a subscriber never got, summed. twice: deliveries.
-    publishing_gap_seconds, asking_gap_seconds: the longest that a client was without an OK, an answer.
-    well_seconds: from the fault to the end of the last gap. repaired: it was not well without a repair.
-    """
-
-    part: str
-    way: str
-    acknowledged: int
-    lost: int
-    wrong: int
-    dead: int
-    undelivered: int
-    twice: int
-    publishing_gap_seconds: float
-    asking_gap_seconds: float
-    well_seconds: float
-    repaired: bool
-    note: str = ""
+class NotMade(Exception):
+    """A trial came to no result."""
 
 
 class Load:
@@ -74,13 +58,27 @@ class Load:
         await asyncio.gather(*(client.stop() for client in self.everyone))
 
 
-async def run(cluster: Cluster, case: Case, way: Way) -> Result:
-    """Take the part away, let the platform help itself, repair it, and compare the ledgers."""
+async def run(cluster: Cluster, case: Case, way: Way, kind: str) -> Result:
+    """Take the part away, let the platform help itself, repair it, and compare the ledgers.
+
+    Raises NotMade if clients are not well before the fault, the part is not there, or the end cannot be counted.
+    """
+    try:
+        return await _run(cluster, case, way, kind)
+    except (StartupError, WebSocketException, OSError, AssertionError) as error:
+        raise NotMade(str(error) or type(error).__name__) from error
+    finally:
+        network.mend()
+
+
+async def _run(cluster: Cluster, case: Case, way: Way, kind: str) -> Result:
+    await asyncio.to_thread(cluster.up, {})
     state = await asyncio.to_thread(cluster.status)
     names = case.names(state.parts)
     load = Load(state.url)
     try:
-        await _wait(load, time.monotonic(), REPAIRED_SECONDS)
+        if not await _wait(load, time.monotonic(), REPAIRED_SECONDS):
+            raise NotMade("clients were not well before the fault")
         await asyncio.sleep(WARM_SECONDS)
         fault = time.monotonic()
         await asyncio.to_thread(_TAKE_AWAY[way], cluster, state, names)
@@ -89,7 +87,8 @@ async def run(cluster: Cluster, case: Case, way: Way) -> Result:
         note = await _repair(cluster)
         well = await _wait(load, time.monotonic(), REPAIRED_SECONDS)
         note = note or ("" if well else "not well again")
-        return await _settle(load, case.part, way, fault, repaired=not alone, note=note)
+        result = Result(kind, case.part, str(way), repaired=not alone, note=note)
+        return await _settle(load, result, fault)
     finally:
         await load.stop()
 
@@ -125,7 +124,7 @@ async def _repair(cluster: Cluster) -> str:
     return ""
 
 
-async def _settle(load: Load, part: str, way: Way, fault: float, *, repaired: bool, note: str) -> Result:
+async def _settle(load: Load, result: Result, fault: float) -> Result:
     """Stop the publishers, let everything arrive, and count."""
     await asyncio.gather(*(publisher.stop() for publisher in load.publishers))
     acknowledged = load.ledger.all()
@@ -135,9 +134,8 @@ async def _settle(load: Load, part: str, way: Way, fault: float, *, repaired: bo
     watching: list[Client] = [*load.publishers, *load.questioners]
     ends = [end for client in watching for _, end in client.gaps if end > fault]
     wrong = [text for one in load.questioners for text in one.wrong]
-    return Result(
-        part=part,
-        way=str(way),
+    return replace(
+        result,
         acknowledged=len(acknowledged),
         lost=len(acknowledged - await _stored(load.url, sorted(acknowledged))),
         wrong=len(wrong),
@@ -147,8 +145,7 @@ async def _settle(load: Load, part: str, way: Way, fault: float, *, repaired: bo
         publishing_gap_seconds=max(client.longest_wait(fault) for client in load.publishers),
         asking_gap_seconds=max(client.longest_wait(fault) for client in load.questioners),
         well_seconds=max(ends, default=fault) - fault,
-        repaired=repaired,
-        note="; ".join([note] if note else wrong[:1]),
+        note=result.note or "".join(wrong[:1]),
     )
 
 
