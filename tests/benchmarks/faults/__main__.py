@@ -2,7 +2,8 @@
 
 It starts a cluster of its own, or uses the one in --folder, tries each fault once, then each again, and prints the
 table; --write puts it into docs/operations/faults.md, --json keeps every trial. One trial takes 15 to 90 seconds.
-Ctrl-C and SIGTERM end the run after the trial under way. `--ways cut` needs root, and a cluster that it starts itself.
+Ctrl-C and SIGTERM end the run after the trial under way. `--ways cut` (a part from everybody) and `--ways pair` (two
+parts from each other) need root, and a cluster that this run starts.
 """
 
 import argparse
@@ -19,11 +20,14 @@ from relayproject.runtime.cluster.options import Failover, Options, Valkey
 from relayproject.runtime.cluster.state import load
 from relayproject.runtime.errors import StartupError
 from tests.acceptance.cluster_command import free_base_port
-from tests.benchmarks.faults import network, report, results
+from tests.benchmarks.faults import report, results
 from tests.benchmarks.faults.cases import Case, Way, cases
+from tests.benchmarks.faults.network import Network
 from tests.benchmarks.faults.results import Result, kind_of
 from tests.benchmarks.faults.rounds import End, ignore, interrupt, rounds
-from tests.benchmarks.faults.trial import NotMade, run
+from tests.benchmarks.faults.trial import Bench, NotMade, run
+
+CUTS = {"cut", "pair"}
 
 MOST_FAILED = 3
 """So many trials without a result, one after the other, end the run."""
@@ -34,17 +38,20 @@ def main() -> int:
     arguments = _parse()
     if arguments.files:
         return _report(results.read(arguments.files), write=arguments.write)
-    if "cut" in arguments.ways:
-        network.enter()
-        network.prepare()
     signal.signal(signal.SIGTERM, interrupt)
     found: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="relay-faults-", ignore_cleanup_errors=True) as made:
         folder = arguments.folder or Path(made)
+        network: Network | None = None
         cluster = Cluster(folder.absolute(), _tell)
         try:
+            if CUTS & set(arguments.ways):
+                network = Network()
+                cluster = Cluster(folder.absolute(), _tell, network.start)
             cluster.up(_given(arguments, new=load(folder) is None))
-            asyncio.run(_matrix(cluster, arguments, found))
+            state = load(folder)
+            bench = Bench(cluster, state.options if state else Options(), network)
+            asyncio.run(_matrix(bench, arguments, found))
         except StartupError as refusal:
             _tell(str(refusal))
             return 2
@@ -52,9 +59,10 @@ def main() -> int:
             _tell("ended at once")
         finally:
             ignore()
-            network.mend()
             if load(folder) is not None and not arguments.leave:
                 cluster.down()
+            if network is not None:
+                network.close()
     return _report(found, write=arguments.write)
 
 
@@ -97,27 +105,25 @@ def _chosen(options: Options, parts: list[str] | None) -> list[Case]:
     return [case for case in known if not parts or case.part in parts]
 
 
-async def _matrix(cluster: Cluster, arguments: argparse.Namespace, found: list[Result]) -> None:
+async def _matrix(bench: Bench, arguments: argparse.Namespace, found: list[Result]) -> None:
     """Append the result of each trial to `found`, and to the file."""
     end = End(arguments.minutes, _tell)
     end.listen()
-    state = load(cluster.folder)
-    options = state.options if state else Options()
     ways = [Way[name.upper()] for name in arguments.ways]
     times = arguments.times or (None if arguments.minutes else 1)
-    for number, case, way in rounds(_chosen(options, arguments.parts), ways, times):
+    for number, case, way in rounds(_chosen(bench.options, arguments.parts), ways, times):
         if end.has_come:
             return
         started = time.monotonic()
         try:
-            found.append(await run(cluster, case, way, kind_of(options)))
+            found.append(await run(bench, case, way))
         except NotMade as error:
-            found.append(Result(kind_of(options), case.part, str(way), failed=str(error)))
+            found.append(Result(kind_of(bench.options), case.part, str(way), failed=str(error)))
         _tell(f"round {number}, {_told(found[-1])} ({time.monotonic() - started:.0f} s)")
         if arguments.json:
             results.append(arguments.json, found[-1])
         if len(found) >= MOST_FAILED and all(one.failed for one in found[-MOST_FAILED:]):
-            _tell(f"{MOST_FAILED} trials without a result, one after the other: see the logs in {cluster.folder}")
+            _tell(f"{MOST_FAILED} trials without a result, one after the other: that is the end")
             return
 
 

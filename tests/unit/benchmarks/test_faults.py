@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
+from relayproject.runtime.cluster.members import shown
 from relayproject.runtime.cluster.options import Failover, Options, Valkey
+from relayproject.runtime.cluster.site import Site
+from relayproject.runtime.run_as import RunAs
 from tests.benchmarks.faults import report, results
 from tests.benchmarks.faults.cases import Way, cases
+from tests.benchmarks.faults.network import ports_of
 from tests.benchmarks.faults.results import Result, kind_of
 from tests.benchmarks.faults.rounds import End, rounds
 
@@ -26,8 +32,17 @@ def test_each_fault_is_tried_once_before_any_is_tried_again() -> None:
 
 
 def test_no_part_that_nobody_asks_over_the_network_is_cut_off() -> None:
-    cut = {case.part for _, case, _ in rounds(cases(Options()), [Way.CUT], 1)}
-    assert {case.part for case in cases(Options())} - cut == {"worker", "Celery worker", "beat"}
+    known = cases(Options())
+    tried = {way: {case.part for _, case, _ in rounds(known, [way], 1)} for way in Way}
+    assert tried[Way.KILL] - tried[Way.CUT] == {"worker", "Celery worker", "beat"}
+
+
+@pytest.mark.parametrize("failover", Failover)
+@pytest.mark.parametrize("valkey", Valkey)
+def test_the_ports_of_every_part_are_known_so_that_it_can_be_cut_off(failover: Failover, valkey: Valkey) -> None:
+    options = Options(failover=failover, valkey=valkey)
+    parts = shown(Site(Path("/none"), options, "", "", RunAs("self", 0)))
+    assert [part.name for part in parts if part.port not in ports_of(part.name, options)] == []
 
 
 def test_no_trial_begins_after_the_minutes_or_a_signal() -> None:
