@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from relay.background import BackgroundTasks
+from relay.background import BackgroundTasks, Task
 from relay.caching.answers import Answers
 from relay.caching.clearing import Clearing
 from relay.caching.shared import Shared
@@ -55,6 +55,8 @@ Looked = TypeVar("Looked")
 RESTART = "restart of the relay"
 HURRY = "extra heartbeat"
 LEAVING = "the relay is about to stop"
+ALONE = "the database answers other instances and not this one"
+SENDING_AWAY = "sending clients to other instances"
 RESTART_PAUSE_SECONDS = 0.5
 CLIENTS_SHARE = 0.9
 """Of the drain time; the writer has the rest for what nobody waits for any more."""
@@ -78,6 +80,7 @@ class Relay:
         """No more clients are accepted; those that are connected are served."""
         self._drained_by = 0.0
         self._restarting = False
+        self._sending_away: Task | None = None
         self.primary = Primary(conf.query_seconds, self.tasks, life=conf.connection_life)
         self.intake = Intake(Ring(0, conf.ring_bytes))
         self.arrivals = Arrivals(lambda: self.intake.ring)
@@ -123,11 +126,13 @@ class Relay:
             on_lost=self._lost,
             on_lists=self.list_keeper.follow,
             on_gone=self._primary_gone,
-            on_back=self.reads.hurry_primary,
+            on_alone=self._send_away,
+            on_back=self._primary_back,
             on_missing=self.bus.doubt,
         )
         self.bus.on_hint = self.hurry
         self.bus.on_loss = self.follower.suspect
+        self.bus.on_later_epoch = self.follower.answers_others
         self.writer = Writer(
             self._committed,
             self.barrier.acknowledge,
@@ -276,6 +281,8 @@ class Relay:
             self.tasks.job(self.follower.beat(), HURRY)
 
     def _from_bus(self, batch: Batch) -> None:
+        if batch.last > self.follower.newest:
+            self.follower.answers_others()
         self.follower.apply(batch)
 
     def _ephemeral_from_bus(self, event: StoredEvent) -> None:
@@ -308,10 +315,25 @@ class Relay:
         self.reads.drop_primary(why)
         self.primary.drop(why)
 
+    def _send_away(self) -> None:
+        """Have clients connect to an instance that the primary answers: a balancer sees it in /ready and ends their
+        connections, or they are closed here, spread over the drain time.
+        """
+        seconds = self.config.drain_seconds * CLIENTS_SHARE
+        self._sending_away = self.tasks.job(
+            self.connections.drain(f"error: {ALONE}, connect again", SERVICE_RESTART, seconds), SENDING_AWAY
+        )
+
+    def _primary_back(self) -> None:
+        if self._sending_away is not None:
+            self._sending_away.cancel()
+            self._sending_away = None
+        self.reads.hurry_primary()
+
     def _known_without_primary(self) -> int | None:
         """The position as of which memory answers while the primary is gone, None if it must not."""
         follower = self.follower
-        if follower.database_up or not self.ready:
+        if follower.database_up or follower.is_alone or not self.ready:
             return None
         if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
             return None
@@ -341,4 +363,6 @@ class Relay:
         """Why no client is accepted, None if clients are."""
         if self.refusing:
             return LEAVING
+        if self.follower.is_alone and self._sending_away is not None and self._sending_away.done():
+            return ALONE
         return None if self.ready else "the relay is not ready"
