@@ -15,6 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from relayproject.runtime.cluster.cluster import Cluster
 from relayproject.runtime.cluster.options import Failover, Options, Valkey
 from relayproject.runtime.cluster.state import load
@@ -28,7 +30,6 @@ from tests.benchmarks.faults.rounds import End, ignore, interrupt, rounds
 from tests.benchmarks.faults.trial import Bench, NotMade, run
 
 CUTS = {"cut", "pair"}
-
 MOST_FAILED = 3
 """So many trials without a result, one after the other, end the run."""
 
@@ -37,7 +38,11 @@ def main() -> int:
     """Run the matrix; the exit code is 1 if an acknowledged event was lost, or an answer was wrong."""
     arguments = _parse()
     if arguments.files:
-        return _report(results.read(arguments.files), write=arguments.write)
+        try:
+            return _report(results.read(arguments.files), write=arguments.write)
+        except (OSError, msgspec.MsgspecError) as error:
+            _tell(f"These files cannot be read: {error}")
+            return 2
     signal.signal(signal.SIGTERM, interrupt)
     found: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="relay-faults-", ignore_cleanup_errors=True) as made:

@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import psycopg
 from websockets.exceptions import WebSocketException
 
 from relayproject.runtime.cluster.cluster import Cluster
@@ -26,6 +28,9 @@ CALM_SECONDS = 3.0
 
 REPAIRED_SECONDS = 90.0
 ARRIVAL_SECONDS = 15.0
+NOT_UP = (StartupError, psycopg.Error, subprocess.SubprocessError, OSError)
+"""What a start of the cluster raises, also when a part goes away meanwhile."""
+
 _authors = itertools.count(int(time.time()) * 1_000)
 
 
@@ -92,7 +97,7 @@ async def run(bench: Bench, case: Case, way: Way) -> Result:
     """
     try:
         return await _run(bench, case, way)
-    except (StartupError, WebSocketException, OSError, AssertionError) as error:
+    except (*NOT_UP, WebSocketException, AssertionError) as error:
         raise NotMade(str(error) or type(error).__name__) from error
     finally:
         bench.mend()
@@ -135,7 +140,7 @@ async def _repair(bench: Bench) -> str:
     bench.mend()
     try:
         await asyncio.to_thread(bench.cluster.up, {})
-    except StartupError as error:
+    except NOT_UP as error:
         return str(error)
     return ""
 
