@@ -29,6 +29,12 @@ def of(connect_seconds: int) -> dict[str, Any]:
     }
 
 
+SESSION = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+"""The server ends a session whose client is gone without a word after 11 s, with its transaction and its locks. By
+default it does so after two hours, for which a lost machine would keep beat's lock and its connections.
+"""
+
+
 def most_connections(settings: Any) -> int:
     """Connections to the primary that an instance may have at a time."""
     worker = settings.RELAY_PRIMARY_POOL_MAX + COORDINATION_CONNECTIONS + settings.RELAY_DJANGO_THREADS

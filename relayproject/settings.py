@@ -256,12 +256,11 @@ for _database in DATABASES.values():
     _database["OPTIONS"].setdefault(
         "application_name", f"relay django {RELAY_INSTANCE}{'/' + RELAY_WORKER if RELAY_WORKER else ''}"[-63:]
     )
-    if RELAY_WORKER and RELAY_DATABASE_POOLER == "none":  # pages; jobs have limits of their own, migrations none
+    if RELAY_DATABASE_POOLER == "none":
+        # Of pages; jobs have limits of their own, migrations none.
+        _limit = f"-c statement_timeout={round(RELAY_STATEMENT_SECONDS * 1000)}" if RELAY_WORKER else ""
         _database["OPTIONS"]["options"] = " ".join(
-            [
-                f"-c statement_timeout={round(RELAY_STATEMENT_SECONDS * 1000)}",
-                *filter(None, [_database["OPTIONS"].get("options")]),
-            ]
+            filter(None, [database_options.SESSION, _limit, _database["OPTIONS"].get("options")])
         )
     for _name in ("host", "port"):  # psql takes them from here alone
         _database[_name.upper()] = str(_database["OPTIONS"].pop(_name, _database[_name.upper()]))
