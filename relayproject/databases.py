@@ -12,6 +12,11 @@ CONNECTION_AGE_SECONDS = 60
 APPLICATION_NAME_CHARACTERS = 63
 """PostgreSQL keeps the first 63 bytes; the last ones tell instances and workers apart."""
 
+SESSION = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+"""The server ends a session whose client goes away silently after 11 s, with its transaction and its locks. By default
+it does so after two hours, for which a lost machine would keep beat's lock and its connections.
+"""
+
 
 def databases_of(
     primary: str,
@@ -32,9 +37,9 @@ def databases_of(
     for each in found.values():
         options = {**_parameters(connect_seconds), **each.get("OPTIONS", {})}
         options.setdefault("application_name", application_name[-APPLICATION_NAME_CHARACTERS:])
-        if statement_seconds is not None and not has_pooler:
-            limit = f"-c statement_timeout={round(statement_seconds * 1000)}"
-            options["options"] = " ".join([limit, *filter(None, [options.get("options")])])
+        if not has_pooler:
+            limit = "" if statement_seconds is None else f"-c statement_timeout={round(statement_seconds * 1000)}"
+            options["options"] = " ".join(filter(None, [SESSION, limit, options.get("options")]))
         for name in ("host", "port"):  # psql takes them from the fields alone
             each[name.upper()] = str(options.pop(name, each[name.upper()]))
         each["OPTIONS"] = options

@@ -29,6 +29,10 @@ MISSED = 2
 """The number of heartbeats in a row without an answer after which the primary is gone: at once if it refuses
 connections, after 3.9 s if it is frozen or the network drops what is sent. One alone may be this process's own pause.
 """
+STRAGGLER_SECONDS = 1.0
+"""What the bus brings later than this after the primary was found gone was committed since, by a process that reaches
+it.
+"""
 SUSPECT_SECONDS = 5.0
 """How long the log is polled as if the bus were down, after a heartbeat found changes that the bus had lost, or the
 server was restarted.
@@ -55,17 +59,20 @@ class Follower:
         on_lost: Callable[[str], None],
         on_lists: Callable[[int], None] = lambda version: None,
         on_gone: Callable[[], None] = lambda: None,
+        on_alone: Callable[[], None] = lambda: None,
         on_back: Callable[[], None] = lambda: None,
         on_missing: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_lists` is called with the version of the operators' lists at each heartbeat, `on_gone` when the primary
-        does not answer any more, `on_back` when it does again, `on_missing` when the log had changes that the bus
-        should have brought.
+        does not answer any more, `on_alone` when it is found to answer others meanwhile, `on_back` when it does
+        again, `on_missing` when the log had changes that the bus should have brought.
         """
         self.newest = intake.ring.position
         self.database_up = False
         self.gone_since = 0.0
         """When the primary was found gone, in seconds of the loop's clock, unless `database_up`."""
+        self.is_alone = False
+        """The primary is gone for this process, and answers others."""
         self.cache_faults = 0
         self.losses = 0
         """Times that the position in the log was lost, at which clients are disconnected."""
@@ -82,9 +89,11 @@ class Follower:
         self._on_lost = on_lost
         self._on_lists = on_lists
         self._on_gone = on_gone
+        self._on_alone = on_alone
         self._on_back = on_back
         self._on_missing = on_missing
         self._missed = 0
+        self._answers_others = False
         self._lists = 0
         self._is_lost = False
         self._is_behind = False  # batches were refused
@@ -103,6 +112,7 @@ class Follower:
         self.newest = begin.position
         self._lists = begin.lists
         self.database_up = True
+        self.is_alone = self._answers_others = False
         self._missed = 0
         self._is_lost = False
         self._started = [
@@ -122,6 +132,11 @@ class Follower:
     def suspect(self) -> None:
         """Changes may have been lost on the bus: poll the log for a while."""
         self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
+
+    def answers_others(self) -> None:
+        """The bus brings what another process can only have of the primary."""
+        if not self.database_up and asyncio.get_running_loop().time() > self.gone_since + STRAGGLER_SECONDS:
+            self._answers_others = True
 
     def apply(self, batch: Batch) -> None:
         """Take a batch, and pass on the changes that were applied."""
@@ -191,6 +206,7 @@ class Follower:
         self._missed = 0
         if not self.database_up:
             self.database_up = True
+            self.is_alone = self._answers_others = False
             log.warning("the primary answers again")
             self._on_back()
         if not self.check(now.store):
@@ -221,6 +237,10 @@ class Follower:
             self.gone_since = asyncio.get_running_loop().time()
             log.error("the primary does not answer: events are refused, and memory alone answers queries")
             self._on_gone()
+        elif self._answers_others and not self.is_alone:
+            self.is_alone = True
+            log.error("the primary answers other processes: clients are sent to other instances")
+            self._on_alone()
 
     async def _catch_up(self) -> None:
         """Read the log until no known change is missing."""

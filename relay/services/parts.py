@@ -104,11 +104,13 @@ class Parts(ABC):
             on_lost=self.lost,
             on_lists=self.list_keeper.follow,
             on_gone=self._primary_gone,
-            on_back=self.reads.hurry_primary,
+            on_alone=self.send_away,
+            on_back=self.primary_back,
             on_missing=self.bus.doubt,
         )
         self.bus.on_hint = self.hurry
         self.bus.on_loss = self.follower.suspect
+        self.bus.on_later_epoch = self.follower.answers_others
         self.writer = Writer(
             self._committed,
             self.barrier.acknowledge,
@@ -169,6 +171,14 @@ class Parts(ABC):
         """Begin again: the log can no longer be followed from this process's position."""
 
     @abstractmethod
+    def send_away(self) -> None:
+        """The primary answers other instances and not this one."""
+
+    @abstractmethod
+    def primary_back(self) -> None:
+        """The primary answers again."""
+
+    @abstractmethod
     def unready(self) -> str | None:
         """Why no client is accepted, None if clients are."""
 
@@ -182,6 +192,8 @@ class Parts(ABC):
             self.tasks.job(self.follower.beat(), HURRY)
 
     def _from_bus(self, batch: Batch) -> None:
+        if batch.last > self.follower.newest:
+            self.follower.answers_others()
         self.follower.apply(batch)
 
     def _ephemeral_from_bus(self, event: StoredEvent) -> None:
@@ -217,7 +229,7 @@ class Parts(ABC):
     def _known_without_primary(self) -> int | None:
         """The position as of which memory answers while the primary is gone, None if it must not."""
         follower = self.follower
-        if follower.database_up or not self.ready:
+        if follower.database_up or follower.is_alone or not self.ready:
             return None
         if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
             return None

@@ -1,6 +1,6 @@
 """Whether a process can serve clients now, and which of its parts do not work: the answer of /ready."""
 
-from relay.services.runtime import LEAVING, Relay
+from relay.services.runtime import ALONE, LEAVING, Relay
 
 
 def problem(relay: Relay) -> str | None:
@@ -9,6 +9,8 @@ def problem(relay: Relay) -> str | None:
         return LEAVING
     if (why := relay.unready()) is not None:
         return why
+    if relay.follower.is_alone:
+        return ALONE
     if relay.follower.lag > relay.config.write_queue:
         return f"{relay.follower.lag} changes behind the log"
     return None

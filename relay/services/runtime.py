@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+from relay.background import Task
 from relay.conf import Config
 from relay.protocol.errors import Failed
 from relay.services.first_ring import ring_to
@@ -22,6 +23,8 @@ RESTART = "restart of the relay"
 LOST = "error: the relay lost its place, connect again"
 CLOSING = "end of connections from before a restart"
 LEAVING = "the relay is about to stop"
+ALONE = "the database answers other instances and not this one"
+SENDING_AWAY = "sending clients to other instances"
 RESTART_PAUSE_SECONDS = 0.5
 CLIENTS_SHARE = 0.9
 """The part of the drain time that closing the connections takes; the rest is for events that are still queued."""
@@ -41,6 +44,7 @@ class Relay(Parts):
         """No more clients are accepted; those that are connected are served."""
         self._drained_by = 0.0
         self._restarting = False
+        self._sending_away: Task | None = None
 
     async def start(self) -> None:
         """Find the position in the log and begin. Raises Failed if the database does not answer in time."""
@@ -113,6 +117,8 @@ class Relay(Parts):
         """Why no client is accepted, None if clients are."""
         if self.refusing:
             return LEAVING
+        if self.follower.is_alone and self._sending_away is not None and self._sending_away.done():
+            return ALONE
         return None if self.ready else "the relay is not ready"
 
     def lost(self, why: str) -> None:
@@ -137,6 +143,22 @@ class Relay(Parts):
     def _moderated(self) -> None:
         self.hurry()
         self.bus.publish_hint()
+
+    def send_away(self) -> None:
+        """Have clients connect to an instance that the primary answers: a balancer sees it in /ready and ends their
+        connections, or they are closed here, spread over the drain time.
+        """
+        seconds = self.config.drain_seconds * CLIENTS_SHARE
+        self._sending_away = self.tasks.job(
+            self.connections.drain(f"error: {ALONE}, connect again", SERVICE_RESTART, seconds), SENDING_AWAY
+        )
+
+    def primary_back(self) -> None:
+        """End the sending away, and ask the primary for what waits."""
+        if self._sending_away is not None:
+            self._sending_away.cancel()
+            self._sending_away = None
+        self.reads.hurry_primary()
 
     async def _restart(self) -> None:
         """No subscription lives on: it would miss changes. Clients wait, and are then closed over the drain time, since

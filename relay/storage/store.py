@@ -33,6 +33,12 @@ class Store(Struct, frozen=True, gc=False):
         """A name that two running servers never share."""
         return f"{self.identity}.{self.epoch}.{self.generation}"
 
+    def is_before(self, name: str) -> bool:
+        """Whether the name is that of the same store at a later epoch."""
+        identity, _, rest = name.partition(".")
+        epoch = rest.partition(".")[0]
+        return identity == self.identity and epoch.isdecimal() and int(epoch) > self.epoch
+
     @property
     def log_key(self) -> int:
         """Identity and epoch as one number of 63 bits. Where it differs, positions cannot be compared."""

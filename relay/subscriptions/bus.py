@@ -97,6 +97,8 @@ class Bus:
         """Called when a server of the bus is lost: others may go on sending there for a moment."""
         self.on_hint: Callable[[], None] = lambda: None
         """Called when another process has changed the operators' lists."""
+        self.on_later_epoch: Callable[[], None] = lambda: None
+        """Called when another process follows a later epoch of the store."""
         self._on_batch = on_batch
         self._on_ephemeral = on_ephemeral
         self._name = uuid.uuid4().hex
@@ -215,6 +217,8 @@ class Bus:
 
     def _drop_of_other_store(self, store: object) -> None:
         self.other_store += 1
+        if isinstance(store, str) and self._store().is_before(store):
+            self.on_later_epoch()
         if time.monotonic() - self._other_store_logged > OTHER_STORE_LOG_SECONDS:
             self._other_store_logged = time.monotonic()
             log.warning("messages of store %.80s arrive on the bus of %s and are dropped", store, self._store().name)

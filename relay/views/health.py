@@ -26,7 +26,7 @@ async def ready(_request: HttpRequest) -> JsonResponse:
     clients and leaves those that are connected; to every other balancer it is a failure as 503 is.
 
     Degraded is not unready: while Redis is down on every instance events are stored, answered and delivered, and a
-    balancer that took all instances out would make an outage of it.
+    balancer that took all instances out would make an outage of it. A database that answers other instances is 503.
     """
     problem = await _problem()
     if problem is None:

@@ -26,6 +26,9 @@ from relayproject.runtime.preparation import BEAT_LOCK
 from relayproject.runtime.say import say
 from relayproject.runtime.store_watch import LOOK_SECONDS, Connection, connect, store_of
 
+HELD_SECONDS = 20
+"""The server gives the lock of a machine that says nothing any more to another one after so long."""
+
 
 def wait_for_turn(connection: Connection, heartbeat: ThreadHeartbeat) -> None:
     """Return when this process holds the lock, in an open transaction; says once that it stands by."""
@@ -33,6 +36,7 @@ def wait_for_turn(connection: Connection, heartbeat: ThreadHeartbeat) -> None:
     connection.autocommit = False
     while True:
         heartbeat.turn()
+        connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{HELD_SECONDS}s'".encode())
         row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [BEAT_LOCK]).fetchone()
         if row is not None and row[0]:
             if standing_by:

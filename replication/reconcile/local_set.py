@@ -9,7 +9,6 @@ import orjson
 import psycopg
 from django.conf import settings
 from msgspec import Struct
-from psycopg.conninfo import make_conninfo
 
 from relay.protocol.negentropy.encoding import ID_BYTES, TIME_BYTES
 from relay.protocol.negentropy.items import ITEM_BYTES, Items
@@ -43,9 +42,9 @@ class OwnConnection:
     """A query on a connection of its own, for one thread at a time. Raises psycopg.Error."""
 
     def __init__(self) -> None:
-        info = conninfo(application_name="relay reconcile")
-        if settings.RELAY_DATABASE_POOLER == "none":  # a pooler has settings of its own
-            info = make_conninfo(info, options=f"-c statement_timeout={int(STATEMENT_SECONDS * 1000)} -c jit=off")
+        is_pooled = settings.RELAY_DATABASE_POOLER != "none"  # a pooler has settings of its own
+        options = {} if is_pooled else {"options": f"-c statement_timeout={int(STATEMENT_SECONDS * 1000)} -c jit=off"}
+        info = conninfo(application_name="relay reconcile", **options)
         self._connection = psycopg.connect(info, autocommit=True, cursor_factory=psycopg.ClientCursor)
 
     def __call__(self, text: str, parameters: Parameters) -> list[tuple[Any, ...]]:

@@ -16,12 +16,29 @@ from tests.acceptance.relay_process import PROJECT, clean_environment
 COMMAND_SECONDS = 150.0
 
 
+RESERVED = 10
+"""The port after the base port that no part uses: whoever has chosen the base port holds it."""
+
+_held: list[socket.socket] = []
+
+
 def free_base_port() -> int:
-    """A base port with free ports after it, below those that the kernel gives to clients."""
+    """A base port with free ports after it, below those that the kernel gives to clients.
+
+    No other process that asks gets it while this one runs, though the parts start later.
+    """
     while True:
         base = random.randrange(20_000, 31_000, PORTS)
-        if all(_is_free(port) for port in range(base, base + PORTS)):
+        held = socket.socket()
+        try:
+            held.bind(("127.0.0.1", base + RESERVED))
+        except OSError:
+            held.close()
+            continue
+        if all(_is_free(base + port) for port in range(PORTS) if port != RESERVED):
+            _held.append(held)
             return base
+        held.close()
 
 
 def _is_free(port: int) -> bool:

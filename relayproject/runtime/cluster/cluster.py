@@ -1,13 +1,15 @@
 """What the commands do, each under the folder's lock where it changes something."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from relayproject.runtime.cluster import front, instances, members, patroni, promotion, signals, status
+from relayproject.runtime.cluster import detached, front, instances, members, patroni, promotion, signals, status
+from relayproject.runtime.cluster.detached import Process
 from relayproject.runtime.cluster.options import Failover, Options
+from relayproject.runtime.cluster.part import Part
 from relayproject.runtime.cluster.say import Say
 from relayproject.runtime.cluster.site import Site
 from relayproject.runtime.cluster.start import start_all
@@ -23,10 +25,11 @@ MAY_CHANGE = ("instances", "workers")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The cluster in `folder`; `say` takes a line of progress."""
+    """The cluster in `folder`; `say` takes a line of progress, `launch` starts a part's process."""
 
     folder: Path
     say: Say
+    launch: Callable[[Part], Process] = detached.start
 
     def up(self, given: dict[str, object]) -> status.Status:
         """Start what does not run; `given`: options beside the noted ones. Raises StartupError.
@@ -40,7 +43,7 @@ class Cluster:
                 self._say_what_is_left_out(state.options, given)
             else:
                 state = self._changed(state, given)
-            starter = Starter(_site(self.folder, state), state, self.say)
+            starter = Starter(_site(self.folder, state), state, self.say, self.launch)
             try:
                 start_all(starter)
             except BaseException:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relayproject.runtime.cluster import detached
+from relayproject.runtime.cluster.detached import Process
 from relayproject.runtime.cluster.members import main_process, processes, shown
 from relayproject.runtime.cluster.part import HOST, Part
 from relayproject.runtime.cluster.say import Say
@@ -20,11 +21,12 @@ POLL_SECONDS = 0.1
 
 @dataclass(slots=True)
 class Starter:
-    """One `up`. began: names of what it has started, for the case that it fails."""
+    """One `up`. began: names of what it has started, for the case that it fails. launch: starts a part's process."""
 
     site: Site
     state: State
     say: Say
+    launch: Callable[[Part], Process] = detached.start
     began: list[str] = field(default_factory=list)
 
     def resume_paused(self) -> None:
@@ -43,7 +45,7 @@ class Starter:
         refuse_used_port(part, "end what listens there, or make another cluster with --folder and --base-port")
         self.began.append(part.name)
         try:
-            process = detached.start(part)
+            process = self.launch(part)
         except OSError as error:
             raise StartupError(f"{part.name} does not start: {error}") from error
         self.state.running[part.name] = Running(

@@ -1,17 +1,31 @@
-"""The table of the fault matrix: a row for each part and way, over all its trials."""
+"""The tables of the fault matrix: one for each kind of cluster, a row for each part and fault over all its trials."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.faults.trial import Result
+from tests.benchmarks.faults.results import Result
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs/operations/faults.md"
-BEGIN, END = "<!-- the table: python -m tests.benchmarks.faults --write -->", "<!-- end of the table -->"
+BEGIN, END = "<!-- the tables: python -m tests.benchmarks.faults --write -->", "<!-- end of the tables -->"
+HEADING = "### "
 HEAD = (
     "part", "fault", "trials", "acknowledged", "lost", "wrong answers", "subscriptions dead", "not delivered", "twice",
     "longest wait for OK, s", "for an answer, s", "time to well, s", "by itself",
 )  # fmt: skip
+
+
+def tables(results: Sequence[Result]) -> dict[str, str]:
+    """By kind of cluster, Markdown: a table, and which trials came to no result."""
+    kinds = dict.fromkeys(one.kind for one in results)
+    return {kind: _of_kind([one for one in results if one.kind == kind]) for kind in kinds}
+
+
+def _of_kind(results: Sequence[Result]) -> str:
+    ended = [one for one in results if not one.failed]
+    text = table(ended) if ended else ""
+    lines = [f"- {one.part}, {one.way}: a trial came to no result: {one.failed}\n" for one in results if one.failed]
+    return text + ("\n" if text and lines else "") + "".join(lines)
 
 
 def table(results: Sequence[Result]) -> str:
@@ -41,8 +55,15 @@ def _times(values: list[float]) -> str:
     return f"{median(values):.1f}" if len(values) == 1 else f"{median(values):.1f} ({max(values):.1f})"
 
 
-def write(text: str, document: Path = DOCUMENT) -> None:
-    """Put the table into the document, in place of the one that is there."""
+def text(found: dict[str, str]) -> str:
+    """The tables under their headings."""
+    return "\n".join(f"{HEADING}{kind}\n\n{table}" for kind, table in found.items())
+
+
+def write(found: dict[str, str], document: Path = DOCUMENT) -> None:
+    """Put the tables into the document, in place of those of the same kinds; the others stay."""
     before, _, rest = document.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    there, _, after = rest.partition(END)
+    sections = (section.partition("\n") for section in f"\n{there}".split(f"\n{HEADING}")[1:])
+    kept = {kind: body.strip() + "\n" for kind, _, body in sections}
+    document.write_text(f"{before}{BEGIN}\n\n{text({**kept, **found})}\n{END}{after}")

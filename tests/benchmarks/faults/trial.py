@@ -2,18 +2,23 @@
 
 import asyncio
 import itertools
+import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import psycopg
+from websockets.exceptions import WebSocketException
 
 from relayproject.runtime.cluster.cluster import Cluster
-from relayproject.runtime.cluster.status import Status
+from relayproject.runtime.cluster.options import Options
 from relayproject.runtime.errors import StartupError
 from tests.acceptance.client import Client as AcceptanceClient
 from tests.acceptance.faults.load import stored_of
-from tests.benchmarks.faults import network
 from tests.benchmarks.faults.cases import Case, Way
 from tests.benchmarks.faults.clients import GAP_SECONDS, Client, Ledger, Publisher, Questioner, Subscriber
+from tests.benchmarks.faults.network import Network
+from tests.benchmarks.faults.results import Result, kind_of
 from tests.events import secret
 
 PUBLISHERS = QUESTIONERS = SUBSCRIBERS = 6
@@ -23,30 +28,41 @@ CALM_SECONDS = 3.0
 
 REPAIRED_SECONDS = 90.0
 ARRIVAL_SECONDS = 15.0
+NOT_UP = (StartupError, psycopg.Error, subprocess.SubprocessError, OSError)
+"""What a start of the cluster raises, also when a part goes away meanwhile."""
+
 _authors = itertools.count(int(time.time()) * 1_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """lost: acknowledged events that no query finds afterwards. wrong: answers. dead: subscriptions that are open and
-    get nothing. undelivered: acknowledged events that a subscriber never got, summed. twice: deliveries.
-    publishing_gap_seconds, asking_gap_seconds: the longest that a client was without an OK, an answer.
-    well_seconds: from the fault to the end of the last gap. repaired: it was not well without a repair.
-    """
+class NotMade(Exception):
+    """A trial came to no result."""
 
-    part: str
-    way: str
-    acknowledged: int
-    lost: int
-    wrong: int
-    dead: int
-    undelivered: int
-    twice: int
-    publishing_gap_seconds: float
-    asking_gap_seconds: float
-    well_seconds: float
-    repaired: bool
-    note: str = ""
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The cluster that is tried, and its network; None if no fault cuts it."""
+
+    cluster: Cluster
+    options: Options
+    network: Network | None
+
+    def take_away(self, way: Way, ones: Sequence[str], others: Sequence[str], everyone: Sequence[str]) -> None:
+        """Do to these parts what the way says; raises StartupError."""
+        if way is Way.KILL:
+            self.cluster.kill(ones)
+        elif way is Way.PAUSE:
+            self.cluster.pause(ones)
+        elif self.network is None:
+            raise StartupError("The network was not prepared for a cut.")
+        elif way is Way.CUT:
+            self.network.isolate(ones, everyone, self.options)
+        else:
+            self.network.cut(ones, others, self.options)
+
+    def mend(self) -> None:
+        """End all cuts."""
+        if self.network is not None:
+            self.network.mend()
 
 
 class Load:
@@ -74,35 +90,39 @@ class Load:
         await asyncio.gather(*(client.stop() for client in self.everyone))
 
 
-async def run(cluster: Cluster, case: Case, way: Way) -> Result:
-    """Take the part away, let the platform help itself, repair it, and compare the ledgers."""
-    state = await asyncio.to_thread(cluster.status)
-    names = case.names(state.parts)
+async def run(bench: Bench, case: Case, way: Way) -> Result:
+    """Take the part away, let the platform help itself, repair it, and compare the ledgers.
+
+    Raises NotMade if clients are not well before the fault, the part is not there, or the end cannot be counted.
+    """
+    try:
+        return await _run(bench, case, way)
+    except (*NOT_UP, WebSocketException, AssertionError) as error:
+        raise NotMade(str(error) or type(error).__name__) from error
+    finally:
+        bench.mend()
+
+
+async def _run(bench: Bench, case: Case, way: Way) -> Result:
+    state = await asyncio.to_thread(bench.cluster.up, {})
+    ones, others = case.names(state.parts), case.others(state.parts)
+    everyone = [row.name for row in state.parts if row.address]
     load = Load(state.url)
     try:
-        await _wait(load, time.monotonic(), REPAIRED_SECONDS)
+        if not await _wait(load, time.monotonic(), REPAIRED_SECONDS):
+            raise NotMade("clients were not well before the fault")
         await asyncio.sleep(WARM_SECONDS)
         fault = time.monotonic()
-        await asyncio.to_thread(_TAKE_AWAY[way], cluster, state, names)
+        await asyncio.to_thread(bench.take_away, way, ones, others, everyone)
         await asyncio.sleep(case.least_seconds)
         alone = await _wait(load, fault, case.hold_seconds - case.least_seconds)
-        note = await _repair(cluster)
+        note = await _repair(bench)
         well = await _wait(load, time.monotonic(), REPAIRED_SECONDS)
         note = note or ("" if well else "not well again")
-        return await _settle(load, case.part, way, fault, repaired=not alone, note=note)
+        result = Result(kind_of(bench.options), case.part, str(way), repaired=not alone, note=note)
+        return await _settle(load, result, fault)
     finally:
         await load.stop()
-
-
-def _cut(_cluster: Cluster, state: Status, names: list[str]) -> None:
-    network.cut(int(row.address.rpartition(":")[2]) for row in state.parts if row.name in names)
-
-
-_TAKE_AWAY: dict[Way, Callable[[Cluster, Status, list[str]], None]] = {
-    Way.KILL: lambda cluster, _, names: cluster.kill(names),
-    Way.PAUSE: lambda cluster, _, names: cluster.pause(names),
-    Way.CUT: _cut,
-}
 
 
 async def _wait(load: Load, since: float, seconds: float) -> bool:
@@ -115,17 +135,17 @@ async def _wait(load: Load, since: float, seconds: float) -> bool:
     return False
 
 
-async def _repair(cluster: Cluster) -> str:
-    """Start and resume all that is down or paused; what failed."""
-    network.mend()
+async def _repair(bench: Bench) -> str:
+    """Start and resume all that is down or paused, end all cuts; what failed."""
+    bench.mend()
     try:
-        await asyncio.to_thread(cluster.up, {})
-    except StartupError as error:
+        await asyncio.to_thread(bench.cluster.up, {})
+    except NOT_UP as error:
         return str(error)
     return ""
 
 
-async def _settle(load: Load, part: str, way: Way, fault: float, *, repaired: bool, note: str) -> Result:
+async def _settle(load: Load, result: Result, fault: float) -> Result:
     """Stop the publishers, let everything arrive, and count."""
     await asyncio.gather(*(publisher.stop() for publisher in load.publishers))
     acknowledged = load.ledger.all()
@@ -135,9 +155,8 @@ async def _settle(load: Load, part: str, way: Way, fault: float, *, repaired: bo
     watching: list[Client] = [*load.publishers, *load.questioners]
     ends = [end for client in watching for _, end in client.gaps if end > fault]
     wrong = [text for one in load.questioners for text in one.wrong]
-    return Result(
-        part=part,
-        way=str(way),
+    return replace(
+        result,
         acknowledged=len(acknowledged),
         lost=len(acknowledged - await _stored(load.url, sorted(acknowledged))),
         wrong=len(wrong),
@@ -147,8 +166,7 @@ async def _settle(load: Load, part: str, way: Way, fault: float, *, repaired: bo
         publishing_gap_seconds=max(client.longest_wait(fault) for client in load.publishers),
         asking_gap_seconds=max(client.longest_wait(fault) for client in load.questioners),
         well_seconds=max(ends, default=fault) - fault,
-        repaired=repaired,
-        note="; ".join([note] if note else wrong[:1]),
+        note=result.note or "".join(wrong[:1]),
     )
 
 

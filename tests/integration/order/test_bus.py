@@ -89,6 +89,11 @@ async def test_a_late_batch_of_another_epoch_or_generation_is_dropped_and_counte
             await each.bus.stop()
 
 
+def test_only_a_later_epoch_of_the_same_store_says_that_a_server_was_promoted() -> None:
+    others = [Store("a" * 16, "c" * 16, 4), STORE, Store("a" * 16, "c" * 16, 2), Store("d" * 16, "c" * 16, 4)]
+    assert [STORE.is_before(other.name) for other in others] == [True, False, False, False]
+
+
 async def test_messages_of_another_store_do_not_arrive() -> None:
     speaker, listener, stranger = Listener(), Listener(), Listener(Store("d" * 16, "b" * 16, 3))
     try:

@@ -75,6 +75,7 @@ class Order:
             on_cache_fault=self._cache_fault,
             on_lost=self.lost.set_result,
             on_gone=lambda: self.seen.append("gone"),
+            on_alone=lambda: self.seen.append("alone"),
             on_back=lambda: self.seen.append("back"),
         )
         self.seen: list[str] = []
@@ -268,3 +269,17 @@ async def test_the_primary_is_gone_after_two_heartbeats_in_a_row_without_an_answ
         seen.append(order.follower.database_up)
     assert seen == [True, True, True, False, False, True, True]
     assert order.seen == ["gone", "back"]
+
+
+async def test_the_primary_is_gone_here_alone_if_it_answers_others_later(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order.heartbeats = [SILENCE, SILENCE, SILENCE, SILENCE, SILENCE, Heartbeat(0, STORE)]
+    seen = []
+    while order.heartbeats:
+        monkeypatch.setattr(follow, "STRAGGLER_SECONDS", -1.0 if len(order.heartbeats) < 3 else 60.0)
+        order.follower.answers_others()  # says nothing before it is gone, nor if the bus was late to bring it
+        await order.follower.beat()
+        seen.append(order.follower.is_alone)
+    assert seen == [False, False, False, False, True, False]
+    assert order.seen == ["gone", "alone", "back"]
