@@ -98,16 +98,16 @@ class WorkerFigures(Struct, frozen=True):
     counts: totals since the start of the worker, by the names of `relay.metrics.Counters` and these: bus_sent,
         bus_received, bus_dropped, bus_failures, bus_reconnects, intake_dropped, intake_refused, position_losses,
         ephemerals_dropped, write_batches, write_failures (events), rate_grants, rate_failures
-        (relay.caching.shared_buckets), read_queries (queries that PostgreSQL was asked), read_failures, read_asked_again (too long for the quick
-        lane), read_cancelled (expensive, ended early), read_refused (too many waited), connect_failures, read_pieces
-        (statements for texts of large answers), read_second_attempts, read_too_broad (queries that would have to read
-        too much), piece_waits, connections_opened, status_failures, logging_repeated and logging_dropped (lines); of
-        the transport (relay.transport.counters) bytes_in, bytes_out, handshakes_refused, handshakes_timed_out,
-        protocol_errors, yields, aborted_slow_readers, aborted_ping_timeout, aborted_close_deadline,
-        aborted_unfinished; barrier_from_memory (answers), barrier_looks (statements to the primary, each for a group
-        of answers), barrier_held (batches whose OKs waited for the end of a lease); bus_foreign (messages of another
-        epoch or generation), cache_faults, task_failures; flights_fetched, flights_joined; shared_ and each name of
-        `relay.caching.shared.Counters`.
+        (relay.caching.shared_buckets), read_queries (queries that PostgreSQL was asked), read_failures,
+        read_asked_again (too long for the quick lane), read_cancelled (expensive, ended early), read_refused (too many
+        waited), connect_failures, read_pieces (statements for texts of large answers), read_second_attempts,
+        read_too_broad (queries that would have to read too much), piece_waits, connections_opened, status_failures,
+        logging_repeated and logging_dropped (lines); of the transport (relay.transport.counters) bytes_in, bytes_out,
+        handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers, aborted_ping_timeout,
+        aborted_close_deadline, aborted_unfinished; barrier_from_memory (answers), barrier_looks (statements to the
+        primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
+        bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
+        flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),
         http_refused (by relay.transport.counters.HTTP_REFUSALS), rate_limited (by limit), refused_by (events, by
         policy), lists (entries), slow_queries and slow_query_ms (by relay.storage.slow_queries.fields_of), answers

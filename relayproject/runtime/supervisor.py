@@ -190,7 +190,7 @@ class Supervisor:
         self._note(number, "checking", "checking the program")
         try:
             text = await handover.refusal()
-            if self._stop.is_set():
+            if self._stop.made.is_set():
                 return  # the new program would not know of it
             if text is None:
                 handover.execute(self._to_leave(number))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from relayproject.databases import databases_of
+from relayproject.databases import SESSION, databases_of
 from relayproject.env_urls import Replica
 
 URL = "postgresql://u:p@db1/relay"
@@ -37,7 +37,7 @@ def test_a_parameter_of_the_url_goes_before_the_default() -> None:
 
 def test_statements_have_a_limit_beside_the_options_of_the_url() -> None:
     options = made(f"{URL}?options=-c%20jit%3Doff", statement_seconds=1.5)["default"]["OPTIONS"]
-    assert options["options"] == "-c statement_timeout=1500 -c jit=off"
+    assert options["options"] == f"{SESSION} -c statement_timeout=1500 -c jit=off"
 
 
 def test_a_pooler_gets_no_option_and_no_cursor() -> None:

@@ -20,7 +20,8 @@ from relayproject.runtime.child import Child
 from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.handover import Left, LeftChild, LeftPlace
 from relayproject.runtime.processes import Inherited, spawn
-from relayproject.runtime.supervisor import Stopped, Supervisor
+from relayproject.runtime.stopping import Stopped
+from relayproject.runtime.supervisor import Supervisor
 
 HOLDER = """
 import fcntl, os, sys, time
@@ -112,7 +113,7 @@ async def test_a_stop_that_comes_while_the_program_is_checked_is_not_lost(
     monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor
 ) -> None:
     async def accept() -> None:
-        supervisor._on_signal()
+        supervisor._stop.made.set()
 
     executed: list[Left] = []
     monkeypatch.setattr(handover, "refusal", accept)
