@@ -66,13 +66,17 @@ class LiveLink:
             self._bytes += len(event.json)
         self._wake.set()
 
+    def wake(self) -> None:
+        """Have `run` look at once."""
+        self._wake.set()
+
     def run(self, stop: threading.Event) -> None:
-        """Send what is queued until `stop` is set."""
-        while not stop.is_set():
-            if not self._wake.wait(1.0):
-                continue
+        """Send what is queued until `stop` is set, and what is queued then; `wake` has it notice."""
+        is_over = False
+        while not is_over:
+            self._wake.wait(1.0)
             self._wake.clear()
-            stop.wait(GATHER_SECONDS)
+            is_over = stop.wait(GATHER_SECONDS)
             while batch := self._taken():
                 self._send(batch)
 
