@@ -7,6 +7,7 @@ a request that is refused is signed with that one then.
 import http.client
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,6 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from django.utils import timezone
 from msgspec import Struct
 
 from replication import wire
@@ -25,6 +25,11 @@ from replication.models import Region
 from replication.sealing import Unreadable
 
 TIMEOUT_SECONDS = 15.0
+CONNECT_SECONDS = 5.0
+"""For a connection, and for the peer's kernel to acknowledge what was sent: a network that was cut without a word is
+noticed after so long, and so is a firewall that has forgotten a kept connection. Without it TCP would go on repeating
+the lost packet, at intervals that double, until the whole request is given up.
+"""
 MAX_ERROR_BYTES = 65_536
 """Of an answer that refuses."""
 COMPRESSED_FROM_BYTES = 512
@@ -124,20 +129,21 @@ class PeerClient:
         raise refused
 
     def _request(self, secret: str, method: str, path: str, body: bytes, is_compressed: bool) -> Answer:
-        headers = wire.signed(
-            secret,
-            method=method,
-            path=path,
-            sender=self._local_name,
-            receiver=self.peer.name,
-            now=int(self._clock()),
-            body=body,
-        )
-        if is_compressed:
-            headers["content-encoding"] = ENCODING
-        headers["accept-encoding"] = ENCODING
-        if method == "POST":
-            headers["content-type"] = "application/json"
+        def headers() -> dict[str, str]:
+            """Signed anew for each try: the peer takes each nonce once, and may have read the first one."""
+            signed = wire.signed(
+                secret,
+                method=method,
+                path=path,
+                sender=self._local_name,
+                receiver=self.peer.name,
+                now=int(self._clock()),
+                body=body,
+            )
+            encoding = {"content-encoding": ENCODING} if is_compressed else {}
+            content_type = {"content-type": "application/json"} if method == "POST" else {}
+            return signed | encoding | content_type | {"accept-encoding": ENCODING}
+
         began = time.monotonic()
         response, content = self._exchange(method, path, body if method == "POST" else None, headers)
         seconds = time.monotonic() - began
@@ -156,14 +162,18 @@ class PeerClient:
         return Answer(response.status, content, seconds, len(body))
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+        self, method: str, path: str, body: bytes | None, headers: Callable[[], dict[str, str]]
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """One request; a kept connection that the peer has closed meanwhile is opened again once."""
         for is_kept in (True, False) if self._connection is not None else (False,):
             connection = self._connected()
             try:
-                with self._deadline(connection):
-                    connection.request(method, path, body, headers)
+                with self._deadline(connection) as is_over:
+                    if connection.sock is None:
+                        self._open(connection)
+                        if is_over.is_set():  # there was no socket yet that could be shut
+                            raise TimeoutError
+                    connection.request(method, path, body, headers())
                     response = connection.getresponse()
                     most = wire.ANSWER_BYTES[path] if response.status == http.client.OK else MAX_ERROR_BYTES
                     content = response.read(most + 1)
@@ -181,9 +191,9 @@ class PeerClient:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _deadline(self, connection: http.client.HTTPConnection) -> Iterator[None]:
-        """End the request when its time is over. The timeout of a socket is for each byte: a peer that sends one now
-        and then would hold this thread for ever. Raises TimeoutError.
+    def _deadline(self, connection: http.client.HTTPConnection) -> Iterator[threading.Event]:
+        """End the request when its time is over, and set the event. The timeout of a socket is for each byte: a peer
+        that sends one now and then would hold this thread for ever. Raises TimeoutError.
         """
         is_over = threading.Event()
 
@@ -197,7 +207,7 @@ class PeerClient:
         timer.daemon = True
         timer.start()
         try:
-            yield
+            yield is_over
         except (OSError, http.client.HTTPException):
             if is_over.is_set():
                 raise TimeoutError("timed out") from None
@@ -212,13 +222,22 @@ class PeerClient:
             parts = urlsplit(self.peer.endpoint)
             if not parts.hostname:
                 raise PeerError("the peer has no endpoint")
+            seconds = min(CONNECT_SECONDS, self._timeout)
             if parts.scheme == "https":
                 self._connection = http.client.HTTPSConnection(
-                    parts.hostname, parts.port, timeout=self._timeout, context=ssl.create_default_context()
+                    parts.hostname, parts.port, timeout=seconds, context=ssl.create_default_context()
                 )
             else:
-                self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout)
+                self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
         return self._connection
+
+    def _open(self, connection: http.client.HTTPConnection) -> None:
+        """Connect. Raises OSError."""
+        connection.connect()
+        connection.sock.settimeout(self._timeout)
+        if sys.platform == "linux":
+            milliseconds = round(1_000 * min(CONNECT_SECONDS, self._timeout))
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def client_of(peer: Region, timeout_seconds: float = TIMEOUT_SECONDS) -> PeerClient:
@@ -227,13 +246,6 @@ def client_of(peer: Region, timeout_seconds: float = TIMEOUT_SECONDS) -> PeerCli
     if local is None:
         raise PeerError("this relay is no region: set RELAY_REGION, or add it with `manage.py region add --local`")
     return PeerClient(peer, local.name, timeout_seconds=timeout_seconds)
-
-
-def ask_for_repair(peer: Region, reason: str) -> None:
-    """Have anti-entropy compare everything with this peer: push cannot say what it lacks."""
-    Region.objects.filter(pk=peer.pk, repair_asked_at=None).update(
-        repair_asked_at=timezone.now(), repair_reason=reason[:200]
-    )
 
 
 def printable(text: str) -> str:

@@ -42,6 +42,13 @@ GAUGES = (
         "peer_figures",
         4,
     ),
+    Gauge(
+        "relay_replication_last_comparison_timestamp_seconds",
+        "When anti-entropy last ended well, whatever was compared (Unix seconds).",
+        PEER,
+        "peer_figures",
+        5,
+    ),
 )
 
 

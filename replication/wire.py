@@ -159,8 +159,3 @@ def refusal_of(head: Head, signature: str, *, local: str, valid: Sequence[str], 
     if not 0 <= head.length <= MAX_BODY_BYTES:
         return Refusal.BODY
     return None
-
-
-def is_digest(head: Head, body: bytes) -> bool:
-    """True if the body is the one that was signed."""
-    return len(body) == head.length and hmac.compare_digest(digest_of(body).encode(), head.digest.encode())

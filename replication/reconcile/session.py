@@ -46,6 +46,9 @@ FAULTS = (PeerFault, PeerError, StoreAway, ImportFault, VerifierDied, psycopg.Er
 
 STOPPED = "stopped before the last window"
 
+MOST_REPAIRS = 1_000
+"""Rows of runs that are kept for a peer: those of three days."""
+
 LOOK_SECONDS = 0.2
 """Between two looks at `stopping`."""
 
@@ -102,6 +105,8 @@ def _end(row: Repair, report: Report) -> None:
     row.error = row.error or ("" if report.is_whole else STOPPED)
     row.finished_at = timezone.now()
     row.save()
+    with closing(OwnConnection()) as connection:
+        connection(statement("trim_repairs"), {"peer": row.peer_id, "most": MOST_REPAIRS})
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Final
 TRIES: Final = 5
 """Then the peer is down, and asked for its state until it answers."""
 FIRST_SECONDS: Final = 0.5
-PROBE_SECONDS: Final = 30.0
+PROBE_SECONDS: Final = 5.0
+"""A question for the state of a peer costs 600 bytes; after a cut a lane waits for up to so long, and its request."""
 
 
 def is_down(attempts: int) -> bool:

@@ -68,7 +68,9 @@ class BusListener:
         try:
             asyncio.run(self._listen())
         except Exception:
-            log.exception("the bus is no longer heard; the log is looked at every second")
+            log.exception("the bus is not heard until the next run; the log is looked at every second")
+            with self._lock:
+                self._thread = None
 
     async def _listen(self) -> None:
         followers = [asyncio.create_task(self._follow(url, servers_of(url))) for url in self._urls]

@@ -24,7 +24,7 @@ from replication.answers import (
     decode_taken,
     encode_events,
 )
-from replication.client import Answer, PeerClient, PeerError, printable
+from replication.client import TIMEOUT_SECONDS, Answer, PeerClient, PeerError, printable
 from replication.models import Lane, Region
 from replication.selection import Selected
 from replication.send import backoff
@@ -86,6 +86,8 @@ class LaneSender:
         self._noted = self._renewed = clock()
         self._newest = 0
         self._speed = Speed()
+        self._faults = 0
+        """Tries in a row of which the peer said that it stores events, but not one of these."""
 
     def step(self) -> float:
         """Do what is next. Returns for how many seconds to wait before the next step; a message of the bus ends the
@@ -95,7 +97,7 @@ class LaneSender:
         if now < self._due:
             self._hold_lease()
             return min(self._due - now, IDLE_SECONDS)
-        if self._cursor.is_down and not self._answers():
+        if self._cursor.is_down and not self._answers():  # it stays down until it has taken a batch
             return 0.0
         page = self._page()
         if page is None:
@@ -151,9 +153,14 @@ class LaneSender:
         return self._settle(page, Sent(page.events, taken, answer), began)
 
     def _divide(self, page: Page, why: str) -> float:
-        """The peer cannot read the request as a whole: fewer at a time, until it is known which event is at fault."""
+        """The peer cannot read the request as a whole: fewer at a time, until it is known which event is at fault.
+
+        None is while the peer refuses every request: a wrong endpoint, or a proxy, is at fault then.
+        """
         if len(page.events) > 1:
             self._most = len(page.events) // 2
+            return 0.0
+        if not self._answers():
             return 0.0
         self._refused(page.events, [Outcome(Fate.REFUSED, f"error: {why}")])
         self._most = MAX_EVENTS
@@ -162,10 +169,11 @@ class LaneSender:
 
     def _settle(self, page: Page, sent: Sent, began: float) -> float:
         failed = [outcome for outcome in sent.taken.outcomes if outcome.fate is Fate.FAILED]
-        is_at_fault = sent.taken.storing and self._cursor.attempts + 1 >= backoff.TRIES
-        if failed and not is_at_fault:
+        self._faults = self._faults + 1 if failed and sent.taken.storing else 0
+        if failed and self._faults < backoff.TRIES:
             self._accepts = Accepts()
             return self._failed(printable(failed[0].text) or "the peer does not store events")
+        self._faults = 0
         self._refused(sent.events, sent.taken.outcomes)
         for fate in {outcome.fate for outcome in sent.taken.outcomes}:
             number = sum(outcome.fate is fate for outcome in sent.taken.outcomes)
@@ -195,7 +203,7 @@ class LaneSender:
             self._move(page)
             return 0.0
         is_news = page.reaches > self._cursor.position or self._speed.events_per_second > 0
-        if is_news and now - self._noted > NOTE_SECONDS:
+        if self._cursor.is_down or (is_news and now - self._noted > NOTE_SECONDS):
             self._speed = Speed()
             self._move(page)
         else:
@@ -205,6 +213,8 @@ class LaneSender:
 
     def _move(self, page: Page, sent: int = 0, sent_bytes: int = 0) -> None:
         now, reaches = self._clock(), max(page.reaches, self._cursor.position)
+        if self._cursor.is_down:
+            log.warning("region %s takes lane %s again", self._peer, self._lane)
         lag = Speed(
             self._speed.events_per_second,
             self._speed.bytes_per_second,
@@ -229,18 +239,18 @@ class LaneSender:
         return 0.0
 
     def _answers(self) -> bool:
-        """Ask a peer that is down for its state; True if it answers, and is tried again then."""
+        """Ask the peer for its state; True if it answers, and is tried again then."""
+        self._hold_lease()
         try:
             self._client.get(STATUS_PATH)
         except PeerError as error:
             (self._newest,) = run(self._connection, "newest", {}) or (self._newest,)  # no page is read meanwhile
             self._failed(str(error), error.retry_seconds)
             return False
-        log.warning("region %s answers again", self._peer)
-        self._cursor.is_down, self._cursor.attempts = False, 0
         return True
 
     def _hold_lease(self) -> None:
-        if self._clock() - self._renewed > LEASE_SECONDS / 4:
+        """Have the lease last for a request, with which the thread is busy for TIMEOUT_SECONDS, and what follows it."""
+        if self._clock() - self._renewed > (LEASE_SECONDS - TIMEOUT_SECONDS) / 2:
             self._cursor.renew()
             self._renewed = self._clock()

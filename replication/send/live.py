@@ -5,6 +5,7 @@ it on the bus, and is handed on like stored events are (replication.selection); 
 that no ring of regions goes round.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -23,7 +24,7 @@ GATHER_SECONDS = 0.03
 MOST_QUEUED = 1_000
 MOST_QUEUED_BYTES = 4_194_304
 AWAY_SECONDS = 2.0
-"""How long events are dropped after a failure, before the peer is tried again."""
+"""After a failure events are dropped for so long, before the peer is tried again."""
 
 
 class _Facts(msgspec.Struct):
@@ -66,15 +67,25 @@ class LiveLink:
             self._bytes += len(event.json)
         self._wake.set()
 
+    def wake(self) -> None:
+        """Have `run` look at once."""
+        self._wake.set()
+
     def run(self, stop: threading.Event) -> None:
-        """Send what is queued until `stop` is set."""
+        """Send what is queued until `stop` is set, and what is queued then in one more batch: where events never cease
+        the queue is never empty. `wake` has it notice.
+        """
         while not stop.is_set():
-            if not self._wake.wait(1.0):
-                continue
+            self._wake.wait(1.0)
             self._wake.clear()
             stop.wait(GATHER_SECONDS)
-            while batch := self._taken():
+            while not stop.is_set() and (batch := self._taken()):
                 self._send(batch)
+        if batch := self._taken():
+            self._send(batch)
+        self._away_until = math.inf
+        while rest := self._taken():
+            self._count("away", len(rest))
 
     def _taken(self) -> list[bytes]:
         with self._lock:

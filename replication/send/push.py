@@ -88,6 +88,7 @@ class _Run:
         self._cursors = cursors
         self._stop = threading.Event()
         self._wakes = {lane: threading.Event() for lane in cursors}
+        self._link: LiveLink | None = None
         self._failure: BaseException | None = None
 
     def run(self, seconds: float) -> bool:
@@ -96,7 +97,7 @@ class _Run:
             works = [self._following(stack, lane, cursor) for lane, cursor in self._cursors.items()]
             on_ephemeral: Callable[..., None] = _ignore
             if Lane.URGENT in self._cursors:
-                link = LiveLink(self._peer, self._client(stack))
+                self._link = link = LiveLink(self._peer, self._client(stack))
                 works.append(lambda: link.run(self._stop))
                 on_ephemeral = link.offer
             stack.enter_context(listener_of(read_store().identity).subscribed(Subscriber(self._wake_all, on_ephemeral)))
@@ -158,8 +159,9 @@ class _Run:
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         self._stop.set()
-        for wake in self._wakes.values():
-            wake.set()
+        self._wake_all()
+        if self._link is not None:
+            self._link.wake()
         ends = time.monotonic() + END_SECONDS
         for thread in threads:
             thread.join(max(0.0, ends - time.monotonic()))

@@ -1,8 +1,10 @@
 """One lane, step by step: the log is in the test's database, a whole relay takes what is sent."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import psycopg
@@ -10,7 +12,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from replication.client import PeerClient
+from replication.answers import Accepts, Fate, Outcome, Taken, encode
+from replication.client import TIMEOUT_SECONDS, PeerClient, PeerError
 from replication.lanes import lane_of
 from replication.models import DeadLetter, Lane, PeerLane, Region
 from replication.selection import Selected
@@ -23,7 +26,7 @@ from tests.acceptance.client import Client
 from tests.acceptance.regions.conftest import SECRET
 from tests.acceptance.relay_process import RelayProcess
 from tests.events import pubkey_of, secret, sign_event
-from tests.integration.storage.scribe import Scribe, Tables, entry
+from tests.integration.storage.scribe import Scribe, Tables, entry, on_own_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -164,12 +167,141 @@ async def test_after_five_tries_the_peer_is_down_and_the_cursor_stands(
 
     await sending.change(endpoint=endpoint)
     sender = await sending.sender()
-    assert 14 < sender._due - time.monotonic() < 31  # the next sender does not forget it either
+    assert 2 < sender._due - time.monotonic() < 6  # the next sender does not forget it either
     sender._due = 0.0
     sender.step()
     assert await at_us([event]) == {event["id"]}
     row = await sending.row()
     assert (row.attempts, row.state, row.position, row.last_error) == (0, "up", 2, "")
+
+
+class StandIn:
+    """A peer that answers to each question for its state `state`, and to events `answer`: status and body."""
+
+    def __init__(self) -> None:
+        self.state: tuple[int, bytes] = (200, b"{}")
+        self.answer: tuple[int, bytes] = (200, b"{}")
+        self.on_question: Callable[[], None] = lambda: None
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                stand_in.on_question()
+                self._say(*stand_in.state)
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self._say(*stand_in.answer)
+
+            def _say(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_said: object) -> None:
+                """Nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+    def fails(self, *, storing: bool) -> None:
+        """One event that is sent cannot be stored."""
+        self.answer = 200, encode(Taken([Outcome(Fate.FAILED, "error: could not store")], Accepts(), storing))
+
+
+@pytest.fixture
+async def stand_in(sending: Sending) -> AsyncIterator[StandIn]:
+    made = StandIn()
+    await sending.change(endpoint=made.endpoint)
+    yield made
+    made.close()
+
+
+async def test_a_peer_that_answers_and_stores_nothing_is_down_until_it_has_taken_a_batch(
+    sending: Sending, scribe: Scribe, stand_in: StandIn, new: Callable[..., Event]
+) -> None:
+    await scribe.write(new())
+    stand_in.fails(storing=False)
+    sender, states = await sending.sender(), []
+    for _ in range(9):
+        sender._due = 0.0
+        sender.step()
+        states.append((await sending.row()).state)
+    assert states == ["up"] * 4 + ["down"] * 5
+    assert await sending.letters() == []
+
+    stand_in.answer = 200, encode(Taken([Outcome(Fate.STORED)], Accepts()))
+    sender._due = 0.0
+    sender.step()
+    row = await sending.row()
+    assert (row.state, row.attempts, row.position) == ("up", 0, 1)
+
+
+async def test_a_peer_that_is_down_is_up_when_nothing_is_left_to_send(
+    sending: Sending, scribe: Scribe, stand_in: StandIn
+) -> None:
+    sending.connection.execute("UPDATE replication_peerlane SET state = 'down', attempts = 7")
+    (await sending.sender()).step()
+    row = await sending.row()
+    assert (row.state, row.attempts) == ("up", 0)
+
+
+async def test_what_refuses_every_request_is_no_fault_of_an_event(
+    sending: Sending, scribe: Scribe, stand_in: StandIn, new: Callable[..., Event]
+) -> None:
+    """A proxy that speaks TLS says 400 to plain HTTP."""
+    await scribe.write(new(), new(), new())
+    stand_in.state = stand_in.answer = 400, b"The plain HTTP request was sent to HTTPS port"
+    sender = await sending.sender()
+    for _ in range(12):
+        sender._due = 0.0
+        sender.step()
+    row = await sending.row()
+    assert await sending.letters() == []
+    assert (row.position, row.state) == (0, "down")
+
+
+async def test_an_event_is_not_given_up_for_tries_that_had_no_answer(
+    sending: Sending, scribe: Scribe, stand_in: StandIn, new: Callable[..., Event]
+) -> None:
+    event = new()
+    await scribe.write(event)
+    sender, letters = await sending.sender(), []
+    stand_in.answer = 503, b""
+    for number in range(9):
+        if number == 4:
+            stand_in.fails(storing=True)
+        sender._due = 0.0
+        sender.step()
+        letters.append(len(await sending.letters()))
+    assert letters == [0] * 8 + [1]
+    assert await sending.letters() == [(event["id"], "error")]
+
+
+async def test_the_lease_outlasts_a_question_to_a_peer_that_is_down(
+    sending: Sending, scribe: Scribe, stand_in: StandIn
+) -> None:
+    left: list[float] = []
+    question = "SELECT extract(epoch FROM max(lease_until) - clock_timestamp())::float8 FROM replication_peerlane"
+
+    def note() -> None:
+        left.append(sending.connection.execute(question).fetchall()[0][0])
+
+    stand_in.on_question = note
+    sending.connection.execute("UPDATE replication_peerlane SET state = 'down', attempts = 5")
+    sender = await sending.sender()
+    sending.connection.execute("UPDATE replication_peerlane SET lease_until = lease_until - interval '4 seconds'")
+    sender._renewed -= 4
+    await asyncio.to_thread(sender.step)
+    assert left[0] > TIMEOUT_SECONDS + 2
 
 
 async def test_a_lane_that_has_nothing_to_send_any_more_has_no_speed(
@@ -301,10 +433,47 @@ async def test_a_dead_letter_that_is_sent_again_and_taken_is_forgotten(
         )
         for event in (good, refused, removed)
     ]
-    done = await sync_to_async(send_again)(sending.connection, [letter.pk for letter in letters])
+    done = await on_own_connection(send_again, sending.connection, [letter.pk for letter in letters])
     assert done == 2
     assert await at_us([good, refused]) == {good["id"]}
     assert await sending.letters() == [(refused["id"], "invalid")]
+
+
+async def letters_of(peer: Region, *events: Event) -> list[int]:
+    """The numbers of letters about these events."""
+    made = [
+        await DeadLetter.objects.acreate(
+            peer=peer, event_id=event["id"], event_created_at=event["created_at"], kind=1, reason_class="blocked",
+            reason="blocked: before",
+        )
+        for event in events
+    ]  # fmt: skip
+    return [letter.pk for letter in made]
+
+
+async def test_letters_to_a_peer_that_does_not_answer_stay_as_they_are(
+    sending: Sending, scribe: Scribe, new: Callable[..., Event]
+) -> None:
+    events = [new(), new()]
+    await scribe.write(*events)
+    numbers = await letters_of(sending.peer, *events)
+    await sending.change(endpoint="http://127.0.0.1:9")
+    with pytest.raises(PeerError, match="does not answer"):
+        await on_own_connection(send_again, sending.connection, numbers)
+    found = [(each.reason, each.tries) async for each in DeadLetter.objects.all()]
+    assert found == [("blocked: before", 1)] * 2
+
+
+async def test_one_letter_that_the_peer_cannot_read_keeps_the_others_from_nothing(
+    sending: Sending, scribe: Scribe, at_us: Found, new: Callable[..., Event], tables: Tables
+) -> None:
+    events = [new(), new(), new()]
+    await scribe.write(*events)
+    numbers = await letters_of(sending.peer, *events)
+    tables.connection.execute("UPDATE relay_event SET json = '{' WHERE id = %s", [bytes.fromhex(str(events[1]["id"]))])
+    assert await on_own_connection(send_again, sending.connection, numbers) == 2
+    assert await at_us(events) == {events[0]["id"], events[2]["id"]}
+    assert await sending.letters() == [(events[1]["id"], "error")]
 
 
 @pytest.mark.parametrize("change", [{"may_read_private": False}, {"enabled": False}], ids=["private", "disabled"])
@@ -317,5 +486,5 @@ async def test_a_dead_letter_is_not_sent_again_to_a_peer_that_may_not_have_it_an
         peer=sending.peer, event_id=event["id"], event_created_at=NOW, kind=event["kind"], reason_class="blocked"
     )
     await sending.change(**change)
-    assert await sync_to_async(send_again)(sending.connection, [letter.pk]) == 0
+    assert await on_own_connection(send_again, sending.connection, [letter.pk]) == 0
     assert await sending.letters() == [(event["id"], "blocked")]

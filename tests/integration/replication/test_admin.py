@@ -1,12 +1,15 @@
 """The operators' pages of regions."""
 
+import html
 import re
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from replication.models import DeadLetter, Lane, PeerHealth, PeerLane, Region, Repair
+from replication.send.letters import CLASSES
 
 pytestmark = pytest.mark.django_db
 
@@ -73,7 +76,9 @@ def test_the_secret_of_the_other_side_may_be_entered(operator: Client) -> None:
     ids=str,
 )
 def test_what_is_wrong_is_said(operator: Client, wrong: dict[str, str]) -> None:
-    assert "errorlist" in added(operator, **wrong) or not Region.objects.filter(name="us").exists()
+    answer = operator.post("/admin/replication/region/add/", FORM | wrong)
+    (said,) = answer.context["adminform"].form.errors.values()
+    assert html.unescape(answer.content.decode()).count(str(said.as_data()[0].messages[0]))
     assert not Region.objects.filter(name="us").exists()
 
 
@@ -107,6 +112,45 @@ def test_the_lists_show_what_is_known_of_a_peer(operator: Client) -> None:
     assert "&lt;b&gt;down&lt;/b&gt;" in lanes
     assert "invalid: &lt;b&gt;no&lt;/b&gt;" in letters
     assert "70007" in repairs.replace(",", "")
+
+
+def reason_of(reason_class: str, number: int) -> str:
+    return f"{reason_class}: <i>{number}</i> \u202e{'long ' * 40}"
+
+
+def test_the_page_of_dead_letters_shows_many_of_each_reason(
+    operator: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    added(operator)
+    peers = [Region.objects.get(name="us"), Region.objects.create(name="asia", endpoint="https://asia.example.com")]
+    classes = [*sorted(CLASSES), "other"]
+    letters = [
+        DeadLetter.objects.create(
+            peer=peer, event_id=f"{place:02x}{number:02x}{peer.pk % 256:02x}" + "f" * 58, event_created_at=1,
+            kind=[1, 5, 30_023][number], reason_class=reason_class, reason=reason_of(reason_class, number),
+            tries=number + 1,
+        )
+        for peer in peers
+        for place, reason_class in enumerate(classes)
+        for number in range(3)
+    ]  # fmt: skip
+
+    with django_assert_max_num_queries(12):
+        page = operator.get("/admin/replication/deadletter/").content.decode()
+
+    assert len(letters) == 2 * 3 * len(classes)
+    for letter in letters:
+        assert f"/admin/relay/event/{letter.event_id}/change/" in page
+    for reason_class in classes:
+        shown = re.findall(rf"{reason_class}: &lt;i&gt;(\d)&lt;/i&gt;", page)
+        assert sorted(shown) == sorted("012" * 2), reason_class
+    assert "<i>" not in page.replace("<i></i>", "")
+    for reason_class in classes:
+        chosen = operator.get(f"/admin/replication/deadletter/?reason_class__exact={reason_class}").content.decode()
+        linked = re.findall(r"/admin/relay/event/(\w{64})/change/", chosen)
+        assert sorted(linked) == sorted(each.event_id for each in letters if each.reason_class == reason_class)
+    found = operator.get(f"/admin/replication/deadletter/?q={letters[0].event_id}").content.decode()
+    assert re.findall(r"/admin/relay/event/(\w{64})/change/", found) == [letters[0].event_id]
 
 
 def test_a_removed_number_is_never_given_again(operator: Client) -> None:

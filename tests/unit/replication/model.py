@@ -1,6 +1,7 @@
 """Regions in memory: a store by the rules of the relay, a log with origins, a cursor for each peer and lane.
 
-The lanes and what is sent to whom are the code under test (replication.lanes, replication.selection).
+The lanes and what is sent to whom are the code under test (replication.lanes, replication.selection). Each rule is a
+method of its own, which test_convergence exchanges for a wrong one, so that it is known that the rule is tested.
 """
 
 import copy
@@ -14,6 +15,7 @@ from replication.selection import Selected
 
 UPPER_LIMIT = 900
 PEER_SKEW = 60
+MARGIN = 3
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,16 @@ class Event:
 
 @dataclass
 class State:
-    """What a database holds. `log`: the event and the region that it came from, 0 for this one."""
+    """What a database holds. `log`: the event and the region that it came from, 0 for this one. `versions`: ids of all
+    versions that ever came. `gone`: what was served once.
+    """
 
     served: dict[str, Event] = field(default_factory=dict)
     deletions: list[Event] = field(default_factory=list)
     vanished: dict[str, Event] = field(default_factory=dict)
     heads: dict[tuple[str, int, str], Event] = field(default_factory=dict)
     log: list[tuple[Event, int]] = field(default_factory=list)
+    versions: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     epoch: int = 1
 
@@ -62,40 +67,62 @@ class Model:
 
     def receive(self, event: Event, origin: int, now: int) -> None:
         """A peer's event, which the peer has taken: no outcome but a clock's may refuse it."""
-        assert event.created_at <= now + self.skew + UPPER_LIMIT + PEER_SKEW
+        assert event.created_at <= now + self.skew + UPPER_LIMIT + self.further_ahead()
         self._take(event, origin)
 
     def _take(self, event: Event, origin: int) -> bool:
         state = self.state
         if event.kind == kinds.VANISH:
             known = state.vanished.get(event.author)
-            if known is not None and known.created_at >= event.created_at:
-                return True
-            state.vanished[event.author] = event
-            self._remove(e for e in state.served.values() if e.author == event.author and _before(e, event))
-            state.log.append((event, origin))
+            if known is None or self.is_later(event, known):
+                state.vanished[event.author] = event
+                self.remove(e for e in state.served.values() if self.vanishes(event, e))
+                state.log.append((event, origin))
             return True
-        if event.id in state.served or self._is_gone(event):
+        if event.id in state.served or self.has_vanished(event):
             return event.id in state.served
+        is_deleted = self.was_deleted(event)
         if event.address is not None:
+            state.versions.add(event.id)
             head = state.heads.get(event.address)
-            if head is not None and (-head.created_at, head.id) <= (-event.created_at, event.id):
-                return True
-            state.heads[event.address] = event
-            self._remove(e for e in state.served.values() if e.address == event.address)
+            if head is not None and not self.wins(event, head):
+                return not is_deleted
+            state.heads[event.address] = event  # also of one that is deleted already
+            self.remove(e for e in state.served.values() if e.address == event.address)
+        if is_deleted:
+            return False
         if event.kind == kinds.DELETION:
             state.deletions.append(event)
-            self._remove(e for e in state.served.values() if _deletes(event, e))
+            self.remove(e for e in state.served.values() if self.deletes(event, e))
         assert event.id not in state.gone, "what was removed has come back"
         state.served[event.id] = event
         state.log.append((event, origin))
         return True
 
-    def _is_gone(self, event: Event) -> bool:
-        vanish = self.state.vanished.get(event.author)
-        return (vanish is not None and _before(event, vanish)) or any(_deletes(d, event) for d in self.state.deletions)
+    def further_ahead(self) -> int:
+        return PEER_SKEW
 
-    def _remove(self, events: Iterable[Event]) -> None:
+    def is_later(self, request: Event, known: Event) -> bool:
+        return request.created_at > known.created_at
+
+    def wins(self, event: Event, head: Event) -> bool:
+        return (-event.created_at, event.id) < (-head.created_at, head.id)
+
+    def has_vanished(self, event: Event) -> bool:
+        request = self.state.vanished.get(event.author)
+        return request is not None and self.vanishes(request, event)
+
+    def vanishes(self, request: Event, event: Event) -> bool:
+        return event.author == request.author and event.created_at <= request.created_at
+
+    def was_deleted(self, event: Event) -> bool:
+        return any(self.deletes(deletion, event) for deletion in self.state.deletions)
+
+    def deletes(self, deletion: Event, event: Event) -> bool:
+        return _deletes(deletion, event)
+
+    def remove(self, events: Iterable[Event]) -> None:
+        """A head outlives its event."""
         for event in list(events):
             del self.state.served[event.id]
             self.state.gone.add(event.id)
@@ -105,10 +132,6 @@ class Model:
         epoch = self.state.epoch + 1
         self.state = copy.deepcopy(before)
         self.state.epoch = epoch
-
-
-def _before(event: Event, vanish: Event) -> bool:
-    return event.created_at <= vanish.created_at
 
 
 def _deletes(deletion: Event, event: Event) -> bool:
@@ -130,28 +153,49 @@ class Sender:
         self.position, self.epoch = 0, 1
 
     def step(self, now: int, size: int, *, arrive: int | None = None, answered: bool = True) -> bool:
-        """Send a batch, of which `arrive` events do (all for None); the cursor moves if the answer comes.
+        """Send a batch, of which `arrive` events do (all for None): there is no answer then. One may be lost as well.
 
         True if there was something to send.
         """
         state = self.source.state
         if self.epoch != state.epoch:
-            self.epoch, self.position = state.epoch, max(0, min(self.position, len(state.log)) - 3)
-            self.source.repairs.add(self.target.number)
+            self.epoch, self.position = state.epoch, self.safe_position(len(state.log))
+            self.ask_repair()
         batch, reaches = [], self.position
         for event, origin in state.log[self.position :]:
             reaches += 1
-            is_there = event.id in state.served or state.vanished.get(event.author) == event
-            if is_there and lane_of(event.kind) is self.lane and self.selected.sends(event.kind, event.author, origin):
+            if self.is_there(event) and self.is_of_lane(event) and self.selects(event, origin):
+                assert origin != self.target.number, "what came from a region goes back to it"
                 batch.append(event)
                 if len(batch) == size:
                     break
         for event in batch[:arrive]:
             self.target.receive(event, self.source.number, now)
-        if answered and arrive is None:
+        if self.may_move(answered and arrive is None):
             moved, self.position = reaches > self.position, reaches
             return moved
         return bool(batch)
+
+    def safe_position(self, newest: int) -> int:
+        """Where to go on in a log that may have lost its newest changes."""
+        return max(0, min(self.position, newest) - MARGIN)
+
+    def ask_repair(self) -> None:
+        self.source.repairs.add(self.target.number)
+
+    def is_there(self, event: Event) -> bool:
+        """A request to vanish is kept apart from the events."""
+        return event.id in self.source.state.served or self.source.state.vanished.get(event.author) == event
+
+    def is_of_lane(self, event: Event) -> bool:
+        return lane_of(event.kind) is self.lane
+
+    def selects(self, event: Event, origin: int) -> bool:
+        return self.selected.sends(event.kind, event.author, origin)
+
+    def may_move(self, answered: bool) -> bool:
+        """Only an answer says what has arrived."""
+        return answered
 
 
 def repair(one: Model, other: Model, now: int) -> None:

@@ -1,11 +1,13 @@
 """What a peer with a valid secret sends to exhaust this region: the bound is reached before the memory is taken."""
 
+import re
 import resource
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -129,6 +131,72 @@ def test_a_peer_that_answers_a_byte_now_and_then_does_not_hold_a_thread() -> Non
 
     with answering(drip) as client, pytest.raises(PeerError, match="timed out"):
         client.get(wire.STATUS_PATH)
+
+
+def test_a_connection_that_took_all_the_time_for_an_answer_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There would be nothing left that ends the request."""
+    connect, received = socket.create_connection, list[bytes]()
+
+    def slow(*given: Any, **also: Any) -> socket.socket:
+        time.sleep(0.2)
+        return connect(*given, **also)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                received.append(connection.recv(65_536))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        peer = Region(name="eu", endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        peer.rotate("s" * 43)
+        monkeypatch.setattr(socket, "create_connection", slow)
+        with PeerClient(peer, "us", timeout_seconds=0.1) as client, pytest.raises(PeerError, match="timed out"):
+            client.get(wire.STATUS_PATH)
+        thread.join(10)
+    assert received == [b""]
+
+
+def test_a_request_that_is_repeated_has_a_nonce_of_its_own() -> None:
+    """The peer may have read the first one before it closed the kept connection."""
+    heads: list[bytes] = []
+    ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as first:
+                heads.append(first.recv(65_536))
+                first.sendall(ok)
+                heads.append(first.recv(65_536))
+            with listener.accept()[0] as second:
+                heads.append(second.recv(65_536))
+                second.sendall(ok)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        peer = Region(name="eu", endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        peer.rotate("s" * 43)
+        with PeerClient(peer, "us", timeout_seconds=5) as client:
+            client.get(wire.STATUS_PATH)
+            client.get(wire.STATUS_PATH)
+        thread.join(10)
+    found = [re.search(rb"(?i)x-relay-nonce: (\w+)", head) for head in heads]
+    assert len({each[1] for each in found if each}) == 3
+
+
+def test_what_a_network_that_was_cut_does_not_acknowledge_is_given_up_soon() -> None:
+    options: list[int] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    with answering(serve) as client:
+        client.get(wire.STATUS_PATH)
+        assert client._connection is not None
+        options.append(client._connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+        assert client._connection.sock.gettimeout() == 0.5
+    assert options == [500]
 
 
 def test_an_endless_answer_is_cut_at_the_bound_of_its_address() -> None:

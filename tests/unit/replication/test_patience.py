@@ -52,6 +52,15 @@ def test_a_peer_that_stays_away_ends_the_run() -> None:
     assert client.asked == TRIES
 
 
+def test_a_peer_that_is_silent_for_a_minute_at_a_time_is_not_asked_for_many() -> None:
+    client: Any = Client(*[PeerError("timed out")] * 100)
+    minutes = iter(range(0, 6_000, 60))
+
+    with pytest.raises(PeerError):
+        patient(client, lambda seconds: None, lambda: next(minutes))("/path", b"content")
+    assert client.asked == 1
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 500])
 def test_a_refusal_is_not_repeated(status: int) -> None:
     client = Client(PeerError("refused", status=status))

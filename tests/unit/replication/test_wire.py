@@ -95,11 +95,3 @@ def test_a_nonce_of_another_length_is_refused() -> None:
     head, _ = wire.head_of("POST", "/replicate", {wire.SENDER: "eu", wire.RECEIVER: "us", wire.TIME: str(NOW)})
     head = structs.replace(head, length=0, nonce="short")
     assert wire.refusal_of(head, head.signature(SECRET), local="us", valid=(SECRET,), now=NOW) is wire.Refusal.NONCE
-
-
-def test_a_body_that_was_not_signed_is_found() -> None:
-    headers = wire.signed(SECRET, method="POST", path="/", sender="eu", receiver="us", now=NOW, body=b"signed")
-    head, _ = wire.head_of("POST", "/", headers | {"content-length": "6"})
-    assert wire.is_digest(head, b"signed")
-    assert not wire.is_digest(head, b"sigNed")
-    assert not wire.is_digest(head, b"signed and more")
