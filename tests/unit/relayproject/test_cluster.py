@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,7 @@ def test_parts_are_asked_without_the_proxy_of_the_shell(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, half_an_answer: int
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which has the variables of its first request
     with pytest.raises(http.client.IncompleteRead):
         probes.get(half_an_answer, "/ready")
 
