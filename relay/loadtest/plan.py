@@ -51,6 +51,7 @@ class Plan:
     `connections` publish and query; `subscribers` follow live events: some of the same connections in `mixed`,
     connections of their own in `fanout` and `idle`. `existing`: queries are about what the relay holds already.
     `urls`: addresses of one relay, over which the connections are spread. `interval`: seconds of a line of the log.
+    `reopen`: a run of few events streams as well, so that connections which have ended are opened again.
     """
 
     urls: tuple[str, ...]
@@ -69,6 +70,7 @@ class Plan:
     run: str
     now: int
     interval: float = 0.0
+    reopen: bool = False
 
     @property
     def url(self) -> str:
@@ -78,7 +80,7 @@ class Plan:
     @property
     def streams(self) -> bool:
         """Whether events are signed as they are sent, and counted in a window of `slots`."""
-        return self.scenario is Scenario.MIXED and self.events > POOL_EVENTS
+        return self.scenario is Scenario.MIXED and (self.reopen or self.events > POOL_EVENTS)
 
     @property
     def slots(self) -> int:

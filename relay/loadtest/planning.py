@@ -41,7 +41,16 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 MAX_STREAMED_EVENTS = 20_000_000
 
 
-def make_plan(urls: Sequence[str], scenario: Scenario, given: Numbers, *, existing: bool, run: str, now: int) -> Plan:
+def make_plan(
+    urls: Sequence[str],
+    scenario: Scenario,
+    given: Numbers,
+    *,
+    existing: bool,
+    run: str,
+    now: int,
+    reopen: bool = False,
+) -> Plan:
     """A plan from the numbers given, the scenario's own for the rest. `now` in seconds since 1970. Raises PlanError."""
     chosen = {"authors": 1_000, "processes": 1, "window": 50, "seed": 1, "subscribers": 0, "events": 1}
     number = {"event_rate": 0.0, "query_rate": 0.0, "interval": 0.0, **chosen, **DEFAULTS[scenario]}
@@ -50,7 +59,7 @@ def make_plan(urls: Sequence[str], scenario: Scenario, given: Numbers, *, existi
     if scenario is Scenario.MIXED:
         number["subscribers"] = min(number["subscribers"], number["connections"])
         number["events"] = ceil(number["event_rate"] * number["duration"])
-    _check_together(scenario, number)
+    _check_together(scenario, number, reopen=reopen)
     return Plan(
         urls=tuple(urls),
         interval=number["interval"],
@@ -59,6 +68,7 @@ def make_plan(urls: Sequence[str], scenario: Scenario, given: Numbers, *, existi
         event_rate=number["event_rate"],
         query_rate=number["query_rate"],
         existing=existing,
+        reopen=reopen,
         run=run,
         now=now,
         **{name: int(number[name]) for name in _WHOLE},
@@ -94,14 +104,14 @@ def _check_bounds(number: Mapping[str, float]) -> None:
             raise PlanError(f"--{option} must be from {low:,.10g} to {high:,.10g}, not {number[name]:,.10g}")
 
 
-def _check_together(scenario: Scenario, number: Mapping[str, float]) -> None:
+def _check_together(scenario: Scenario, number: Mapping[str, float], *, reopen: bool) -> None:
     most = MAX_STREAMED_EVENTS if scenario is Scenario.MIXED else _BOUNDS["events"][1]
     if number["events"] > most:
         raise PlanError(f"--event-rate times --duration is more than {most:,.0f} events: lower one of them")
     if scenario in (Scenario.FANOUT, Scenario.IDLE) and number["subscribers"] < 1:
         raise PlanError(f"the {scenario} scenario needs a subscriber")
     slots = number["events"]
-    if scenario is Scenario.MIXED and slots > POOL_EVENTS:
+    if scenario is Scenario.MIXED and (reopen or slots > POOL_EVENTS):
         slots = slots_of(number["event_rate"], int(number["processes"]))
     if number["subscribers"] * slots > MAX_SEEN_BYTES:
         raise PlanError(f"subscribers times events must be at most {MAX_SEEN_BYTES:,}: lower one of them")

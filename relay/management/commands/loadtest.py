@@ -62,6 +62,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--existing", action="store_true", help="query what the relay holds, publish nothing (query)"
         )
+        parser.add_argument(
+            "--reopen",
+            action="store_true",
+            help="open connections again that have ended, as a run of more than 20,000 events does (mixed)",
+        )
         defaults = ",".join(f"{name}={limit:g}" for name, limit in THRESHOLDS.items())
         parser.add_argument("--thresholds", default="", metavar="NAME=NUMBER,...", help=f"default: {defaults}")
         parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON; - for standard output")
@@ -103,9 +108,19 @@ class Command(BaseCommand):
                 raise PlanError("an address is needed, such as ws://127.0.0.1:8000")
             if options["existing"] and scenario is not Scenario.QUERY:
                 raise PlanError("--existing goes with --scenario query alone")
+            if options["reopen"] and scenario is not Scenario.MIXED:
+                raise PlanError("--reopen goes with --scenario mixed alone")
             for name in ("json", "html", "log"):
                 _check_writable(options[name])
-            plan = make_plan(urls, scenario, given, existing=options["existing"], run=new_run(), now=int(time()))
+            plan = make_plan(
+                urls,
+                scenario,
+                given,
+                existing=options["existing"],
+                reopen=options["reopen"],
+                run=new_run(),
+                now=int(time()),
+            )
             return plan, parse_thresholds(options["thresholds"])
         except (AddressError, PlanError, ThresholdError) as fault:
             raise CommandError(str(fault), returncode=2) from None

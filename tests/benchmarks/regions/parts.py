@@ -40,7 +40,7 @@ async def latency(three: Three, sizes: Sizes, _folder: Path) -> list[Latency]:
     """Publish in all regions and lanes at once, and see what comes to all others."""
     number = round(sizes.seconds * sizes.rate)
     publishers = {
-        (region.place, lane): Publisher(region, make(lane, number, f"latency {region.name}"), sizes.rate)
+        (region.place, lane): Publisher(region, make(lane, number, f"latency {region.name}", sizes.rate), sizes.rate)
         for region in three.regions
         for lane in KINDS
     }

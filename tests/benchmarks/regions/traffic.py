@@ -24,15 +24,18 @@ KINDS = {"urgent": 30_023, "normal": 1, "low": 7, "ephemeral": 24_133}
 """By lane; ephemeral events have a link of their own."""
 
 
-def make(lane: str, number: int, label: str) -> list[Event]:
-    """So many events of a lane, signed; all are kept: no two have the same address."""
+def make(lane: str, number: int, label: str, rate: float = 0.0) -> list[Event]:
+    """So many events of a lane, signed; all are kept: no two have the same address.
+
+    With a rate, in events a second, each has the date at which it is due: relays refuse old ephemeral events.
+    """
     kind, now = KINDS[lane], int(time.time())
     tags = [["e", "0" * 64]] if lane == "low" else []
     return [
         sign_event(
             secret(1_000 + n % 50),
             kind=kind,
-            created_at=now,
+            created_at=now + int(n / rate) if rate else now,
             tags=[["d", f"{label} {n}"]] if lane == "urgent" else tags,
             content=f"{label} {n}",
         )
@@ -105,7 +108,10 @@ class Publisher:
         self._pending: dict[str, str] = {}
 
     async def run(self, seconds: float = 300.0) -> None:
-        """Until all are acknowledged, over as many connections as it takes. Raises TimeoutError."""
+        """Until all are acknowledged, over as many connections as it takes.
+
+        Raises TimeoutError; RuntimeError if the relay refuses an event for good.
+        """
         async with asyncio.timeout(seconds):
             while self._todo or self._pending:
                 try:
@@ -142,5 +148,7 @@ class Publisher:
         frame = self._pending.pop(message[1])
         if message[2]:
             self.acknowledged[message[1]] = now
-        else:  # the database is away, for instance
+        elif message[3].startswith(("error:", "rate-limited:")):  # the database is away, for instance
             self._todo.append((message[1], frame))
+        else:
+            raise RuntimeError(f"the relay refused an event: {message[3]}")

@@ -18,7 +18,9 @@ def plan(
     others: Sequence[str] = (),
     run: str = "0badcafe",
     existing: bool = False,
+    reopen: bool = False,
     **more: float,
 ) -> Plan:
     """A plan with the scenario's own numbers but for those given."""
-    return make_plan([url, *others], scenario, {**given, **more}, existing=existing, run=run, now=NOW)
+    numbers = {**given, **more}
+    return make_plan([url, *others], scenario, numbers, existing=existing, reopen=reopen, run=run, now=NOW)

@@ -16,6 +16,7 @@ UNREACHABLE_RELAY = "ws://127.0.0.1:9"
         ([UNREACHABLE_RELAY, "--connections=1000000"], "--connections must be from 1 to 20,000, not 1,000,000"),
         ([UNREACHABLE_RELAY, "--thresholds=speed=1"], "there is no threshold 'speed'"),
         ([UNREACHABLE_RELAY, "--existing"], "--existing goes with --scenario query alone"),
+        ([UNREACHABLE_RELAY, "--scenario=ingest", "--reopen"], "--reopen goes with --scenario mixed alone"),
         ([UNREACHABLE_RELAY, "--json=/nowhere/at/all"], "/nowhere/at/all cannot be written"),
         (["http://127.0.0.1"], "not the address of a relay"),
         (["ws://10.0.0.1"], "--allow-remote"),

@@ -43,6 +43,11 @@ def test_mixed_publishes_what_its_rate_makes_in_its_time() -> None:
     assert plan(event_rate=30, duration=2.5).events == 75
 
 
+def test_a_short_run_streams_only_if_it_is_to_open_connections_again() -> None:
+    assert plan(Scenario.MIXED, reopen=True).streams
+    assert not plan(Scenario.MIXED).streams
+
+
 def test_the_connections_of_idle_are_its_subscribers() -> None:
     whole = plan(Scenario.IDLE, connections=70)
 
