@@ -217,7 +217,7 @@ class Follower:
         if self._missed >= MISSED and self.database_up:
             self.database_up = False
             self.gone_since = asyncio.get_running_loop().time()
-            log.error("the primary does not answer: events are refused, and memory alone answers queries")
+            log.error("the primary does not answer: events are refused, and memory and replicas answer queries")
             self._on_gone()
 
     async def _catch_up(self) -> None:
