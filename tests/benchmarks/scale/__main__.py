@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _tell_of(tell: Any, names: str, what: str) -> None:
+    tell(f"{names}, {what}")
+
+
 def _run(arguments: argparse.Namespace, base: Path, tell: Any) -> None:
     groups = runs(arguments.events, arguments.parts)
     sizes = list(dict.fromkeys(size for group in groups for size in group))
@@ -109,11 +114,11 @@ def _run(arguments: argparse.Namespace, base: Path, tell: Any) -> None:
         for variant in VARIANTS:
             stores = {size: folder_of(base, size) for size in group}
             names = " and ".join(size.name for size in group)
-            measured += measure(stores, variant, effort, lambda what, names=names: tell(f"{names}, {what}"))
+            measured += measure(stores, variant, effort, partial(_tell_of, tell, names))
     first: dict[tuple[str, int, int], Json] = {}
     for each in measured:  # one table was measured beside each partitioned store
         first.setdefault((each["variant"], each["parts"], each["events"]), each)
-    found = {"measured": list(first.values()), "bytes": stored}
+    found: Json = {"measured": list(first.values()), "bytes": stored}
     if arguments.write:
         found = report.keep(found["measured"], stored)
         report.write(report.tables(found))

@@ -22,6 +22,7 @@ from tests.acceptance.relay_process import RelayProcess, running
 from tests.benchmarks import bulk, hit_rates
 from tests.benchmarks.asker import Asked, ask, publish
 from tests.benchmarks.echo import echoes_and_frames
+from tests.benchmarks.scale import report
 from tests.benchmarks.scale.questions import MIXED, makers
 from tests.benchmarks.scale.stores import Size, bytes_of, forget
 from tests.benchmarks.scaling.platform import of_postgres, resident
@@ -30,7 +31,7 @@ from tests.benchmarks.written import Writing
 Json = dict[str, Any]
 Tell = Callable[[str], None]
 T = TypeVar("T")
-VARIANTS = {"without caches": "no cache", "with caches": "L1+L2"}
+VARIANTS = dict(zip(report.VARIANTS, ("no cache", "L1+L2"), strict=True))
 """Here, and in `hit_rates.VARIANTS`."""
 
 CONNECTIONS = 8

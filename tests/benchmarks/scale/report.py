@@ -11,6 +11,7 @@ Json = dict[str, Any]
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs/storage-scale.md"
 KEPT = Path(__file__).with_name("figures.json")
 SECTIONS = ("questions", "publishing", "bytes", "memory", "partitions")
+VARIANTS = ("without caches", "with caches")
 MIB = 2**20
 
 
@@ -36,10 +37,9 @@ def tables(found: Json) -> dict[str, str]:
     """Markdown by the name of its section."""
     measured, sizes = found["measured"], found["bytes"]
     whole = [each for each in measured if each["parts"] == 1]
-    divided = [each for each in measured if "ratios" in each]
-    variants = list(dict.fromkeys(each["variant"] for each in reversed(whole)))
-    by_variant = {name: [each for each in whole if each["variant"] == name] for name in variants}
-    questions = [f"**{name.capitalize()}**\n\n{_questions(group)}" for name, group in by_variant.items()]
+    divided = sorted((each for each in measured if "ratios" in each), key=lambda each: (each["events"], each["parts"]))
+    by_variant = {name: [each for each in whole if each["variant"] == name] for name in VARIANTS}
+    questions = [f"**{name.capitalize()}**\n\n{_questions(group)}" for name, group in by_variant.items() if group]
     return {
         "questions": "\n".join(questions),
         "publishing": _rates(by_variant),
@@ -123,6 +123,8 @@ def _bytes_of(value: float | None) -> str:
 
 def _partitions(divided: Sequence[Json]) -> str:
     """Ratios to one table: of the time of a question, in brackets of PostgreSQL's CPU for it; of the rate of events."""
+    if not divided:
+        return "Not measured yet.\n"
     heads = [f"{each['parts']} partitions of {each['events']:,}, {each['variant']}" for each in divided]
     names = list(dict.fromkeys(name for each in divided for name in each["ratios"]))
     rows = [[_label(name), *[_ratio(each["ratios"].get(name)) for each in divided]] for name in names]
