@@ -138,7 +138,7 @@ def most(flt: Filter, attempt: Attempt) -> int:
     bounds = {
         "": 0,
         IDS: 2 + len(flt.ids or ()) * (1 + values(flt)),
-        WALKS: 3 * walks(flt) * rows_wanted(flt),
+        WALKS: (3 * walks(flt) + walks(flt) // 10) * rows_wanted(flt),  # private entries of a tag are passed over
         TAGS: COMPARED + 3 * BOUNDS.most_rows,
         PRIVATE: max(BOUNDS.walk_rows, BOUNDS.share(1, rows_wanted(flt))) + 1,
         LISTS: 4 * BOUNDS.most_rows,
