@@ -26,6 +26,12 @@ RENEW_SECONDS = 0.1
 IDLE_SECONDS = 2.0
 """How long the lease is renewed without a query."""
 
+AGAIN_SECONDS = 0.05
+VERDICT_SECONDS = 1.5
+"""A primary that does not answer is asked again for so long: by then it is known to be gone, and copies answer without
+it, or it was only the connection that ended.
+"""
+
 Then = Callable[[int | None], None]
 
 
@@ -34,17 +40,18 @@ class Barrier:
     primary.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         primary: Primary,
         log_key: Callable[[], int],
         tasks: BackgroundTasks,
         table: AckTable | None = None,
         without_primary: Callable[[], int | None] = lambda: None,
+        is_up: Callable[[], bool] = lambda: False,
     ) -> None:
         """`log_key` gives `Store.log_key` of the followed store. Without a `table` this process is an instance of its
         own. `without_primary` gives the position of copies that answer because the primary is gone, None if it is not,
-        or for too long.
+        or for too long. `is_up`: True while the primary is taken to answer.
         """
         self.from_memory = 0
         self.looks = 0
@@ -54,6 +61,9 @@ class Barrier:
         self.lease = SingleInstanceLease(self._table.name, primary, tasks)
         self._primary = primary
         self._without_primary = without_primary
+        self._is_up = is_up
+        self._unanswered = 0.0
+        """Since when looks are not answered; 0 while they are."""
         self._log_key = log_key
         self._tasks = tasks
         self._waiting: dict[Then, None] = {}
@@ -128,10 +138,16 @@ class Barrier:
         self.looks += 1
 
         def seen(look: Look | None) -> None:
-            self._looking, self._asked = False, {}
+            self._asked = {}
+            if look is None and self._asks_again(begin) and (group or self._waiting):
+                self._waiting = group | self._waiting
+                asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._look)
+                return
+            self._looking = False
             if look is not None and look.log_key != self._log_key():
                 look = None  # a promoted server, or another store: its numbers say nothing about this process's copies
             if look is not None:
+                self._unanswered = 0.0
                 self._newest = max(self._newest, look.position)
                 self.lease.saw(begin, look)
             position = self._without_primary() if look is None else look.position
@@ -144,6 +160,14 @@ class Barrier:
                     log.exception("a query could not be answered")
 
         self._primary.look(self._table.name, seen)
+
+    def _asks_again(self, begin: float) -> bool:
+        """Whether a look that began then and was not answered is repeated."""
+        if not self._is_up():
+            self._unanswered = 0.0
+            return False
+        self._unanswered = self._unanswered or begin
+        return monotonic() - self._unanswered < VERDICT_SECONDS
 
     async def _renew(self) -> None:
         while True:

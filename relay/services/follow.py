@@ -235,7 +235,7 @@ class Follower:
         if self._missed >= MISSED and self.database_up:
             self.database_up = False
             self.gone_since = asyncio.get_running_loop().time()
-            log.error("the primary does not answer: events are refused, and memory alone answers queries")
+            log.error("the primary does not answer: events are refused, and memory and replicas answer queries")
             self._on_gone()
         elif self._answers_others and not self.is_alone:
             self.is_alone = True

@@ -75,7 +75,12 @@ class Parts(ABC):
         self.shared = Shared(conf.cache_url, tasks=self.tasks) if conf.cache_url else None
         table = AckTable.of_one() if conf.ack_table is None else AckTable.open(conf.ack_table, int(conf.worker) - 1)
         self.barrier = Barrier(
-            self.primary, lambda: self.follower.store.log_key, self.tasks, table, self._known_without_primary
+            self.primary,
+            lambda: self.follower.store.log_key,
+            self.tasks,
+            table,
+            self._known_without_primary,
+            lambda: self.ready and self.follower.database_up,
         )
         self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
         self.answers: Answers | None = None

@@ -20,7 +20,7 @@ def degraded(relay: Relay) -> list[str]:
     """What does not work while clients are served exactly all the same."""
     faults = []
     if not relay.follower.database_up:
-        faults.append("the primary does not answer: events are refused, and memory alone answers queries")
+        faults.append("the primary does not answer: events are refused, and memory and replicas answer queries")
     if not relay.bus.up:
         faults.append("the bus is down: changes of other processes come late, from the log")
     elif not relay.bus.whole:

@@ -10,6 +10,8 @@ Every source of rows has the columns created_at, id and `at`, which is or finds 
 end. What must be sorted are narrow rows, never texts.
 """
 
+from collections.abc import Sequence
+
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
@@ -17,7 +19,9 @@ from relay.storage.feed_walks import FeedWalks
 from relay.storage.visibility_sql import hex_array
 from relay.storage.walk_bounds import SPECIFIC_TAGS, Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
-from relay.storage.walk_rows import END_TIME, ORDER, At, Rows
+from relay.storage.walk_rows import END_TIME, ORDER, PARTITIONED, At, Rows
+
+_TEXTS = "SELECT e.created_at, e.id, e.json FROM relay_event AS e"
 
 
 class Walks(FeedWalks):
@@ -59,20 +63,27 @@ class Walks(FeedWalks):
         return not flt.tags and self._pairs(flt) == 1 and all_public(flt.kinds)
 
     def _direct(self, flt: Filter) -> Rows:
-        """One walk without a bound, or a look-up by id."""
-        wanted = rows_wanted(flt)
+        """One walk without a bound, or look-ups by id."""
         if flt.ids is not None:
-            driving, skip = [f"e.id = ANY ({self.bind(hex_array(flt.ids), 'bytea[]')})"], ""
-            most = min(wanted, len(flt.ids))
-        else:
-            driving, skip, most = self._one(flt), "authors kinds", wanted
-        where = [*driving, *self._window(flt, "e"), *self._conditions(flt, skip)]
-        return Rows(
-            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {all_of(where)} {ORDER} LIMIT {wanted}",
-            most,
-            False,
-            True,
+            return self._by_ids(flt, list(flt.ids))
+        most = rows_wanted(flt)
+        where = [*self._one(flt), *self._window(flt, "e"), *self._conditions(flt, "authors kinds")]
+        return Rows(f"{_TEXTS} WHERE {all_of(where)} {ORDER} LIMIT {most}", most, False, True)
+
+    def _by_ids(self, flt: Filter, ids: Sequence[str]) -> Rows:
+        """Of partitions the newest is looked into first, and none after the one that has the event."""
+        most = rows_wanted(flt)
+        where = all_of([*self._window(flt, "e"), *self._conditions(flt, "")])
+        if len(ids) == 1:
+            wanted = self.bind(bytes.fromhex(ids[0]), "bytea")
+            return Rows(f"{_TEXTS} WHERE e.id = {wanted} AND {where} {ORDER} LIMIT 1", 1, False, True)
+        wanted = self.bind(hex_array(ids), "bytea[]")
+        each = f"{_TEXTS} WHERE e.id = u.id AND {where} {ORDER} LIMIT 1"
+        found = (
+            f"{_TEXTS} WHERE e.id = ANY ({wanted}) AND {where} AND NOT {PARTITIONED} UNION ALL "
+            f"SELECT e.* FROM unnest({wanted}) AS u (id) CROSS JOIN LATERAL ({each}) AS e WHERE {PARTITIONED}"
         )
+        return Rows(f"SELECT e.* FROM ({found}) AS e {ORDER} LIMIT {most}", min(most, len(ids)), False, True)
 
     def _rows(self, flt: Filter) -> tuple[str, At, bool]:
         """The rows of a filter without ids, what their column `at` is, and whether they are one walk with an end."""

@@ -8,6 +8,9 @@ ORDER = "ORDER BY e.created_at DESC, e.id"
 END_TIME = -1
 """The time of an end, which sorts it last."""
 
+PARTITIONED = "(SELECT c.relkind = 'p' FROM pg_class AS c WHERE c.oid = 'relay_event'::regclass)"
+"""Whether the store is divided by time; found out by the statement, since it may be divided at any moment."""
+
 
 class Rows(NamedTuple):
     """SQL of the rows of a filter, newest first, at least `rows_wanted`."""

@@ -1,17 +1,31 @@
-"""`serve` with two replicas: queries are answered by them, also right after a write, and /metrics says so."""
+"""`serve` with two replicas: queries are answered by them, also right after a write, and /metrics says so.
 
+While the primary is gone they answer on.
+"""
+
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from relayproject.runtime.postgres import DATABASE, PORT, USER
+from relayproject.runtime.processes import living_in
 from tests.acceptance.client import Client
+from tests.acceptance.faults.load import Ledger, new_author, stored_of
+from tests.acceptance.faults.outages import Way
 from tests.acceptance.relay_process import RelayProcess, running, wait_for
 from tests.events import NOW, sign_event
 from tests.integration.storage.servers import Machine, Machines, machines
 
 SECRET_KEY = "a key for tests alone, long enough for the checks: 0123456789"
+HANG_SECONDS = 5.0
+"""The promise: no client waits longer for an answer while the primary is gone."""
+
+MACHINE_SECONDS = 1.0
+"""Allowed beyond it on a machine that runs other tests."""
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +39,14 @@ def url(machine: Machine, options: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def relay(made: Machines, migrated_cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
-    primary = made.copy_of(migrated_cluster)
-    primary.start()
+def primary(made: Machines, migrated_cluster: Path) -> Machine:
+    machine = made.copy_of(migrated_cluster)
+    machine.start()
+    return machine
+
+
+@pytest.fixture(scope="module")
+def relay(made: Machines, primary: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
     standbys = [made.keep(primary.standby(made.place())) for _ in range(2)]
     for standby in standbys:
         standby.start_as_standby()
@@ -61,3 +80,46 @@ async def test_what_was_just_published_is_in_the_answer_of_a_replica(relay: Rela
     answers = {name: metric(relay, "relay_replica_answers_total", name) for name in (first, second)}
     assert answers[second] > answers[first] > 0
     assert metric(relay, "relay_replica_lag_changes", first) >= 0
+
+
+def signal_all(machine: Machine, number: signal.Signals) -> None:
+    for pid in living_in(machine.server.data, "postgres"):
+        os.kill(pid, number)
+
+
+def give_back(machine: Machine, way: Way) -> None:
+    if way == "hangs":
+        signal_all(machine, signal.SIGCONT)
+        return
+    assert machine.server.process is not None
+    machine.server.process.wait(5.0)
+    machine.start()
+
+
+@pytest.mark.parametrize("way", ["hangs", "gone"])
+async def test_replicas_answer_on_while_the_primary_is_gone(relay: RelayProcess, primary: Machine, way: Way) -> None:
+    for name in ("replica_1", "replica_2"):
+        wait_for(lambda name=name: metric(relay, "relay_replica_up", name) == 1, name)  # type: ignore[misc]
+    ledger = Ledger(relay.ws_url, new_author())
+    await ledger.acknowledged_more(30, 10.0)
+    answered = metric(relay, "relay_replica_answers_total", "replica_2")
+    async with Client(relay.ws_url) as client:
+        signal_all(primary, signal.SIGSTOP if way == "hangs" else signal.SIGKILL)
+        longest = 0.0
+        try:
+            while not ledger.refused or longest == 0.0:
+                known, sent = set(ledger.acknowledged), time.monotonic()
+                found = await client.query({"authors": [ledger.pubkey], "limit": 500})
+                assert found.closed is None
+                assert known <= set(found.ids)
+                longest = max(longest, time.monotonic() - sent)
+            for _ in range(20):
+                found = await client.query({"authors": [ledger.pubkey], "limit": 500})
+                assert (found.closed, known - set(found.ids)) == (None, set())
+        finally:
+            give_back(primary, way)
+        assert longest < HANG_SECONDS + MACHINE_SECONDS
+        assert metric(relay, "relay_replica_answers_total", "replica_2") > answered + 5
+        await ledger.acknowledged_more(20, HANG_SECONDS + MACHINE_SECONDS)
+        await ledger.finish()
+        assert await stored_of(client, ledger.acknowledged) == set(ledger.acknowledged)

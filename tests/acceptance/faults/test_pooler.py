@@ -1,6 +1,8 @@
 """The whole relay behind PgBouncer in transaction mode, where each transaction may find another server connection."""
 
 import asyncio
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 from tests.acceptance.client import Client
 from tests.acceptance.faults.load import Ledger, Listener, new_author, stored_of, until
 from tests.acceptance.pooler import Pooler, needs_pgbouncer
-from tests.acceptance.relay_process import RelayProcess, running
+from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, running
 from tests.events import pubkey_of, sign_event
 from tests.integration.storage.servers import Machine, Machines, machines
 
@@ -123,6 +125,29 @@ async def test_the_jobs_run_and_one_beat_keeps_the_schedule(pooled_relay: RelayP
         await until(lambda: connection.execute("SELECT 1 FROM analytics_job_run LIMIT 1").fetchone(), "a job", 30.0)
         held = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = 2")
         assert held.fetchone() == (1,)
+
+
+async def test_the_store_is_divided_through_the_pooler_while_clients_publish(
+    pooled_relay: RelayProcess, pooler: Pooler, primary: Machine
+) -> None:
+    environment = clean_environment(
+        {"DATABASE_URL": pooler.url, "SECRET_KEY": SECRET, "RELAY_DATABASE_POOLER": "transaction"}
+    )
+    command = [sys.executable, str(PROJECT / "manage.py"), "partitions"]
+    ledger = Ledger(pooled_relay.ws_url, new_author())
+    await ledger.acknowledged_more(20, 20.0)
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    await ledger.acknowledged_more(20, 20.0)
+    await ledger.finish()
+
+    assert ledger.refused == []
+    with primary.connect() as connection:
+        assert connection.execute("SELECT relay_is_partitioned()").fetchone() == (True,)
+    async with Client(pooled_relay.ws_url) as client:
+        assert await stored_of(client, ledger.acknowledged) == set(ledger.acknowledged)
 
 
 async def test_a_batch_that_the_pooler_leads_to_another_store_is_not_acknowledged(

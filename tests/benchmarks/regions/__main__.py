@@ -23,9 +23,9 @@ from typing import Any
 from tests.benchmarks.regions import plots, report
 from tests.benchmarks.regions.faults import faults
 from tests.benchmarks.regions.measured import FULL, SMALL, Sizes
-from tests.benchmarks.regions.namespaces import NotAllowed
 from tests.benchmarks.regions.parts import PARTS
 from tests.benchmarks.regions.three import ALLOWED, Three, three_regions
+from tests.namespaces import NotAllowed
 
 PART_SECONDS = {True: 1_800.0, False: 180.0}
 TRIAL_SECONDS = 300.0

@@ -17,7 +17,7 @@ import struct
 import sys
 import time
 
-from tests.benchmarks.regions.namespaces import entered
+from tests.namespaces import entered
 
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000

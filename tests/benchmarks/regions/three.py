@@ -21,8 +21,8 @@ import psycopg
 
 from relayproject.runtime.processes import bound_command
 from tests.acceptance.relay_process import PROJECT, RelayProcess, all_running, clean_environment
-from tests.benchmarks.regions.namespaces import Namespace
 from tests.benchmarks.regions.wires import Wires
+from tests.namespaces import Namespace
 
 NAMES = ("eu", "us", "ap")
 EU, US, AP = range(3)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from relayproject.runtime.processes import bound_command
-from tests.benchmarks.regions.namespaces import Namespace
+from tests.namespaces import Namespace
 
 PROJECT = Path(__file__).resolve().parents[3]
 QUEUE_PACKETS = 50_000

@@ -17,12 +17,14 @@ from relay.protocol.limits import Limits
 from relay.protocol.retention import Retention, parse_rules, removable
 from relay.storage import purging
 from relay.storage.database import conninfo
+from relay.storage.filter_sql import Bounds, query_statement
 from relay.storage.partitions import steps
 from relay.storage.partitions.plan import Grain, period_of, plan
 from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, pubkey_of, secret, unsigned_event
+from tests.integration.storage.plans import Plans
 from tests.integration.storage.scribe import Json, Scribe, Tables, make_store, on_own_connection
 from tests.oracle import naive_query
 
@@ -155,6 +157,48 @@ async def test_events_of_a_divided_store_are_stored_once_answered_and_removed(
     assert await scribe.write(deletion) == [WriteOutcome.STORED]
     await assert_answers(reads, [event for event in stored if event is not gone[0]] + [deletion])
     tables.assert_consistent()
+
+
+async def test_a_home_feed_of_which_the_newest_partition_has_enough_looks_into_no_other(
+    scribe: Scribe, reads: Reads, tables: Tables
+) -> None:
+    await divide(Grain.YEAR, NOW - 5 * YEAR)
+    await divide(Grain.YEAR)
+    authors = [pubkey_of(secret(number)) for number in range(1, 31)]
+    stored = await served(
+        scribe,
+        [
+            unsigned_event(content=str(number), pubkey=authors[number % 30], created_at=NOW - age - 60 * number)
+            for age in (0, YEAR, 3 * YEAR)
+            for number in range(40)
+        ],
+    )
+    wanted: list[Json] = [{"authors": authors, "kinds": [1], "until": NOW, "limit": limit} for limit in (5, 30, 100)]
+    reads.bounds = Bounds(walks=1, recent_rows=0)
+    for each in wanted:
+        assert await answer(reads, each) == [event["id"] for event in naive_query(stored, [each], NOW, 1_000, 500)]
+
+    plans = Plans()
+    first, last = (
+        plans.rows_by_index(query_statement([parse_filter(each, Limits())], NOW, bounds=reads.bounds))
+        for each in (wanted[0], wanted[-1])
+    )
+    plans.close()
+    assert any("20230101" in name for name in first)
+    assert [name for name in first if "past" in name or "2020" in name or "2022" in name] == []
+    assert any("2022" in name for name in last)
+
+
+async def test_an_id_is_looked_for_in_the_newest_partition_first_and_in_none_after_the_one_that_has_it(
+    scribe: Scribe, tables: Tables
+) -> None:
+    stored = await divided_by_years(scribe)
+    newest = next(event for event in stored if event["created_at"] == NOW)
+    plans = Plans()
+    read = plans.rows_by_index(query_statement([parse_filter({"ids": [newest["id"]]}, Limits())], NOW))
+    plans.close()
+    assert sum(read.values()) >= 1
+    assert [name for name in read if "past" in name or "2020" in name or "2022" in name] == []
 
 
 async def test_a_store_is_divided_after_any_step_and_goes_on(scribe: Scribe, reads: Reads, tables: Tables) -> None:

@@ -99,7 +99,7 @@ def shapes(ids: list[str]) -> Iterator[Json]:
                 yield {name: value for each in chosen for name, value in each.items()}
 
 
-IDS = "each id is looked up, and its tags"
+IDS = "each id is looked up, and its tags, and before that whether the store is divided"
 LISTS = "many authors and kinds: the newest events are searched, then a few entries of each, then more of some"
 TAGS = "a tag and another condition: no index has both, so events with the tag, or of the author, are looked at"
 WALKS = "several authors, kinds or values of a tag: each walk may fill the limit alone"
@@ -137,8 +137,8 @@ def most(flt: Filter, attempt: Attempt) -> int:
     """Entries that a statement may read; one event may be an entry of an index, a row, and the place of its text."""
     bounds = {
         "": 0,
-        IDS: len(flt.ids or ()) * (1 + values(flt)),
-        WALKS: 3 * walks(flt) * rows_wanted(flt),
+        IDS: 2 + len(flt.ids or ()) * (1 + values(flt)),
+        WALKS: (3 * walks(flt) + walks(flt) // 10) * rows_wanted(flt),  # private entries of a tag are passed over
         TAGS: COMPARED + 3 * BOUNDS.most_rows,
         PRIVATE: max(BOUNDS.walk_rows, BOUNDS.share(1, rows_wanted(flt))) + 1,
         LISTS: 4 * BOUNDS.most_rows,

@@ -1,9 +1,14 @@
 """The barrier without a primary: what waits while a look is under way."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
+import pytest
+
 from relay.background import BackgroundTasks
+from relay.freshness import barrier as module
 from relay.freshness.barrier import Barrier
 from relay.storage.primary import Look, Primary
 
@@ -64,3 +69,34 @@ def test_a_look_at_another_log_is_no_reason_to_answer_from_what_is_known_here() 
     barrier_of(primary).join(answers.append)
     primary.looks.pop()(Look(9, False, 2))
     assert answers == [None]
+
+
+async def test_a_primary_that_is_taken_to_answer_is_asked_again_until_it_is_known_to_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    primary, answers, gone = SilentPrimary(), list[int | None](), False
+    barrier = Barrier(
+        cast(Primary, primary), lambda: 1, BackgroundTasks(), None, lambda: 7 if gone else None, lambda: not gone
+    )
+
+    async def unanswered() -> None:
+        primary.looks.pop()(None)
+        async with asyncio.timeout(5):
+            while not primary.looks and len(answers) < 2:
+                await asyncio.sleep(0)
+
+    barrier.join(partial(answers.append))
+    await unanswered()
+    barrier.join(partial(answers.append))
+    await unanswered()
+    assert (answers, len(primary.looks)) == ([], 1)
+    gone = True
+    await unanswered()
+    assert answers == [7, 7]
+
+    gone = False
+    monkeypatch.setattr(module, "VERDICT_SECONDS", 0.0)
+    barrier.join(partial(answers.append))
+    await unanswered()
+    assert answers == [7, 7, None]

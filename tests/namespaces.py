@@ -3,11 +3,12 @@
 A namespace belongs to a thread, so a socket of one is made in a thread of its own and used anywhere.
 """
 
+import contextlib
 import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -48,6 +49,17 @@ class Namespace:
     def call(self, work: Callable[[], T]) -> T:
         """Call `work` in it; sockets that it makes belong to it."""
         return entered(self.path, work)
+
+    @contextlib.contextmanager
+    def within(self) -> Iterator[None]:
+        """The calling thread, and the processes that it starts meanwhile, are in it."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            _must(_libc.setns(self._file, CLONE_NEWNET))
+            yield
+        finally:
+            _must(_libc.setns(home, CLONE_NEWNET))
+            os.close(home)
 
     def close(self) -> None:
         """It ends with the last process in it."""
