@@ -150,6 +150,7 @@ def test_an_old_primary_that_does_not_end_is_not_replaced(
 ) -> None:
     site = site_in(tmp_path, Options(base_port=20_000))
     state = State(site.options, "key", "secret", running={"postgres-1": Running((), {}, "", "", sleeper)})
+    monkeypatch.setattr(promotion, "send", lambda _process, _signal: None)  # it is in the kernel, and ends later
     monkeypatch.setattr(promotion, "wait_until_gone", lambda _process, _seconds: False)
     with pytest.raises(StartupError, match="postgres-1 does not end, and may still write"):
         promotion._fence(site, state, say)
