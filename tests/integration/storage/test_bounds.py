@@ -111,7 +111,7 @@ async def check(plans: Plans, reads: Reads, wanted: Json) -> str | None:
 
 
 async def test_hard_filters_are_bounded_and_never_answered_wrongly(plans: Plans, reads: Reads) -> None:
-    reads.bounds = BOUNDS
+    reads.attempts.bounds = BOUNDS
     assert [wrong for wanted in HARD if (wrong := await check(plans, reads, wanted))] == []
 
 
@@ -134,7 +134,7 @@ def filters() -> st.SearchStrategy[Json]:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(wanted=filters())
 async def test_any_filter_is_bounded_and_never_answered_wrongly(plans: Plans, reads: Reads, wanted: Json) -> None:
-    reads.bounds = BOUNDS
+    reads.attempts.bounds = BOUNDS
     flt = parse_filter(wanted, LIMITS)
     if needs_query(flt):
         assert await check(plans, reads, wanted) is None

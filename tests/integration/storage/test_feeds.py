@@ -76,7 +76,7 @@ def tables(database: Tables, stored: list[Json]) -> Iterator[Tables]:
 
 @pytest.fixture(autouse=True)
 def now_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.storage.reads.time", SimpleNamespace(time=lambda: NOW + 0.5))
+    monkeypatch.setattr("relay.storage.question_attempts.time", SimpleNamespace(time=lambda: NOW + 0.5))
 
 
 async def found_ids(reads: Reads, wanted: Json, keys: list[str]) -> list[str]:
@@ -123,7 +123,7 @@ async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
     most_rows: int,
     keys: list[str],
 ) -> None:
-    reads.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
+    reads.attempts.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
     is_read_alone = most_rows > 400 and 4 not in wanted.get("kinds", [4])  # else too many entries may be private
     with contextlib.nullcontext() if is_read_alone else contextlib.suppress(Failed):
         assert await found_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
@@ -134,10 +134,10 @@ async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
 async def test_a_feed_of_which_most_has_expired_is_still_the_oracles(
     stored: list[Json], reads: Reads, limit: int
 ) -> None:
-    reads.bounds = Bounds(walks=1, recent_rows=0)
+    reads.attempts.bounds = Bounds(walks=1, recent_rows=0)
     wanted = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
     assert await found_ids(reads, wanted, []) == oracle_ids(stored, wanted, [])
-    assert reads.second_attempts == 1
+    assert reads.attempts.second_attempts == 1
 
 
 @pytest.mark.parametrize("recent_rows", [0, 8])
@@ -150,7 +150,7 @@ async def test_a_feed_leaves_out_an_author_who_vanishes(
         "INSERT INTO relay_vanish_pending (pubkey, tag_key, until, seq, walked_to) VALUES (%s, %s, %s, 1, 0)",
         (bytes.fromhex(AUTHORS[0]), b"p", until),
     )
-    reads.bounds = Bounds(walks=1, recent_rows=recent_rows)
+    reads.attempts.bounds = Bounds(walks=1, recent_rows=recent_rows)
     wanted: Json = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
     left = [event for event in stored if event["pubkey"] != AUTHORS[0] or event["created_at"] > until]
     assert await found_ids(reads, wanted, []) == oracle_ids(left, wanted, [])
