@@ -12,7 +12,7 @@ checks the conditions in the walks.
 
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
-from relay.storage.tag_walks import TagWalks
+from relay.storage.tag_feed_walks import TagFeedWalks
 from relay.storage.walk_bounds import Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER
@@ -21,7 +21,7 @@ SAMPLES = 32
 """The first of so many parts of the newest events tells whether to look through the others."""
 
 
-class FeedWalks(TagWalks):
+class FeedWalks(TagFeedWalks):
     """The walks of one filter with many authors."""
 
     def _feed(self, flt: Filter, pairs: int, bounds: Bounds) -> str:
@@ -84,11 +84,11 @@ class FeedWalks(TagWalks):
         columns, sets, driving = [], [], []
         if flt.authors is not None:
             columns.append("e.pubkey")
-            sets.append(f"({self._authors(flt)}) AS w")
+            sets.append(f"({self._authors()}) AS w")
             driving.append("e.pubkey = w.a")
         if flt.kinds is not None:
             columns.append("e.kind")
-            sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
+            sets.append(f"unnest({self._kinds()}) AS v (k)")
             driving.append("e.kind = v.k")
         pair, window = ", ".join(columns), self._window(flt, "e")
         if flt.authors is None:

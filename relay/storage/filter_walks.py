@@ -14,7 +14,7 @@ from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
 from relay.storage.feed_walks import FeedWalks
-from relay.storage.visibility_sql import hex_array
+from relay.storage.tag_feed_walks import is_tag_feed
 from relay.storage.walk_bounds import SPECIFIC_TAGS, Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER, At, Rows
@@ -23,20 +23,23 @@ from relay.storage.walk_rows import END_TIME, ORDER, At, Rows
 class Walks(FeedWalks):
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
-    def __init__(  # noqa: PLR0917
-        self, now: int, audience: Audience, bounds: Bounds, second: bool = False, vanishing: bool = True, count: int = 1
+    def __init__(
+        self, audience: Audience, bounds: Bounds, attempt: int = 0, vanishing: bool = True, count: int = 1
     ) -> None:
-        """`second`: the first attempt stopped at its bound, walk other indexes. `vanishing`: rows of keys that asked to
-        vanish may still be there; the conditions that leave them out cost 15 us for each filter. `count`: filters of
-        the statement.
+        """`attempt`: above 0 the one before stopped at its bound, walk other indexes. `vanishing`: rows of keys that
+        asked to vanish may still be there; the conditions that leave them out cost 15 us for each filter. `count`:
+        filters of the statement.
         """
-        super().__init__(now, audience, bounds.of_each(count), vanishing)
+        super().__init__(audience, bounds.of_each(count), vanishing)
         self._alone = bounds
-        self._second = second
+        self._attempt = attempt
+        self._second = False
 
     def texts(self, flt: Filter) -> Rows:
         """The rows of a filter with their texts."""
-        self._bound = {}
+        self.begin(flt)
+        # An attempt more: few entries of each value, then each event looked at in the walks.
+        self._second = self._attempt > is_tag_feed(flt, self._audience)
         wanted = rows_wanted(flt)
         if flt.ids is not None or self._is_exact(flt):
             return self._direct(flt)
@@ -62,13 +65,17 @@ class Walks(FeedWalks):
         """One walk without a bound, or a look-up by id."""
         wanted = rows_wanted(flt)
         if flt.ids is not None:
-            driving, skip = [f"e.id = ANY ({self.bind(hex_array(flt.ids), 'bytea[]')})"], ""
-            most = min(wanted, len(flt.ids))
+            if len(flt.ids) == 1:
+                wanted, driving = 1, [f"e.id = {self._once('id', 'bytea')}"]
+            else:
+                driving = [f"e.id = ANY ({self._once('ids', 'bytea[]')})"]
+            skip, most = "", min(wanted, len(flt.ids))
         else:
             driving, skip, most = self._one(flt), "authors kinds", wanted
         where = [*driving, *self._window(flt, "e"), *self._conditions(flt, skip)]
+        order = ORDER if wanted > 1 else ""
         return Rows(
-            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {all_of(where)} {ORDER} LIMIT {wanted}",
+            f"SELECT e.created_at, e.id, e.json FROM relay_event AS e WHERE {all_of(where)} {order} LIMIT {wanted}",
             most,
             False,
             True,
@@ -80,7 +87,7 @@ class Walks(FeedWalks):
         pairs = self._pairs(flt)
         can_walk = named and pairs <= self._bounds.walks
         if flt.tags and not (can_walk and self._walks_before_tags(flt)):
-            return self._tag_walks(flt)
+            return self._by_tag(flt)
         if flt.tags and not self._second:
             return self._rare_tag_or_walks(flt)
         if can_walk:
@@ -90,6 +97,11 @@ class Walks(FeedWalks):
         if pairs > self._bounds.most_walks or not named:
             return self._walk(flt, [], "", self._bounds.most_rows, At.ID), At.ID, True
         return self._many_walks(flt, pairs)
+
+    def _by_tag(self, flt: Filter) -> tuple[str, At, bool]:
+        if not self._attempt and is_tag_feed(flt, self._audience):
+            return self._tag_feed(flt), At.TEXT, False
+        return self._tag_walks(flt)
 
     def _walks_before_tags(self, flt: Filter) -> bool:
         """Walk authors and kinds, and look for the tags of each event? The second attempt walks the other index."""
@@ -137,9 +149,9 @@ class Walks(FeedWalks):
         """The conditions for one author, one kind, or one author's events of one kind: the order of one index."""
         driving = []
         if flt.authors is not None:
-            driving.append(f"e.pubkey = {self._once('author', bytes.fromhex(next(iter(flt.authors))), 'bytea')}")
+            driving.append(f"e.pubkey = {self._once('author', 'bytea')}")
         if flt.kinds is not None:
-            driving.append(f"e.kind = {self._once('kind', next(iter(flt.kinds)), 'integer')}")
+            driving.append(f"e.kind = {self._once('kind', 'integer')}")
         return driving
 
     def _walks(self, flt: Filter, bounds: Bounds, at: At) -> str:
@@ -147,10 +159,10 @@ class Walks(FeedWalks):
         share = bounds.share(self._pairs(flt), rows_wanted(flt), _probes(flt))
         sets, joins = [], []
         if flt.authors is not None:
-            sets.append(f"({self._authors(flt)}) AS w")
+            sets.append(f"({self._authors()}) AS w")
             joins.append("e.pubkey = w.a")
         if flt.kinds is not None:
-            sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
+            sets.append(f"unnest({self._kinds()}) AS v (k)")
             joins.append("e.kind = v.k")
             if flt.authors is None:
                 # Asks for the row: PostgreSQL might look for each kind through relay_event_newest, which has the rest.

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from relay.protocol.errors import Failed
 from relay.storage.channel import Parameter, Row
-from relay.storage.filter_sql import BOUNDS, LARGE, Bounds, query_statement
+from relay.storage.filter_sql import BOUNDS, LARGE, Bounds, attempts, query_statement
 from relay.storage.query_cost import Cost, query_cost
 from relay.storage.question import Question
 from relay.storage.read_result import Part, Stopped, part_of
@@ -35,7 +35,7 @@ class QuestionAttempts:
 
     def __init__(self) -> None:
         self.second_attempts = 0
-        """Queries whose first statement stopped at its bound on rows read."""
+        """Statements after one that stopped at its bound on rows read."""
         self.too_broad = 0
         """Queries that would have to read too much."""
         self.bounds: Bounds = BOUNDS
@@ -45,16 +45,16 @@ class QuestionAttempts:
     async def ask(self, fetch: Fetch, question: Question) -> Answered:
         """The answer of one server, at its own position.
 
-        Raises TooBroad if the second attempt also stopped at its bound, and what `fetch` raises.
+        Raises TooBroad if the last attempt also stopped at its bound, and what `fetch` raises.
         """
         filters = question.filters
         cost, now = query_cost(filters), int(time.time())
         clock = asyncio.get_running_loop().time
-        second = keyed = False
+        number, keyed = 0, False
         vanishing = self._vanishing
         while True:
             asked = query_statement(
-                filters, now, question.audience, self.bounds, second=second, keyed=keyed, vanishing=vanishing
+                filters, now, question.audience, self.bounds, attempt=number, keyed=keyed, vanishing=vanishing
             )
             position, (found,) = await fetch(
                 asked.text, asked.parameters, question.owner, cost, question.ends - clock()
@@ -75,8 +75,8 @@ class QuestionAttempts:
                 ]
             except Stopped:
                 self.slow_queries.stopped(filters)
-                if second:
+                number += 1
+                if number == attempts(filters, question.audience):
                     self.too_broad += 1
                     raise TooBroad from None
                 self.second_attempts += 1
-                second = True
