@@ -49,7 +49,8 @@ class PageCache:
             self._memory.drop(flt)
             return None
         # Written again once half the ring has passed, so that other processes can still advance it.
-        if self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position:
+        due = self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position
+        if due and self._probes.should_write():
             self.share([page])
         return page
 

@@ -118,8 +118,8 @@ def measure(relay: Measured) -> WorkerFigures:
             "lists": relay.lists.sizes(),
             "answers": dict(relay.reads.answered),
             "fallbacks": dict(relay.reads.replicas.fallbacks) if relay.reads.replicas else {},
-            "slow_queries": dict(relay.reads.slow_queries.counts),
-            "slow_query_ms": dict(relay.reads.slow_queries.milliseconds),
+            "slow_queries": dict(relay.reads.attempts.slow_queries.counts),
+            "slow_query_ms": dict(relay.reads.attempts.slow_queries.milliseconds),
             "geoip_lookups": dict(metrics.counters.geoip_lookups),
             "routes": dict(metrics.counters.routes),
             "refusals": dict(metrics.counters.refusals),
@@ -130,7 +130,7 @@ def measure(relay: Measured) -> WorkerFigures:
             name: HistogramFigures(list(each.bounds), list(each.counts), each.sum)
             for name, each in metrics.histograms().items()
         },
-        slow_queries=relay.reads.slow_queries.shown(),
+        slow_queries=relay.reads.attempts.slow_queries.shown(),
     )
 
 
@@ -195,8 +195,8 @@ def _counts(relay: Measured) -> Counts:
             server.connect_failures for server in (*relay.reads.quick, *relay.reads.slow, *relay.primary.pools)
         ),
         "read_pieces": relay.reads.pieces,
-        "read_second_attempts": relay.reads.second_attempts,
-        "read_too_broad": relay.reads.too_broad,
+        "read_second_attempts": relay.reads.attempts.second_attempts,
+        "read_too_broad": relay.reads.attempts.too_broad,
         "piece_waits": relay.pieces.waits,
         "rate_grants": relay.rates.shared.grants,
         "rate_failures": relay.rates.shared.failures,

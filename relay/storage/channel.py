@@ -3,6 +3,9 @@
 A query through psycopg's cursors and pool costs the loop about 200 us before PostgreSQL gets it. Here it is one call of
 libpq, one write and one callback, and queries follow each other without waiting for earlier answers. Rule: each query
 is a transaction of its own, so an error affects no other query.
+
+Queries sent with `grouped` in one turn of the loop are the exception: they share one write, one transaction and one
+answer of the server, so they must only read. One that fails ends those behind it, which get Skipped.
 """
 
 import asyncio
@@ -29,15 +32,20 @@ class Broken(Exception):
     """the connection to the database is closed"""
 
 
-class Request:
-    """A statement under way, and the future of its rows."""
+class Skipped(Exception):
+    """a statement before this one in its group failed, so it did not run"""
 
-    __slots__ = ("future", "prepares", "text")
+
+class Request:
+    """A statement under way, and the future of its rows. `commands`: those that were sent for it."""
+
+    __slots__ = ("commands", "future", "prepares", "text")
 
     def __init__(self, text: bytes, future: "asyncio.Future[list[Row]]", prepares: bool) -> None:
         self.text = text
         self.future = future
         self.prepares = prepares
+        self.commands = 1
 
 
 class Channel:
@@ -46,8 +54,8 @@ class Channel:
     def __init__(self, connection: Connection) -> None:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
-        self.on_answer: Callable[[], None] | None = None
-        """Called in a turn of its own after each answer, also for cancelled requests."""
+        self.on_answer: Callable[[int], None] | None = None
+        """Called in a turn of its own after each answer with the number of its requests, also for cancelled ones."""
         self._connection = connection
         self._libpq: Any = connection.pgconn
         self.prelude = connection.prelude.encode()
@@ -57,6 +65,9 @@ class Channel:
         self._statements: OrderedDict[bytes, bytes] = OrderedDict()
         self._named = 0
         self._requests: deque[Request] = deque()
+        self._groups: deque[int] = deque()  # requests of each answer to come
+        self.open_group = 0
+        """Requests that leave with the end of this turn."""
         self._results: list[Any] = []
         self._command: list[Any] = []
         self._writing = False
@@ -73,9 +84,19 @@ class Channel:
         """True while the request waits for its answer here."""
         return request in self._requests
 
-    def send(self, text: bytes, parameters: Sequence[Parameter]) -> Request:
-        """Send one statement. Its future gets the rows, psycopg.Error, or Broken."""
-        future: asyncio.Future[list[Row]] = self._loop.create_future()
+    def send(
+        self,
+        text: bytes,
+        parameters: Sequence[Parameter],
+        *,
+        grouped: bool = False,
+        future: "asyncio.Future[list[Row]] | None" = None,
+    ) -> Request:
+        """Send one statement, now or, `grouped`, at the end of this turn with others. Its future, a new one if there is
+        none yet, gets the rows, psycopg.Error, Broken, or, if grouped, Skipped.
+        """
+        if future is None:
+            future = self._loop.create_future()
         request = Request(text, future, False)
         if self.closed.done():
             future.set_exception(Broken(self.closed.result()))
@@ -83,21 +104,38 @@ class Channel:
         values = [_value(parameter) for parameter in parameters]
         formats = [1 if type(parameter) is bytes else 0 for parameter in parameters]
         try:
+            if not grouped:
+                self._end_group()
             if self.prelude:
                 self._libpq.send_query_params(self.prelude, None)
+                request.commands += 1
             if self._is_named:
                 name = self._prepared(request)
                 self._libpq.send_query_prepared(name, values, formats, result_format=1)
             else:
                 self._libpq.send_query_params(text, values, param_formats=formats, result_format=1)
-            self._libpq.pipeline_sync()
             self._requests.append(request)
-            self._flush()
+            self.open_group += 1
+            if not grouped:
+                self._end_group()
+            elif self.open_group == 1:
+                self._loop.call_soon(self._end_group)
         except errors.OperationalError as error:
             self.close(str(error).strip() or "the connection failed")
             if not future.done():
                 future.set_exception(Broken(self.closed.result()))
         return request
+
+    def _end_group(self) -> None:
+        if not self.open_group:
+            return
+        try:
+            self._groups.append(self.open_group)
+            self.open_group = 0
+            self._libpq.pipeline_sync()
+            self._flush()
+        except errors.OperationalError as error:
+            self.close(str(error).strip() or "the connection failed")
 
     def _prepared(self, request: Request) -> bytes:
         """The name of the prepared statement; a new one is prepared in the same round trip."""
@@ -110,11 +148,13 @@ class Channel:
             _, oldest = statements.popitem(last=False)
             if not self.prelude:  # a pooler gives them other names, and forgets them by itself
                 self._libpq.send_query_params(b"DEALLOCATE " + oldest, None)
+                request.commands += 1
         self._named += 1
         name = b"q%d" % self._named
         self._libpq.send_prepare(name, request.text)
         statements[request.text] = name
         request.prepares = True
+        request.commands += 1
         return name
 
     def _flush(self) -> None:
@@ -158,19 +198,31 @@ class Channel:
             self._loop.call_soon(self._readable)
 
     def _answer(self) -> None:
-        """Complete the oldest request: all its results have arrived."""
-        request = self._requests.popleft()
+        """Complete the requests of the oldest group: all their results have arrived."""
+        size = self._groups.popleft()
         if self.on_answer is not None:
-            self._loop.call_soon(self.on_answer)
+            self._loop.call_soon(self.on_answer, size)
         results, self._results = self._results, []
+        begin = 0
+        for left in range(size - 1, -1, -1):
+            request = self._requests.popleft()
+            end = begin + request.commands if left else len(results)
+            self._settle(request, results[begin:end])
+            begin = end
+
+    def _settle(self, request: Request, results: list[Any]) -> None:
         error = next((r for r in results if r.status == ExecStatus.FATAL_ERROR), None)
-        if request.prepares and results[-1].status == ExecStatus.PIPELINE_ABORTED:
+        is_skipped = results[-1].status == ExecStatus.PIPELINE_ABORTED
+        if request.prepares and is_skipped:
             self._statements.pop(request.text, None)  # it failed before its execution, so it was not prepared
         future = request.future
         if future.done():
             return
         if error is not None:
             future.set_exception(errors.error_from_result(error))
+            return
+        if is_skipped:
+            future.set_exception(Skipped())
             return
         last = results[-1]
         get = last.get_value
@@ -197,6 +249,8 @@ class Channel:
             if not request.future.done():
                 request.future.set_exception(Broken(reason))
         self._requests.clear()
+        self._groups.clear()
+        self.open_group = 0
 
 
 def _value(parameter: Parameter) -> bytes | None:

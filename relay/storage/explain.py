@@ -17,7 +17,7 @@ from msgspec import Struct
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.filters import Filter
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
-from relay.storage.filter_sql import BOUNDS, LARGE, Bounds, Statement, needs_query, query_statement
+from relay.storage.filter_sql import BOUNDS, LARGE, Bounds, Statement, attempts, needs_query, query_statement
 from relay.storage.query_plan import PlanFigures, figures_of
 from relay.storage.read_result import Stopped, part_of
 
@@ -115,9 +115,10 @@ async def attempts_of(
     Raises psycopg.Error.
     """
     now, found = int(time.time()), list[Attempt]()
-    second = keyed = vanishing = False
+    keyed = vanishing = False
+    number = 0
     while True:
-        statement = query_statement(filters, now, audience, bounds, second=second, keyed=keyed, vanishing=vanishing)
+        statement = query_statement(filters, now, audience, bounds, attempt=number, keyed=keyed, vanishing=vanishing)
         attempt = await _attempt(connection, statement, filters, seconds, vanishing)
         found.append(attempt)
         match attempt.outcome:
@@ -125,8 +126,8 @@ async def attempts_of(
                 vanishing = True
             case Outcome.LARGE if not keyed:
                 keyed = True
-            case Outcome.STOPPED if not second:
-                second = True
+            case Outcome.STOPPED if number + 1 < attempts(filters, audience):
+                number += 1
             case _:
                 return found
 

@@ -15,7 +15,7 @@ newest NEAR_SECONDS first, and further back only if that finds fewer than `most`
 
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
-from relay.storage.tag_walks import TagWalks
+from relay.storage.tag_feed_walks import TagFeedWalks
 from relay.storage.walk_bounds import Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER, PARTITIONED
@@ -27,7 +27,7 @@ NEAR_SECONDS = 30 * 86_400
 """No longer than a partition, so that few have it."""
 
 
-class FeedWalks(TagWalks):
+class FeedWalks(TagFeedWalks):
     """The walks of one filter with many authors."""
 
     def _feed(self, flt: Filter, pairs: int, bounds: Bounds) -> str:
@@ -91,11 +91,11 @@ class FeedWalks(TagWalks):
         columns, sets, driving = [], [], []
         if flt.authors is not None:
             columns.append("e.pubkey")
-            sets.append(f"({self._authors(flt)}) AS w")
+            sets.append(f"({self._authors()}) AS w")
             driving.append("e.pubkey = w.a")
         if flt.kinds is not None:
             columns.append("e.kind")
-            sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
+            sets.append(f"unnest({self._kinds()}) AS v (k)")
             driving.append("e.kind = v.k")
         pair, window = ", ".join(columns), self._window(flt, "e")
         if flt.authors is None:
@@ -110,7 +110,7 @@ class FeedWalks(TagWalks):
             sources = " CROSS JOIN ".join([*sets, f"LATERAL ({walk}) AS e"])
             return f"SELECT e.* FROM {sources} WHERE {if_true} {ORDER} LIMIT {most}"
 
-        near = first_of_pairs([f"e.created_at >= {self._once('near', self._near(flt), 'bigint')}"], PARTITIONED)
+        near = first_of_pairs([f"e.created_at >= {self._near()}"], PARTITIONED)
         all_first = first_of_pairs([], f"(SELECT count(*) FROM near) < {most}")
         onward = [f"{column} = {column.replace('e.', 'd.')}" for column in columns] + window
         return (
@@ -124,6 +124,14 @@ class FeedWalks(TagWalks):
             f"ELSE min(e.created_at) END FROM first AS e) {ORDER} LIMIT {bound}) AS e) AS e {ORDER} LIMIT {most})"
         )
 
-    def _near(self, flt: Filter) -> int:
+    def _near(self) -> str:
         """From when on events are looked at first."""
-        return (self._now if flt.until is None else min(flt.until, self._now)) - NEAR_SECONDS
+        if "near" not in self._bound:
+            number = self._number
+            self._bound["near"] = self._add(
+                lambda filters, now: (
+                    min(now if (until := filters[number].until) is None else until, now) - NEAR_SECONDS
+                ),
+                "bigint",
+            )
+        return self._bound["near"]

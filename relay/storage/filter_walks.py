@@ -10,13 +10,11 @@ Every source of rows has the columns created_at, id and `at`, which is or finds 
 end. What must be sorted are narrow rows, never texts.
 """
 
-from collections.abc import Sequence
-
 from relay.protocol.audience import Audience
 from relay.protocol.filters import Filter
 from relay.protocol.visibility import all_public
 from relay.storage.feed_walks import FeedWalks
-from relay.storage.visibility_sql import hex_array
+from relay.storage.tag_feed_walks import is_tag_feed
 from relay.storage.walk_bounds import SPECIFIC_TAGS, Bounds, rows_wanted
 from relay.storage.walk_conditions import all_of
 from relay.storage.walk_rows import END_TIME, ORDER, PARTITIONED, At, Rows
@@ -27,20 +25,23 @@ _TEXTS = "SELECT e.created_at, e.id, e.json FROM relay_event AS e"
 class Walks(FeedWalks):
     """Collects the parameters of one statement, and makes the SQL of the rows of its filters."""
 
-    def __init__(  # noqa: PLR0917
-        self, now: int, audience: Audience, bounds: Bounds, second: bool = False, vanishing: bool = True, count: int = 1
+    def __init__(
+        self, audience: Audience, bounds: Bounds, attempt: int = 0, vanishing: bool = True, count: int = 1
     ) -> None:
-        """`second`: the first attempt stopped at its bound, walk other indexes. `vanishing`: rows of keys that asked to
-        vanish may still be there; the conditions that leave them out cost 15 us for each filter. `count`: filters of
-        the statement.
+        """`attempt`: above 0 the one before stopped at its bound, walk other indexes. `vanishing`: rows of keys that
+        asked to vanish may still be there; the conditions that leave them out cost 15 us for each filter. `count`:
+        filters of the statement.
         """
-        super().__init__(now, audience, bounds.of_each(count), vanishing)
+        super().__init__(audience, bounds.of_each(count), vanishing)
         self._alone = bounds
-        self._second = second
+        self._attempt = attempt
+        self._second = False
 
     def texts(self, flt: Filter) -> Rows:
         """The rows of a filter with their texts."""
-        self._bound = {}
+        self.begin(flt)
+        # An attempt more: few entries of each value, then each event looked at in the walks.
+        self._second = self._attempt > is_tag_feed(flt, self._audience)
         wanted = rows_wanted(flt)
         if flt.ids is not None or self._is_exact(flt):
             return self._direct(flt)
@@ -65,25 +66,24 @@ class Walks(FeedWalks):
     def _direct(self, flt: Filter) -> Rows:
         """One walk without a bound, or look-ups by id."""
         if flt.ids is not None:
-            return self._by_ids(flt, list(flt.ids))
+            return self._by_ids(flt, len(flt.ids))
         most = rows_wanted(flt)
         where = [*self._one(flt), *self._window(flt, "e"), *self._conditions(flt, "authors kinds")]
         return Rows(f"{_TEXTS} WHERE {all_of(where)} {ORDER} LIMIT {most}", most, False, True)
 
-    def _by_ids(self, flt: Filter, ids: Sequence[str]) -> Rows:
+    def _by_ids(self, flt: Filter, count: int) -> Rows:
         """Of partitions the newest is looked into first, and none after the one that has the event."""
-        most = rows_wanted(flt)
-        where = all_of([*self._window(flt, "e"), *self._conditions(flt, "")])
-        if len(ids) == 1:
-            wanted = self.bind(bytes.fromhex(ids[0]), "bytea")
-            return Rows(f"{_TEXTS} WHERE e.id = {wanted} AND {where} {ORDER} LIMIT 1", 1, False, True)
-        wanted = self.bind(hex_array(ids), "bytea[]")
-        each = f"{_TEXTS} WHERE e.id = u.id AND {where} {ORDER} LIMIT 1"
+        if count == 1:
+            where = [f"e.id = {self._once('id', 'bytea')}", *self._window(flt, "e"), *self._conditions(flt, "")]
+            return Rows(f"{_TEXTS} WHERE {all_of(where)} {ORDER} LIMIT 1", 1, False, True)
+        most, wanted = rows_wanted(flt), self._once("ids", "bytea[]")
+        where_all = all_of([*self._window(flt, "e"), *self._conditions(flt, "")])
+        each = f"{_TEXTS} WHERE e.id = u.id AND {where_all} {ORDER} LIMIT 1"
         found = (
-            f"{_TEXTS} WHERE e.id = ANY ({wanted}) AND {where} AND NOT {PARTITIONED} UNION ALL "
+            f"{_TEXTS} WHERE e.id = ANY ({wanted}) AND {where_all} AND NOT {PARTITIONED} UNION ALL "
             f"SELECT e.* FROM unnest({wanted}) AS u (id) CROSS JOIN LATERAL ({each}) AS e WHERE {PARTITIONED}"
         )
-        return Rows(f"SELECT e.* FROM ({found}) AS e {ORDER} LIMIT {most}", min(most, len(ids)), False, True)
+        return Rows(f"SELECT e.* FROM ({found}) AS e {ORDER} LIMIT {most}", min(most, count), False, True)
 
     def _rows(self, flt: Filter) -> tuple[str, At, bool]:
         """The rows of a filter without ids, what their column `at` is, and whether they are one walk with an end."""
@@ -91,7 +91,7 @@ class Walks(FeedWalks):
         pairs = self._pairs(flt)
         can_walk = named and pairs <= self._bounds.walks
         if flt.tags and not (can_walk and self._walks_before_tags(flt)):
-            return self._tag_walks(flt)
+            return self._by_tag(flt)
         if flt.tags and not self._second:
             return self._rare_tag_or_walks(flt)
         if can_walk:
@@ -101,6 +101,11 @@ class Walks(FeedWalks):
         if pairs > self._bounds.most_walks or not named:
             return self._walk(flt, [], "", self._bounds.most_rows, At.ID), At.ID, True
         return self._many_walks(flt, pairs)
+
+    def _by_tag(self, flt: Filter) -> tuple[str, At, bool]:
+        if not self._attempt and is_tag_feed(flt, self._audience):
+            return self._tag_feed(flt), At.TEXT, False
+        return self._tag_walks(flt)
 
     def _walks_before_tags(self, flt: Filter) -> bool:
         """Walk authors and kinds, and look for the tags of each event? The second attempt walks the other index."""
@@ -148,9 +153,9 @@ class Walks(FeedWalks):
         """The conditions for one author, one kind, or one author's events of one kind: the order of one index."""
         driving = []
         if flt.authors is not None:
-            driving.append(f"e.pubkey = {self._once('author', bytes.fromhex(next(iter(flt.authors))), 'bytea')}")
+            driving.append(f"e.pubkey = {self._once('author', 'bytea')}")
         if flt.kinds is not None:
-            driving.append(f"e.kind = {self._once('kind', next(iter(flt.kinds)), 'integer')}")
+            driving.append(f"e.kind = {self._once('kind', 'integer')}")
         return driving
 
     def _walks(self, flt: Filter, bounds: Bounds, at: At) -> str:
@@ -158,10 +163,10 @@ class Walks(FeedWalks):
         share = bounds.share(self._pairs(flt), rows_wanted(flt), _probes(flt))
         sets, joins = [], []
         if flt.authors is not None:
-            sets.append(f"({self._authors(flt)}) AS w")
+            sets.append(f"({self._authors()}) AS w")
             joins.append("e.pubkey = w.a")
         if flt.kinds is not None:
-            sets.append(f"unnest({self._kinds(flt)}) AS v (k)")
+            sets.append(f"unnest({self._kinds()}) AS v (k)")
             joins.append("e.kind = v.k")
             if flt.authors is None:
                 # Asks for the row: PostgreSQL might look for each kind through relay_event_newest, which has the rest.

@@ -61,6 +61,11 @@ class Link:
         self.is_cancelling = False
         self.is_retired = False
 
+    def takes_more(self, group: int) -> bool:
+        """True if another statement may leave with those of this turn, `group` in all."""
+        count = len(self.requests)
+        return (not count or self.channel.open_group == count < group) and not self.is_retired
+
     def retire(self) -> None:
         """Close it as soon as nothing is under way."""
         self.is_retired = True
@@ -68,11 +73,14 @@ class Link:
             self.channel.close(RETIRED)
 
 
-def least_busy(links: Sequence[Link], depth: int) -> Link | None:
+def least_busy(links: Sequence[Link], depth: int, grouped: bool = False) -> Link | None:
     """A connection with room, the one that is free the soonest; None if all have `depth` statements under way.
 
-    What runs on it is taken to run as long again as it has run.
+    What runs on it is taken to run as long again as it has run. `grouped`: one whose group of `depth` statements is
+    still open, or that has none under way.
     """
+    if grouped:
+        return next((link for link in links if link.takes_more(depth)), None)
     for link in links:
         if not link.requests and not link.is_cancelling and not link.is_retired:
             return link
@@ -90,23 +98,3 @@ def expire(future: Rows) -> None:
     """The time of a statement is over. Cheaper than asyncio.timeout, of which 3 us are for each statement."""
     if not future.done():
         future.set_exception(TimeoutError())
-
-
-def hand_over(source: Rows, target: Rows) -> None:
-    """Complete `target` as `source` completes; cancel `source` if `target` is cancelled."""
-
-    def settle(done: Rows) -> None:
-        if target.done():
-            done.cancelled() or done.exception()  # retrieved, so that asyncio does not report it
-        elif done.cancelled():
-            target.cancel()
-        elif (error := done.exception()) is not None:
-            target.set_exception(error)
-        else:
-            target.set_result(done.result())
-
-    def give_up(_: Rows) -> None:
-        source.cancel()  # nothing if it has completed
-
-    source.add_done_callback(settle)
-    target.add_done_callback(give_up)

@@ -22,6 +22,9 @@ LOOKED_UP_MS = 0.02
 QUICK_MS = 50.0
 """A query above this is expensive."""
 
+SMALL_MS = 1.0
+"""A client's query that is certain to cost no more is small."""
+
 UNKNOWN_MS = 5.0
 """One condition that no index fulfils, in lists that are mostly short or where most events fulfil it."""
 
@@ -43,6 +46,11 @@ class Cost(Struct, frozen=True, gc=False):
     def is_quick(self) -> bool:
         """True if it may be sent where others wait for it to end."""
         return self.ms <= QUICK_MS
+
+    @property
+    def is_small(self) -> bool:
+        """True if others may wait for it to end before they are answered: it reads, and little."""
+        return self.is_certain and self.ms <= SMALL_MS and len(self.filters) > 0
 
 
 ONE_ROW = Cost(1.0, True)

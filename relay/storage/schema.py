@@ -91,3 +91,8 @@ def migration_0008() -> str:
 def migration_0009() -> str:
     """Partitions of the events; all functions."""
     return _tables("drop_functions") + functions()
+
+
+def migration_0010() -> tuple[str, str]:
+    """The kind in the index of tags: the new index, then in its place; each in a transaction of its own."""
+    return _tables("0010_build"), _tables("0010_swap")

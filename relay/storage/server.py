@@ -13,9 +13,9 @@ import psycopg
 from relay.background import BackgroundTasks
 from relay.conf import Life
 from relay.protocol.errors import Failed, RelayError
-from relay.storage.channel import Broken, Parameter, Request, Row
+from relay.storage.channel import Broken, Parameter, Request, Row, Skipped
 from relay.storage.fair_queue import Bounds, FairQueue
-from relay.storage.link import RETIRED, Connect, Link, Rows, Statement, expire, hand_over, least_busy
+from relay.storage.link import RETIRED, Connect, Link, Rows, Statement, expire, least_busy
 from relay.storage.overdue import Overdue
 from relay.storage.pool import LONGEST_PAUSE_SECONDS, Pool
 from relay.storage.slow_queries import SlowQueries
@@ -40,6 +40,7 @@ class Server:
         name: str = "primary",
         *,
         depth: int = PIPELINE,
+        grouped: bool = False,
         bounds: Bounds | None = None,
         turn_seconds: float = 0.0,
         most: int = 0,
@@ -49,7 +50,9 @@ class Server:
         """`connections` are always open, up to `most` while statements wait, each for a `life` (`relay.storage.pool`).
 
         `depth`: statements under way on one connection. With 1, a statement whose caller has left is cancelled at
-        PostgreSQL, and so is one that has run for `turn_seconds` while another owner waits (0: none is).
+        PostgreSQL, and so is one that has run for `turn_seconds` while another owner waits (0: none is). `grouped`:
+        statements that came in one turn of the loop, or while the connection was busy, leave in groups of up to `depth`
+        (`relay.storage.channel`).
         """
         self.name = name
         self.seconds = seconds
@@ -57,6 +60,7 @@ class Server:
         self.slow_queries: SlowQueries | None = None
         """Gets the queries whose statements ran long."""
         self._depth = depth
+        self._grouped = grouped
         self._connected = asyncio.Event()
         self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), self._places(connections))
         self._overdue = Overdue(self._queue, tasks, seconds, turn_seconds, self._fill)
@@ -154,10 +158,14 @@ class Server:
 
         Raises QueryCanceled if PostgreSQL ended it, RateLimited if too many of its owner wait, otherwise like `fetch`.
         """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + seconds
         future = self._submit(statement)
-        timer = asyncio.get_running_loop().call_later(seconds, expire, future)
+        timer = loop.call_at(ends, expire, future)
         try:
             return await future
+        except Skipped:
+            return await self.run(statement, ends - loop.time())
         except psycopg.errors.QueryCanceled:
             self.failures += 1
             raise
@@ -191,7 +199,7 @@ class Server:
 
     def _submit(self, statement: Statement) -> Rows:
         """Send on the connection with the least to do, or queue."""
-        link = least_busy(self._links, self._depth)
+        link = least_busy(self._links, self._depth, self._grouped)
         if link is not None and self._queue.begin(statement.owner, statement.cost):
             return self._send(link, statement)
         future: Rows = asyncio.get_running_loop().create_future()
@@ -211,8 +219,8 @@ class Server:
             self._pool.grow()
         return future
 
-    def _send(self, link: Link, statement: Statement) -> Rows:
-        request = link.channel.send(statement.text, statement.parameters)
+    def _send(self, link: Link, statement: Statement, future: Rows | None = None) -> Rows:
+        request = link.channel.send(statement.text, statement.parameters, grouped=self._grouped, future=future)
         if not link.requests:
             link.since = asyncio.get_running_loop().time()
         link.requests.append((statement, request))
@@ -227,29 +235,30 @@ class Server:
         if link.channel.holds(request):
             self._overdue.left(link, request, is_alone=self._depth == 1)
 
-    def _answered(self, link: Link) -> None:
-        """The connection has answered its first statement: charge it, and send what waits."""
+    def _answered(self, link: Link, count: int) -> None:
+        """The connection has answered its first `count` statements: charge them, and send what waits."""
         if not link.requests:  # it has ended meanwhile
             return
-        statement, _ = link.requests.popleft()
+        answered = [link.requests.popleft()[0] for _ in range(count)]
         now = asyncio.get_running_loop().time()
         took = (now - link.since) * 1_000
         link.since = now
-        link.cost = link.cost - statement.cost if link.requests else 0.0
-        self._queue.end(statement.owner, took - statement.cost)
-        if statement.ended is not None:
-            statement.ended(took)
-        if self.slow_queries is not None and took > self.slow_queries.least_ms:
-            self.slow_queries.ran(statement.filters, took)
+        cost = answered[0].cost if count == 1 else sum([statement.cost for statement in answered])
+        link.cost = link.cost - cost if link.requests else 0.0
+        for statement in answered:
+            own = took if count == 1 else took * statement.cost / cost
+            self._queue.end(statement.owner, own - statement.cost)
+            if statement.ended is not None:
+                statement.ended(own)
+            if self.slow_queries is not None and own > self.slow_queries.least_ms:
+                self.slow_queries.ran(statement.filters, own)
         if link.is_retired and not link.requests:
             link.channel.close(RETIRED)
         self._fill(link)
 
     def _fill(self, link: Link) -> None:
         """Send statements that wait, as far as there is room on the connection."""
-        while len(link.requests) < self._depth and not (
-            link.is_cancelling or link.is_retired or link.channel.closed.done()
-        ):
+        while self._has_room(link):
             taken = self._queue.take()
             if taken is None:
                 return
@@ -257,7 +266,12 @@ class Server:
             if waiting.done():
                 self._queue.end(statement.owner, -statement.cost)
                 continue
-            hand_over(self._send(link, statement), waiting)
+            self._send(link, statement, waiting)
+
+    def _has_room(self, link: Link) -> bool:
+        if link.is_cancelling or link.is_retired or link.channel.closed.done():
+            return False
+        return link.takes_more(self._depth) if self._grouped else len(link.requests) < self._depth
 
     # -- Connections ---------------------------------------------------------------------------------------------------
 

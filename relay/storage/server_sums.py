@@ -21,8 +21,8 @@ class ServerSums:
 
     @property
     def quick(self) -> list[Server]:
-        """The quick lane of each server."""
-        return [server.quick for server in self.servers]
+        """The lanes of small and of quick queries of each server."""
+        return [lane for server in self.servers for lane in server.ordinary]
 
     @property
     def slow(self) -> list[Server]:

@@ -25,9 +25,9 @@ _COUNTED_ROWS = 2_000
 class TagWalks(Conditions):
     """The walks of relay_tag in one statement."""
 
-    def __init__(self, now: int, audience: Audience, bounds: Bounds, vanishing: bool = True) -> None:
+    def __init__(self, audience: Audience, bounds: Bounds, vanishing: bool = True) -> None:
         """The parameters are those of `Walks`."""
-        super().__init__(now, audience, vanishing)
+        super().__init__(audience, vanishing)
         self._bounds = bounds
 
     def _tag_walks(self, flt: Filter, is_marked: bool = False) -> tuple[str, At, bool]:
@@ -133,5 +133,5 @@ class TagWalks(Conditions):
     def _tag_kinds(self, flt: Filter) -> str:
         """The condition on the kind of an entry of relay_tag, so that events that cannot match are not looked at."""
         if flt.kinds is not None:
-            return listed("t.kind", self._kinds(flt), len(flt.kinds))
+            return listed("t.kind", self._kinds(), len(flt.kinds))
         return "true" if self._audience else public().replace("e.kind", "t.kind")

@@ -51,6 +51,11 @@ def public() -> str:
     return f"e.kind NOT IN ({numbers(visibility.NEVER_COPIED_KINDS)})"
 
 
+def setting() -> object:
+    """What a setting changes in these conditions, as a part of the key of a text that has them."""
+    return visibility.NEVER_COPIED_KINDS
+
+
 def copied() -> str:
     """The condition for rows of public kinds, which are the kinds that copies hold, unless their author has
     vanished.

@@ -29,7 +29,7 @@ class Bounds:
     recent_rows: int = 8
     """The newest events looked at for many authors in place of one walk: as many as cost the same."""
 
-    first_rows: int = 8
+    first_rows: int = 3
     """Entries of each of many authors that are read first."""
 
     most_walks: int = 20_000

@@ -40,7 +40,7 @@ async def scribe(tables: Tables) -> AsyncIterator[Scribe]:
 
 @pytest.fixture
 async def reads(tables: Tables) -> AsyncIterator[Reads]:
-    made = Reads.of_primary(2, 5.0)
+    made = Reads.of_primary(3, 5.0)
     made.open()
     await wait_until_answering(made)
     yield made

@@ -16,7 +16,14 @@ from relay.storage.batch import Entry
 from relay.storage.database import conninfo
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.storage.schema import migration_0001, migration_0002, migration_0003, migration_0004, migration_0008
+from relay.storage.schema import (
+    migration_0001,
+    migration_0002,
+    migration_0003,
+    migration_0004,
+    migration_0008,
+    migration_0010,
+)
 from relay.storage.visibility_sql import STORED
 from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
@@ -143,6 +150,8 @@ def make_store(connection: "psycopg.Connection[Any]") -> None:
     connection.execute(migration_0003().encode())
     connection.execute(migration_0004().encode())
     connection.execute(migration_0008().encode())
+    for text in migration_0010():
+        connection.execute(text.encode())
 
 
 def replay(log: Sequence[tuple[int, str, str]]) -> set[str]:

@@ -13,7 +13,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.visibility import division
-from relay.storage.filter_sql import Bounds, needs_query, query_statement
+from relay.storage.filter_sql import Bounds, attempts, needs_query, query_statement
 from relay.storage.reads import Reads
 from relay.storage.walk_bounds import FULL_SHARES
 from tests.events import NOW, unsigned_event
@@ -97,8 +97,8 @@ HARD: list[Json] = [
 async def check(plans: Plans, reads: Reads, wanted: Json) -> str | None:
     """What is wrong with the answer to a filter; None if it is bounded, and the oracle's or refused."""
     flt = parse_filter(wanted, LIMITS)
-    for second in (False, True):
-        read = plans.read(query_statement([flt], NOW, bounds=BOUNDS, second=second))
+    for attempt in range(attempts([flt])):
+        read = plans.read(query_statement([flt], NOW, bounds=BOUNDS, attempt=attempt))
         if read.rows > MOST.rows or read.pages > MOST.pages:
             return f"{wanted} read {read}"
     try:
@@ -111,7 +111,7 @@ async def check(plans: Plans, reads: Reads, wanted: Json) -> str | None:
 
 
 async def test_hard_filters_are_bounded_and_never_answered_wrongly(plans: Plans, reads: Reads) -> None:
-    reads.bounds = BOUNDS
+    reads.attempts.bounds = BOUNDS
     assert [wrong for wanted in HARD if (wrong := await check(plans, reads, wanted))] == []
 
 
@@ -134,7 +134,7 @@ def filters() -> st.SearchStrategy[Json]:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(wanted=filters())
 async def test_any_filter_is_bounded_and_never_answered_wrongly(plans: Plans, reads: Reads, wanted: Json) -> None:
-    reads.bounds = BOUNDS
+    reads.attempts.bounds = BOUNDS
     flt = parse_filter(wanted, LIMITS)
     if needs_query(flt):
         assert await check(plans, reads, wanted) is None
@@ -146,8 +146,8 @@ async def test_any_filter_is_bounded_and_never_answered_wrongly(plans: Plans, re
 @pytest.mark.parametrize("second", [False, True])
 async def test_many_filters_read_no_more_than_some_alone(plans: Plans, wanted: Json, second: bool) -> None:
     filters = [parse_filter({**wanted, "until": NOW - n}, LIMITS) for n in range(20)]
-    alone = plans.read(query_statement(filters[:1], NOW, bounds=BOUNDS, second=second))
-    together = plans.read(query_statement(filters, NOW, bounds=BOUNDS, second=second))
+    alone = plans.read(query_statement(filters[:1], NOW, bounds=BOUNDS, attempt=int(second)))
+    together = plans.read(query_statement(filters, NOW, bounds=BOUNDS, attempt=int(second)))
     assert together.rows <= FULL_SHARES * alone.rows + 20 * 2 * LIMITS.max_limit + 20 * LOOKS
 
 

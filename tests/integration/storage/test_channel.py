@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from relay.storage.channel import Channel, integer
+from relay.storage.channel import Channel, Request, Skipped, integer
 from relay.storage.database import connect
 from tests.integration.storage.scribe import Tables
 
@@ -43,3 +43,42 @@ async def test_a_statement_that_cannot_be_prepared_is_tried_again(channel: Chann
         with pytest.raises(psycopg.errors.UndefinedColumn):
             await channel.send(b"SELECT no_such_column", ()).future
     assert await prepared(channel) == before
+
+
+BEGUN = b"SELECT extract(epoch FROM now())::text WHERE $1::integer > 0"
+"""When the transaction of the statement has begun."""
+
+
+def grouped(channel: Channel, text: bytes, *parameters: int) -> Request:
+    return channel.send(text, parameters, grouped=True)
+
+
+async def test_statements_of_one_turn_share_a_transaction_and_have_their_own_answers(channel: Channel) -> None:
+    numbers = [grouped(channel, b"SELECT $1::integer", number) for number in range(5)]
+    times = [grouped(channel, BEGUN, number) for number in range(4)]
+    assert [integer((await each.future)[0][0]) for each in numbers] == [0, 1, 2, 3, 4]
+    assert [len(await each.future) for each in times] == [0, 1, 1, 1]
+    assert len({(await each.future)[0][0] for each in times[1:]}) == 1
+
+
+async def test_a_statement_by_itself_shares_no_transaction(channel: Channel) -> None:
+    first = grouped(channel, BEGUN, 1)
+    second = channel.send(BEGUN, (1,))
+    third = grouped(channel, BEGUN, 1)
+    assert len({(await each.future)[0][0] for each in (first, second, third)}) == 3
+
+
+@pytest.mark.parametrize("wrong", [b"SELECT 1 / $1::integer", b"SELECT $1::integer FROM nowhere"])
+async def test_one_that_fails_ends_those_behind_it_in_its_group_and_no_other(channel: Channel, wrong: bytes) -> None:
+    before = await prepared(channel)
+    right = b"SELECT 7 + $1::integer"
+    first, failing, behind = grouped(channel, right, 1), grouped(channel, wrong, 0), grouped(channel, BEGUN, 1)
+    later = channel.send(right, (2,))
+    assert integer((await first.future)[0][0]) == 8
+    with pytest.raises((psycopg.errors.DivisionByZero, psycopg.errors.UndefinedTable)):
+        await failing.future
+    with pytest.raises(Skipped):
+        await behind.future
+    assert integer((await later.future)[0][0]) == 9
+    assert len(await grouped(channel, BEGUN, 1).future) == 1
+    assert await prepared(channel) == before + (3 if b"nowhere" not in wrong else 2)

@@ -123,7 +123,7 @@ def kinds_are_public() -> Iterator[None]:
 
 @pytest.fixture
 def now_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.storage.reads.time", SimpleNamespace(time=lambda: NOW + 0.5))
+    monkeypatch.setattr("relay.storage.question_attempts.time", SimpleNamespace(time=lambda: NOW + 0.5))
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
@@ -142,7 +142,7 @@ async def test_all_engines_give_the_oracles_answer(
         most_walks = data.draw(st.sampled_from([1, 20_000]), "most walks")
         recent_rows = data.draw(st.sampled_from([0, 1, 8]), "recent")
         first_rows = data.draw(st.sampled_from([1, 2, 8]), "first")
-        reads.bounds = Bounds(
+        reads.attempts.bounds = Bounds(
             walks=walks, recent_rows=recent_rows, first_rows=first_rows, most_rows=100, most_walks=most_walks
         )
         ids = [event["id"] for event in chosen[:4]]
@@ -224,7 +224,7 @@ async def test_every_way_of_the_sql_gives_the_oracles_answer(
         wanted = [{**amount, **window, **one} for one in way]
         right = oracle_ids(stored, wanted, keys)
         for recent_rows in (0, 1, 8):
-            reads.bounds = Bounds(recent_rows=recent_rows, most_rows=400)
+            reads.attempts.bounds = Bounds(recent_rows=recent_rows, most_rows=400)
             if await sql_ids(reads, wanted, keys) != right:
                 wrong.append((name, window, amount, recent_rows))
     assert wrong == []

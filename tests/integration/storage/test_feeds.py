@@ -1,4 +1,6 @@
-"""The newest events of many authors: the oracle's answer wherever its walks stop, and few entries of each are read."""
+"""The newest events of many authors, and of several values of a tag: the oracle's answer wherever the walks stop, and
+few entries of each are read.
+"""
 
 import contextlib
 import random
@@ -48,11 +50,16 @@ def _stored(expired: float) -> list[Json]:
                 pubkey=author,
                 kind=chance.choice([1, 1, 1, 1, 6, 6, 7, 7, 30_023, 4]),
                 created_at=NOW - 40 if number % 10 == 0 else NOW - number * SECONDS // EVENTS,
-                tags=[*tags, ["d", str(number)], ["p", chance.choice(AUTHORS)]],
+                tags=[*tags, ["d", str(number)], *_named(chance, busy)],
                 content=str(number),
             )
         )
     return events
+
+
+def _named(chance: random.Random, busy: list[float]) -> list[list[str]]:
+    """Up to four of the authors, some of them twice: those who write most are named most."""
+    return [["p", key] for key in chance.choices(AUTHORS, busy, k=chance.choice([0, 1, 1, 1, 2, 4]))]
 
 
 BUSY, QUIET = AUTHORS[:4], AUTHORS[30:]
@@ -76,7 +83,7 @@ def tables(database: Tables, stored: list[Json]) -> Iterator[Tables]:
 
 @pytest.fixture(autouse=True)
 def now_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.storage.reads.time", SimpleNamespace(time=lambda: NOW + 0.5))
+    monkeypatch.setattr("relay.storage.question_attempts.time", SimpleNamespace(time=lambda: NOW + 0.5))
 
 
 async def found_ids(reads: Reads, wanted: Json, keys: list[str]) -> list[str]:
@@ -89,12 +96,12 @@ def oracle_ids(stored: list[Json], wanted: Json, keys: list[str]) -> list[str]:
     return [event["id"] for event in found]
 
 
-def feeds() -> st.SearchStrategy[Json]:
-    """Filters of many authors; limits from 1 to beyond what they have written."""
+def feeds(name: str = "authors") -> st.SearchStrategy[Json]:
+    """Filters of many authors, or of many that are named; limits from 1 to beyond what there is of them."""
     times = st.one_of(st.none(), st.sampled_from([NOW - 40, NOW - 41]), st.integers(NOW - SECONDS, NOW + 1))
     return st.fixed_dictionaries(
         {
-            "authors": st.one_of(
+            name: st.one_of(
                 st.sampled_from([AUTHORS, BUSY, QUIET, [*BUSY, *QUIET], [*QUIET, STRANGER]]),
                 st.lists(st.sampled_from([*AUTHORS, STRANGER, "e" * 64]), min_size=2, max_size=50, unique=True),
             ),
@@ -123,10 +130,35 @@ async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
     most_rows: int,
     keys: list[str],
 ) -> None:
-    reads.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
+    reads.attempts.bounds = Bounds(walks=1, first_rows=first_rows, recent_rows=recent_rows, most_rows=most_rows)
     is_read_alone = most_rows > 400 and 4 not in wanted.get("kinds", [4])  # else too many entries may be private
     with contextlib.nullcontext() if is_read_alone else contextlib.suppress(Failed):
         assert await found_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    wanted=feeds("#p"),
+    first_rows=st.sampled_from([1, 2, 8]),
+    most_rows=st.sampled_from([60, 400, 100_000]),
+    keys=st.sampled_from([[], AUTHORS[:1]]),
+)
+async def test_of_several_values_of_a_tag_the_answer_is_the_oracles_wherever_the_walks_stop(
+    stored: list[Json], reads: Reads, wanted: Json, first_rows: int, most_rows: int, keys: list[str]
+) -> None:
+    reads.attempts.bounds = Bounds(first_rows=first_rows, most_rows=most_rows)
+    with contextlib.nullcontext() if most_rows > 400 else contextlib.suppress(Failed):
+        assert await found_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
+
+
+@pytest.mark.parametrize("limit", [20, 200])
+@pytest.mark.parametrize("stored", [0.97], indirect=True)
+async def test_of_several_values_of_a_tag_the_answer_is_the_oracles_if_most_has_expired(
+    stored: list[Json], reads: Reads, limit: int
+) -> None:
+    wanted = {"#p": AUTHORS[2:6], "kinds": [1, 6], "limit": limit}
+    assert await found_ids(reads, wanted, []) == oracle_ids(stored, wanted, [])
+    assert reads.attempts.second_attempts == 1
 
 
 @pytest.mark.parametrize("limit", [20, 200])
@@ -134,10 +166,10 @@ async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
 async def test_a_feed_of_which_most_has_expired_is_still_the_oracles(
     stored: list[Json], reads: Reads, limit: int
 ) -> None:
-    reads.bounds = Bounds(walks=1, recent_rows=0)
+    reads.attempts.bounds = Bounds(walks=1, recent_rows=0)
     wanted = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
     assert await found_ids(reads, wanted, []) == oracle_ids(stored, wanted, [])
-    assert reads.second_attempts == 1
+    assert reads.attempts.second_attempts == 1
 
 
 @pytest.mark.parametrize("recent_rows", [0, 8])
@@ -150,7 +182,7 @@ async def test_a_feed_leaves_out_an_author_who_vanishes(
         "INSERT INTO relay_vanish_pending (pubkey, tag_key, until, seq, walked_to) VALUES (%s, %s, %s, 1, 0)",
         (bytes.fromhex(AUTHORS[0]), b"p", until),
     )
-    reads.bounds = Bounds(walks=1, recent_rows=recent_rows)
+    reads.attempts.bounds = Bounds(walks=1, recent_rows=recent_rows)
     wanted: Json = {"authors": AUTHORS, "kinds": [1, 6], "limit": limit}
     left = [event for event in stored if event["pubkey"] != AUTHORS[0] or event["created_at"] > until]
     assert await found_ids(reads, wanted, []) == oracle_ids(left, wanted, [])
@@ -164,6 +196,16 @@ def _rows_read(plans: Plans, authors: list[str], **more: Any) -> int:
 def test_of_authors_who_write_much_a_few_entries_are_read(plans: Plans) -> None:
     """All that these have written is 2,000 events."""
     assert _rows_read(plans, AUTHORS) < 2 * len(AUTHORS) * 8 + 200
+
+
+def test_of_values_on_many_events_a_few_entries_are_read(plans: Plans) -> None:
+    """Each of the 50 is walked up to the limit without that, and each of its events is looked at."""
+    statement = query_statement(
+        [parse_filter({"#p": AUTHORS[:50], "kinds": [1, 6, 7, 30_023], "limit": 200}, LIMITS)], NOW
+    )
+    read = plans.rows_by_index(statement)
+    assert read["relay_tag_newest"] < 50 * 16 + 5 * 250
+    assert read.get("relay_event_pkey", 0) + read.get("relay_event_newest", 0) < 260
 
 
 def test_no_author_is_walked_when_the_newest_events_hold_the_answer(plans: Plans) -> None:

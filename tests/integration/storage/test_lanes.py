@@ -8,6 +8,8 @@ from functools import partial
 import pytest
 
 from relay.protocol.errors import Failed, RateLimited
+from relay.protocol.filters import parse_filter
+from relay.protocol.limits import Limits
 from relay.storage import lanes
 from relay.storage.channel import Row
 from relay.storage.fair_queue import Bounds
@@ -18,6 +20,7 @@ from tests.integration.storage.scribe import Tables, wait_until_answering
 pytestmark = pytest.mark.django_db
 
 QUICK = Cost(1.0, True)
+SMALL = Cost(0.1, True, [parse_filter({"ids": ["0" * 64]}, Limits())])
 UNCERTAIN = Cost(5.0, False)
 EXPENSIVE = Cost(QUICK_MS + 1, False)
 ANSWER = "SELECT 0::bigint"
@@ -32,7 +35,7 @@ PATIENCE = 10.0
 
 @pytest.fixture
 async def reads(tables: Tables) -> AsyncIterator[Reads]:
-    made = Reads.of_primary(2, 60.0, bounds=Bounds(owner_statements=20))
+    made = Reads.of_primary(3, 60.0, bounds=Bounds(owner_statements=20))
     made.open()
     await wait_until_answering(made)
     await made.until_connected(PATIENCE)
@@ -160,3 +163,27 @@ async def test_01_s11_an_expensive_query_beyond_its_time_is_refused(tables: Tabl
             await ask(reads, LONG, "one", EXPENSIVE)
     finally:
         await reads.close()
+
+
+async def test_small_queries_that_come_while_one_runs_share_a_transaction(reads: Reads) -> None:
+    begun = "SELECT 1::bigint, extract(epoch FROM now())::text"
+    first = ask(reads, f"{begun}, pg_sleep(0.05)", "one", SMALL)
+    await asyncio.sleep(0.01)
+    later = [ask(reads, begun, owner, SMALL) for owner in ("one", "one", "two", "two")]
+    times = [rows[0][1] for _, rows in await asyncio.gather(first, *later)]
+    assert len(set(times[1:])) == 1
+    assert times[0] != times[1]
+
+
+async def test_a_small_query_that_fails_costs_no_other_its_answer(reads: Reads) -> None:
+    asked = [ask(reads, f"SELECT {number}::bigint / {number % 3}", "one", SMALL) for number in range(9)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    found = [answer[0] if isinstance(answer, tuple) else type(answer) for answer in answers]
+    assert found == [number // (number % 3) if number % 3 else Failed for number in range(9)]
+
+
+async def test_small_queries_beyond_a_group_take_other_connections(reads: Reads, tables: Tables) -> None:
+    sleeping = "SELECT 0::bigint, pg_sleep(0.3)"
+    asked = [ask(reads, sleeping, f"{number}", SMALL) for number in range(2 * lanes.GROUP + 1)]
+    await until_running(tables, sleeping, 2)
+    await leave(asked)

@@ -7,7 +7,14 @@ import psycopg
 import pytest
 
 from relay.storage.batch import WRITE, columns
-from relay.storage.schema import migration_0001, migration_0002, migration_0003, migration_0004, migration_0008
+from relay.storage.schema import (
+    migration_0001,
+    migration_0002,
+    migration_0003,
+    migration_0004,
+    migration_0008,
+    migration_0010,
+)
 from tests.events import NOW, unsigned_event
 from tests.integration.storage.scribe import entry
 from tests.integration.storage.servers import Connection, machines
@@ -18,6 +25,13 @@ CREATE FUNCTION relay_forget(gone bytea[]) RETURNS void LANGUAGE sql AS 'DELETE 
 CREATE FUNCTION relay_position() RETURNS bigint LANGUAGE sql AS 'SELECT max(seq) FROM relay_change';
 """
 """Some that are no more, and one that has another body."""
+
+
+BROKEN_OFF = """
+CREATE INDEX relay_tag_newest_kind ON relay_tag (key);
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'relay_tag_newest_kind'::regclass;
+"""
+"""What a CREATE INDEX CONCURRENTLY leaves that did not end."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +63,9 @@ def old() -> Iterator[Connection]:
             connection.execute(migration_0003().encode())
             connection.execute(migration_0004().encode())
             connection.execute(migration_0008().encode())
+            connection.execute(BROKEN_OFF.encode())
+            for text in migration_0010():
+                connection.execute(text.encode())
             yield connection
 
 
@@ -84,3 +101,14 @@ def test_a_partition_is_made_in_advance_and_nothing_is_left_of_the_first_version
     assert not {"relay_epoch", "relay_change_before"} & tables
     functions = {name for (name,) in rows(old, "SELECT proname FROM pg_proc WHERE proname LIKE 'relay%'")}
     assert not {"relay_current_epoch", "relay_forget"} & functions
+
+
+def test_the_index_of_tags_has_the_kind_though_building_it_was_broken_off_before(old: Connection) -> None:
+    ((definition, is_valid, left),) = rows(
+        old,
+        "SELECT pg_get_indexdef(i.indexrelid), i.indisvalid, to_regclass('relay_tag_newest_kind') "
+        "FROM pg_index AS i WHERE i.indexrelid = 'relay_tag_newest'::regclass",
+    )
+    assert definition.endswith("(key, created_at DESC, event_id) INCLUDE (kind)")
+    assert is_valid
+    assert left is None

@@ -174,13 +174,13 @@ async def test_a_home_feed_of_which_the_newest_partition_has_enough_looks_into_n
         ],
     )
     wanted: list[Json] = [{"authors": authors, "kinds": [1], "until": NOW, "limit": limit} for limit in (5, 30, 100)]
-    reads.bounds = Bounds(walks=1, recent_rows=0)
+    reads.attempts.bounds = Bounds(walks=1, recent_rows=0)
     for each in wanted:
         assert await answer(reads, each) == [event["id"] for event in naive_query(stored, [each], NOW, 1_000, 500)]
 
     plans = Plans()
     first, last = (
-        plans.rows_by_index(query_statement([parse_filter(each, Limits())], NOW, bounds=reads.bounds))
+        plans.rows_by_index(query_statement([parse_filter(each, Limits())], NOW, bounds=reads.attempts.bounds))
         for each in (wanted[0], wanted[-1])
     )
     plans.close()

@@ -57,12 +57,15 @@ async def test_pieces_are_the_oracles_answer_without_what_was_removed(
 ) -> None:
     tables.clear()
     await scribe.write(*POOL)
-    reads.bounds = Bounds(text_bytes=data.draw(st.sampled_from([1, 300, 6_000, 40_000]), "bytes"))
+    reads.attempts.bounds = Bounds(text_bytes=data.draw(st.sampled_from([1, 300, 6_000, 40_000]), "bytes"))
     wanted = data.draw(st.lists(st.sampled_from(FILTERS), min_size=1, max_size=3), "filters")
     result = await reads.query([parse_filter(one, LIMITS) for one in wanted])
     expected = [event["id"] for event in naive_query(POOL, wanted, NOW, LIMITS.max_limit, LIMITS.default_limit)]
     assert [(item if type(item) is Key else key_of(item)).id.decode() for item in result.events] == expected  # type: ignore[arg-type]
-    assert sum(len(item) for item in result.events if type(item) is bytes) <= len(wanted) * reads.bounds.text_bytes
+    assert (
+        sum(len(item) for item in result.events if type(item) is bytes)
+        <= len(wanted) * reads.attempts.bounds.text_bytes
+    )
     removed: set[str] = set()
     sent: list[str] = []
     items = list(result.events)
@@ -87,7 +90,7 @@ async def test_an_event_that_expires_between_two_pieces_is_left_out(
     scribe: Scribe, reads: Reads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await scribe.write(unsigned_event(created_at=NOW, tags=[["expiration", str(NOW + 2**32)]]))
-    reads.bounds = Bounds(text_bytes=1)
+    reads.attempts.bounds = Bounds(text_bytes=1)
     (key,) = (await reads.query([parse_filter({}, LIMITS)])).events
     assert isinstance(key, Key)
     assert len(await reads.texts([key])) == 1

@@ -81,7 +81,7 @@ async def test_a_query_that_stops_at_a_bound_is_noted(reads: Reads, tables: Tabl
     copy_in(tables, [unsigned_event(created_at=NOW - n, tags=[["t", "common"]]) for n in range(50)])
     noted = SlowQueries(PATIENCE)
     reads.watch(noted)
-    reads.bounds = Bounds(walk_rows=8, most_rows=16, recent_rows=16)
+    reads.attempts.bounds = Bounds(walk_rows=8, most_rows=16, recent_rows=16)
 
     await reads.query([parse_filter({"kinds": [9], "#t": ["common"]}, Limits())])
 

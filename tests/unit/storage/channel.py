@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from relay.storage.channel import Broken, Request
+from relay.storage.channel import Broken, Request, Row
 
 
 class Channel:
@@ -12,7 +12,8 @@ class Channel:
 
     def __init__(self, _connection: object) -> None:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.on_answer: Callable[[], None] = lambda: None
+        self.on_answer: Callable[[int], None] = lambda _: None
+        self.open_group = 0
         self.requests: deque[Request] = deque()
 
     def __len__(self) -> int:
@@ -21,8 +22,15 @@ class Channel:
     def holds(self, request: Request) -> bool:
         return request in self.requests
 
-    def send(self, text: bytes, parameters: object) -> Request:
-        request = Request(text, asyncio.get_running_loop().create_future(), False)
+    def send(
+        self,
+        text: bytes,
+        parameters: object,
+        *,
+        grouped: bool = False,
+        future: "asyncio.Future[list[Row]] | None" = None,
+    ) -> Request:
+        request = Request(text, future or asyncio.get_running_loop().create_future(), False)
         self.requests.append(request)
         return request
 
@@ -30,7 +38,7 @@ class Channel:
         future = self.requests.popleft().future
         if not future.done():
             future.set_result([])
-        self.on_answer()
+        self.on_answer(1)
 
     def close(self, reason: str) -> None:
         if not self.closed.done():
