@@ -129,8 +129,8 @@ class FeedWalks(TagFeedWalks):
         if "near" not in self._bound:
             number = self._number
             self._bound["near"] = self._add(
-                lambda filters, now: (
-                    min(now if (until := filters[number].until) is None else until, now) - NEAR_SECONDS
+                lambda filters, now: max(
+                    0, min(now if (until := filters[number].until) is None else until, now) - NEAR_SECONDS
                 ),
                 "bigint",
             )

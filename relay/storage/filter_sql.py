@@ -38,8 +38,10 @@ LEAST_JOINED_BYTES = 4_096
 """If not even events of this size may be joined, keys are asked for at once."""
 
 MAX_TEMPLATES = 1_000
-"""Texts of statements that are kept, of up to some KB, because making one takes 10 to 60 us. When they are so many, all
-are dropped."""
+"""Texts of statements that are kept, because making one takes 10 to 60 us. When there are as many, all are dropped."""
+
+MAX_TEMPLATE_CHARACTERS = 16_384
+"""A longer text is not kept: a REQ of many filters with all tags that there are has one of 0.5 MB."""
 
 
 class Statement:
@@ -103,10 +105,11 @@ def query_statement(
     key = (*map(_shape, filters), attempt, keyed, vanishing, bounds, setting())
     template = _templates.get(key)
     if template is None:
-        if len(_templates) >= MAX_TEMPLATES:
-            _templates.clear()
         template = _template(filters, audience, bounds, attempt=attempt, keyed=keyed, vanishing=vanishing)
-        _templates[key] = template
+        if len(template.text) <= MAX_TEMPLATE_CHARACTERS:
+            if len(_templates) >= MAX_TEMPLATES:
+                _templates.clear()
+            _templates[key] = template
     return template.statement(filters, now)
 
 

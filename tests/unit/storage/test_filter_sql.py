@@ -32,9 +32,10 @@ def test_a_text_that_was_made_for_other_values_serves(wanted: list[dict[str, Any
     for attempt in range(3):
         fresh = asked(parsed, is_new=True, attempt=attempt)
         asked([with_other_values(flt) for flt in parsed], is_new=True, attempt=attempt)
-        assert len(filter_sql._templates) == 1
+        is_kept = len(fresh[0]) <= filter_sql.MAX_TEMPLATE_CHARACTERS
+        assert len(filter_sql._templates) == is_kept
         assert asked(parsed, is_new=False, attempt=attempt) == fresh
-        assert len(filter_sql._templates) == 1
+        assert len(filter_sql._templates) == is_kept
 
 
 def with_other_values(flt: Filter) -> Filter:
@@ -67,3 +68,18 @@ def test_no_more_than_a_bound_of_texts_are_kept() -> None:
     for limit in range(1, filter_sql.MAX_TEMPLATES + 50):
         query_statement([parse_filter({"kinds": [1], "limit": limit}, Limits(max_limit=5_000))], NOW)
     assert len(filter_sql._templates) <= filter_sql.MAX_TEMPLATES
+
+
+def test_a_long_text_is_not_kept() -> None:
+    filter_sql._templates.clear()
+    every = {f"#{letter}": ["a" * 64] for letter in "abcdefghijklmnopqrstuvwxyz"}
+    query_statement([parse_filter({**every, "limit": limit}, Limits()) for limit in range(1, 16)], NOW)
+    assert filter_sql._templates == {}
+
+
+def test_a_feed_until_the_least_time_is_a_question_that_postgresql_takes() -> None:
+    authors = hexes(25)
+    statement = query_statement([parse_filter({"authors": authors, "until": -(2**63), "limit": 1}, Limits())], NOW)
+    numbers = [value for value in statement.parameters if isinstance(value, int)]
+    assert numbers
+    assert min(numbers) >= -(2**63)
