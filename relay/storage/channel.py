@@ -68,7 +68,7 @@ class Channel:
         self._socket: int = self._libpq.socket
         self._statements: OrderedDict[bytes, bytes] = OrderedDict()
         self._unneeded: list[bytes] = []
-        """Names to be deallocated, one with each new name: with those of `_statements` they are MAX_STATEMENTS at most."""
+        """Names to be deallocated, one with each new name: MAX_STATEMENTS at most with those of `_statements`."""
         self._named = 0
         self._requests: deque[Request] = deque()
         self._groups: deque[int] = deque()  # requests of each answer to come

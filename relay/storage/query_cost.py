@@ -49,8 +49,9 @@ class Cost(Struct, frozen=True, gc=False):
 
     @property
     def is_small(self) -> bool:
-        """True if others may wait for it to end before they are answered: it reads, and little. A walk is not small that
-        may pass many events that are not public.
+        """True if others may wait for it to end before they are answered: it reads, and little.
+
+        A walk that may pass many events which are not public is not small.
         """
         if not self.is_certain or self.ms > SMALL_MS or not self.filters:
             return False
