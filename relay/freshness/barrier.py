@@ -63,7 +63,7 @@ class Barrier:
         self._without_primary = without_primary
         self._is_up = is_up
         self._unanswered = 0.0
-        """Since when looks are not answered; 0 while they are."""
+        """Since when looks that a query waits for are not answered; 0 while they are."""
         self._log_key = log_key
         self._tasks = tasks
         self._waiting: dict[Then, None] = {}
@@ -139,7 +139,9 @@ class Barrier:
 
         def seen(look: Look | None) -> None:
             self._asked = {}
-            if look is None and self._asks_again(begin) and (group or self._waiting):
+            if look is not None or not (group or self._waiting):
+                self._unanswered = 0.0
+            elif self._asks_again(begin):
                 self._waiting = group | self._waiting
                 asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._look)
                 return
@@ -147,7 +149,6 @@ class Barrier:
             if look is not None and look.log_key != self._log_key():
                 look = None  # a promoted server, or another store: its numbers say nothing about this process's copies
             if look is not None:
-                self._unanswered = 0.0
                 self._newest = max(self._newest, look.position)
                 self.lease.saw(begin, look)
             position = self._without_primary() if look is None else look.position

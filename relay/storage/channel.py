@@ -37,15 +37,19 @@ class Skipped(Exception):
 
 
 class Request:
-    """A statement under way, and the future of its rows. `commands`: those that were sent for it."""
+    """A statement under way, and the future of its rows. `commands`: those that were sent for it; the first deallocates
+    the name `deallocates`, if there is one. `is_skipped`: its answer was Skipped.
+    """
 
-    __slots__ = ("commands", "future", "prepares", "text")
+    __slots__ = ("commands", "deallocates", "future", "is_skipped", "prepares", "text")
 
     def __init__(self, text: bytes, future: "asyncio.Future[list[Row]]", prepares: bool) -> None:
         self.text = text
         self.future = future
         self.prepares = prepares
         self.commands = 1
+        self.deallocates = b""
+        self.is_skipped = False
 
 
 class Channel:
@@ -63,6 +67,8 @@ class Channel:
         self._is_named = connection.is_named
         self._socket: int = self._libpq.socket
         self._statements: OrderedDict[bytes, bytes] = OrderedDict()
+        self._unneeded: list[bytes] = []
+        """Names to be deallocated, one with each new name: MAX_STATEMENTS at most with those of `_statements`."""
         self._named = 0
         self._requests: deque[Request] = deque()
         self._groups: deque[int] = deque()  # requests of each answer to come
@@ -147,8 +153,11 @@ class Channel:
         if len(statements) >= MAX_STATEMENTS:
             _, oldest = statements.popitem(last=False)
             if not self.prelude:  # a pooler gives them other names, and forgets them by itself
-                self._libpq.send_query_params(b"DEALLOCATE " + oldest, None)
-                request.commands += 1
+                self._unneeded.append(oldest)
+        if self._unneeded:
+            request.deallocates = self._unneeded.pop()
+            self._libpq.send_query_params(b"DEALLOCATE " + request.deallocates, None)
+            request.commands += 1
         self._named += 1
         name = b"q%d" % self._named
         self._libpq.send_prepare(name, request.text)
@@ -215,13 +224,16 @@ class Channel:
         is_skipped = results[-1].status == ExecStatus.PIPELINE_ABORTED
         if request.prepares and is_skipped:
             self._statements.pop(request.text, None)  # it failed before its execution, so it was not prepared
+        if request.deallocates and results[0].status == ExecStatus.PIPELINE_ABORTED:
+            self._unneeded.append(request.deallocates)
+        request.is_skipped = is_skipped and error is None
         future = request.future
         if future.done():
             return
         if error is not None:
             future.set_exception(errors.error_from_result(error))
             return
-        if is_skipped:
+        if request.is_skipped:
             future.set_exception(Skipped())
             return
         last = results[-1]

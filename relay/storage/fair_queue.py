@@ -108,13 +108,16 @@ class FairQueue(Generic[T]):
         self._charge(account, cost)
         return True
 
-    def add(self, owner: str, cost: float, size: int, item: T) -> Ticket[T]:
-        """Append to what waits of `owner`. Raises RateLimited if that is too much, Failed if the queue is full."""
+    def add(self, owner: str, cost: float, size: int, item: T, *, is_accepted: bool = False) -> Ticket[T]:
+        """Append to what waits of `owner`. Raises RateLimited if that is too much and it is not `is_accepted` already,
+        Failed if the queue is full.
+        """
         account, bounds = self._account(owner), self._bounds
         if self._len >= bounds.statements or self.bytes + size > bounds.bytes:
             self.refused += 1
             raise Failed("too many queries wait for the database, try again")
-        if owner != INTERNAL and (
+        is_bounded = owner != INTERNAL and not is_accepted
+        if is_bounded and (
             len(account.waiting) >= bounds.owner_statements or account.bytes + size > bounds.owner_bytes
         ):
             self.refused += 1

@@ -5,7 +5,8 @@ it. Rule: which lane a query takes changes when it is answered, never its answer
 QUICK_SECONDS is ended and asked again as an expensive one, as which its owner's uncertain queries count for a while.
 
 The small ones have one connection. Those that come while it is busy leave together, in one write and one transaction:
-that saves both processes most of what a small statement costs beside its rows. Beyond a group the others take them.
+that saves both processes most of what a small statement costs beside its rows. Beyond a group the others take them, and
+so do those that are free when a group takes longer than small ones do.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import psycopg
 from relay.background import BackgroundTasks
 from relay.conf import Life
 from relay.protocol.errors import Failed
-from relay.storage.channel import Parameter, Row
+from relay.storage.channel import Parameter, Row, Skipped
 from relay.storage.fair_queue import INTERNAL, Bounds
 from relay.storage.link import Connect, Statement
 from relay.storage.query_cost import ONE_ROW, QUICK_MS, Cost
@@ -35,6 +36,9 @@ DISTRUST_SECONDS = 30.0
 
 GROUP = 8
 """Small statements of one group: a longer one would delay the answer to its first."""
+
+LONG_GROUP_SECONDS = 0.005
+"""A group that has run for longer is not waited for while a connection of the quick lane is free."""
 
 MOST_DISTRUSTED = 10_000
 """How many owners are remembered; beyond it the one that was found first is forgotten."""
@@ -149,7 +153,7 @@ class Lanes:
                 statement.ended = lambda ms: self._distrust(owner) if ms > QUICK_MS else None
             begin = time.monotonic()
             try:
-                return await self._ordinary_for(cost).run(statement, left)
+                return await self._ordinary(statement, cost, left)
             except psycopg.errors.QueryCanceled:
                 left -= time.monotonic() - begin
                 self.asked_again += 1
@@ -159,10 +163,19 @@ class Lanes:
         except psycopg.errors.QueryCanceled as error:
             raise Failed("query timed out") from error
 
+    async def _ordinary(self, statement: Statement, cost: Cost, seconds: float) -> list[Row]:
+        begin = time.monotonic()
+        try:
+            return await self._ordinary_for(cost).run(statement, seconds)
+        except Skipped:  # by itself now: another group might fail too
+            return await self.quick.run(statement, seconds - (time.monotonic() - begin), is_accepted=True)
+
     def _ordinary_for(self, cost: Cost) -> Server:
-        small = self.small
+        small, quick = self.small, self.quick
         if small is None or not cost.is_small or not small.connected or small.waiting >= GROUP:
-            return self.quick
+            return quick
+        if small.busy_seconds > LONG_GROUP_SECONDS and quick.busy < quick.connected:
+            return quick
         return small
 
     def _distrust(self, owner: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from relay.protocol.filters import Filter
-from relay.protocol.visibility import names_private
+from relay.protocol.visibility import all_public, names_private
 from relay.storage.walk_bounds import BOUNDS, SPECIFIC_TAGS
 
 WALK_MS = 0.05
@@ -49,8 +49,13 @@ class Cost(Struct, frozen=True, gc=False):
 
     @property
     def is_small(self) -> bool:
-        """True if others may wait for it to end before they are answered: it reads, and little."""
-        return self.is_certain and self.ms <= SMALL_MS and len(self.filters) > 0
+        """True if others may wait for it to end before they are answered: it reads, and little.
+
+        A walk that may pass many events which are not public is not small.
+        """
+        if not self.is_certain or self.ms > SMALL_MS or not self.filters:
+            return False
+        return all(flt.ids is not None or all_public(flt.kinds) for flt in self.filters)
 
 
 ONE_ROW = Cost(1.0, True)

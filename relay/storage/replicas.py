@@ -110,7 +110,9 @@ class Replicas:
         """The answer of a replica at `position`, brought to what the barrier asked for (`allowed`); None, counted, if
         that is not possible. Raises Foreign if another store is followed since.
         """
-        number = await allowed
+        if not allowed.done():  # it belongs to the answers of other replicas too, so it is not cancelled
+            await asyncio.wait([allowed], timeout=question.ends - asyncio.get_running_loop().time())
+        number = allowed.result() if allowed.done() else None
         if number is None:
             self.fell_back("late")
             return None

@@ -93,6 +93,13 @@ def migration_0009() -> str:
     return _tables("drop_functions") + functions()
 
 
-def migration_0010() -> tuple[str, str]:
-    """The kind in the index of tags: the new index, then in its place; each in a transaction of its own."""
-    return _tables("0010_build"), _tables("0010_swap")
+def migration_0010() -> tuple[str, str, str]:
+    """The kind in the index of tags: what was broken off goes, a new index, which takes the place of the old one.
+    Each in a transaction of its own.
+    """
+    locked = _tables("0010_short_lock")
+    return (
+        locked.replace("-- STEP\n", _tables("0010_clear")),
+        _tables("0010_build"),
+        locked.replace("-- STEP\n", _tables("0010_swap")),
+    )

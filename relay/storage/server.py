@@ -13,7 +13,7 @@ import psycopg
 from relay.background import BackgroundTasks
 from relay.conf import Life
 from relay.protocol.errors import Failed, RelayError
-from relay.storage.channel import Broken, Parameter, Request, Row, Skipped
+from relay.storage.channel import Broken, Parameter, Request, Row
 from relay.storage.fair_queue import Bounds, FairQueue
 from relay.storage.link import RETIRED, Connect, Link, Rows, Statement, expire, least_busy
 from relay.storage.overdue import Overdue
@@ -124,6 +124,12 @@ class Server:
         return sum(1 for link in self._links if len(link.channel))
 
     @property
+    def busy_seconds(self) -> float:
+        """How long the first connection has been busy with what it runs; 0 if it runs nothing."""
+        link = self._links[0] if self._links else None
+        return asyncio.get_running_loop().time() - link.since if link is not None and link.requests else 0.0
+
+    @property
     def waiting(self) -> int:
         """Statements waiting for a place in a pipeline."""
         return len(self._queue)
@@ -153,19 +159,16 @@ class Server:
         except psycopg.errors.QueryCanceled as error:
             raise Failed("query timed out") from error
 
-    async def run(self, statement: Statement, seconds: float) -> list[Row]:
+    async def run(self, statement: Statement, seconds: float, *, is_accepted: bool = False) -> list[Row]:
         """Run a statement in its owner's turn, for at most `seconds` with its time in the queue.
 
-        Raises QueryCanceled if PostgreSQL ended it, RateLimited if too many of its owner wait, otherwise like `fetch`.
+        Raises QueryCanceled if PostgreSQL ended it, Skipped if one before it in its group failed, RateLimited if too
+        many of its owner wait and it is not `is_accepted` already, otherwise like `fetch`.
         """
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + seconds
-        future = self._submit(statement)
-        timer = loop.call_at(ends, expire, future)
+        future = self._submit(statement, is_accepted=is_accepted)
+        timer = asyncio.get_running_loop().call_later(seconds, expire, future)
         try:
             return await future
-        except Skipped:
-            return await self.run(statement, ends - loop.time())
         except psycopg.errors.QueryCanceled:
             self.failures += 1
             raise
@@ -197,7 +200,7 @@ class Server:
 
     # -- Places --------------------------------------------------------------------------------------------------------
 
-    def _submit(self, statement: Statement) -> Rows:
+    def _submit(self, statement: Statement, *, is_accepted: bool = False) -> Rows:
         """Send on the connection with the least to do, or queue."""
         link = least_busy(self._links, self._depth, self._grouped)
         if link is not None and self._queue.begin(statement.owner, statement.cost):
@@ -208,7 +211,8 @@ class Server:
             return future
         size = sum(len(each) for each in statement.parameters if isinstance(each, bytes | str))
         try:
-            ticket = self._queue.add(statement.owner, statement.cost, size, (statement, future))
+            item = statement, future
+            ticket = self._queue.add(statement.owner, statement.cost, size, item, is_accepted=is_accepted)
         except RelayError as error:
             future.set_exception(error)
             return future
@@ -236,17 +240,25 @@ class Server:
             self._overdue.left(link, request, is_alone=self._depth == 1)
 
     def _answered(self, link: Link, count: int) -> None:
-        """The connection has answered its first `count` statements: charge them, and send what waits."""
+        """The connection has answered its first `count` statements: charge those that ran, and send what waits."""
         if not link.requests:  # it has ended meanwhile
             return
-        answered = [link.requests.popleft()[0] for _ in range(count)]
+        ran, cost = [], 0.0
+        for _ in range(count):
+            statement, request = link.requests.popleft()
+            link.cost -= statement.cost
+            if request.is_skipped:
+                self._queue.end(statement.owner, -statement.cost)
+            else:
+                ran.append(statement)
+                cost += statement.cost
         now = asyncio.get_running_loop().time()
         took = (now - link.since) * 1_000
         link.since = now
-        cost = answered[0].cost if count == 1 else sum([statement.cost for statement in answered])
-        link.cost = link.cost - cost if link.requests else 0.0
-        for statement in answered:
-            own = took if count == 1 else took * statement.cost / cost
+        if not link.requests:
+            link.cost = 0.0
+        for statement in ran:
+            own = took if len(ran) == 1 else took * statement.cost / cost
             self._queue.end(statement.owner, own - statement.cost)
             if statement.ended is not None:
                 statement.ended(own)

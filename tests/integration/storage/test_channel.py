@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from relay.storage import channel as module
 from relay.storage.channel import Channel, Request, Skipped, integer
 from relay.storage.database import connect
 from tests.integration.storage.scribe import Tables
@@ -82,3 +83,23 @@ async def test_one_that_fails_ends_those_behind_it_in_its_group_and_no_other(cha
     assert integer((await later.future)[0][0]) == 9
     assert len(await grouped(channel, BEGUN, 1).future) == 1
     assert await prepared(channel) == before + (3 if b"nowhere" not in wrong else 2)
+
+
+async def test_a_statement_is_deallocated_though_the_group_of_its_deallocation_was_skipped(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await prepared(channel)
+    monkeypatch.setattr(module, "MAX_STATEMENTS", len(channel._statements) + 3)
+    for number in range(3):
+        await grouped(channel, b"SELECT %d + $1::integer" % number, 0).future
+    for number in range(100, 105):
+        failing = grouped(channel, b"SELECT 1 / $1::integer", 0)
+        behind = [grouped(channel, b"SELECT %d + $1::integer" % each, 0) for each in (number, number + 100)]
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await failing.future
+        for each in behind:
+            with pytest.raises(Skipped):
+                await each.future
+    for number in range(300, 303):
+        await grouped(channel, b"SELECT %d + $1::integer" % number, 0).future
+    assert await prepared(channel) == before + 3

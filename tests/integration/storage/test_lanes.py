@@ -165,7 +165,10 @@ async def test_01_s11_an_expensive_query_beyond_its_time_is_refused(tables: Tabl
         await reads.close()
 
 
-async def test_small_queries_that_come_while_one_runs_share_a_transaction(reads: Reads) -> None:
+async def test_small_queries_that_come_while_one_runs_share_a_transaction(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "LONG_GROUP_SECONDS", PATIENCE)
     begun = "SELECT 1::bigint, extract(epoch FROM now())::text"
     first = ask(reads, f"{begun}, pg_sleep(0.05)", "one", SMALL)
     await asyncio.sleep(0.01)
@@ -180,6 +183,17 @@ async def test_a_small_query_that_fails_costs_no_other_its_answer(reads: Reads) 
     answers = await asyncio.gather(*asked, return_exceptions=True)
     found = [answer[0] if isinstance(answer, tuple) else type(answer) for answer in answers]
     assert found == [number // (number % 3) if number % 3 else Failed for number in range(9)]
+
+
+async def test_a_query_behind_one_that_failed_is_answered_whatever_else_its_owner_has_waiting(reads: Reads) -> None:
+    others = [ask(reads, "SELECT 0::bigint, pg_sleep(0.05)", "one", QUICK) for _ in range(24)]
+    failing = ask(reads, "SELECT 0::bigint / 0", "two", SMALL)
+    behind = ask(reads, "SELECT 7::bigint", "one", SMALL)
+    with pytest.raises(Failed):
+        await failing
+    assert (await behind)[0] == 7
+    assert reads.refused == 0
+    await leave(others)
 
 
 async def test_small_queries_beyond_a_group_take_other_connections(reads: Reads, tables: Tables) -> None:

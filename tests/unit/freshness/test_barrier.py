@@ -100,3 +100,31 @@ async def test_a_primary_that_is_taken_to_answer_is_asked_again_until_it_is_know
     barrier.join(partial(answers.append))
     await unanswered()
     assert answers == [7, 7, None]
+
+
+@pytest.mark.parametrize("earlier", [None, Look(9, False, 2)])
+async def test_a_look_that_was_not_answered_takes_nothing_of_the_time_of_a_later_one(
+    monkeypatch: pytest.MonkeyPatch, earlier: Look | None
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    primary, answers = SilentPrimary(), list[int | None]()
+    barrier = Barrier(cast(Primary, primary), lambda: 1, BackgroundTasks(), is_up=lambda: True)
+
+    async def unanswered() -> None:
+        primary.looks.pop()(None)
+        async with asyncio.timeout(5):
+            while not primary.looks and not answers:
+                await asyncio.sleep(0)
+
+    if earlier is None:
+        barrier._look()  # a renewal, which nobody waits for
+    else:
+        barrier.join(lambda _: None)
+        await unanswered()
+    primary.looks.pop()(earlier)
+    now[0] += 10 * module.VERDICT_SECONDS
+    barrier.join(answers.append)
+    await unanswered()
+    assert (answers, len(primary.looks)) == ([], 1)

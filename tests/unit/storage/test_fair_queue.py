@@ -214,3 +214,14 @@ def test_accounts_are_looked_through_a_few_times_however_many_owners_wait(monkey
         queue.add(f"owner {number}", 1.0, 0, "")
         looks += queue._accounts is not before
     assert looks <= 10
+
+
+def test_what_was_accepted_before_is_not_refused_for_what_else_its_owner_has_waiting() -> None:
+    queue: FairQueue[str] = FairQueue(Bounds(statements=3, owner_statements=1), PLACES)
+    queue.add("a", 1.0, 0, "first")
+    with pytest.raises(RateLimited):
+        queue.add("a", 1.0, 0, "second")
+    queue.add("a", 1.0, 0, "accepted", is_accepted=True)
+    queue.add("b", 1.0, 0, "other")
+    with pytest.raises(Failed):
+        queue.add("a", 1.0, 0, "beyond", is_accepted=True)

@@ -77,6 +77,22 @@ def test_what_may_look_through_everything_is_expensive(wanted: dict[str, Any]) -
     assert not cost(wanted).is_quick
 
 
+@pytest.mark.parametrize(
+    "wanted, is_small",
+    [
+        ({"ids": [key(1)]}, True),
+        ({"authors": [key(1)], "kinds": [1], "limit": 20}, True),
+        ({"authors": [key(1)], "limit": 20}, False),
+        ({"limit": 20}, False),
+        ({"#e": [key(1)], "limit": 20}, False),
+    ],
+)
+def test_a_walk_along_events_that_may_not_be_public_is_not_small(wanted: dict[str, Any], is_small: bool) -> None:
+    assert cost(wanted).is_certain
+    assert cost(wanted).is_small == is_small
+    assert cost({"ids": [key(1)]}, wanted).is_small == is_small
+
+
 def test_twenty_filters_cost_what_each_of_them_does() -> None:
     one = cost({"kinds": [1], "#p": [key(1)], "until": 1})
     twenty = cost(*[{"kinds": [1], "#p": [key(1)], "until": number} for number in range(20)])

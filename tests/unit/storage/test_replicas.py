@@ -5,11 +5,14 @@ import asyncio
 import psycopg
 import pytest
 
+from relay.background import BackgroundTasks
+from relay.changes.ring import Ring
 from relay.protocol.audience import ANONYMOUS
 from relay.protocol.errors import Failed
 from relay.storage.question import Question
-from relay.storage.replica import Foreign
-from relay.storage.replicas import FALLBACKS, GONE_SECONDS, reason_of, with_time_left
+from relay.storage.replica import Foreign, Present
+from relay.storage.replicas import FALLBACKS, GONE_SECONDS, Replicas, reason_of, with_time_left
+from relay.storage.store import Store
 
 
 def question(seconds: float) -> Question:
@@ -46,3 +49,17 @@ def test_a_failure_is_counted_by_its_cause(cause: Exception | None, reason: str)
 
 def test_an_answer_of_another_store_is_counted_as_such() -> None:
     assert reason_of(Foreign()) == "foreign"
+
+
+async def test_the_answer_of_a_replica_waits_for_the_barrier_no_longer_than_its_query() -> None:
+    allowed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def reached(_position: int) -> bool:
+        return True
+
+    present = Present(lambda: Ring(0, 1), lambda: Store("", "", 0), lambda: 0, lambda: allowed, reached)
+    replicas = Replicas([], present, BackgroundTasks())
+    async with asyncio.timeout(5):
+        assert await replicas.as_of_now(question(0.01), 7, [], allowed) is None
+    assert replicas.fallbacks["late"] == 1
+    assert not allowed.done(), "others wait for it too"
