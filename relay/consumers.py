@@ -96,6 +96,11 @@ class StandardWire:
                 await self._send_close()
                 return
 
+    async def wait_readable(self) -> None:
+        """Wait until reading is not paused."""
+        while not self.readable.is_set():
+            await self.readable.wait()
+
     async def wait_ended(self) -> None:
         """Wait until the connection is closed or cut from this side."""
         await self.ended.wait()
@@ -186,10 +191,11 @@ async def _serve(connections: Connections, ip: str, receive: Any, send: Any) -> 
 
 async def _listen(session: Session, wire: StandardWire, receive: Any) -> None:
     while True:
-        await wire.readable.wait()
+        await wire.wait_readable()
         event = await receive()
         if event["type"] == "websocket.disconnect":
             return
+        await wire.wait_readable()  # it may have been paused while the message was on its way
         text = event.get("text")
         if text is not None:
             session.receive(text)

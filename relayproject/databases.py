@@ -13,8 +13,10 @@ APPLICATION_NAME_CHARACTERS = 63
 """PostgreSQL keeps the first 63 bytes; the last ones tell instances and workers apart."""
 
 SESSION = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-"""The server ends a session whose client goes away silently after 11 s, with its transaction and its locks. By default
-it does so after two hours, for which a lost machine would keep beat's lock and its connections.
+"""The server ends a session that waits for a client which went away silently after 11 s, with its transaction and its
+locks. By default it does so after two hours, for which a lost machine would keep beat's lock and its connections.
+There is no tcp_user_timeout, which would find a session sooner that was just answering: it would also end one whose
+client takes no rows for so long, such as an export into a pipe that waits.
 """
 
 

@@ -22,6 +22,8 @@ from relay.transport.admission import UNIX, Admission, is_in, network_of
 
 POLICY_VIOLATION = 1008
 STEP_SECONDS = 0.05
+RESUMED_AT_ONCE = 100
+"""Sessions resumed in one turn of the loop: each of their clients may have answered CLOSED with a query."""
 SPREAD_SHARE = 0.8
 """The rest of the time is for connections whose events are not answered yet."""
 BLOCKED_ADDRESS = "connections from this address are not accepted"
@@ -109,6 +111,13 @@ class Connections:
         for session in suspended:
             session.suspend(text)
         return suspended
+
+    async def resume(self, suspended: Collection[Session]) -> None:
+        """Read from suspended sessions again, in turns; those that have ended meanwhile are passed over."""
+        for number, session in enumerate(suspended, 1):
+            session.resume()
+            if number % RESUMED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def drain(self, text: str, code: int, seconds: float, sessions: Collection[Session] | None = None) -> None:
         """Close these connections within `seconds`, each subscription with CLOSED `text` (01-S09); without `sessions`

@@ -5,7 +5,8 @@ Rule: a process accepts clients only once its position in the log is known.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import TypeVar
 
 from relay.background import Task
@@ -13,7 +14,7 @@ from relay.conf import Config
 from relay.protocol.errors import Failed
 from relay.services.first_ring import ring_to
 from relay.services.parts import Parts
-from relay.services.session.session import SERVICE_RESTART, STOPPING
+from relay.services.session.session import SERVICE_RESTART, STOPPING, Session
 
 log = logging.getLogger("relay.runtime")
 
@@ -25,7 +26,12 @@ CLOSING = "end of connections from before a restart"
 LEAVING = "the relay is about to stop"
 ALONE = "the database answers other instances and not this one"
 SENDING_AWAY = "sending clients to other instances"
+STARTS_OVER = "the relay starts over"
 RESTART_PAUSE_SECONDS = 0.5
+SILENT_SECONDS = 5.0
+"""How long clients wait at least for a new beginning of the relay, before they are closed all the same."""
+READS_SECONDS = 2.0
+"""How long a new beginning waits for connections for queries, which fail while there are none."""
 CLIENTS_SHARE = 0.9
 """The part of the drain time that closing the connections takes; the rest is for events that are still queued."""
 START_SECONDS = 30.0
@@ -72,12 +78,22 @@ class Relay(Parts):
         now = await self.primary.heartbeat()
         await self.primary.note_urls(self.config.urls)
         await self.list_keeper.begin(now.lists)
-        self.intake.restart(await ring_to(now.position, self.config.ring_bytes, self.primary))
+        ring = await ring_to(now.position, self.config.ring_bytes, self.primary)
+        if self._restarting:
+            await self._reconnect_reads()
+        self.intake.restart(ring)
         self.hub.backlog.drop()
         self.follower.start(now)
         self.writer.disconnect()
         self.barrier.begin_epoch()
         self._clear_copies()
+
+    async def _reconnect_reads(self) -> None:
+        """Queries go to the server that is followed now; the old connections may lead to the one before."""
+        self.reads.drop_primary(STARTS_OVER)
+        self.reads.hurry_primary()
+        with suppress(Failed):
+            await self.reads.until_connected(READS_SECONDS)
 
     async def drain(self) -> None:
         """Close all connections, spread over the drain time, and accept no more."""
@@ -164,7 +180,9 @@ class Relay(Parts):
         """No subscription lives on: it would miss changes. Clients wait, and are then closed over the drain time, since
         after a failover all workers of all instances do this at once. What they ask until their turn is answered.
         """
-        suspended = self.connections.suspend(LOST)
+        self.primary_back()
+        suspended, begun = self.connections.suspend(LOST), asyncio.Event()
+        self.tasks.job(self._close(suspended, begun), CLOSING)
         await self.follower.stop()
         await self.bus.stop()
         while not self.ready:
@@ -172,10 +190,15 @@ class Relay(Parts):
                 await self._begin()
                 self.bus.start()
                 self.ready, self._restarting = True, False
-                for session in suspended:
-                    session.resume()
-                drain = self.connections.drain(LOST, SERVICE_RESTART, self.config.drain_seconds, suspended)
-                self.tasks.job(drain, CLOSING)
             except Failed as error:
                 log.error("the relay cannot restart yet: %s", error.message)
                 await asyncio.sleep(RESTART_PAUSE_SECONDS)  # a standby refuses at once
+        begun.set()
+        await self.connections.resume(suspended)
+
+    async def _close(self, suspended: Collection[Session], begun: asyncio.Event) -> None:
+        """Close these over the drain time, once the relay has begun again or they have waited long in silence."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(self.config.drain_seconds, SILENT_SECONDS)):
+                await begun.wait()
+        await self.connections.drain(LOST, SERVICE_RESTART, self.config.drain_seconds, suspended)

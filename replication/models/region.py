@@ -99,6 +99,12 @@ class Region(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **options: Any) -> None:
+        """Django: and have everything compared with a peer that is enabled again, however long it was not."""
+        if self.pk and self.enabled and Region.objects.filter(pk=self.pk, enabled=False, is_local=False).exists():
+            self.repair_asked_at, self.repair_reason = timezone.now(), "enabled again"
+        super().save(*args, **options)
+
     @classmethod
     def local(cls) -> "Region | None":
         """This region; None where regions are not used."""

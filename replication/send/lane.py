@@ -48,6 +48,14 @@ BUSY = 429
 """The peer takes it later: no reason to call it down."""
 TOO_MUCH = frozenset({400, 413})
 
+Place = tuple[str, int, int]
+"""Where a cursor stands: identity and epoch of a store, and a position in its log."""
+
+_faults: dict[tuple[int, str], tuple[Place, int]] = {}
+"""By peer and lane: where a batch begins of which the peer said that it stores events, but not one of these, and how
+many tries in a row. For all runs of this process: five tries that time out at the peer take longer than one run.
+"""
+
 
 class Sent(Struct, frozen=True):
     """A batch and its answer."""
@@ -86,8 +94,6 @@ class LaneSender:
         self._noted = self._renewed = clock()
         self._newest = 0
         self._speed = Speed()
-        self._faults = 0
-        """Tries in a row of which the peer said that it stores events, but not one of these."""
 
     def step(self) -> float:
         """Do what is next. Returns for how many seconds to wait before the next step; a message of the bus ends the
@@ -169,11 +175,10 @@ class LaneSender:
 
     def _settle(self, page: Page, sent: Sent, began: float) -> float:
         failed = [outcome for outcome in sent.taken.outcomes if outcome.fate is Fate.FAILED]
-        self._faults = self._faults + 1 if failed and sent.taken.storing else 0
-        if failed and self._faults < backoff.TRIES:
+        if failed and not self._is_hopeless(storing=sent.taken.storing):
             self._accepts = Accepts()
             return self._failed(printable(failed[0].text) or "the peer does not store events")
-        self._faults = 0
+        _faults.pop((self._peer.pk, str(self._lane)), None)
         self._refused(sent.events, sent.taken.outcomes)
         for fate in {outcome.fate for outcome in sent.taken.outcomes}:
             number = sum(outcome.fate is fate for outcome in sent.taken.outcomes)
@@ -187,6 +192,15 @@ class LaneSender:
             wait, self._accepts = self._accepts.wait_ms / 1_000, Accepts()
             return wait
         return 0.0 if page.is_cut or page.has_more else max(0.0, began + BATCH_SECONDS - self._clock())
+
+    def _is_hopeless(self, *, storing: bool) -> bool:
+        """Count a try at which an event was not stored; True after the last one, if the fault is not the peer's."""
+        key, cursor = (self._peer.pk, str(self._lane)), self._cursor
+        place = cursor.identity, cursor.epoch, cursor.position
+        before, tries = _faults.get(key, (place, 0))
+        tries = (tries if before == place else 0) + 1 if storing else 0
+        _faults[key] = place, tries
+        return tries >= backoff.TRIES
 
     def _refused(self, events: Sequence[Sendable], outcomes: Sequence[Outcome]) -> None:
         refused = [

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -70,6 +70,34 @@ async def test_a_client_that_goes_ends_its_session() -> None:
 
     await serve(connections, send, text("a"), {"type": "websocket.disconnect"})
     assert connections.ended == 1
+
+
+async def test_a_message_that_was_on_its_way_waits_while_reading_is_paused() -> None:
+    heard: list[str] = []
+    asked = asyncio.Event()
+    events = [text("a"), {"type": "websocket.disconnect"}]
+
+    class Listener(Session):
+        def receive(self, text: str) -> None:
+            heard.append(text)
+
+    async def send(message: Any) -> None:
+        """Nothing is sent."""
+
+    async def receive() -> Any:
+        if not heard:
+            wire.pause_reading()
+            asked.set()
+        return events.pop(0)
+
+    wire = consumers.StandardWire(send)
+    listening = asyncio.create_task(consumers._listen(cast(Any, Listener(wire)), wire, receive))
+    await asked.wait()
+    await asyncio.sleep(0)
+    assert heard == []
+    wire.resume_reading()
+    await listening
+    assert heard == ["a"]
 
 
 async def test_a_server_error_for_a_gone_client_ends_its_session_without_a_log_line() -> None:

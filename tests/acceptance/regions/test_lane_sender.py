@@ -286,6 +286,21 @@ async def test_an_event_is_not_given_up_for_tries_that_had_no_answer(
     assert await sending.letters() == [(event["id"], "error")]
 
 
+async def test_an_event_that_the_peer_cannot_store_is_given_up_however_short_the_runs_are(
+    sending: Sending, scribe: Scribe, stand_in: StandIn, new: Callable[..., Event]
+) -> None:
+    await scribe.write(new())
+    stand_in.fails(storing=True)
+    letters = []
+    for _ in range(5):
+        sender = await sending.sender(holder="this test")
+        sender._due = 0.0
+        sender.step()
+        letters.append(len(await sending.letters()))
+    assert letters == [0] * 4 + [1]
+    assert (await sending.row()).position == 1
+
+
 async def test_the_lease_outlasts_a_question_to_a_peer_that_is_down(
     sending: Sending, scribe: Scribe, stand_in: StandIn
 ) -> None:

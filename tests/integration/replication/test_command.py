@@ -50,6 +50,18 @@ def test_a_region_is_renamed_changed_and_removed() -> None:
     assert not Region.objects.exists()
 
 
+def test_everything_is_compared_with_a_peer_that_is_enabled_again() -> None:
+    region("add", "us", "--endpoint", "https://us.example.com")
+    Region.objects.update(repair_asked_at=None)
+    region("set", "us", "--not-enabled")
+    region("set", "us", "--weight", "50")
+    assert Region.objects.get(name="us").repair_asked_at is None
+    region("set", "us", "--enabled")
+    found = Region.objects.get(name="us")
+    assert found.repair_asked_at is not None
+    assert found.repair_reason == "enabled again"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
