@@ -144,12 +144,13 @@ def test_the_index_of_tags_has_the_kind_though_building_it_was_broken_off_before
 
 
 def test_an_index_of_a_partition_that_was_broken_off_is_made_anew_and_no_other_one(apart: Connection) -> None:
-    for text in (*migration_0010(), *migration_0010()):
-        apart.execute(text.encode())
-    ((definition, is_valid, left),) = rows(apart, TAG_INDEX)
-    assert (definition.endswith("INCLUDE (kind)"), is_valid, left) == (True, True, None)
-    invalid = rows(apart, "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid")
-    assert invalid == [("another",)]
+    for _ in range(2):  # it may be run again
+        for text in migration_0010():
+            apart.execute(text.encode())
+        ((definition, is_valid, left),) = rows(apart, TAG_INDEX)
+        assert (definition.endswith("INCLUDE (kind)"), is_valid, left) == (True, True, None)
+        invalid = rows(apart, "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid")
+        assert invalid == [("another",)]
 
 
 def test_an_index_of_tags_that_is_not_valid_does_not_take_the_place_of_the_old_one(apart: Connection) -> None:
