@@ -2,7 +2,7 @@
 
 It starts a cluster of its own, or uses the one in --folder, tries each fault once, then each again, and prints the
 table; --write puts it into docs/operations/faults.md, --json keeps every trial. One trial takes 15 to 90 seconds.
-Ctrl-C and SIGTERM end the run after the trial under way. `--ways cut` (a part from everybody) and `--ways pair` (two
+Ctrl-C and SIGTERM end the run after the trial under way. `--ways cut` (a part from all others) and `--ways pair` (two
 parts from each other) need root, and a cluster that this run starts.
 """
 

@@ -21,7 +21,7 @@ class Way(StrEnum):
 
 
 LOCAL = (Way.KILL, Way.PAUSE)
-"""Of a part that nobody asks over the network, or that has no machine of its own."""
+"""Of a part that no other asks over the network, or that has no machine of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def cases(options: Options) -> list[Case]:
 
 
 def _parts(options: Options) -> list[Case]:
-    """A part is killed, frozen or cut off from everybody. Under Patroni a PostgreSQL has no network of its own."""
+    """A part is killed, frozen or cut off from all others. Under Patroni a PostgreSQL has no network of its own."""
     patroni = options.failover is Failover.PATRONI
     servers = LOCAL if patroni else (*LOCAL, Way.CUT)
     found = [
@@ -127,7 +127,7 @@ def _parts(options: Options) -> list[Case]:
 
 
 def _pairs(options: Options) -> list[Case]:
-    """Two ends of a cut, which reach everybody else."""
+    """Two ends of a cut, which reach all others."""
 
     def pair(part: str, one: Callable[[Rows], list[str]], other: Callable[[Rows], list[str]], hold: float) -> Case:
         return Case(part, one, hold, 12.0, [Way.PAIR], other)

@@ -88,7 +88,7 @@ class World:
         )
 
     async def _delete(self, number: int, which: int, later: int, stranger: int) -> None:
-        """By its author, or by somebody who may not. Of a version that is deleted by its id alone, a region that never
+        """By its author, or by a key that may not. Of a version that is deleted by its id alone, a region that never
         got it keeps the version before (docs/operations/regions.md).
         """
         if not self.published:

@@ -119,7 +119,7 @@ async def test_a_look_that_was_not_answered_takes_nothing_of_the_time_of_a_later
                 await asyncio.sleep(0)
 
     if earlier is None:
-        barrier._look()  # a renewal, which nobody waits for
+        barrier._look()  # a renewal, for which no query waits
     else:
         barrier.join(lambda _: None)
         await unanswered()

@@ -24,7 +24,7 @@ def test_a_listener_that_has_failed_is_begun_again_for_the_next_subscriber(monke
 
     def fail(_url: str) -> None:
         begun.release()
-        raise RuntimeError("a fault that nobody has thought of")
+        raise RuntimeError("an unforeseen fault")
 
     monkeypatch.setattr(bus_listener, "servers_of", fail)
     listener = BusListener(("redis://127.0.0.1:1",), "group")

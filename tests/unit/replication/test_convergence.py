@@ -91,7 +91,7 @@ class World:
         self._offer(number, Event(self._id(), author, self.now + ago, kind, d))
 
     def _delete(self, number: int, which: int, later: int, stranger: int) -> None:
-        """By its author, or by somebody who may not."""
+        """By its author, or by another key, which may not."""
         if not self.published:
             return
         target = self.published[which % len(self.published)]
@@ -270,7 +270,7 @@ def deletes_later_versions(self: Model, deletion: Event, event: Event) -> bool:
     return is_named and deletion.author == event.author and event.kind not in kinds.INDELIBLE_KINDS
 
 
-def deletes_for_anybody(self: Model, deletion: Event, event: Event) -> bool:
+def deletes_for_any_key(self: Model, deletion: Event, event: Event) -> bool:
     return event.id in deletion.targets and event.kind not in kinds.INDELIBLE_KINDS
 
 
@@ -294,7 +294,7 @@ MUTATIONS = {
     ),
     "heads go with their events": Mutation(Model, "remove", forget_heads, drawn=st.tuples(versions, skewed)),
     "an address is deleted for ever": Mutation(Model, "deletes", deletes_later_versions),
-    "anybody deletes": Mutation(Model, "deletes", deletes_for_anybody),
+    "any key deletes": Mutation(Model, "deletes", deletes_for_any_key),
     "deletions are deleted": Mutation(Model, "deletes", deletes_deletions),
     "clocks may not differ": Mutation(Model, "further_ahead", lambda self: 0),
     "the cursor moves without an answer": Mutation(Sender, "may_move", lambda self, answered: True),
