@@ -5,7 +5,6 @@ reads L2 and PostgreSQL and returns a position. Rule: an answer is used only at 
 copy never changes an answer. A query whose answer may hold private events goes to PostgreSQL with its audience.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
@@ -13,13 +12,13 @@ from msgspec import Struct, structs
 from relay.background import BackgroundTasks
 from relay.caching.copies import Copies, Known
 from relay.caching.page import Page
+from relay.caching.page_cache import PageCache
 from relay.caching.shared import Shared
 from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import ANONYMOUS, Audience
-from relay.protocol.errors import Failed
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
 from relay.protocol.visibility import may_be_private, readable_part
@@ -71,22 +70,14 @@ class Answers:
         return self.copies.known([readable_part(flt, audience) for flt in filters])
 
     async def fetch(
-        self,
-        filters: Sequence[Filter],
-        audience: Audience = ANONYMOUS,
-        owner: str = INTERNAL,
-        seconds: float | None = None,
+        self, filters: Sequence[Filter], audience: Audience = ANONYMOUS, owner: str = INTERNAL
     ) -> Answer:
-        """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call, within
-        `seconds`.
+        """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call.
 
-        Raises RelayError (`Reads.query`).
+        Raises RelayError (`Reads.query`). The caller limits the time, by cancelling it: a time-out of its own would cost
+        as much as all that is looked up here.
         """
-        try:
-            async with asyncio.timeout(self._reads.seconds if seconds is None else seconds):
-                answer = await self._fetch_all(filters, audience, owner)
-        except TimeoutError as error:
-            raise Failed("query timed out") from error
+        answer = await self._fetch_all(filters, audience, owner)
         end = end_for(filters, audience, answer.end)
         return answer if end is answer.end else structs.replace(answer, end=end)
 
@@ -100,14 +91,8 @@ class Answers:
         ring = self._ring()
         position, parts = await self._reads.parts(asking, owner=owner)
         for flt, part in zip(asking, parts, strict=True):
-            self._keep(flt, position, part, ring)
+            _keep(self.copies.cache_of(flt), position, part, ring)
         return _united(position, parts)
-
-    def _keep(self, flt: Filter, position: int, part: Part, ring: Ring) -> None:
-        if part.keys:
-            return  # larger than what is fetched at once, and than what a cache keeps
-        pages, key = self.copies.cache_of(flt)
-        pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
 
     async def _fetch(self, flt: Filter, owner: str) -> Answer:
         fetching = _Fetch(self, flt, owner)
@@ -129,13 +114,13 @@ class Answers:
             known = self.copies.known((flt,))
             if known is not None:
                 return Answer(self._ring().position, known.texts, source, known.end)
-        return await self._from_database(flt, owner)
+        return await self._from_database(flt, owner, self.copies.cache_of(flt))
 
-    async def _from_database(self, flt: Filter, owner: str) -> Answer:
+    async def _from_database(self, flt: Filter, owner: str, place: tuple[PageCache, Filter]) -> Answer:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt], owner=owner)
-        self._keep(flt, position, part, ring)
-        return _united(position, [part])
+        _keep(place, position, part, ring)
+        return Answer(position, part.items, "none", end_of([part], part.items))
 
     async def caught_up(self) -> bool:
         """True when this process has applied everything acknowledged before the call; False on time-out."""
@@ -146,6 +131,14 @@ class Answers:
             and await self.arrivals.reached(max(position, ring.complete_from))
             and ring is self._ring()
         )
+
+
+def _keep(place: tuple[PageCache, Filter], position: int, part: Part, ring: Ring) -> None:
+    """Keep a part as a page of the cache and under the key that `Copies.cache_of` names."""
+    if part.keys:
+        return  # larger than what is fetched at once, and than what a cache keeps
+    pages, key = place
+    pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
 
 
 def _united(position: int, parts: Sequence[Part]) -> Answer:
@@ -169,9 +162,9 @@ class _Fetch:
     async def run(self) -> Answer:
         self.led = True
         answers, flt = self._answers, self._flt
-        pages, key = answers.copies.cache_of(flt)
+        place = pages, key = answers.copies.cache_of(flt)
         if await pages.load([key]):
             return Answer(0, (), "l2")  # it is in L1 now
-        answer = await answers._from_database(flt, self._owner)
+        answer = await answers._from_database(flt, self._owner, place)
         self.from_database = True
         return answer

@@ -42,13 +42,15 @@ class Fetcher:
     async def fetch(self) -> None:
         """Set the items of the answer, from the copies of this process and the store. Raises RelayError."""
         answer, session = self._answer, self._answer.session
-        services, filters, seconds = session.services, answer.subscription.filters, answer.seconds_left()
+        services, filters = session.services, answer.subscription.filters
         if services.answers is None:
-            result = await services.reads.query(filters, session.audience, owner=session.owner, seconds=seconds)
+            result = await services.reads.query(
+                filters, session.audience, owner=session.owner, seconds=answer.seconds_left()
+            )
             answer.items, answer.position, answer.source = result.events, result.position, "none"
             answer.end = result.end
         else:
-            found = await services.answers.fetch(filters, session.audience, session.owner, seconds)
+            found = await services.answers.fetch(filters, session.audience, session.owner)
             answer.items, answer.position, answer.source = found.items, found.position, found.source
             answer.end = found.end
         answer.keyed = Key in set(map(type, answer.items))
