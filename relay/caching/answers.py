@@ -69,13 +69,11 @@ class Answers:
             return None
         return self.copies.known([readable_part(flt, audience) for flt in filters])
 
-    async def fetch(
-        self, filters: Sequence[Filter], audience: Audience = ANONYMOUS, owner: str = INTERNAL
-    ) -> Answer:
+    async def fetch(self, filters: Sequence[Filter], audience: Audience = ANONYMOUS, owner: str = INTERNAL) -> Answer:
         """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call.
 
-        Raises RelayError (`Reads.query`). The caller limits the time, by cancelling it: a time-out of its own would cost
-        as much as all that is looked up here.
+        Raises RelayError (`Reads.query`). The caller limits the time, and cancels it: another time-out would cost as
+        much as all that is looked up here.
         """
         answer = await self._fetch_all(filters, audience, owner)
         end = end_for(filters, audience, answer.end)

@@ -5,7 +5,8 @@ libpq, one write and one callback, and queries follow each other without waiting
 is a transaction of its own, so an error affects no other query.
 
 Queries sent with `grouped` in one turn of the loop are the exception: they share one write, one transaction and one
-answer of the server, so they must only read. One that fails ends those behind it, which get Skipped.
+answer of the server, so they must only read. One that fails ends those behind it, which get Skipped. Where the
+transaction has one snapshot, its first query alone is asked for the columns that are the same for all.
 """
 
 import asyncio
@@ -19,13 +20,12 @@ from psycopg import errors, pq
 from psycopg.pq import ExecStatus
 
 from relay.storage.database import Connection
+from relay.storage.request import Parameter, Request, Row, Shared
 
 MAX_STATEMENTS = 400
 """Prepared statements kept on one connection; the least recently used is deallocated."""
 
-Parameter = bytes | str | int | None
-Row = tuple[bytes | None, ...]
-"""A row in PostgreSQL's binary format."""
+_NOTHING: Row = ()
 
 
 class Broken(Exception):
@@ -34,22 +34,6 @@ class Broken(Exception):
 
 class Skipped(Exception):
     """a statement before this one in its group failed, so it did not run"""
-
-
-class Request:
-    """A statement under way, and the future of its rows. `commands`: those that were sent for it; the first deallocates
-    the name `deallocates`, if there is one. `is_skipped`: its answer was Skipped.
-    """
-
-    __slots__ = ("commands", "deallocates", "future", "is_skipped", "prepares", "text")
-
-    def __init__(self, text: bytes, future: "asyncio.Future[list[Row]]", prepares: bool) -> None:
-        self.text = text
-        self.future = future
-        self.prepares = prepares
-        self.commands = 1
-        self.deallocates = b""
-        self.is_skipped = False
 
 
 class Channel:
@@ -65,6 +49,7 @@ class Channel:
         self.prelude = connection.prelude.encode()
         """A statement that precedes each one in its transaction; none if empty."""
         self._is_named = connection.is_named
+        self._may_share = connection.has_one_snapshot
         self._socket: int = self._libpq.socket
         self._statements: OrderedDict[bytes, bytes] = OrderedDict()
         self._unneeded: list[bytes] = []
@@ -74,6 +59,7 @@ class Channel:
         self._groups: deque[int] = deque()  # requests of each answer to come
         self.open_group = 0
         """Requests that leave with the end of this turn."""
+        self._is_led = False  # one of them has the shared columns
         self._results: list[Any] = []
         self._command: list[Any] = []
         self._writing = False
@@ -97,12 +83,17 @@ class Channel:
         *,
         grouped: bool = False,
         future: "asyncio.Future[list[Row]] | None" = None,
+        shared: Shared | None = None,
     ) -> Request:
         """Send one statement, now or, `grouped`, at the end of this turn with others. Its future, a new one if there is
-        none yet, gets the rows, psycopg.Error, Broken, or, if grouped, Skipped.
+        none yet, gets the rows, psycopg.Error, Broken, or, if grouped, Skipped. Its `shared` columns are taken from
+        another statement of its group that has them.
         """
         if future is None:
             future = self._loop.create_future()
+        takes = shared.columns if shared is not None and self._is_led and grouped else 0
+        if takes and shared is not None:
+            text = shared.text
         request = Request(text, future, False)
         if self.closed.done():
             future.set_exception(Broken(self.closed.result()))
@@ -122,6 +113,9 @@ class Channel:
                 self._libpq.send_query_params(text, values, param_formats=formats, result_format=1)
             self._requests.append(request)
             self.open_group += 1
+            request.takes = takes
+            if grouped and shared is not None and self._may_share and not takes:
+                request.leads = self._is_led = True
             if not grouped:
                 self._end_group()
             elif self.open_group == 1:
@@ -138,6 +132,7 @@ class Channel:
         try:
             self._groups.append(self.open_group)
             self.open_group = 0
+            self._is_led = False
             self._libpq.pipeline_sync()
             self._flush()
         except errors.OperationalError as error:
@@ -212,14 +207,17 @@ class Channel:
         if self.on_answer is not None:
             self._loop.call_soon(self.on_answer, size)
         results, self._results = self._results, []
-        begin = 0
+        begin, shared = 0, _NOTHING
         for left in range(size - 1, -1, -1):
             request = self._requests.popleft()
             end = begin + request.commands if left else len(results)
-            self._settle(request, results[begin:end])
+            rows = self._settle(request, results[begin:end], shared[: request.takes])
+            if request.leads and rows:
+                shared = rows[0]
             begin = end
 
-    def _settle(self, request: Request, results: list[Any]) -> None:
+    def _settle(self, request: Request, results: list[Any], shared: Row) -> Sequence[Row]:
+        """Complete the request; returns its rows, if it has any. `shared`: columns that come before its own."""
         error = next((r for r in results if r.status == ExecStatus.FATAL_ERROR), None)
         is_skipped = results[-1].status == ExecStatus.PIPELINE_ABORTED
         if request.prepares and is_skipped:
@@ -228,18 +226,24 @@ class Channel:
             self._unneeded.append(request.deallocates)
         request.is_skipped = is_skipped and error is None
         future = request.future
-        if future.done():
-            return
+        is_wanted = not future.done()
         if error is not None:
-            future.set_exception(errors.error_from_result(error))
-            return
+            if is_wanted:
+                future.set_exception(errors.error_from_result(error))
+            return ()
         if request.is_skipped:
-            future.set_exception(Skipped())
-            return
+            if is_wanted:
+                future.set_exception(Skipped())
+            return ()
+        if not (is_wanted or request.leads):
+            return ()
         last = results[-1]
         get = last.get_value
         columns = range(last.nfields)
-        future.set_result([tuple([get(row, column) for column in columns]) for row in range(last.ntuples)])
+        rows: list[Row] = [(*shared, *[get(row, column) for column in columns]) for row in range(last.ntuples)]
+        if is_wanted:
+            future.set_result(rows)
+        return rows
 
     async def cancel(self, seconds: float) -> None:
         """Ask the server to end whatever runs, for at most `seconds`; when this returns, the request has arrived or has

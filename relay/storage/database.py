@@ -30,10 +30,12 @@ class Connection(AsyncConnection[tuple[Any, ...]]):
     prelude: what precedes each statement in its transaction, "" for nothing: behind a transaction pooler a session's
         settings would be those of other clients too.
     is_named: statements are prepared under names, which a transaction pooler need not know.
+    has_one_snapshot: all statements of a transaction have one.
     """
 
     prelude: str = ""
     is_named: bool = True
+    has_one_snapshot: bool = False
 
 
 def conninfo(alias: str = "default", **extra: Any) -> str:
@@ -61,6 +63,11 @@ def application_name(role: str) -> str:
 INDEX_WALKS_ONLY = {"enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """For queries, all of which are written as walks along indexes: a plan made on empty tables must walk too."""
 
+ONE_SNAPSHOT = "repeatable read"
+
+OF_CLIENTS = {**INDEX_WALKS_ONLY, "default_transaction_isolation": ONE_SNAPSHOT}
+"""For connections that run nothing but clients' queries: those that are sent together share a snapshot."""
+
 
 async def connect(*, application: str, statement_seconds: float, alias: str = "default", **chosen: str) -> Connection:
     """A new connection to the server `alias` for the role `application`, with settings of PostgreSQL. Raises
@@ -82,6 +89,7 @@ async def connect(*, application: str, statement_seconds: float, alias: str = "d
     if pooler == "none":
         options = " ".join("-c {}={}".format(key, value.replace(" ", r"\ ")) for key, value in session.items())
         connection = await _first_of(_hosts(conninfo(alias, application_name=name, options=options)))
+        connection.has_one_snapshot = session["default_transaction_isolation"] == ONE_SNAPSHOT
     else:
         del session["default_transaction_isolation"]
         session["transaction_isolation"] = "read committed"

@@ -45,14 +45,18 @@ MAX_TEMPLATE_CHARACTERS = 16_384
 
 
 class Statement:
-    """Text with numbered parameters, and the parameters, of one REQ. `ends`: for each filter, whether END may come."""
+    """Text with numbered parameters, and the parameters, of one REQ. `ends`: for each filter, whether END may come.
 
-    __slots__ = ("ends", "parameters", "text")
+    `rest`: the text without position and VANISHING, for a snapshot of which they are known.
+    """
 
-    def __init__(self, text: str, parameters: Sequence[Any], ends: Sequence[bool] = ()) -> None:
+    __slots__ = ("ends", "parameters", "rest", "text")
+
+    def __init__(self, text: str, parameters: Sequence[Any], ends: Sequence[bool] = (), rest: str = "") -> None:
         self.text = text
         self.parameters = parameters
         self.ends = ends
+        self.rest = rest
 
 
 class Key(Struct, frozen=True, gc=False):
@@ -117,12 +121,13 @@ class Template(Struct, frozen=True, gc=False):
     """The text of a statement for any filters of the same shapes, and where its parameters come from."""
 
     text: str
+    rest: str
     sources: Sequence[Source]
     ends: Sequence[bool]
 
     def statement(self, filters: Sequence[Filter], now: int) -> Statement:
         """The statement for these filters."""
-        return Statement(self.text, [source(filters, now) for source in self.sources], self.ends)
+        return Statement(self.text, [source(filters, now) for source in self.sources], self.ends, self.rest)
 
 
 _templates: dict[tuple[object, ...], Template] = {}
@@ -160,10 +165,14 @@ def _template(
         columns = [_keyed(rows, most) for rows in found]
     else:
         columns = [_joined(rows, most, joined) for rows in found]
-    return Template(", ".join([_SELECT, *columns]), walks.sources, [rows.has_end for rows in found])
+    rest = ", ".join(columns)
+    return Template(f"{_SELECT}, {rest}", f"SELECT {rest}", walks.sources, [rows.has_end for rows in found])
 
 
 _SELECT = f"SELECT {POSITION}, {VANISHING}"
+SHARED_COLUMNS = 2
+"""The columns of a query that are the same for all queries of one snapshot: position and VANISHING."""
+
 _LARGE = LARGE.decode()
 _ORDERED = f" {ORDER}"
 _NO_TEXT = f"WHEN e.id IS NULL THEN '{END.decode()}' WHEN e.json IS NULL THEN '{MARK.decode()}'"
@@ -224,6 +233,7 @@ __all__ = [
     "LARGE",
     "MARK",
     "POSITION",
+    "SHARED_COLUMNS",
     "Bounds",
     "Key",
     "Statement",

@@ -5,8 +5,9 @@ it. Rule: which lane a query takes changes when it is answered, never its answer
 QUICK_SECONDS is ended and asked again as an expensive one, as which its owner's uncertain queries count for a while.
 
 The small ones have one connection. Those that come while it is busy leave together, in one write and one transaction:
-that saves both processes most of what a small statement costs beside its rows. Beyond a group the others take them, and
-so do those that are free when a group takes longer than small ones do.
+that saves both processes most of what a small statement costs beside its rows, and they share a snapshot, so that only
+the first of them asks for its position. Beyond a group the others take them, and so do those that are free when a group
+takes longer than small ones do.
 """
 
 import asyncio
@@ -19,10 +20,11 @@ import psycopg
 from relay.background import BackgroundTasks
 from relay.conf import Life
 from relay.protocol.errors import Failed
-from relay.storage.channel import Parameter, Row, Skipped
+from relay.storage.channel import Skipped
 from relay.storage.fair_queue import INTERNAL, Bounds
 from relay.storage.link import Connect, Statement
 from relay.storage.query_cost import ONE_ROW, QUICK_MS, Cost
+from relay.storage.request import Parameter, Row, Shared
 from relay.storage.server import Server
 
 QUICK_SECONDS = 0.5
@@ -139,15 +141,17 @@ class Lanes:
         owner: str = INTERNAL,
         cost: Cost = ONE_ROW,
         seconds: float | None = None,
+        *,
+        shared: Shared | None = None,
     ) -> list[Row]:
         """Run one statement of `owner` with numbered parameters, for at most `seconds` (None: the time-out of a query);
-        returns rows in binary format.
+        returns rows in binary format. `shared`: what other statements of its snapshot may spare it.
 
         Raises Failed "query timed out" (01-S11), Failed if the server cannot answer, RateLimited if too many statements
         of the owner wait.
         """
         left = self.seconds if seconds is None else seconds
-        statement = Statement(text.encode(), parameters, owner, cost.ms, filters=cost.filters)
+        statement = Statement(text.encode(), parameters, owner, cost.ms, filters=cost.filters, shared=shared)
         if cost.is_quick and (cost.is_certain or not self._is_distrusted(owner)):
             if not cost.is_certain and owner != INTERNAL:
                 statement.ended = lambda ms: self._distrust(owner) if ms > QUICK_MS else None

@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from relay.protocol.filters import Filter
-from relay.storage.channel import Channel, Parameter, Request, Row
+from relay.storage.channel import Channel
 from relay.storage.database import Connection
 from relay.storage.fair_queue import INTERNAL
+from relay.storage.request import Parameter, Request, Row, Shared
 
 RETIRED = "not needed any more"
 """Why a connection is closed that had its time or its uses, or was idle."""
@@ -21,10 +22,11 @@ Connect = Callable[[], Awaitable[Connection]]
 
 class Statement:
     """A statement on its way: `owner` is charged `cost` milliseconds when it is sent, and the rest of what it took
-    afterwards. `ended` gets the milliseconds that it ran. `filters`: those of a client's query.
+    afterwards. `ended` gets the milliseconds that it ran. `filters`: those of a client's query. `shared`: what another
+    statement of its snapshot may spare it.
     """
 
-    __slots__ = ("cost", "ended", "filters", "owner", "parameters", "text")
+    __slots__ = ("cost", "ended", "filters", "owner", "parameters", "shared", "text")
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class Statement:
         ended: Callable[[float], None] | None = None,
         *,
         filters: Sequence[Filter] = (),
+        shared: Shared | None = None,
     ) -> None:
         self.text = text
         self.parameters = parameters
@@ -42,6 +45,7 @@ class Statement:
         self.cost = cost
         self.ended = ended
         self.filters = filters
+        self.shared = shared
 
 
 class Link:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.background import BackgroundTasks
-from relay.storage.channel import Channel, Request
+from relay.storage.channel import Channel
 from relay.storage.fair_queue import FairQueue
 from relay.storage.link import Link, Statement
+from relay.storage.request import Request
 
 HUNG_SECONDS = 2.0
 """A statement that still runs this long after PostgreSQL's own time-out hangs: its connection is closed."""

@@ -14,10 +14,11 @@ from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
 from relay.conf import Life
 from relay.protocol.errors import Failed
 from relay.protocol.event import StoredEvent
-from relay.storage.channel import Row, integer
+from relay.storage.channel import integer
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.filter_sql import POSITION
 from relay.storage.link import Statement
+from relay.storage.request import Row
 from relay.storage.server import Server
 from relay.storage.store import Store, store_of
 from relay.storage.visibility_sql import STORED

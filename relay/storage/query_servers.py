@@ -11,13 +11,15 @@ from typing import Self
 from relay.background import BackgroundTasks
 from relay.conf import Life
 from relay.protocol.errors import Failed
-from relay.storage.channel import Parameter, Row, integer
-from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
+from relay.storage.channel import integer
+from relay.storage.database import OF_CLIENTS, Connection, connect
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.fair_queue import Bounds as QueueBounds
+from relay.storage.filter_sql import SHARED_COLUMNS
 from relay.storage.lanes import QUICK_SECONDS, Lanes
 from relay.storage.query_cost import ONE_ROW, Cost
 from relay.storage.replicas import Replicas, reason_of
+from relay.storage.request import Parameter, Row, Shared
 from relay.storage.server_sums import ServerSums
 
 FROM_START = 0
@@ -57,7 +59,7 @@ class QueryServers(ServerSums):
         """
 
         async def opened(seconds: float) -> Connection:
-            return await connect(application="relay read", statement_seconds=seconds, **INDEX_WALKS_ONLY)
+            return await connect(application="relay read", statement_seconds=seconds, **OF_CLIENTS)
 
         lanes = Lanes(
             lambda: opened(min(query_seconds, QUICK_SECONDS)),
@@ -142,7 +144,8 @@ class QueryServers(ServerSums):
         return position, rows
 
     async def _of_primary(
-        self, text: str, parameters: Sequence[Parameter], owner: str, cost: Cost, seconds: float
+        self, text: str, parameters: Sequence[Parameter], owner: str, cost: Cost, seconds: float, *, rest: str = ""
     ) -> tuple[int, list[Row]]:
-        rows = await self._primary.fetch(text, parameters, owner, cost, seconds)
+        shared = Shared(rest.encode(), SHARED_COLUMNS) if rest else None
+        rows = await self._primary.fetch(text, parameters, owner, cost, seconds, shared=shared)
         return (integer(rows[0][0]) if rows else FROM_START), rows

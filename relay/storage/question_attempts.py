@@ -6,21 +6,30 @@ statement that follows answers the whole question by itself, at a position of it
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
 
 from relay.protocol.errors import Failed
-from relay.storage.channel import Parameter, Row
 from relay.storage.filter_sql import BOUNDS, LARGE, Bounds, attempts, query_statement
 from relay.storage.query_cost import Cost, query_cost
 from relay.storage.question import Question
 from relay.storage.read_result import Part, Stopped, part_of
+from relay.storage.request import Parameter, Row
 from relay.storage.slow_queries import SlowQueries
 
 _TRUE = b"\x01"
 """True in PostgreSQL's binary format."""
 
-Fetch = Callable[[str, Sequence[Parameter], str, Cost, float], Awaitable[tuple[int, list[Row]]]]
-"""Runs a statement at one server: text, parameters, owner, cost, seconds; returns position and rows."""
+
+class Fetch(Protocol):
+    """Runs a statement at one server."""
+
+    def __call__(
+        self, text: str, parameters: Sequence[Parameter], owner: str, cost: Cost, seconds: float, *, rest: str = ""
+    ) -> Awaitable[tuple[int, list[Row]]]:
+        """The position and the rows. `rest`: the text without the columns that are the same in all of its snapshot."""
+        ...
+
 
 Answered = tuple[int, list[Part]]
 """A position, and the answer to each filter at it."""
@@ -57,7 +66,7 @@ class QuestionAttempts:
                 filters, now, question.audience, self.bounds, attempt=number, keyed=keyed, vanishing=vanishing
             )
             position, (found,) = await fetch(
-                asked.text, asked.parameters, question.owner, cost, question.ends - clock()
+                asked.text, asked.parameters, question.owner, cost, question.ends - clock(), rest=asked.rest
             )
             self._vanishing = found[1] == _TRUE
             if self._vanishing and not vanishing:

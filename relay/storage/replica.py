@@ -15,11 +15,12 @@ from relay.changes.ring import Ring
 from relay.conf import ReplicaAddress
 from relay.protocol.errors import Failed, RelayError
 from relay.routers import health
-from relay.storage.channel import Parameter, Row, integer
-from relay.storage.filter_sql import POSITION
+from relay.storage.channel import integer
+from relay.storage.filter_sql import POSITION, SHARED_COLUMNS
 from relay.storage.lanes import Lanes
 from relay.storage.query_cost import Cost
 from relay.storage.replica_answer import MOST_BEHIND
+from relay.storage.request import Parameter, Row, Shared
 from relay.storage.server import Server
 from relay.storage.store import Store
 
@@ -110,13 +111,16 @@ class Replica:
         )
 
     async def fetch(
-        self, text: str, parameters: Sequence[Parameter], owner: str, cost: Cost, seconds: float
+        self, text: str, parameters: Sequence[Parameter], owner: str, cost: Cost, seconds: float, *, rest: str = ""
     ) -> tuple[int, list[Row]]:
         """The position and the rows of a statement that has one row or more, which begin with it (`Lanes.fetch`).
 
-        Raises Foreign if they belong to another store than the one that this process follows now.
+        `rest`: its text without SHARED_COLUMNS. Raises Foreign if they belong to another store than the one that this
+        process follows now.
         """
-        rows = await self.lanes.fetch(f"SELECT {STORE}, q.* FROM ({text}) AS q", parameters, owner, cost, seconds)
+        shared = Shared(rest.encode(), 1 + SHARED_COLUMNS) if rest else None
+        named = f"SELECT {STORE}, q.* FROM ({text}) AS q"
+        rows = await self.lanes.fetch(named, parameters, owner, cost, seconds, shared=shared)
         self.require(rows[0][0])
         position = integer(rows[0][1])
         self.position = max(self.position, position)

@@ -16,7 +16,7 @@ from relay.background import BackgroundTasks
 from relay.conf import Life, ReplicaAddress
 from relay.protocol.errors import Failed
 from relay.routers import Turns
-from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
+from relay.storage.database import OF_CLIENTS, Connection, connect
 from relay.storage.fair_queue import Bounds
 from relay.storage.lanes import QUICK_SECONDS, Lanes
 from relay.storage.question import Question
@@ -69,7 +69,7 @@ class Replicas:
         def replica(address: ReplicaAddress) -> Replica:
             async def opened(seconds: float) -> Connection:
                 return await connect(
-                    application="relay read", statement_seconds=seconds, alias=address.alias, **INDEX_WALKS_ONLY
+                    application="relay read", statement_seconds=seconds, alias=address.alias, **OF_CLIENTS
                 )
 
             lanes = Lanes(

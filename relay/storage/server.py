@@ -13,11 +13,12 @@ import psycopg
 from relay.background import BackgroundTasks
 from relay.conf import Life
 from relay.protocol.errors import Failed, RelayError
-from relay.storage.channel import Broken, Parameter, Request, Row
+from relay.storage.channel import Broken
 from relay.storage.fair_queue import Bounds, FairQueue
 from relay.storage.link import RETIRED, Connect, Link, Rows, Statement, expire, least_busy
 from relay.storage.overdue import Overdue
 from relay.storage.pool import LONGEST_PAUSE_SECONDS, Pool
+from relay.storage.request import Parameter, Request, Row
 from relay.storage.slow_queries import SlowQueries
 
 log = logging.getLogger("relay.storage")
@@ -224,7 +225,9 @@ class Server:
         return future
 
     def _send(self, link: Link, statement: Statement, future: Rows | None = None) -> Rows:
-        request = link.channel.send(statement.text, statement.parameters, grouped=self._grouped, future=future)
+        request = link.channel.send(
+            statement.text, statement.parameters, grouped=self._grouped, future=future, shared=statement.shared
+        )
         if not link.requests:
             link.since = asyncio.get_running_loop().time()
         link.requests.append((statement, request))

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from relay.changes.change import Added, Batch, Change, Removed, Vanished
 from relay.storage.batch import Entry
-from relay.storage.channel import Row, integer, integers
+from relay.storage.channel import integer, integers
+from relay.storage.request import Row
 
 
 class WriteOutcome(Enum):

@@ -44,8 +44,9 @@ async def fill(maker: Maker, tell: Callable[[int], None]) -> Crowd:
     """Write all events of the maker; `tell` gets how many are there."""
     from relay.protocol.event import Event, StoredEvent
     from relay.storage.batch import WRITE, Entry, columns
-    from relay.storage.channel import Channel, Row
+    from relay.storage.channel import Channel
     from relay.storage.database import connect
+    from relay.storage.request import Row
 
     channel = Channel(await connect(application="benchmark", statement_seconds=60, synchronous_commit="off"))
     under_way: asyncio.Future[list[Row]] | None = None

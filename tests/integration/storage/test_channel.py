@@ -1,13 +1,16 @@
 """A channel to PostgreSQL: what is prepared on the server and what the channel believes to be are the same."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psycopg
 import pytest
 
 from relay.storage import channel as module
-from relay.storage.channel import Channel, Request, Skipped, integer
-from relay.storage.database import connect
+from relay.storage.channel import Channel, Skipped, integer
+from relay.storage.database import OF_CLIENTS, connect, conninfo
+from relay.storage.request import Request, Shared
 from tests.integration.storage.scribe import Tables
 
 pytestmark = pytest.mark.django_db
@@ -103,3 +106,80 @@ async def test_a_statement_is_deallocated_though_the_group_of_its_deallocation_w
     for number in range(300, 303):
         await grouped(channel, b"SELECT %d + $1::integer" % number, 0).future
     assert await prepared(channel) == before + 3
+
+
+@pytest.fixture
+async def of_clients(tables: Tables) -> AsyncIterator[Channel]:
+    made = Channel(await connect(application="relay test", statement_seconds=5, **OF_CLIENTS))
+    yield made
+    made.close("the test is over")
+
+
+WHICH = "pg_current_snapshot()::text"
+
+
+def shares(channel: Channel, number: int, columns: str = WHICH) -> Request:
+    """A query of one shared column, and one of its own."""
+    rest = Shared(f"SELECT $1::integer + 10 WHERE {WHICH} IS NOT NULL".encode(), 1)
+    return channel.send(f"SELECT {columns}, $1::integer".encode(), (number,), grouped=True, shared=rest)
+
+
+async def test_the_first_statement_of_a_group_has_the_shared_columns_for_all_of_it(of_clients: Channel) -> None:
+    for _ in range(2):  # each group has a first statement of its own
+        (first,), (second,), (third,) = [await shares(of_clients, number).future for number in range(3)]
+        assert [integer(row[1]) for row in (first, second, third)] == [0, 1, 2]  # each was alone in its turn
+        requests = [shares(of_clients, number) for number in range(3)]
+        rows = [(await request.future)[0] for request in requests]
+        assert [integer(row[1]) for row in rows] == [0, 11, 12]
+        assert len({row[0] for row in rows}) == 1
+
+
+async def test_what_is_committed_between_the_statements_of_a_group_is_seen_by_none_of_them(of_clients: Channel) -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as other:
+        other.execute("CREATE TABLE IF NOT EXISTS committed_meanwhile (number integer)")
+        try:
+            count, slow = b"SELECT count(*) FROM committed_meanwhile", b"SELECT pg_advisory_lock_shared(77)::text"
+            other.execute("SELECT pg_advisory_lock(77)")
+            before, waits, after = [of_clients.send(text, (), grouped=True) for text in (count, slow, count)]
+            while not _is_waiting(other):
+                await asyncio.sleep(0.01)
+            other.execute("INSERT INTO committed_meanwhile VALUES (1)")
+            other.execute("SELECT pg_advisory_unlock(77)")
+            await waits.future
+            assert [integer((await each.future)[0][0]) for each in (before, after)] == [0, 0]
+            assert integer((await of_clients.send(count, ()).future)[0][0]) == 1
+        finally:
+            other.execute("DROP TABLE committed_meanwhile")
+
+
+def _is_waiting(database: "psycopg.Connection[Any]") -> bool:
+    row = database.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchone()
+    return row is not None and row[0] > 0
+
+
+async def test_statements_share_with_a_first_one_whose_caller_has_left(of_clients: Channel) -> None:
+    first, second = shares(of_clients, 0), shares(of_clients, 1)
+    first.future.cancel()
+    ((snapshot, number),) = await second.future
+    assert snapshot is not None
+    assert integer(number) == 11
+
+
+async def test_a_statement_without_shared_columns_leads_no_group(of_clients: Channel) -> None:
+    other = of_clients.send(b"SELECT 'other'", (), grouped=True)
+    first, second = shares(of_clients, 0), shares(of_clients, 1)
+    assert (await other.future)[0] == (b"other",)
+    assert [integer((await each.future)[0][1]) for each in (first, second)] == [0, 11]
+
+
+async def test_those_behind_a_failed_first_statement_are_skipped(of_clients: Channel) -> None:
+    first, second = shares(of_clients, 0, "(1 / ($1::integer))::text"), shares(of_clients, 1)
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await first.future
+    with pytest.raises(Skipped):
+        await second.future
+
+
+async def test_nothing_is_shared_where_each_statement_has_a_snapshot_of_its_own(channel: Channel) -> None:
+    requests = [shares(channel, number) for number in range(3)]
+    assert [integer((await each.future)[0][1]) for each in requests] == [0, 1, 2]

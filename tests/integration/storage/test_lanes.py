@@ -11,10 +11,10 @@ from relay.protocol.errors import Failed, RateLimited
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage import lanes
-from relay.storage.channel import Row
 from relay.storage.fair_queue import Bounds
 from relay.storage.query_cost import QUICK_MS, Cost
 from relay.storage.reads import Reads
+from relay.storage.request import Row
 from tests.integration.storage.scribe import Tables, wait_until_answering
 
 pytestmark = pytest.mark.django_db

@@ -10,13 +10,13 @@ from relay.background import BackgroundTasks
 from relay.protocol.errors import Failed
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.storage.channel import Parameter, Row
 from relay.storage.database import Connection
 from relay.storage.fair_queue import INTERNAL
 from relay.storage.lanes import Lanes
 from relay.storage.primary import Primary
 from relay.storage.query_cost import ONE_ROW, Cost
 from relay.storage.reads import Reads
+from relay.storage.request import Parameter, Row, Shared
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +55,8 @@ class Scripted(Lanes):
         owner: str = INTERNAL,
         cost: Cost = ONE_ROW,
         seconds: float | None = None,
+        *,
+        shared: Shared | None = None,
     ) -> list[Row]:
         self.asked += 1
         if self.position is None:

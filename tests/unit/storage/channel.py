@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from relay.storage.channel import Broken, Request, Row
+from relay.storage.channel import Broken
+from relay.storage.request import Request, Row
 
 
 class Channel:
@@ -29,6 +30,7 @@ class Channel:
         *,
         grouped: bool = False,
         future: "asyncio.Future[list[Row]] | None" = None,
+        shared: object = None,
     ) -> Request:
         request = Request(text, future or asyncio.get_running_loop().create_future(), False)
         self.requests.append(request)

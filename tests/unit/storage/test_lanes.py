@@ -11,9 +11,10 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.storage import lanes as module
 from relay.storage import pool
-from relay.storage.channel import Row, Skipped
+from relay.storage.channel import Skipped
 from relay.storage.lanes import Lanes
 from relay.storage.query_cost import Cost
+from relay.storage.request import Row
 from relay.storage.server import Server
 from relay.storage.slow_queries import SlowQueries
 from tests.unit.storage.channel import Channel
