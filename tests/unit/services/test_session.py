@@ -166,7 +166,7 @@ class Answers:
             raise self._memory.fault
         return None if self._memory.known is None else Known(self._memory.known, self._memory.end)
 
-    async def fetch(self, filters: object, audience: object, owner: str, seconds: float) -> Answer:
+    async def fetch(self, filters: object, audience: object, owner: str) -> Answer:
         return await self._memory.fetch(filters)
 
 
@@ -670,7 +670,7 @@ async def test_the_seam_sends_a_step_at_a_time(client: Client, memory: Memory) -
     client.say("REQ", "s", FILTER)
     fetched = Answer(0, (), "none")
 
-    async def late(filters: object, audience: object, owner: str, seconds: float) -> Answer:
+    async def late(filters: object, audience: object, owner: str) -> Answer:
         return fetched
 
     memory.services.answers.fetch = late  # type: ignore[method-assign, union-attr]
