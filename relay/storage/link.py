@@ -1,6 +1,7 @@
 """A connection to PostgreSQL in use: what is under way on it, and when it is worn (too old, or used too often).
 
-Which statement runs where and when is decided by `relay.storage.server`, how many connections by `relay.storage.pool`.
+`relay.storage.dispatcher` decides which statement runs where and when, `relay.storage.pool` how many connections there
+are.
 """
 
 import asyncio

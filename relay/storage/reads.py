@@ -41,7 +41,7 @@ class Reads(QueryServers):
         """Have queries that run long, and those that stop at a bound, noted."""
         self.attempts.slow_queries = slow_queries
         for server in (*self.quick, *self.slow):
-            server.slow_queries = slow_queries
+            server.watch(slow_queries)
 
     async def query(
         self,

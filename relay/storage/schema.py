@@ -5,7 +5,7 @@ Rule: the file of a released migration is not changed. A migration that changes 
 (`drop_functions`) and creates them again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from relay.protocol.kinds import INDELIBLE_KINDS
@@ -103,3 +103,25 @@ def migration_0010() -> tuple[str, str, str]:
         _tables("0010_build"),
         locked.replace("-- STEP\n", _tables("0010_swap")),
     )
+
+
+MIGRATIONS: tuple[Callable[[], str | tuple[str, ...]], ...] = (
+    migration_0001,
+    migration_0002,
+    migration_0003,
+    migration_0004,
+    migration_0005,
+    migration_0006,
+    migration_0007,
+    migration_0008,
+    migration_0009,
+    migration_0010,
+)
+"""All of them, the oldest first."""
+
+
+def texts(first: int = 1, last: int = len(MIGRATIONS)) -> Iterator[str]:
+    """What the migrations `first` to `last` run, in order; each text is a transaction."""
+    for migration in MIGRATIONS[first - 1 : last]:
+        text = migration()
+        yield from (text,) if isinstance(text, str) else text

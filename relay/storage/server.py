@@ -6,27 +6,24 @@ Rule: a statement is a transaction of its own, and no caller waits for it longer
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import psycopg
 
 from relay.background import BackgroundTasks
 from relay.conf import Life
-from relay.protocol.errors import Failed, RelayError
+from relay.protocol.errors import Failed
 from relay.storage.channel import Broken
+from relay.storage.dispatcher import Dispatcher, Waiting, places
 from relay.storage.fair_queue import Bounds, FairQueue
-from relay.storage.link import RETIRED, Connect, Link, Rows, Statement, expire, least_busy
-from relay.storage.overdue import Overdue
+from relay.storage.link import Connect, Link, Rows, Statement, expire
 from relay.storage.pool import LONGEST_PAUSE_SECONDS, Pool
-from relay.storage.request import Parameter, Request, Row
+from relay.storage.request import Parameter, Row
 from relay.storage.slow_queries import SlowQueries
 
 log = logging.getLogger("relay.storage")
 
 PIPELINE = 4
 """Statements under way on one connection, which runs them in turn: a deeper pipeline only hides the queue."""
-
-Waiting = tuple[Statement, Rows]
 
 
 class Server:
@@ -58,13 +55,8 @@ class Server:
         self.name = name
         self.seconds = seconds
         self.failures = 0
-        self.slow_queries: SlowQueries | None = None
-        """Gets the queries whose statements ran long."""
-        self._depth = depth
-        self._grouped = grouped
         self._connected = asyncio.Event()
-        self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), self._places(connections))
-        self._overdue = Overdue(self._queue, tasks, seconds, turn_seconds, self._fill)
+        self._queue: FairQueue[Waiting] = FairQueue(bounds or Bounds(), places(connections, depth))
         self._pool = Pool(
             connect,
             name,
@@ -78,6 +70,20 @@ class Server:
             pause_seconds=pause_seconds,
         )
         self._links = self._pool.links
+        self._dispatcher = Dispatcher(
+            self._links,
+            self._queue,
+            tasks,
+            seconds,
+            depth=depth,
+            grouped=grouped,
+            turn_seconds=turn_seconds,
+            grow=self._pool.grow,
+        )
+
+    def watch(self, slow_queries: SlowQueries) -> None:
+        """Note the queries whose statements run long."""
+        self._dispatcher.slow_queries = slow_queries
 
     def open(self) -> None:
         """Begin to connect, and reconnect when needed; returns at once. Needs a running loop."""
@@ -86,7 +92,7 @@ class Server:
     async def close(self) -> None:
         """Close all connections; waiting statements fail."""
         await self._pool.close()
-        self._refuse_waiting("the relay is stopping")
+        self._dispatcher.refuse_waiting("the relay is stopping")
 
     def drop(self, why: str) -> None:
         """Close all connections now: what is under way and what waits fails, and new connections are made."""
@@ -143,7 +149,7 @@ class Server:
     @property
     def cancelled(self) -> int:
         """Statements ended at PostgreSQL: their callers had left, or their turns were over."""
-        return self._overdue.cancelled
+        return self._dispatcher.overdue.cancelled
 
     @property
     def refused(self) -> int:
@@ -166,7 +172,7 @@ class Server:
         Raises QueryCanceled if PostgreSQL ended it, Skipped if one before it in its group failed, RateLimited if too
         many of its owner wait and it is not `is_accepted` already, otherwise like `fetch`.
         """
-        future = self._submit(statement, is_accepted=is_accepted)
+        future = self._dispatcher.submit(statement, is_accepted=is_accepted)
         timer = asyncio.get_running_loop().call_later(seconds, expire, future)
         try:
             return await future
@@ -186,7 +192,7 @@ class Server:
 
     def ask(self, text: str, parameters: Sequence[Parameter], then: Callable[[list[Row] | None], None]) -> None:
         """Like `fetch` without a task: `then` gets the rows in a later turn, None if the server did not answer."""
-        future = self._submit(Statement(text.encode(), parameters))
+        future = self._dispatcher.submit(Statement(text.encode(), parameters))
         timer = asyncio.get_running_loop().call_later(self.seconds, future.cancel)
 
         def settled(done: Rows) -> None:
@@ -199,121 +205,12 @@ class Server:
 
         future.add_done_callback(settled)
 
-    # -- Places --------------------------------------------------------------------------------------------------------
-
-    def _submit(self, statement: Statement, *, is_accepted: bool = False) -> Rows:
-        """Send on the connection with the least to do, or queue."""
-        link = least_busy(self._links, self._depth, self._grouped)
-        if link is not None and self._queue.begin(statement.owner, statement.cost):
-            return self._send(link, statement)
-        future: Rows = asyncio.get_running_loop().create_future()
-        if not self._links:
-            future.set_exception(Broken("no connection to the database"))
-            return future
-        size = sum(len(each) for each in statement.parameters if isinstance(each, bytes | str))
-        try:
-            item = statement, future
-            ticket = self._queue.add(statement.owner, statement.cost, size, item, is_accepted=is_accepted)
-        except RelayError as error:
-            future.set_exception(error)
-            return future
-        future.add_done_callback(lambda _: self._queue.remove(ticket))
-        if link is not None:
-            self._fill(link)
-        else:
-            self._pool.grow()
-        return future
-
-    def _send(self, link: Link, statement: Statement, future: Rows | None = None) -> Rows:
-        request = link.channel.send(
-            statement.text, statement.parameters, grouped=self._grouped, future=future, shared=statement.shared
-        )
-        if not link.requests:
-            link.since = asyncio.get_running_loop().time()
-        link.requests.append((statement, request))
-        link.uses += 1
-        link.cost += statement.cost
-        request.future.add_done_callback(lambda _: self._sent(link, request))
-        if self._overdue.turn_seconds:
-            self._overdue.limit_turn(link, statement, request)
-        return request.future
-
-    def _sent(self, link: Link, request: Request) -> None:
-        if link.channel.holds(request):
-            self._overdue.left(link, request, is_alone=self._depth == 1)
-
-    def _answered(self, link: Link, count: int) -> None:
-        """The connection has answered its first `count` statements: charge those that ran, and send what waits."""
-        if not link.requests:  # it has ended meanwhile
-            return
-        ran, cost = [], 0.0
-        for _ in range(count):
-            statement, request = link.requests.popleft()
-            link.cost -= statement.cost
-            if request.is_skipped:
-                self._queue.end(statement.owner, -statement.cost)
-            else:
-                ran.append(statement)
-                cost += statement.cost
-        now = asyncio.get_running_loop().time()
-        took = (now - link.since) * 1_000
-        link.since = now
-        if not link.requests:
-            link.cost = 0.0
-        for statement in ran:
-            own = took if len(ran) == 1 else took * statement.cost / cost
-            self._queue.end(statement.owner, own - statement.cost)
-            if statement.ended is not None:
-                statement.ended(own)
-            if self.slow_queries is not None and own > self.slow_queries.least_ms:
-                self.slow_queries.ran(statement.filters, own)
-        if link.is_retired and not link.requests:
-            link.channel.close(RETIRED)
-        self._fill(link)
-
-    def _fill(self, link: Link) -> None:
-        """Send statements that wait, as far as there is room on the connection."""
-        while self._has_room(link):
-            taken = self._queue.take()
-            if taken is None:
-                return
-            statement, waiting = taken
-            if waiting.done():
-                self._queue.end(statement.owner, -statement.cost)
-                continue
-            self._send(link, statement, waiting)
-
-    def _has_room(self, link: Link) -> bool:
-        if link.is_cancelling or link.is_retired or link.channel.closed.done():
-            return False
-        return link.takes_more(self._depth) if self._grouped else len(link.requests) < self._depth
-
-    # -- Connections ---------------------------------------------------------------------------------------------------
-
-    def _places(self, connections: int) -> int:
-        """How many places one owner may hold: half of them."""
-        return max(1, (connections * self._depth + 1) // 2)
-
     def _begin(self, link: Link) -> None:
-        """Use a new connection."""
-        link.channel.on_answer = partial(self._answered, link)
-        self._queue.set_places(self._places(len(self._links)))
         self._connected.set()
-        self._fill(link)
+        self._dispatcher.begin(link)
 
     def _lose(self, link: Link) -> None:
-        """Give the places of an ended connection back."""
-        self._queue.set_places(self._places(len(self._links)))
-        while link.requests:
-            statement, _ = link.requests.popleft()
-            self._queue.end(statement.owner, 0.0)
+        self._dispatcher.lose(link)
         if not self._links:
             self._connected.clear()
-            self._refuse_waiting("the database is gone")
-        for other in self._links:
-            self._fill(other)
-
-    def _refuse_waiting(self, why: str) -> None:
-        for _, waiting in self._queue.clear():
-            if not waiting.done():
-                waiting.set_exception(Broken(why))
+            self._dispatcher.refuse_waiting("the database is gone")

@@ -17,7 +17,7 @@ COMMAND_SECONDS = 150.0
 
 
 RESERVED = 10
-"""The port after the base port that no part uses: whoever has chosen the base port holds it."""
+"""The port after the base port that no part uses: the process that chose the base port listens to it."""
 
 _held: list[socket.socket] = []
 

@@ -356,15 +356,10 @@ def test_an_unknown_role_is_refused_with_the_known_ones(start_relay: StartRelay,
 
 
 def run_command(arguments: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """A program in the environment of a shell that names a data folder."""
     environment = clean_environment({"RELAY_DATA_DIR": str(folder)})
     return subprocess.run(
-        [sys.executable, *arguments],
-        check=False,
-        env=environment,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=60,
+        arguments, check=False, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=60
     )
 
 
@@ -374,7 +369,7 @@ def run_command(arguments: list[str], folder: Path) -> "subprocess.CompletedProc
     ids=["daphne", "runserver"],
 )
 def test_another_server_without_a_database_says_so_and_names_serve(arguments: list[str], tmp_path: Path) -> None:
-    done = run_command(arguments, tmp_path)
+    done = run_command([sys.executable, *arguments], tmp_path)
 
     assert done.returncode != 0
     assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -414,16 +409,7 @@ def test_another_server_finds_the_services_of_a_running_relay(arguments: list[st
 def shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """A line of bash in which `manage` is manage.py on a data folder."""
     before = f"manage() {{ '{sys.executable}' manage.py \"$@\"; }}; "
-    environment = clean_environment({"RELAY_DATA_DIR": str(folder)})
-    return subprocess.run(
-        ["bash", "-c", before + line],
-        check=False,
-        env=environment,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_command(["bash", "-c", before + line], folder)
 
 
 def test_dbshell_reaches_the_database_of_a_running_relay(relay: RelayProcess) -> None:
@@ -448,7 +434,7 @@ def test_a_command_whose_reader_has_gone_ends_without_a_traceback(relay: RelayPr
 
 
 def test_help_names_the_roles_and_the_settings(tmp_path: Path) -> None:
-    done = run_command(["manage.py", "serve", "--help"], tmp_path)
+    done = run_command([sys.executable, "manage.py", "serve", "--help"], tmp_path)
 
     assert done.returncode == 0
     for word in ("--roles", "web,worker,beat,migrate", "RELAY_PORT", "DATABASE_URL", "Ctrl-C"):

@@ -39,13 +39,12 @@ from tests.benchmarks.asker import LIMIT_SECONDS, connect, done, id_of
 from tests.benchmarks.bulk import EVENTS, ensure, load_crowd
 from tests.benchmarks.crowd import MIX, Crowd, Maker, Zipf, questions
 from tests.benchmarks.filling import servers
+from tests.benchmarks.published import figures
 
 Json = dict[str, Any]
 CONNECTIONS = 8
 WRITE_SHARE = 0.02
 PROFILES_AT_ONCE = 20
-SETTLED_SECONDS = 1.3
-"""After which a worker's published counters say what happened until now."""
 
 BASELINE = "baseline"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -128,12 +127,16 @@ class Cluster:
         for relay in self.relays:
             relay.destroy()
 
+    def workers(self) -> list[int]:
+        """Process ids of the workers of all instances."""
+        return [pid for relay in self.relays for pid in relay.workers()]
+
     def cpu(self) -> dict[str, float]:
         """CPU seconds until now of each class of processes."""
         from relayproject.runtime.processes import living_in
 
         return {
-            "workers": cpu_seconds([pid for relay in self.relays for pid in relay.workers()]),
+            "workers": cpu_seconds(self.workers()),
             "postgres": cpu_seconds(list(living_in(self.store / "postgres", "postgres"))),
             "valkey": cpu_seconds(list(living_in(self.store, "valkey-server"))),
             "client": sum(os.times()[:2]),
@@ -224,12 +227,9 @@ def _p95(values: Sequence[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
 
 
-async def sources(url: str) -> dict[str, int]:
+def sources(url: str, cluster: Cluster) -> dict[str, int]:
     """Answers to REQs so far from "l1", "l2" and PostgreSQL ("none"), over all workers that run."""
-    from relay.services.figures import read_figures_now
-
-    await asyncio.sleep(SETTLED_SECONDS)
-    total = (await asyncio.to_thread(read_figures_now, url)).total
+    total = figures(url, cluster.workers()).total
     found = {}
     for source in ("l1", "l2", "none"):
         histogram = total.histograms.get(f"query/req/{source}")
@@ -274,15 +274,15 @@ def one_run(store: Path, instances: int, settings: dict[str, str], load: Load, s
     try:
         cluster.start()
         found["first"] = uvloop.run(drive(cluster, load, size.first_seconds))
-        was = uvloop.run(sources(shared["REDIS_URL"]))
+        was = sources(shared["REDIS_URL"], cluster)
         found["warm"] = uvloop.run(drive(cluster, load, size.warm_seconds))
-        now = uvloop.run(sources(shared["REDIS_URL"]))
+        now = sources(shared["REDIS_URL"], cluster)
         found["first"]["sources"] = was
         found["warm"]["sources"] = {name: now[name] - was[name] for name in now}
         cluster.stop()
         cluster.start()
         found["restarted"] = uvloop.run(drive(cluster, load, size.restarted_seconds))
-        found["restarted"]["sources"] = uvloop.run(sources(shared["REDIS_URL"]))
+        found["restarted"]["sources"] = sources(shared["REDIS_URL"], cluster)
         cluster.stop()
     finally:
         cluster.destroy()

@@ -24,7 +24,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import uvloop
 
 from tests.acceptance.relay_process import RelayProcess
@@ -34,6 +33,7 @@ from tests.benchmarks.crowd import MIX, Crowd, Maker, questions
 from tests.benchmarks.distinct import ask_distinct
 from tests.benchmarks.filling import fill, servers
 from tests.benchmarks.layers import layers
+from tests.benchmarks.published import figures_of, until_filled
 
 Json = dict[str, Any]
 WINDOW = str(64 * 2**20)
@@ -46,8 +46,6 @@ VARIANTS = {
 }
 CONNECTIONS = 8
 WRITE_SHARE = 0.02
-SETTLED_SECONDS = 1.3
-"""After which the snapshot says what happened until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +79,7 @@ class Progress:
 
 async def snapshot(relay: RelayProcess) -> Any:
     """What all workers say, of everything until now."""
-    from relay.services.figures import read_figures_now
-    from relay.storage.store import Store
-
-    await asyncio.sleep(SETTLED_SECONDS)
-    services = relay.services()
-    with psycopg.connect(services["DATABASE_URL"]) as connection:
-        row = connection.execute("SELECT identity, generation, epoch FROM relay_current_store()").fetchone()
-    assert row is not None
-    return await asyncio.to_thread(read_figures_now, services["REDIS_URL"], Store(*row).name)
+    return await asyncio.to_thread(figures_of, relay)
 
 
 def relay_on(folder: Path, settings: dict[str, str]) -> RelayProcess:
@@ -98,7 +88,7 @@ def relay_on(folder: Path, settings: dict[str, str]) -> RelayProcess:
 
 async def variant(relay: RelayProcess, crowd: Crowd, writes: Sequence[bytes], size: Size) -> Json:
     """Hit rates and queries a second of one relay."""
-    await _window_is_filled(relay)
+    await asyncio.to_thread(until_filled, relay)
     shapes = questions(crowd, 1)
     rng = random.Random(2)
     names, weights = list(MIX), list(MIX.values())
@@ -126,15 +116,6 @@ async def variant(relay: RelayProcess, crowd: Crowd, writes: Sequence[bytes], si
 
 def _of_shape(name: str, make: Callable[[], Json]) -> tuple[str, list[Json]]:
     return name, [make()]
-
-
-async def _window_is_filled(relay: RelayProcess) -> None:
-    held = -1
-    for _ in range(30):
-        now = sum(one.size for one in (await snapshot(relay)).total.caches if one.name == "window")
-        if now == held:
-            return
-        held = now
 
 
 def _figures(asked: Asked, before: Any, after: Any) -> Json:

@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 from relayproject.runtime.processes import living_in
 from tests.acceptance.relay_process import RelayProcess
+from tests.benchmarks.published import until_filled
 from tests.events import pubkey_of, secret, sign_event, unsigned_event
 
 EVENTS = 50_000
@@ -257,7 +258,7 @@ def measure(folder: Path, only: Sequence[str]) -> list[tuple[str, int, int, floa
     relay = RelayProcess(folder, workers=1, roles="web,migrate")
     relay.start()
     try:
-        time.sleep(3.0)  # the copies of the worker are filled
+        until_filled(relay)
         begin = cpu_ms(relay)
         time.sleep(3.0)
         idle = [(after - before) / 3.0 for before, after in zip(begin, cpu_ms(relay), strict=True)]

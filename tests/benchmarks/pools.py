@@ -11,7 +11,6 @@ import asyncio
 import os
 import statistics
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +22,7 @@ from relay.loadtest.link import Link
 from tests.acceptance.relay_process import RelayProcess, running
 from tests.benchmarks.asker import connect, done
 from tests.benchmarks.bulk import ensure, load_crowd
+from tests.benchmarks.published import figures_of
 from tests.benchmarks.scale.questions import even
 from tests.benchmarks.scaling.platform import of_postgres
 
@@ -84,10 +84,7 @@ def _of(latencies: Sequence[float], seconds: float) -> dict[str, float]:
 
 def _connections(relay: RelayProcess) -> float:
     """Connections for quick queries after the run, before the idle ones are closed."""
-    time.sleep(1.3)  # published once a second
-    _, page = relay.get("/metrics")
-    wanted = [line for line in page.splitlines() if line.startswith("nostr_db_connections{")]
-    return next(float(line.rpartition(" ")[2]) for line in wanted if '"read"' in line and '"total"' in line)
+    return figures_of(relay).total.pools["read"].total
 
 
 def main() -> int:

@@ -33,7 +33,7 @@ def _send(site: Site, state: State, names: Sequence[str], number: signal.Signals
     for name, some in found.items():
         if not some:
             raise StartupError(f"{name} is down.")
-    everyone = [process for some in found.values() for process in some]
-    for process in everyone:
+    all_processes = [process for some in found.values() for process in some]
+    for process in all_processes:
         send(process, number)
-    return everyone
+    return all_processes

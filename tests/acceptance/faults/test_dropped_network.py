@@ -1,4 +1,4 @@
-"""The network between a relay and its PostgreSQL drops every packet: no connection ends, and nobody refuses one.
+"""The network between a relay and its PostgreSQL drops every packet: no connection ends, and none is refused.
 
 Other than with a server that hangs, no kernel confirms what is sent, and new connections are not even begun.
 """
@@ -42,7 +42,7 @@ class Wire:
         for end, address in ((self.relay, OTHER), (self.database, ADDRESS)):
             end.run("ip", "address", "add", f"{address}/30", "dev", "w")
             end.run("ip", "link", "set", "w", "up")
-        # Without this the relay's kernel would find after a while that nobody has the address, and say so.
+        # Without this the relay's kernel would find after a while that no machine has the address, and say so.
         self.relay.run("ip", "neigh", "replace", ADDRESS, "lladdr", HARDWARE, "dev", "w", "nud", "permanent")
 
     def cut(self) -> None:

@@ -23,6 +23,7 @@ from tests.acceptance.relay_process import RelayProcess, running
 from tests.benchmarks import bulk, hit_rates
 from tests.benchmarks.asker import Asked, ask, publish
 from tests.benchmarks.echo import echoes_and_frames
+from tests.benchmarks.published import until_filled
 from tests.benchmarks.scale import report
 from tests.benchmarks.scale.questions import MIXED, makers
 from tests.benchmarks.scale.stores import Size, bytes_of, forget
@@ -38,7 +39,6 @@ VARIANTS = dict(zip(report.VARIANTS, ("no cache", "L1+L2"), strict=True))
 CONNECTIONS = 8
 PUBLISHERS, WINDOW = 10, 50
 PUBLISHING = "publishing"
-PUBLISHED_SECONDS = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _site(size: Size, folder: Path, variant: str) -> Iterator[Site]:
             database.execute("ALTER SYSTEM SET autovacuum = off")
             database.execute("SELECT pg_reload_conf()")
         if VARIANTS[variant] != "no cache":
-            _until_filled(relay)
+            until_filled(relay)
         yield site
 
 
@@ -137,19 +137,6 @@ def _into_memory(folder: Path) -> None:
         with path.open("rb", buffering=0) as file:
             while file.read(2**22):
                 pass
-
-
-def _until_filled(relay: RelayProcess) -> None:
-    """Wait until the windows of the workers, whose sizes are published once a second, grow no more."""
-    held = -1.0
-    for _ in range(20):
-        time.sleep(PUBLISHED_SECONDS)
-        _, page = relay.get("/metrics")
-        sizes = [line for line in page.splitlines() if line.startswith("nostr_cache_bytes{") and '"window"' in line]
-        now = sum(float(line.rpartition(" ")[2]) for line in sizes)
-        if now == held:
-            return
-        held = now
 
 
 def _in_turn(each: Sequence[T], number: int) -> Sequence[T]:

@@ -12,18 +12,11 @@ from relay.changes.change import Batch
 from relay.protocol.errors import Failed
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.removal import place_of
+from relay.storage import schema
 from relay.storage.batch import Entry
 from relay.storage.database import conninfo
 from relay.storage.primary import Primary
 from relay.storage.reads import Reads
-from relay.storage.schema import (
-    migration_0001,
-    migration_0002,
-    migration_0003,
-    migration_0004,
-    migration_0008,
-    migration_0010,
-)
 from relay.storage.visibility_sql import STORED
 from relay.storage.write_result import WriteOutcome
 from relay.storage.writer import Writer
@@ -144,13 +137,13 @@ class Tables:
 
 
 def make_store(connection: "psycopg.Connection[Any]") -> None:
-    """What the migrations do to an empty database."""
-    connection.execute(migration_0001().encode())
-    connection.execute(migration_0002().encode())
-    connection.execute(migration_0003().encode())
-    connection.execute(migration_0004().encode())
-    connection.execute(migration_0008().encode())
-    for text in migration_0010():
+    """Run all migrations of the store in an empty database."""
+    migrate(connection, 1, len(schema.MIGRATIONS))
+
+
+def migrate(connection: "psycopg.Connection[Any]", first: int, last: int) -> None:
+    """Run some migrations of the store."""
+    for text in schema.texts(first, last):
         connection.execute(text.encode())
 
 

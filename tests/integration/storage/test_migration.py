@@ -7,16 +7,9 @@ import psycopg
 import pytest
 
 from relay.storage.batch import WRITE, columns
-from relay.storage.schema import (
-    migration_0001,
-    migration_0002,
-    migration_0003,
-    migration_0004,
-    migration_0008,
-    migration_0010,
-)
+from relay.storage.schema import MIGRATIONS, migration_0010
 from tests.events import NOW, unsigned_event
-from tests.integration.storage.scribe import entry
+from tests.integration.storage.scribe import entry, migrate
 from tests.integration.storage.servers import Connection, Machine, machines
 
 OLD_FUNCTIONS = """
@@ -74,7 +67,7 @@ def old(machine: Machine) -> Iterator[Connection]:
     """The first version, with a log of three partitions that holds two stored events and one that is gone."""
     with machine.connect() as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        connection.execute(migration_0001().encode())
+        migrate(connection, 1, 1)
         connection.execute(OLD_FUNCTIONS.encode())
         connection.execute("INSERT INTO relay_epoch (epoch, timeline) VALUES (3, '00000001')")
         for part in (4, 5):
@@ -92,13 +85,9 @@ def old(machine: Machine) -> Iterator[Connection]:
             "INSERT INTO relay_change VALUES (4999998, '+', sha256('1')), (4999999, '+', sha256('gone')), "
             "(5000000, '-', sha256('gone')), (5000001, '+', sha256('2'))"
         )
-        connection.execute(migration_0002().encode())
-        connection.execute(migration_0003().encode())
-        connection.execute(migration_0004().encode())
-        connection.execute(migration_0008().encode())
+        migrate(connection, 2, 9)
         connection.execute(BROKEN_OFF.encode())
-        for text in migration_0010():
-            connection.execute(text.encode())
+        migrate(connection, 10, len(MIGRATIONS))
         yield connection
 
 

@@ -31,7 +31,7 @@ def test_each_fault_is_tried_once_before_any_is_tried_again() -> None:
     assert (first, len(set(first))) == (second, len(first))
 
 
-def test_no_part_that_nobody_asks_over_the_network_is_cut_off() -> None:
+def test_parts_without_a_port_of_their_own_are_not_cut_off() -> None:
     known = cases(Options())
     tried = {way: {case.part for _, case, _ in rounds(known, [way], 1)} for way in Way}
     assert tried[Way.KILL] - tried[Way.CUT] == {"worker", "Celery worker", "beat"}

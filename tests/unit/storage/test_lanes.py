@@ -51,8 +51,9 @@ async def asked(lanes: Lanes) -> "asyncio.Task[list[Row]]":
 
 async def test_a_skipped_query_is_asked_alone_and_neither_charged_nor_noted_as_slow(lanes: Lanes) -> None:
     assert lanes.small is not None
-    noted = lanes.small.slow_queries = SlowQueries()
+    noted = SlowQueries()
     noted.least_ms = -1.0
+    lanes.small.watch(noted)
     asking = await asked(lanes)
     small = channel_of(lanes.small)
     request = small.requests.popleft()

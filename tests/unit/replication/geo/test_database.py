@@ -175,7 +175,7 @@ def test_workers_share_one_copy_and_older_ones_are_removed(database: GeoDatabase
     assert other.place_of("81.2.69.142") == OSAKA
 
 
-def test_copies_that_nobody_needs_any_more_are_removed_at_the_next_start(
+def test_copies_that_are_not_used_any_more_are_removed_at_the_next_start(
     database: GeoDatabase, file: Path, tmp_path: Path
 ) -> None:
     (used,) = (tmp_path / "copies").iterdir()

@@ -51,7 +51,7 @@ def test_a_peer_that_was_never_asked_is_down() -> None:
     assert read(is_up=False, heard_at=None).health(1_001) is Health.DOWN
 
 
-def test_a_peer_under_our_own_address_loses_it_so_that_nobody_is_sent_in_a_circle() -> None:
+def test_a_peer_under_our_own_address_loses_it_so_that_no_client_is_sent_in_a_circle() -> None:
     region = read(relay_urls=["wss://FRA.example.com:443/"])
     assert region.relay_urls == ()
     assert region.health(1_001) is Health.UNREACHABLE

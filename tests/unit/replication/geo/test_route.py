@@ -106,13 +106,13 @@ async def test_no_shared_cache_keeps_an_answer_and_any_page_may_ask(routing: Rou
     assert response["Access-Control-Allow-Origin"] == "*"
 
 
-async def test_the_address_of_a_header_is_not_taken_from_anybody(routing: Routing) -> None:
+async def test_the_address_of_a_header_is_not_taken_from_a_client(routing: Routing) -> None:
     """The server has put that of a trusted proxy into the connection's address already."""
     response = await asked(IN_PARIS, HTTP_X_FORWARDED_FOR=IN_OSAKA, HTTP_X_REAL_IP=IN_OSAKA)
     assert json.loads(response.content)["region"] == "frankfurt"
 
 
-async def test_nobody_can_ask_for_another_address(routing: Routing) -> None:
+async def test_a_client_cannot_ask_for_another_address(routing: Routing) -> None:
     response = await asked(IN_PARIS, QUERY_STRING=f"address={IN_OSAKA}")
     assert response.status_code == 400
 
