@@ -103,3 +103,28 @@ async def test_a_statement_is_deallocated_though_the_group_of_its_deallocation_w
     for number in range(300, 303):
         await grouped(channel, b"SELECT %d + $1::integer" % number, 0).future
     assert await prepared(channel) == before + 3
+
+
+async def test_statements_are_deallocated_when_their_texts_are_too_long_together(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await prepared(channel)
+    texts = [b"SELECT %d + $1::integer -- " % number + b"x" * 200 for number in range(8)]
+    kept = sum(map(len, channel._statements)) + sum(map(len, texts[:3]))
+    monkeypatch.setattr(module, "MAX_STATEMENTS_BYTES", kept)
+    for text in texts:
+        await channel.send(text, (0,)).future
+        await channel.send(PREPARED, ()).future  # used again and again, so it stays
+    assert await prepared(channel) == before + 3
+    longer = b"SELECT 8 + $1::integer -- " + b"x" * 500
+    assert integer((await channel.send(longer, (1,)).future)[0][0]) == 9
+    assert await prepared(channel) == before + 1
+    assert sum(map(len, channel._statements)) <= kept
+
+
+async def test_a_long_statement_is_answered_without_being_prepared(channel: Channel) -> None:
+    before = await prepared(channel)
+    text = b"SELECT 1 + $1::integer -- " + b"x" * module.MAX_PREPARED_BYTES
+    numbers = [channel.send(text, (1,)), grouped(channel, text, 2), grouped(channel, text, 3)]
+    assert [integer((await each.future)[0][0]) for each in numbers] == [2, 3, 4]
+    assert await prepared(channel) == before
