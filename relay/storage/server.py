@@ -136,7 +136,7 @@ class Server:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of parameters of waiting statements."""
+        """Bytes of waiting statements: texts and parameters."""
         return self._queue.bytes
 
     @property
@@ -209,7 +209,7 @@ class Server:
         if not self._links:
             future.set_exception(Broken("no connection to the database"))
             return future
-        size = sum(len(each) for each in statement.parameters if isinstance(each, bytes | str))
+        size = len(statement.text) + sum([len(each) for each in statement.parameters if isinstance(each, bytes | str)])
         try:
             item = statement, future
             ticket = self._queue.add(statement.owner, statement.cost, size, item, is_accepted=is_accepted)
