@@ -3,6 +3,7 @@
 Rule: SQL, the live index and every cache must agree with `Filter.matches` (01-F19).
 """
 
+from collections.abc import Iterable
 from string import ascii_letters
 from typing import Any
 
@@ -79,6 +80,14 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
             if not keys:
                 return True
         return False
+
+
+def texts_bytes(values: Iterable[str]) -> int:
+    """What texts take in memory, at most, beside the head of each; always the same for the same texts.
+
+    One that is not ASCII may have four bytes for each character, and Python may keep its UTF-8 form with it.
+    """
+    return sum([len(value) if value.isascii() else 8 * len(value) for value in values])
 
 
 def parse_filter(value: object, limits: Limits) -> Filter:
