@@ -14,7 +14,7 @@ from time import time
 from typing import Generic
 
 from relay.protocol.event import StoredEvent
-from relay.protocol.filters import Filter
+from relay.protocol.filters import Filter, kinds_key
 from relay.subscriptions.postings import Place, Posting, T, Values
 
 Value = str | int
@@ -51,11 +51,16 @@ def fields_of(flt: Filter) -> list[tuple[str, Values]]:
     return fields
 
 
+def _key(field: str, values: Values) -> tuple[str, Values | bytes]:
+    """What a posting is found by."""
+    return field, kinds_key(values) if field == "k" else values  # type: ignore[arg-type]
+
+
 class FilterIndex(Generic[T]):
     """Maps events to the owners of filters that may match them."""
 
     def __init__(self) -> None:
-        self._postings: dict[tuple[str, Values], Posting[T]] = {}
+        self._postings: dict[tuple[str, Values | bytes], Posting[T]] = {}
         self._tables: dict[str, dict[Value, Hit[T]]] = {field: {} for field in ("*", "k", "a", "i", "t")}
         self._by_field = tuple(self._tables.values())
         self._places: dict[T, list[Place[T]]] = {}
@@ -84,9 +89,10 @@ class FilterIndex(Generic[T]):
 
     def _put(self, owner: T, flt: Filter, now: int) -> Place[T]:
         field, values = self._field(flt)
-        posting = self._postings.get((field, values))
+        key = _key(field, values)
+        posting = self._postings.get(key)
         if posting is None:
-            posting = self._postings[field, values] = Posting(field, values)
+            posting = self._postings[key] = Posting(field, values)
             if len(values) <= SMALL:
                 self._enter(posting, values)
             else:
@@ -134,7 +140,7 @@ class FilterIndex(Generic[T]):
                 place.leave(owner)
             posting.size -= 1
             if not posting.size:
-                del self._postings[posting.field, posting.values]
+                del self._postings[_key(posting.field, posting.values)]
                 if len(posting.values) <= SMALL:
                     self._leave(posting, posting.values)
                 else:

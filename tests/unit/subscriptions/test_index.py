@@ -11,6 +11,7 @@ from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.subscriptions.index import CROWDED, FilterIndex
 from tests import strategies
+from tests.collisions import colliding_kinds
 from tests.oracle import naive_match
 from tests.unit.changes.orders import POOL, note, stored
 
@@ -152,3 +153,16 @@ def test_a_filter_avoids_a_value_under_which_many_stand() -> None:
     event = note(1, tags=[["t", "a"]])
     assert len(made) == 1
     assert sum(map(len, crowd.candidates(event))) <= 2 * CROWDED
+
+
+def test_sets_of_kinds_that_clients_make_with_one_hash_are_found_apart() -> None:
+    kinds = colliding_kinds()
+    assert (len(set(kinds)), len(set(map(hash, kinds)))) == (32, 1)
+    made = index([[{"kinds": sorted(each)}] for each in kinds])
+
+    assert len(set(map(hash, made._postings))) == len(kinds)
+    assert len({hash(flt.conditions) for each in kinds for flt in parse({"kinds": sorted(each)})}) == len(kinds)
+    for number in range(len(kinds)):
+        made.remove(number)
+    settle(made)
+    assert (len(made), made._postings) == (0, {})
