@@ -7,15 +7,17 @@ fewer some make up zero; the one half of their numbers can stand in a set for th
 from itertools import islice
 
 _BITS = 64
+_MASK = (1 << _BITS) - 1
 
 
 def _mixed(number: int) -> int:
     """What CPython makes of the hash of a member (Objects/setobject.c, _shuffle_bits)."""
-    return ((number ^ 89_869_747 ^ (number << 16)) * 3_644_798_167) % 2**_BITS
+    return ((number ^ 89_869_747 ^ (number << 16)) * 3_644_798_167) & _MASK
 
 
-def _halves() -> "list[tuple[frozenset[int], frozenset[int]]]":
-    found, numbers = [], iter(range(65_536))
+def _halves() -> list[tuple[frozenset[int], frozenset[int]]]:
+    found: list[tuple[frozenset[int], frozenset[int]]] = []
+    numbers = iter(range(65_536))
     while len(found) < 5:
         basis: dict[int, tuple[int, frozenset[int]]] = {}
         for number in numbers:

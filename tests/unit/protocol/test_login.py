@@ -80,7 +80,12 @@ def test_42_2_of_several_relays_on_one_host_the_path_counts() -> None:
 
 def test_a_login_is_refused_without_reading_ten_thousand_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(OwnPlaces, "has", lambda self, url: read.append(url) or url == "ours")
+
+    def has(_own: OwnPlaces, url: str) -> bool:
+        read.append(url)
+        return url == "ours"
+
+    monkeypatch.setattr(OwnPlaces, "has", has)
     tags = [["challenge", "c"], *(["relay", f"wss://{number}.example"] for number in range(5_000))]
     late = sign_event(kind=22_242, tags=[*tags, ["relay", "ours"]])
     in_time = sign_event(kind=22_242, tags=[*tags[:MAX_RELAYS], ["relay", "ours"]])
