@@ -4,12 +4,13 @@ Rule: `advance` makes it what PostgreSQL would answer at the ring's position, or
 """
 
 from collections.abc import Sequence
+from sys import getsizeof
 
 from relay.changes.overlay import Found, overlay
 from relay.changes.overlay import Page as Rows
 from relay.changes.ring import Ring, ring_keys
 from relay.changes.row import Row, id_of
-from relay.protocol.filters import Filter
+from relay.protocol.filters import Filter, texts_bytes
 from relay.protocol.messages import End
 
 MAX_CHANGES = 2_000
@@ -19,7 +20,13 @@ ENTRY_BYTES = 120
 """What a row costs beside its text."""
 
 PAGE_BYTES = 800
-"""What a page costs beside its rows (measured, CPython 3.11)."""
+"""What a page costs beside its rows and the values of its filter (measured, CPython 3.11)."""
+
+HEAD_BYTES = 57
+"""A text beside its characters, and its place among the keys of the ring."""
+
+HEX_BYTES = HEAD_BYTES + 64
+"""A text of 64 hex digits."""
 
 
 class Page:
@@ -59,8 +66,9 @@ class Page:
 
     @property
     def size_bytes(self) -> int:
-        """Its size for the bound of a cache."""
-        return PAGE_BYTES + sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
+        """Its size for the bound of a cache, with its filter, which is the key there."""
+        rows = sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
+        return PAGE_BYTES + rows + _values_bytes(self.flt)
 
     @property
     def end(self) -> End:
@@ -132,3 +140,14 @@ class Page:
         self.position = ring.position
         self._expires, self._was_searched = self._first_expiry(), True
         return True
+
+
+def _values_bytes(flt: Filter) -> int:
+    """What the values of a filter take: a REQ may name 30,000, and one value of a tag may be as long as a message."""
+    size = 0
+    for values in (flt.ids, flt.authors):
+        if values is not None:
+            size += getsizeof(values) + HEX_BYTES * len(values)
+    for _, keys in flt.tags:
+        size += getsizeof(keys) + HEAD_BYTES * len(keys) + texts_bytes(keys)
+    return size if flt.kinds is None else size + getsizeof(flt.kinds)

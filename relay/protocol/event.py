@@ -4,7 +4,6 @@ Rule: stored and sent text is encoded from the parsed values, so that all reader
 """
 
 import hashlib
-import re
 from string import ascii_letters
 from typing import Annotated, Final
 
@@ -18,7 +17,8 @@ from relay.protocol.keys import is_signed_by
 MAX_INTEGER: Final = 2**63 - 1  # the widest integer that PostgreSQL and other relays hold (01-E10)
 
 _LETTERS = frozenset(ascii_letters)
-_ESCAPE = re.compile(rb"\\(?:u00([01][0-9a-f])|.)")
+_VERBATIM = [(b"\\u00%02x" % code, bytes((code,))) for code in range(32)]
+_BACKSLASH, _NO_UTF8 = rb"\\", b"\xff"
 
 Tags = list[list[str]]
 
@@ -65,16 +65,21 @@ class Event(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
             return True
         if b"\\u00" not in text:
             return False
-        return hashlib.sha256(_ESCAPE.sub(_verbatim, text)).hexdigest() == self.id
+        return hashlib.sha256(_verbatim(text)).hexdigest() == self.id
 
     def has_valid_signature(self) -> bool:
         """True if the author signed the id (about 60 us). Check the id first (01-E03)."""
         return is_signed_by(self.pubkey, self.sig, self.id)
 
 
-def _verbatim(escape: re.Match[bytes]) -> bytes:
-    code: bytes | None = escape[1]
-    return escape[0] if code is None else bytes((int(code, 16),))
+def _verbatim(text: bytes) -> bytes:
+    """JSON text with its \\u00XX as the characters that they stand for: 32 searches, however many escapes there are.
+    A call for each took 0.3 s for a megabyte of them.
+    """
+    text = text.replace(_BACKSLASH, _NO_UTF8)  # now a backslash before a u begins an escape
+    for escape, character in _VERBATIM:
+        text = text.replace(escape, character)
+    return text.replace(_NO_UTF8, _BACKSLASH)
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):

@@ -3,6 +3,8 @@
 Rule: SQL, the live index and every cache must agree with `Filter.matches` (01-F19).
 """
 
+from array import array
+from collections.abc import Iterable
 from string import ascii_letters
 from typing import Any
 
@@ -55,8 +57,12 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def conditions(self) -> tuple[object, ...]:
-        """What decides whether an event matches: filters with equal conditions match the same events."""
-        return self.ids, self.authors, self.kinds, self.since, self.until, self.tags
+        """What decides whether an event matches: filters with equal conditions match the same events.
+
+        Nothing in it has a hash that clients can compute.
+        """
+        kinds = None if self.kinds is None else kinds_key(self.kinds)
+        return self.ids, self.authors, kinds, f"{self.since} {self.until}", self.tags
 
     def sets(self) -> list[frozenset[str]]:
         """The sets of texts in the filter: ids, authors and the values of each tag."""
@@ -79,6 +85,21 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
             if not keys:
                 return True
         return False
+
+
+def kinds_key(kinds: Iterable[int]) -> bytes:
+    """Kinds in the place of their set as a key. The hash of a set of numbers is known to clients, who can make any
+    number of sets with the same: to add one to a table took as long as to compare it with 30,000 others, 6 ms.
+    """
+    return array("H", sorted(kinds)).tobytes()
+
+
+def texts_bytes(values: Iterable[str]) -> int:
+    """What texts take in memory, at most, beside the head of each; always the same for the same texts.
+
+    One that is not ASCII may have four bytes for each character, and Python may keep its UTF-8 form with it.
+    """
+    return sum([len(value) if value.isascii() else 8 * len(value) for value in values])
 
 
 def parse_filter(value: object, limits: Limits) -> Filter:

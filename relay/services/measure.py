@@ -38,6 +38,7 @@ from relay.subscriptions.bus import Bus
 from relay.subscriptions.hub import Hub
 from relay.transport.counters import counters as transport
 from relay.transport.receiving import receiving
+from relay.transport.sending import sending
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -105,6 +106,7 @@ def measure(relay: Measured) -> WorkerFigures:
             "undelivered": relay.hub.backlog.bytes,
             "pieces": relay.pieces.held_bytes,
             "receiving": receiving.total,
+            "sending": sending.total,
             "caches": sum(cache.bytes for cache in caches if cache.layer == "L1"),
         },
         pools=_pools(relay),

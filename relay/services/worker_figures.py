@@ -120,7 +120,7 @@ class WorkerFigures(Struct, frozen=True):
     pools: `read` (quick queries), `slow` (expensive ones), `coordination` and `write`. layers: by "L1", "L2", ... of
         the last minute.
     memory: by type: rss, ring, write_queue, query_queue, filters, undelivered (changes that wait for delivery), pieces,
-        receiving (messages that are being received), rate_buckets,
+        receiving (messages that are being received), sending (frames that are not read), rate_buckets,
         caches.
 
     In a sum, counts, sizes, rates and `cpu_percent` are added; position, lag, lag_seconds,

@@ -25,6 +25,14 @@ from relay.storage.request import Parameter, Request, Row, Shared
 MAX_STATEMENTS = 400
 """Prepared statements kept on one connection; the least recently used is deallocated."""
 
+MAX_STATEMENTS_BYTES = 1_048_576
+"""Their texts: PostgreSQL keeps 70 times as much memory for one, and 400 of the longest would take 14 GB."""
+
+MAX_PREPARED_BYTES = 65_536
+"""A longer text is sent without a name, and PostgreSQL forgets it with the next one. So what is under way, eight at
+most, is never deallocated.
+"""
+
 _NOTHING: Row = ()
 
 
@@ -52,8 +60,10 @@ class Channel:
         self._may_share = connection.has_one_snapshot
         self._socket: int = self._libpq.socket
         self._statements: OrderedDict[bytes, bytes] = OrderedDict()
+        self._texts_bytes = 0
+        """Of `_statements`."""
         self._unneeded: list[bytes] = []
-        """Names to be deallocated, one with each new name: MAX_STATEMENTS at most with those of `_statements`."""
+        """Names to be deallocated with the next new name."""
         self._named = 0
         self._requests: deque[Request] = deque()
         self._groups: deque[int] = deque()  # requests of each answer to come
@@ -106,7 +116,7 @@ class Channel:
             if self.prelude:
                 self._libpq.send_query_params(self.prelude, None)
                 request.commands += 1
-            if self._is_named:
+            if self._is_named and len(text) <= MAX_PREPARED_BYTES:
                 name = self._prepared(request)
                 self._libpq.send_query_prepared(name, values, formats, result_format=1)
             else:
@@ -145,18 +155,22 @@ class Channel:
         if name is not None:
             statements.move_to_end(request.text)
             return name
-        if len(statements) >= MAX_STATEMENTS:
-            _, oldest = statements.popitem(last=False)
+        size = len(request.text)
+        while len(statements) >= MAX_STATEMENTS or (statements and self._texts_bytes + size > MAX_STATEMENTS_BYTES):
+            text, oldest = statements.popitem(last=False)
+            self._texts_bytes -= len(text)
             if not self.prelude:  # a pooler gives them other names, and forgets them by itself
                 self._unneeded.append(oldest)
         if self._unneeded:
-            request.deallocates = self._unneeded.pop()
-            self._libpq.send_query_params(b"DEALLOCATE " + request.deallocates, None)
-            request.commands += 1
+            request.deallocates, self._unneeded = self._unneeded, []
+            for unneeded in request.deallocates:
+                self._libpq.send_query_params(b"DEALLOCATE " + unneeded, None)
+            request.commands += len(request.deallocates)
         self._named += 1
         name = b"q%d" % self._named
         self._libpq.send_prepare(name, request.text)
         statements[request.text] = name
+        self._texts_bytes += size
         request.prepares = True
         request.commands += 1
         return name
@@ -220,10 +234,10 @@ class Channel:
         """Complete the request; returns its rows, if it has any. `shared`: columns that come before its own."""
         error = next((r for r in results if r.status == ExecStatus.FATAL_ERROR), None)
         is_skipped = results[-1].status == ExecStatus.PIPELINE_ABORTED
-        if request.prepares and is_skipped:
-            self._statements.pop(request.text, None)  # it failed before its execution, so it was not prepared
+        if request.prepares and is_skipped and self._statements.pop(request.text, None):
+            self._texts_bytes -= len(request.text)  # it failed before its execution, so it was not prepared
         if request.deallocates and results[0].status == ExecStatus.PIPELINE_ABORTED:
-            self._unneeded.append(request.deallocates)
+            self._unneeded += request.deallocates
         request.is_skipped = is_skipped and error is None
         future = request.future
         is_wanted = not future.done()

@@ -82,7 +82,7 @@ class Dispatcher:
         if not self._links:
             future.set_exception(Broken("no connection to the database"))
             return future
-        size = sum(len(each) for each in statement.parameters if isinstance(each, bytes | str))
+        size = len(statement.text) + sum([len(each) for each in statement.parameters if isinstance(each, bytes | str)])
         try:
             item = statement, future
             ticket = self._queue.add(statement.owner, statement.cost, size, item, is_accepted=is_accepted)

@@ -31,7 +31,7 @@ cost of looking through them is proportional to it.
 
 
 class Bounds(Struct, frozen=True):
-    """What may wait, in statements and in bytes of parameters: in all, and of one owner."""
+    """What may wait, in statements and in bytes of texts and parameters: in all, and of one owner."""
 
     statements: int = 10_000
     bytes: int = 67_108_864

@@ -1,6 +1,7 @@
 """A statement on a channel (`relay.storage.channel`), and what it may share with others of its snapshot."""
 
 import asyncio
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -19,8 +20,8 @@ class Shared(Struct, frozen=True, gc=False):
 
 
 class Request:
-    """A statement under way, and the future of its rows. `commands`: those that were sent for it; the first deallocates
-    the name `deallocates`, if there is one. `is_skipped`: its answer was Skipped. `leads`: its row has the shared
+    """A statement under way, and the future of its rows. `commands`: those that were sent for it; the first deallocate
+    the names `deallocates`. `is_skipped`: its answer was Skipped. `leads`: its row has the shared
     columns for its group. `takes`: so many columns come from that row.
     """
 
@@ -31,7 +32,7 @@ class Request:
         self.future = future
         self.prepares = prepares
         self.commands = 1
-        self.deallocates = b""
+        self.deallocates: Sequence[bytes] = ()
         self.is_skipped = False
         self.leads = False
         self.takes = 0

@@ -143,7 +143,7 @@ class Server:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of parameters of waiting statements."""
+        """Bytes of waiting statements: texts and parameters."""
         return self._queue.bytes
 
     @property

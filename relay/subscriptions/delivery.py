@@ -41,6 +41,8 @@ def deliver_in_pieces(  # noqa: PLR0912 - the hot path
             continue
         text = event.json + b"]"
         for groups in index.candidates(event):
+            if not groups:
+                work += CANDIDATES_WORK
             if work > PIECE:
                 work = 0
                 has_waited = True

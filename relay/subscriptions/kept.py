@@ -12,7 +12,7 @@ from sys import getsizeof
 from msgspec.structs import replace
 
 from relay.protocol.errors import RateLimited
-from relay.protocol.filters import Filter
+from relay.protocol.filters import Filter, texts_bytes
 
 SHARED_VALUES = 128
 
@@ -20,8 +20,10 @@ FILTER_BYTES = 1_200
 """A filter, its part of a subscription, and its place in the index (measured, CPython 3.11)."""
 KIND_BYTES = 150
 """A kind of a filter, likewise."""
+PLACE_BYTES = 190
+"""A value of a small set, beside its text: place in the set and in the index, head of the text."""
 VALUE_BYTES = 250
-"""A value of a small set: text, place in the set and in the index."""
+"""A value of 64 hex digits, with its text."""
 ENTRY_BYTES = 72
 """The place of a value of a large set in the index."""
 
@@ -46,7 +48,7 @@ def small_bytes(filters: Sequence[Filter]) -> tuple[int, dict[Strings, None]]:
                     large[values] = None
         for _, values in flt.tags:
             if len(values) < SHARED_VALUES:
-                size += VALUE_BYTES * len(values)
+                size += PLACE_BYTES * len(values) + texts_bytes(values)  # one may be as long as a message
             else:
                 large[values] = None
     return size, large

@@ -63,9 +63,12 @@ class Counters:
         self.buffers_shrunk = 0  # parsers replaced because their buffer had grown
         self.http_refused: dict[str, int] = dict.fromkeys(HTTP_REFUSALS, 0)
         self.closes: dict[int, int] = {}  # close code -> connections; 1006 is a connection lost without one
+        # 3000 and 4000 stand for all that follow them: clients may choose among 2,000, each of which would be a label
 
     def closed(self, code: int) -> None:
         """Count one accepted connection that ended with `code`."""
+        if code >= 3_000:
+            code -= code % 1_000
         self.closes[code] = self.closes.get(code, 0) + 1
 
     def refused(self, reason: str) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from relay.transport.counters import counters
 from relay.transport.frames import PONG, frame, text_frames
+from relay.transport.sending import sending
 
 
 class Connection(Protocol):
@@ -46,7 +47,7 @@ class WriteBuffer:
         counters.writes += 1
         self._transport.write(data)
         if self.above_high_water:
-            self._check_bound()
+            self._check_bound(len(data))
 
     def send(self, opcode: int, payload: bytes) -> None:
         """One text or binary message."""
@@ -67,20 +68,34 @@ class WriteBuffer:
         """Whole frames, whose sender knows that the connection is open."""
         self._transport.write(data)
         if self.above_high_water:
-            self._check_bound()
+            self._check_bound(len(data))
 
-    def _check_bound(self) -> None:
-        if self._transport.get_write_buffer_size() > self._limit_bytes:
-            counters.aborted_slow_readers += 1
-            self._connection.abort()
+    def _check_bound(self, written: int) -> None:
+        size = self.unread_bytes()
+        if size > self._limit_bytes:
+            self.cut()
+        else:
+            sending.hold(self, size, written)
+
+    def unread_bytes(self) -> int:
+        """What the client has not read, without the kernel's buffers."""
+        return self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """Drop a client that does not read."""
+        counters.aborted_slow_readers += 1
+        sending.release(self)
+        self._connection.abort()
 
     def pause_writing(self) -> None:
         """asyncio: the buffer is above its high-water mark."""
         self.above_high_water = True
+        sending.hold(self, self.unread_bytes())
 
     def resume_writing(self) -> None:
         """asyncio: the buffer is below its low-water mark."""
         self.above_high_water = False
+        sending.release(self)
         self._wake()
         if self._on_drained is not None:
             self._on_drained()
@@ -100,6 +115,7 @@ class WriteBuffer:
         """The connection is lost: nothing is sent, and what waits goes on."""
         self.closed = True
         self.above_high_water = False
+        sending.release(self)
         self._wake()
 
     def _wake(self) -> None:

@@ -84,7 +84,8 @@ class Fetcher:
         """Give back what is taken of the process's budget."""
         if self.held_bytes:
             size, self.held_bytes = self.held_bytes, 0
-            self._answer.session.services.pieces.give(size)
+            session = self._answer.session
+            session.services.pieces.give(size, session.owner)
 
     def _forget_texts(self) -> None:
         """Keep the keys alone of what the client was too slow to take, so that texts are fetched as of then (09-16)."""
@@ -101,7 +102,7 @@ class Fetcher:
         keys = [item for item in items[:end] if type(item) is Key]
         size = sum(key.size for key in keys)
         self.give_back()
-        await session.services.pieces.take(size)
+        await session.services.pieces.take(size, session.owner)
         self.held_bytes = size
         texts = await session.services.reads.texts(
             keys, session.audience, least=answer.position, owner=session.owner, seconds=answer.seconds_left()

@@ -141,8 +141,9 @@ async def test_what_is_committed_between_the_statements_of_a_group_is_seen_by_no
             count, slow = b"SELECT count(*) FROM committed_meanwhile", b"SELECT pg_advisory_lock_shared(77)::text"
             other.execute("SELECT pg_advisory_lock(77)")
             before, waits, after = [of_clients.send(text, (), grouped=True) for text in (count, slow, count)]
-            while not _is_waiting(other):
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(5):
+                while not _is_waiting(other):
+                    await asyncio.sleep(0.01)
             other.execute("INSERT INTO committed_meanwhile VALUES (1)")
             other.execute("SELECT pg_advisory_unlock(77)")
             await waits.future
@@ -183,3 +184,28 @@ async def test_those_behind_a_failed_first_statement_are_skipped(of_clients: Cha
 async def test_nothing_is_shared_where_each_statement_has_a_snapshot_of_its_own(channel: Channel) -> None:
     requests = [shares(channel, number) for number in range(3)]
     assert [integer((await each.future)[0][1]) for each in requests] == [0, 1, 2]
+
+
+async def test_statements_are_deallocated_when_their_texts_are_too_long_together(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await prepared(channel)
+    texts = [b"SELECT %d + $1::integer -- " % number + b"x" * 200 for number in range(8)]
+    kept = sum(map(len, channel._statements)) + sum(map(len, texts[:3]))
+    monkeypatch.setattr(module, "MAX_STATEMENTS_BYTES", kept)
+    for text in texts:
+        await channel.send(text, (0,)).future
+        await channel.send(PREPARED, ()).future  # used again and again, so it stays
+    assert await prepared(channel) == before + 3
+    longer = b"SELECT 8 + $1::integer -- " + b"x" * 500
+    assert integer((await channel.send(longer, (1,)).future)[0][0]) == 9
+    assert await prepared(channel) == before + 1
+    assert sum(map(len, channel._statements)) <= kept
+
+
+async def test_a_long_statement_is_answered_without_being_prepared(channel: Channel) -> None:
+    before = await prepared(channel)
+    text = b"SELECT 1 + $1::integer -- " + b"x" * module.MAX_PREPARED_BYTES
+    numbers = [channel.send(text, (1,)), grouped(channel, text, 2), grouped(channel, text, 3)]
+    assert [integer((await each.future)[0][0]) for each in numbers] == [2, 3, 4]
+    assert await prepared(channel) == before

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,3 +127,17 @@ def test_a_page_is_not_brought_over_more_changes_than_pay() -> None:
 def test_a_page_counts_what_it_holds() -> None:
     texts = [stored(event).json for event in POOL[:9]]
     assert Page(parse({}), 0, texts, True).size_bytes > sum(map(len, texts))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "least"),
+    [
+        ({"#t": ["\U0001f600" + "x" * 1_000_000]}, 4_000_000),
+        ({"#t": [f"{number:x}" for number in range(30_000)]}, 2_500_000),
+        ({"authors": [f"{number:064x}" for number in range(30_000)]}, 4_000_000),
+        ({"ids": [f"{number:064x}" for number in range(30_000)]}, 4_000_000),
+    ],
+    ids=["a long value", "tags", "authors", "ids"],
+)
+def test_a_page_counts_with_the_values_of_its_filter(wanted: Json, least: int) -> None:
+    assert Page(parse(wanted), 1, (), True).size_bytes > least

@@ -104,6 +104,14 @@ def test_62_4_no_list_keeps_a_request_to_vanish_out() -> None:
     assert refusal(full, request, Limits(restricted_writes=True, restricted_kinds=True)) == ""
 
 
+def test_a_request_to_vanish_names_no_more_relays_than_can_be_read_at_once() -> None:
+    relays = [["relay", f"wss://{number}.example"] for number in range(1_001)]
+    assert refusal(lists(), unsigned_event(kind=62, tags=relays[:1_000])) == ""
+    assert refusal(lists(), unsigned_event(kind=62, tags=relays)) == (
+        "invalid: a request to vanish may name up to 1000 relays"
+    )
+
+
 def test_86_7_allowed_keys_and_kinds_restrict_nothing_by_themselves() -> None:
     allowed = lists(row(ListName.ALLOWED_KEY, OTHER), row(ListName.ALLOWED_KIND, "7"))
     assert refusal(allowed, unsigned_event()) == ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -64,6 +65,23 @@ def test_01_e04_characters_that_other_serialisers_escape_are_hashed_verbatim(cha
 def test_01_e06_a_written_out_escape_is_not_taken_for_a_control_character() -> None:
     event = unsigned_event(content="\\u0001")
     assert not event_of(event | {"id": naive_id(event | {"content": "\\\x01"})}).has_valid_id()
+
+
+def test_an_id_is_checked_without_a_call_for_each_escape() -> None:
+    event = event_of(unsigned_event(content="\x01\\" + "\n" * 10_000))
+    calls = 0
+
+    def count(_frame: object, kind: str, _argument: object) -> None:
+        nonlocal calls
+        calls += kind in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        is_valid = msgspec.structs.replace(event, id="0" * 64).has_valid_id()
+    finally:
+        sys.setprofile(None)
+    assert not is_valid
+    assert 0 < calls < 100
 
 
 @pytest.mark.parametrize("field", ["pubkey", "created_at", "kind", "tags"])

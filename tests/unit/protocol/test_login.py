@@ -8,7 +8,7 @@ import pytest
 
 from relay.protocol.errors import Invalid
 from relay.protocol.limits import Limits
-from relay.protocol.login import OwnPlaces, check_login, place_of
+from relay.protocol.login import MAX_RELAYS, OwnPlaces, check_login, place_of
 from relay.protocol.shape import event_from
 from tests.events import NOW, sign_event
 
@@ -76,3 +76,25 @@ def test_42_2_of_several_relays_on_one_host_the_path_counts() -> None:
     assert tenant.has("wss://example.com/one")
     assert not tenant.has("wss://example.com/two")
     assert not tenant.has("wss://example.com/")
+
+
+def test_a_login_is_refused_without_reading_ten_thousand_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def has(_own: OwnPlaces, url: str) -> bool:
+        read.append(url)
+        return url == "ours"
+
+    monkeypatch.setattr(OwnPlaces, "has", has)
+    tags = [["challenge", "c"], *(["relay", f"wss://{number}.example"] for number in range(5_000))]
+    late = sign_event(kind=22_242, tags=[*tags, ["relay", "ours"]])
+    in_time = sign_event(kind=22_242, tags=[*tags[:MAX_RELAYS], ["relay", "ours"]])
+
+    assert answer(late, "c", now=NOW) == REASONS["relay"]
+    assert len(read) == MAX_RELAYS
+    assert answer(in_time, "c", now=NOW) == ""
+
+
+def test_a_very_long_url_names_no_relay() -> None:
+    assert place_of("wss://relay.example/" + "a" * 2_028) is not None
+    assert place_of("wss://relay.example/" + "a" * 2_029) is None

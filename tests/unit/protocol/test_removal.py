@@ -80,3 +80,8 @@ def test_09_6_no_text_fails(text: str) -> None:
     targets(["a", text], ["e", text], ["a", f"30023:{text}"])
     place_of(text)
     place_of("wss://" + text)
+
+
+def test_a_very_long_url_is_no_address_of_a_relay() -> None:
+    assert place_of("wss://relay.example/" + "a" * 2_028) is not None
+    assert place_of("wss://relay.example/" + "a" * 2_029) is None

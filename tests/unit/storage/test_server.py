@@ -8,6 +8,7 @@ import pytest
 from relay.background import BackgroundTasks
 from relay.protocol.errors import Failed
 from relay.storage import overdue, pool
+from relay.storage.fair_queue import Bounds
 from relay.storage.server import PIPELINE, Server
 from tests.unit.storage.channel import Channel
 
@@ -43,3 +44,22 @@ async def test_a_connection_that_hangs_with_statements_from_the_queue_is_closed(
     assert [type(answer) for answer in answers] == [list] * PIPELINE + [Failed] * PIPELINE
     assert await asyncio.wait_for(asyncio.shield(channels[0].closed), 5) == "the database hangs"
     await made.close()
+
+
+async def test_the_texts_of_waiting_statements_count_towards_the_bound_of_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "Channel", Channel)
+
+    async def connect() -> Any:
+        return None
+
+    made = Server(connect, 1, 5.0, BackgroundTasks(), bounds=Bounds(bytes=10_000))
+    made.open()
+    await made.until_connected(1.0)
+    asking = [asyncio.ensure_future(made.fetch("x" * 4_000, (b"12",))) for _ in range(PIPELINE + 3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (made.waiting, made.waiting_bytes, made.refused) == (2, 8_004, 1)
+    await made.close()
+    assert [type(each) for each in await asyncio.gather(*asking, return_exceptions=True)] == [Failed] * len(asking)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
-from relay.subscriptions.index import CROWDED, FilterIndex
+from relay.subscriptions.index import CANDIDATES, CROWDED, FilterIndex
 from tests import strategies
+from tests.collisions import colliding_kinds
+from tests.events import unsigned_event
 from tests.oracle import naive_match
 from tests.unit.changes.orders import POOL, note, stored
 
@@ -152,3 +154,34 @@ def test_a_filter_avoids_a_value_under_which_many_stand() -> None:
     event = note(1, tags=[["t", "a"]])
     assert len(made) == 1
     assert sum(map(len, crowd.candidates(event))) <= 2 * CROWDED
+
+
+def test_sets_of_kinds_that_clients_make_with_one_hash_are_found_apart() -> None:
+    kinds = colliding_kinds()
+    assert (len(set(kinds)), len(set(map(hash, kinds)))) == (32, 1)
+    made = index([[{"kinds": sorted(each)}] for each in kinds])
+
+    assert len(set(map(hash, made._postings))) == len(kinds)
+    assert len({hash(flt.conditions) for each in kinds for flt in parse({"kinds": sorted(each)})}) == len(kinds)
+    for number in range(len(kinds)):
+        made.remove(number)
+    settle(made)
+    assert (len(made), made._postings) == (0, {})
+
+
+def test_many_sets_of_one_filter_under_a_value_are_named_in_pieces() -> None:
+    made = index([[{"#t": ["a", f"other {number}"]}] for number in range(3 * CANDIDATES)])
+    pieces = list(made.candidates(stored(unsigned_event(tags=[["t", "a"]]))))
+
+    assert [owner for owners in pieces for owner in owners] == list(range(3 * CANDIDATES))
+    assert max(map(len, pieces)) <= CANDIDATES + 1
+
+
+def test_an_event_that_shares_many_values_with_many_sets_is_looked_up_in_pieces() -> None:
+    values = [f"v{number}" for number in range(400)]
+    made = index([[{"#t": [*values, f"other {number}"]}] for number in range(100)])
+    event = stored(unsigned_event(tags=[["t", value] for value in values]))
+    pieces = list(made.candidates(event))
+
+    assert sorted(owner for owners in pieces for owner in owners) == list(range(100))
+    assert len(pieces) >= 400 * 100 // (CANDIDATES + 100)

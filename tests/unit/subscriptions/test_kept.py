@@ -1,7 +1,9 @@
 """The memory of filters: bounded, shared, and given back in full."""
 
+from sys import getsizeof
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,3 +89,36 @@ def test_what_was_taken_is_given_back_in_full(taken: list[Any], data: st.DataObj
         connection.give(filters, small if data.draw(st.booleans()) else -1)
 
     assert [(each.bytes, each.filters) for each in (process, *connections)] == [(0, 0)] * 3
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\U0001f600"])
+def test_a_long_value_counts_by_its_length(letter: str) -> None:
+    process = Kept(67_108_864)
+    connection = Kept(67_108_864, process)
+    value = letter + "x" * 1_000_000
+    filters = parse({"#t": [value]})
+    connection.take(filters)
+
+    assert connection.bytes == process.bytes > getsizeof(value)
+
+
+def test_a_connection_that_opens_long_values_meets_its_bound() -> None:
+    connection = Kept(67_108_864, Kept(1_073_741_824))
+    filters = [parse({"#t": [f"{number}\U0001f600" + "x" * 1_000_000]}) for number in range(9)]
+    for each in filters[:-1]:
+        connection.take(each)
+
+    with pytest.raises(RateLimited):
+        connection.take(filters[-1])
+
+
+def test_the_size_of_a_value_stays_when_python_keeps_its_utf_8_form() -> None:
+    connection = Kept(PLENTY)
+    filters = parse({"#t": ["é" * 1_000]})
+    connection.take(filters)
+    before = getsizeof(next(iter(filters[0].tags[0][1])))
+    orjson.dumps(sorted(filters[0].tags[0][1]))
+    assert getsizeof(next(iter(filters[0].tags[0][1]))) > before, "this test shows nothing any more"
+    connection.give(filters)
+
+    assert connection.bytes == 0

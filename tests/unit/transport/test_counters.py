@@ -17,3 +17,11 @@ def test_the_end_of_a_connection_takes_nothing_from_what_was_counted() -> None:
 
     assert {name: getattr(counted, name) for name in totals} == dict.fromkeys(totals, 7)
     assert counted.closes == {1000: 2, 1006: 1}
+
+
+def test_codes_that_clients_choose_freely_are_counted_by_the_thousand() -> None:
+    counted = Counters()
+    for code in range(3_000, 5_000):
+        counted.closed(code)
+    counted.closed(1_001)
+    assert counted.closes == {3_000: 1_000, 4_000: 1_000, 1_001: 1}
