@@ -58,6 +58,14 @@ def test_every_service_has_a_health_check_a_limit_and_a_version() -> None:
     assert [image for image in images if not re.search(r":v?\d+(\.\d+)?", image)] == []
 
 
+def test_no_log_of_a_container_and_no_history_of_prometheus_fills_the_disk() -> None:
+    bounds = {name: (service.get("logging") or {}).get("options") for name, service in services().items()}
+    assert [
+        name for name, options in bounds.items() if not (options and {"max-size", "max-file"} <= set(options))
+    ] == []
+    assert any(word.startswith("--storage.tsdb.retention.size=") for word in services()["prometheus"]["command"])
+
+
 def test_only_settings_that_exist_are_set() -> None:
     names = {name for one in OF_THE_RELAY for name in services()[one]["environment"]}
     assert unknown_settings(names) == set()
