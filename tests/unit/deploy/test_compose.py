@@ -131,8 +131,9 @@ def test_haproxy_has_the_configuration_that_the_command_makes() -> None:
     made = configuration(
         Balancer(
             tuple(Instance(name, name, 8000) for name in OF_THE_RELAY[:2]),
-            bind=":8080",
-            operators_bind=":8404",
+            bind="0.0.0.0:8080",
+            operators_bind="0.0.0.0:8404",
+            user="",  # the image starts it as its own
             stats_socket="/tmp/admin.sock",
             connections=20_000,
         )
