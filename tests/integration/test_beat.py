@@ -78,7 +78,7 @@ def test_beat_ends_when_the_clock_is_set_back_while_it_runs(clocks: Set, monkeyp
         assert number == signal.SIGKILL
         raise Ended
 
-    monkeypatch.setattr(beat.os, "kill", kill)
+    monkeypatch.setattr("os.kill", kill)
     running = scheduler(ThreadHeartbeat())(app=app)
     running._heap, running.old_schedulers = [], running.schedule  # nothing is due
 
