@@ -10,6 +10,7 @@ from django.utils import timezone
 from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
 from relay.storage import purging, retention
+from relay.storage.clock import removal_time
 from relay.storage.partitions.plan import Grain, plan
 from relay.storage.partitions.purge import purge_partitions
 from relay.storage.partitions.steps import Busy, carry_out, read_state
@@ -20,7 +21,7 @@ log = logging.getLogger("relay.tasks")
 @shared_task(name="relay.tasks.sweep_expired")  # type: ignore[untyped-decorator]
 def sweep_expired() -> int:
     """Remove expired events (40-3); returns how many."""
-    removed = retention.sweep_expired(int(time.time()))
+    removed = retention.sweep_expired(removal_time())
     if removed:
         log.info("%d expired events removed", removed)
     return removed
@@ -41,7 +42,7 @@ def remove_vanished() -> int:
 @shared_task(name="relay.tasks.apply_retention")  # type: ignore[untyped-decorator]
 def apply_retention() -> int:
     """Hide and remove what the rules of retention do not keep; returns the number of transactions."""
-    if purging.put_in_force(stored_retention(), int(time.time())):
+    if purging.put_in_force(stored_retention(), removal_time()):
         log.info("retention hides older events from now on")
     try:
         if gone := purge_partitions():

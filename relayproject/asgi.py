@@ -26,7 +26,7 @@ if not os.environ.get("RELAY_SUPERVISED"):
         sys.exit(str(refusal))
 
 
-from analytics import exposition_page  # noqa: E402  needs the apps
+from analytics import exposition_jobs, exposition_page  # noqa: E402  needs the apps
 from analytics.exposition_files import leave_figures  # noqa: E402
 from relay.consumers import RelayConsumer  # noqa: E402
 from relay.protocol.errors import RelayError  # noqa: E402
@@ -76,7 +76,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
-exposition_page.sources.append(families)
+exposition_page.sources.extend([exposition_jobs.families, families])
 process.on_start.append(serve_peers)
 install_geo_routing()
 http = PeerRequests(PublicViews(Gate(django_application, settings.RELAY_DJANGO_THREADS)), ROUTES)

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]", re.ASCII)
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 _PATH = re.compile(r"/[A-Za-z0-9_./@+:-]*", re.ASCII)
 MAX_WEIGHT = 256
 DEFAULT_WEIGHT = 100
@@ -73,6 +74,8 @@ class Balancer:
     """A PEM file with chain and key, or a folder of them; empty: no TLS."""
     operators_bind: str = "127.0.0.1:8404"
     """Where the admin, /metrics and the balancer's own figures are reached; the public address refuses them."""
+    user: str = "haproxy"
+    """User and group of HAProxy once its sockets are open; empty: those that started it."""
     stats_socket: str = "/run/haproxy/admin.sock"
     connections: int = 100_000
     """In all."""
@@ -108,6 +111,8 @@ class Balancer:
         for path in (self.certificate, self.stats_socket):
             if path and not _PATH.fullmatch(path):
                 raise ValueError(f"{path!r} is not an absolute path of plain characters")
+        if self.user and not _USER.fullmatch(self.user):
+            raise ValueError(f"{self.user!r} is not the name of a user")
         for address in (self.bind, self.operators_bind):
             if re.search(r"[\s#;{}'\"\\]", address):
                 raise ValueError(f"{address!r} is not an address")

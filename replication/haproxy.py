@@ -25,8 +25,9 @@ def _values(balancer: Balancer) -> dict[str, object]:
         "hard_stop": balancer.hard_stop_seconds,
         "socket": balancer.stats_socket,
         "tunnel": balancer.tunnel_seconds,
-        "bind": f"{public}{tls}{' accept-proxy' if balancer.accept_proxy else ''}",
-        "operators": balancer.operators_bind,
+        "identity": f"    user {balancer.user}\n    group {balancer.user}\n" if balancer.user else "",
+        "bind": _binds(public, f"{tls}{' accept-proxy' if balancer.accept_proxy else ''}"),
+        "operators": _binds(balancer.operators_bind),
         "scheme": balancer.scheme,
         "rate_seconds": balancer.rate_seconds,
         "requests": balancer.requests,
@@ -42,11 +43,17 @@ def _values(balancer: Balancer) -> dict[str, object]:
     }
 
 
+def _binds(address: str, tail: str = "") -> str:
+    """The arguments of `bind`; `:PORT` is all of IPv4 and of IPv6, which HAProxy takes for IPv4 alone."""
+    places = [address, f"[::]{address} v6only"] if address.startswith(":") else [address]
+    return "\n    bind ".join(f"{place}{tail}" for place in places)
+
+
 _GLOBAL = """\
 # Made by `manage.py haproxy_config`: change its options, not this file. Needs HAProxy 2.6 or newer.
 global
     log stderr format raw daemon notice
-    maxconn {connections}
+{identity}    maxconn {connections}
     stats socket {socket} mode 660 level admin expose-fd listeners
     stats timeout 30s
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets

@@ -2,6 +2,9 @@
 
 from relay.services.runtime import ALONE, LEAVING, Relay
 
+MANY_CHANGES = 10_000
+"""So far behind the log a worker is degraded: some seconds of its work. The alert RelayPositionLag counts seconds."""
+
 
 def problem(relay: Relay) -> str | None:
     """Why the process of `relay` cannot serve clients exactly now, None if it can."""
@@ -11,13 +14,15 @@ def problem(relay: Relay) -> str | None:
         return why
     if relay.follower.is_alone:
         return ALONE
-    if relay.follower.lag > relay.config.write_queue:
-        return f"{relay.follower.lag} changes behind the log"
     return None
 
 
 def degraded(relay: Relay) -> list[str]:
-    """What does not work while clients are served exactly all the same."""
+    """What does not work while clients are served exactly all the same.
+
+    Being behind the log is one of these: what the worker lacks PostgreSQL answers. A flood puts every instance behind,
+    and a balancer that took them all out would cut their clients, who come back as a second flood.
+    """
     faults = []
     if not relay.follower.database_up:
         faults.append("the primary does not answer: events are refused, and memory and replicas answer queries")
@@ -27,4 +32,8 @@ def degraded(relay: Relay) -> list[str]:
         faults.append("a server of the bus is down: the others carry what it carried")
     if relay.shared is not None and not relay.shared.up:
         faults.append("the shared cache is down: the database answers in its place")
+    if relay.follower.lag > MANY_CHANGES:
+        faults.append(
+            f"{relay.follower.lag} changes behind the log: live events come late, the database answers queries"
+        )
     return faults

@@ -7,7 +7,9 @@ all its events.
 
 import time
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection
+
+from relay.storage.partitions.steps import in_a_short_lock
 
 SWEEP_EVENTS = 500
 """Events removed by one transaction, which holds the order lock for some milliseconds at most."""
@@ -77,15 +79,17 @@ def remove_vanished(seconds: float = VANISH_SECONDS) -> int:
     return done
 
 
+PRUNE_TRIES = 100
+"""In half a minute. Every query reads the log for its position, so on a busy relay one try alone seldom succeeds."""
+
+
 def prune_change_log(keep_changes: int) -> list[str]:
     """Drop the partitions of the log that hold none of the newest `keep_changes`; returns their names.
 
-    Waits at most 100 ms for readers, so that they never wait longer for it; a partition in use is left to the next run.
+    Waits some milliseconds for readers at a time, so that they never wait longer for it. Raises Busy while a dump or an
+    export reads the log: it is then left to the next run, and the log grows meanwhile.
     """
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '100ms'")
-            cursor.execute("SELECT relay_log_prune(relay_position() - %s)", [keep_changes])
-            return [name for (name,) in cursor.fetchall()]
-    except OperationalError:
-        return []
+    dropped = in_a_short_lock(
+        "SELECT array_agg(name) FROM relay_log_prune(relay_position() - %s) AS name", [keep_changes], PRUNE_TRIES
+    )
+    return list(dropped or ())

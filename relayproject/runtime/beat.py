@@ -26,6 +26,9 @@ from relayproject.runtime.preparation import BEAT_LOCK
 from relayproject.runtime.say import say
 from relayproject.runtime.store_watch import LOOK_SECONDS, Connection, connect, store_of
 
+CLOCK_SECONDS = 5.0
+"""A clock that is set back by no more delays jobs by no more."""
+
 HELD_SECONDS = 20
 """The server gives the lock of a machine that says nothing any more to another one after so long."""
 
@@ -61,14 +64,53 @@ def watch(lock: Connection, watching: Connection, store: Store) -> None:
     os.kill(os.getpid(), signal.SIGKILL)  # beat has no state to save, and must not run on
 
 
+class Clock:
+    """Tells whether the system's clock was set back between two looks at it."""
+
+    def __init__(self) -> None:
+        self._ahead = self._of_monotonic()
+
+    def seconds_back(self) -> float:
+        """By how much it was set back since the last look; below zero: ahead."""
+        before, self._ahead = self._ahead, self._of_monotonic()
+        return before - self._ahead
+
+    @staticmethod
+    def _of_monotonic() -> float:
+        return time.time() - time.monotonic()
+
+
+def forget_future_runs() -> int:
+    """Have jobs whose last run lies in the future count from now, and return how many; they would not run before that
+    time, which a clock that was set back, or that of another machine, has named.
+    """
+    from django.utils import timezone
+    from django_celery_beat.models import PeriodicTask
+
+    now = timezone.now()
+    return PeriodicTask.objects.filter(last_run_at__gt=now).update(last_run_at=now)
+
+
 def scheduler(heartbeat: ThreadHeartbeat) -> type:
-    """The scheduler of the database, which tells the heartbeat of each tick: every 5 s, or more often."""
+    """The scheduler of the database, which tells the heartbeat of each tick: every 5 s, or more often.
+
+    The process ends when the clock is set back: what Celery planned by the later time would wait for it.
+    """
     django.setup()
     from django_celery_beat.schedulers import DatabaseScheduler
 
     class Scheduler(DatabaseScheduler):  # type: ignore[misc]  # it has no types
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._clock = Clock()
+            if jobs := forget_future_runs():
+                say("beat", f"{jobs} jobs have run in the future: the clock was set back, or is wrong")
+            super().__init__(*args, **kwargs)
+
         def tick(self, *args: Any, **kwargs: Any) -> Any:
             heartbeat.turn()
+            if (seconds := self._clock.seconds_back()) > CLOCK_SECONDS:
+                say("beat", f"the clock was set back by {seconds:.0f} s; starting again")
+                os.kill(os.getpid(), signal.SIGKILL)
             return super().tick(*args, **kwargs)
 
     return Scheduler

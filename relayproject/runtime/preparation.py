@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import psycopg.sql
@@ -28,6 +29,16 @@ PREPARE_LOCK = 0x72656C61_00000001  # keys of advisory locks: "rela" and a numbe
 BEAT_LOCK = 0x72656C61_00000002
 ADMINISTRATOR = "admin"
 TELL_SECONDS = 5.0
+LOCK_LOOK_SECONDS = 0.5
+LOCK_TELL_SECONDS = 60.0
+
+_LOCK_HOLDER = """
+SELECT coalesce(host(a.client_addr), 'this machine'), extract(epoch FROM clock_timestamp() - a.xact_start)::int
+FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.classid::bigint << 32 | l.objid::bigint = %s
+"""
 
 
 def connect() -> None:
@@ -40,14 +51,25 @@ def connect() -> None:
 
 @contextmanager
 def prepare_lock() -> Iterator[None]:
-    """Hold the advisory lock of the preparation; waits while another machine holds it.
+    """Hold the advisory lock of the preparation; waits while another machine holds it, and says so once a minute.
 
-    It is the lock of a transaction on a connection of its own, so that it holds behind a transaction pooler too.
+    It has no limit: migrations of a large store take hours. It is the lock of a transaction on a connection of its own,
+    so that it holds behind a transaction pooler too.
     """
     with psycopg.connect(conninfo(application_name="relay prepare"), prepare_threshold=None) as lock:
         lock.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-        lock.execute("SELECT pg_advisory_xact_lock(%s)", [PREPARE_LOCK])
+        told = float("-inf")
+        while lock.execute("SELECT pg_try_advisory_xact_lock(%s)", [PREPARE_LOCK]).fetchone() != (True,):
+            if time.monotonic() - told >= LOCK_TELL_SECONDS:
+                told = time.monotonic()
+                say("prepare", f"waiting for another preparation of the database{_holder(lock)}")
+            time.sleep(LOCK_LOOK_SECONDS)
         yield
+
+
+def _holder(lock: "psycopg.Connection[tuple[Any, ...]]") -> str:
+    row = lock.execute(_LOCK_HOLDER, [PREPARE_LOCK]).fetchone()
+    return "" if row is None else f", of {row[0]}, which began {row[1]} s ago"
 
 
 def too_few_connections() -> str | None:

@@ -17,6 +17,7 @@ HELP = {
     "certificate": "PEM file with chain and key; default: no TLS",
     "operators_bind": "where the admin, /metrics and the balancer's own page are reached; the public address refuses "
     "them",
+    "user": "user and group of HAProxy once its sockets are open; empty: those that start it",
     "stats_socket": "HAProxy's administration socket",
     "connections": "at most, in all; some of them are kept for the operators' address",
     "source_connections": "at most, of an IPv4 address or IPv6 /64; 0: no limit",

@@ -35,7 +35,7 @@ class HAProxy:
             bind=f"127.0.0.1:{self.public_port}",
             operators_bind=f"127.0.0.1:{self.operators_port}",
             stats_socket=str(self._socket),
-            **{"connections": 2_000, "source_connections": 0, "instance_connections": 500, **options},
+            **{"user": "", "connections": 2_000, "source_connections": 0, "instance_connections": 500, **options},
         )
         self._file.write_text(configuration(balancer))
         self._process: subprocess.Popen[bytes] | None = None

@@ -148,6 +148,8 @@ def test_jobs_are_counted_by_name_and_outcome(counting: RelayProcess) -> None:
 
     assert value(counting, "nostr_task_seconds_count", **task) > 0
     assert value(counting, "nostr_task_last_success_timestamp_seconds", **task) > 0
+    assert value(counting, "relay_job_last_success_timestamp_seconds", name="sweep-expired-events") > 0
+    assert value(counting, "relay_job_interval_seconds", name="prune-change-log") == 300
 
 
 async def asked_until_replaced(relay: RelayProcess, killed: int, name: str) -> set[float]:

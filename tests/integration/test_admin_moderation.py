@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
 from django.utils.http import urlencode
 
@@ -104,6 +105,23 @@ def test_a_key_is_banned_and_the_ban_lifted(operator: Client, stored: Tables) ->
     assert do(operator, "unban-key", target=AUTHOR, reason="") == 302
     assert ("banned_key", AUTHOR) not in listed()
     assert [details for _, details in actions()][-1] == "Ban lifted."
+
+
+def test_the_order_lock_of_all_writers_is_held_for_one_statement_of_an_operator(operator: Client) -> None:
+    """Within a transaction of several round trips every writer would wait for this machine."""
+    seen: dict[str, bool] = {}
+
+    def watch(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        if found := re.match(r"SELECT (relay_(?:list_put|ban_key|ban_event|unban_event))\(", sql):
+            seen[found[1]] = context["connection"].in_atomic_block
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(watch):
+        assert do(operator, "ban-key", target=AUTHOR, reason="spam", days=0, remove="on") == 302
+        assert do(operator, "remove-event", target=NOTE["id"], reason="spam") == 302
+        assert do(operator, "allow-event", target=NOTE["id"], reason="") == 302
+
+    assert seen == dict.fromkeys(("relay_ban_key", "relay_list_put", "relay_ban_event", "relay_unban_event"), False)
 
 
 def test_a_ban_for_some_days_ends(operator: Client) -> None:

@@ -269,6 +269,15 @@ async def test_ready_lists_what_is_degraded(relay: Relay, monkeypatch: pytest.Mo
     assert answer.json() == {"ready": True, "degraded": ["the bus is down"]}
 
 
+async def test_a_worker_that_a_flood_has_put_behind_the_log_stays_ready(relay: Relay) -> None:
+    relay.follower.newest += readiness.MANY_CHANGES + 1
+
+    answer = await ask("/ready")
+
+    assert answer.status == 200
+    assert "10001 changes behind the log" in " ".join(answer.json()["degraded"])
+
+
 # -- Figures -----------------------------------------------------------------------------------------
 
 

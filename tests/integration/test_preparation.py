@@ -1,6 +1,8 @@
 """What `prepare` does on the database of an operator: settings of the role, first administrator, waiting."""
 
 import io
+import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,33 @@ def test_on_a_terminal_the_first_password_is_printed(data_folder: Path) -> None:
 
     assert User.objects.get().check_password(said.strip().removeprefix("administrator: admin, password: "))
     assert not (data_folder / "first_password").exists()
+
+
+def test_a_preparation_that_waits_for_another_says_for_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second machine that starts: before, it stood still without a word."""
+    said: list[str] = []
+    is_said, is_held = threading.Event(), threading.Event()
+
+    def say(_who: str, text: str) -> None:
+        said.append(text)
+        is_said.set()
+
+    def prepare() -> None:
+        with preparation.prepare_lock():
+            is_held.set()
+
+    monkeypatch.setattr(preparation, "say", say)
+    monkeypatch.setattr(preparation, "LOCK_LOOK_SECONDS", 0.01)
+    second = threading.Thread(target=prepare)
+    with preparation.prepare_lock():
+        second.start()
+        assert is_said.wait(30)
+        assert not is_held.is_set()
+    second.join(30)
+
+    assert is_held.is_set()
+    assert len(said) == 1
+    assert re.fullmatch(r"waiting for another preparation of the database, of \S.*, which began \d+ s ago", said[0])
 
 
 def test_what_is_waited_for_is_said_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:

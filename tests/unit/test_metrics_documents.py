@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 import analytics.exposition_tasks  # noqa: F401  declares its metrics
 import replication.metrics
 import replication.reconcile.metrics  # noqa: F401  as well
+from analytics import exposition_jobs
 from analytics.exposition import METRICS
 from analytics.exposition_page import LEFT_OUT
 from replication.exposition import GAUGES
@@ -44,6 +45,7 @@ def documented() -> Named:
 def existing() -> Named:
     found: Named = {each.name: (each.kind.partition("_")[0], frozenset(each.labels)) for each in METRICS}
     found |= {gauge.name: ("gauge", frozenset(gauge.labels)) for gauge in GAUGES}
+    found |= {name: ("gauge", frozenset(exposition_jobs.LABELS)) for name in exposition_jobs.GAUGES}
     django_prometheus.middleware.Metrics.get_instance()
     for collector in set(REGISTRY._collector_to_names):
         name, kind = getattr(collector, "_name", ""), getattr(collector, "_type", "")

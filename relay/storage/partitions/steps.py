@@ -6,10 +6,10 @@ for some milliseconds. What takes long (reading all events, building an index) s
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
+from psycopg import errors
 
 from relay.storage.partitions.plan import Partition, State, Step
 
@@ -62,17 +62,21 @@ def carry_out(step: Step) -> None:
     _STEPS[step.name](step)
 
 
-def in_a_short_lock(statement: str, parameters: list[Any] | None = None) -> Any:
+def in_a_short_lock(statement: str, parameters: list[Any] | None = None, tries: int = MOST_TRIES) -> Any:
     """Run a statement in a transaction that waits for no lock longer than LOCK_MILLISECONDS, until it has run; the one
     value that it returns, None without one.
 
-    Raises Busy.
+    Raises Busy, and at once what no wait mends: a full disk, a lost connection.
     """
-    for _ in range(MOST_TRIES):
-        with suppress(OperationalError), transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'")
-            cursor.execute(statement, parameters)
-            return cursor.fetchone()[0] if cursor.description else None
+    for _ in range(tries):
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'")
+                cursor.execute(statement, parameters)
+                return cursor.fetchone()[0] if cursor.description else None
+        except OperationalError as error:
+            if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
+                raise
         time.sleep(RETRY_SECONDS)
     raise Busy("the tables are in use all the time: end what reads them for long, and try again")
 

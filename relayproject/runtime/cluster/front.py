@@ -61,6 +61,7 @@ def _haproxy_text(site: Site) -> str:
             tuple(Instance(f"relay-{number}", HOST, options.instance_port(number)) for number in names),
             bind=f"{HOST}:{options.public_port}",
             operators_bind=f"{HOST}:{options.operators_port}",
+            user="",
             stats_socket=str(stats_socket(site)),
             connections=connections,
             source_connections=0,

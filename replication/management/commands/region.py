@@ -3,8 +3,10 @@
 A new secret is printed on standard output, once. Exit codes: 0 done; 1 refused; 2 usage error.
 """
 
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
+from getpass import getpass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +18,8 @@ from replication.models import Region
 from replication.wire import MIN_SECRET_LENGTH
 
 MAX_KEEP_DAYS = 365
+STANDARD_INPUT = "-"
+GIVEN_HELP = "the one that the peer has made; -: a line of standard input; default: a random one"
 KEEP_HELP = "how long the secret before stays valid, 0 to 365; default: 7"
 EXAMPLES = """examples:
   manage.py region add eu --local --location 52.52,13.40 --relay wss://eu.relay.example.com
@@ -49,7 +53,7 @@ class Command(CommandWithExamples):
             _add_options(step_parser, is_new=step == "add")
         rotate = steps.add_parser("rotate", help="give a peer a new secret; the one before stays valid for a while")
         rotate.add_argument("name")
-        rotate.add_argument("--secret", default="", help="the one that the peer has made; default: a random one")
+        rotate.add_argument("--secret", default="", help=GIVEN_HELP)
         rotate.add_argument("--keep-days", type=_days, default=7.0, metavar="DAYS", help=KEEP_HELP)
         rename = steps.add_parser("rename", help="give a region another name, here; do the same in the other regions")
         rename.add_argument("name")
@@ -129,7 +133,7 @@ class Command(CommandWithExamples):
 def _add_options(parser: ArgumentParser, *, is_new: bool) -> None:
     if is_new:
         parser.add_argument("--local", action="store_true", help="this region itself")
-        parser.add_argument("--secret", default="", help="the one that the peer has made; default: a random one")
+        parser.add_argument("--secret", default="", help=GIVEN_HELP)
     parser.add_argument("--endpoint", help="base URL of its HTTP API, such as https://us.relay.example.com")
     parser.add_argument("--location", help="latitude and longitude in degrees, such as 40.71,-74.01")
     parser.add_argument("--relay", action="append", metavar="URL", help="address for clients; may be repeated")
@@ -174,8 +178,11 @@ def _sentences(error: ValidationError) -> str:
     return " ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
 
 
-def _checked(secret: str) -> str:
-    """Raises ValueError."""
-    if secret and len(secret) < MIN_SECRET_LENGTH:
+def _checked(given: str) -> str:
+    """The secret, "" for none; `-` is read, since others of the machine see arguments. Raises ValueError."""
+    is_read = given == STANDARD_INPUT
+    if is_read:
+        given = (getpass("secret: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    if (given or is_read) and len(given) < MIN_SECRET_LENGTH:
         raise ValueError(f"A secret has {MIN_SECRET_LENGTH} characters or more.")
-    return secret
+    return given

@@ -40,6 +40,21 @@ def test_a_rotation_prints_the_new_secret() -> None:
     assert f"secret: {found[0]}" in printed
 
 
+def test_a_secret_is_read_from_standard_input_where_others_do_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{SECRET}\n"))
+    printed = region("add", "us", "--endpoint", "https://us.example.com", "--secret", "-")
+
+    assert Region.objects.get(name="us").secrets() == (SECRET,)
+    assert SECRET not in printed
+
+
+def test_no_line_on_standard_input_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    with pytest.raises(CommandError, match="32 characters or more"):
+        region("add", "us", "--endpoint", "https://us.example.com", "--secret", "-")
+
+
 def test_a_region_is_renamed_changed_and_removed() -> None:
     region("add", "us", "--endpoint", "https://us.example.com")
     region("rename", "us", "us-east")

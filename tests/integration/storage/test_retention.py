@@ -5,11 +5,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from relay.changes.change import Removed
 from relay.storage import retention
+from relay.storage.database import conninfo
+from relay.storage.partitions import steps
 from relay.storage.primary import LogPruned, Primary
 from relay.storage.write_result import WriteOutcome
 from tests.events import NOW, unsigned_event
@@ -219,12 +222,54 @@ async def test_a_log_shorter_than_what_is_kept_loses_nothing(scribe: Scribe, tab
     tables.assert_consistent()
 
 
-async def test_pruning_gives_way_to_a_reader_and_succeeds_the_next_time(scribe: Scribe, tables: Tables) -> None:
+async def test_pruning_gives_way_to_a_reader_says_so_and_succeeds_the_next_time(
+    scribe: Scribe, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PRUNE_TRIES", 2)
     await fill(scribe, 35)
     with tables.connection.transaction():
         tables.rows("SELECT count(*) FROM relay_change")
-        assert await pruned(keep=5) == []
+        with pytest.raises(steps.Busy):
+            await pruned(keep=5)
     assert len(await pruned(keep=5)) == 3
+
+
+async def test_pruning_succeeds_in_the_run_in_which_a_reader_ends(scribe: Scribe, tables: Tables) -> None:
+    await fill(scribe, 35)
+    with tables.connection.transaction():
+        tables.rows("SELECT count(*) FROM relay_change")
+        pruning = asyncio.create_task(pruned(keep=5))
+        while not tables_are_waited_for():
+            await asyncio.sleep(0.01)
+    assert len(await pruning) == 3
+
+
+def tables_are_waited_for() -> bool:
+    """True while a transaction waits for a lock on the log."""
+    with psycopg.connect(conninfo()) as watching:
+        found = watching.execute(
+            "SELECT FROM pg_locks WHERE NOT granted AND relation::regclass::text LIKE 'relay_change%'"
+        )
+        return found.fetchone() is not None
+
+
+async def test_a_fault_that_no_wait_mends_ends_the_pruning_at_once(
+    scribe: Scribe, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk was once taken for a reader, and the log grew without a word."""
+    monkeypatch.setattr(steps, "RETRY_SECONDS", 3_600)
+    tables.connection.execute(
+        "CREATE FUNCTION relay_full() RETURNS event_trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$"
+    )
+    await fill(scribe, 35)
+    tables.connection.execute("CREATE EVENT TRIGGER relay_full ON sql_drop EXECUTE FUNCTION relay_full()")
+    try:
+        with pytest.raises(OperationalError, match="no space left"):
+            await pruned(keep=5)
+    finally:
+        tables.connection.execute("DROP EVENT TRIGGER relay_full")
+        tables.connection.execute("DROP FUNCTION relay_full()")
 
 
 async def test_positions_go_on_after_pruning(scribe: Scribe, primary: Primary, tables: Tables) -> None:

@@ -58,6 +58,14 @@ def test_every_service_has_a_health_check_a_limit_and_a_version() -> None:
     assert [image for image in images if not re.search(r":v?\d+(\.\d+)?", image)] == []
 
 
+def test_no_log_of_a_container_and_no_history_of_prometheus_fills_the_disk() -> None:
+    bounds = {name: (service.get("logging") or {}).get("options") for name, service in services().items()}
+    assert [
+        name for name, options in bounds.items() if not (options and {"max-size", "max-file"} <= set(options))
+    ] == []
+    assert any(word.startswith("--storage.tsdb.retention.size=") for word in services()["prometheus"]["command"])
+
+
 def test_only_settings_that_exist_are_set() -> None:
     names = {name for one in OF_THE_RELAY for name in services()[one]["environment"]}
     assert unknown_settings(names) == set()
@@ -123,8 +131,9 @@ def test_haproxy_has_the_configuration_that_the_command_makes() -> None:
     made = configuration(
         Balancer(
             tuple(Instance(name, name, 8000) for name in OF_THE_RELAY[:2]),
-            bind=":8080",
-            operators_bind=":8404",
+            bind="0.0.0.0:8080",
+            operators_bind="0.0.0.0:8404",
+            user="",  # the image starts it as its own
             stats_socket="/tmp/admin.sock",
             connections=20_000,
         )

@@ -25,6 +25,19 @@ def test_without_a_certificate_there_is_no_tls() -> None:
     assert " ssl crt " not in text
 
 
+def test_a_port_alone_is_that_of_ipv4_and_of_ipv6() -> None:
+    text = configuration(Balancer(ONE, certificate="/etc/haproxy/relay.pem", operators_bind=":8404"))
+
+    tls = " ssl crt /etc/haproxy/relay.pem alpn h2,http/1.1"
+    assert f"    bind :443{tls}\n    bind [::]:443 v6only{tls}\n" in text
+    assert "    bind :8404\n    bind [::]:8404 v6only\n" in text
+
+
+def test_it_is_no_longer_root_once_its_sockets_are_open_unless_it_is_told_so() -> None:
+    assert "    user haproxy\n    group haproxy\n" in configuration(Balancer(ONE))
+    assert "user" not in configuration(Balancer(ONE, user=""))
+
+
 def test_a_limit_of_nought_leaves_its_table_and_its_rule_out() -> None:
     text = configuration(Balancer(ONE, requests=0, source_connections=0))
     assert "rate_of_requests" not in text
@@ -89,6 +102,7 @@ def test_an_instance_never_adds_a_line_or_a_word(text: str) -> None:
         (ONE, {"certificate": "/a b.pem"}),
         (ONE, {"bind": ":80 user root"}),
         (ONE, {"stats_socket": "/run/a\nglobal"}),
+        (ONE, {"user": "root\n    chroot /"}),
     ],
 )
 def test_what_would_be_another_configuration_is_refused(
