@@ -13,7 +13,6 @@ from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
 from relay.protocol.proof_of_work import lacks_work
 from relay.protocol.removal import relays_of
-from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
 
 
 class Context(Struct, frozen=True, gc=False):
@@ -163,7 +162,7 @@ def key_allowed(context: Context, event: Event) -> RelayError | None:
     allowed = context.lists.allowed_keys
     if event.pubkey in allowed or any(key in allowed for key in context.source.proved):
         return None
-    if event.kind in RECIPIENTS_OWN_KINDS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
+    if event.kind in kinds.ONE_TIME_KEYS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
         return None
     return Restricted("only members publish here")
 
