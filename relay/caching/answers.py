@@ -66,9 +66,8 @@ class Answers:
 
     def known(self, filters: Sequence[Filter], audience: Audience = ANONYMOUS) -> Known | None:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
-        if audience and may_be_private(filters, audience):
-            return None
-        return self.copies.known([readable_part(flt, audience) for flt in filters])
+        asked = [readable_part(flt, audience) for flt in filters]
+        return None if audience and may_be_private(asked, audience) else self.copies.known(asked)
 
     async def fetch(
         self,
