@@ -65,9 +65,8 @@ class Answers:
 
     def known(self, filters: Sequence[Filter], audience: Audience = ANONYMOUS) -> Known | None:
         """The answer as of the ring's position, None unless the copies of this process hold all of it."""
-        if audience and may_be_private(filters, audience):
-            return None
-        return self.copies.known([readable_part(flt, audience) for flt in filters])
+        asked = [readable_part(flt, audience) for flt in filters]
+        return None if audience and may_be_private(asked, audience) else self.copies.known(asked)
 
     async def fetch(self, filters: Sequence[Filter], audience: Audience = ANONYMOUS, owner: str = INTERNAL) -> Answer:
         """The answer to a REQ of `owner` and its position, at or after everything acknowledged before the call.

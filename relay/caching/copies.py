@@ -111,6 +111,10 @@ class Copies:
     def _known(self, flt: Filter, now: int) -> Known | None:
         if flt.limit == 0:
             return _ASKED_NOTHING
+        if (
+            flt.kinds is not None and not flt.kinds
+        ):  # `visibility.readable_part` leaves none of kinds that are not stored
+            return _NOTHING
         window = self.window.find(flt, now)
         if window is not None:
             return Known([event.json for event in window.events], window.end, window.next)
@@ -151,6 +155,8 @@ class Copies:
                 return self.profiles, profile_filter(next(iter(authors)))
         return self.results, flt
 
+
+_NOTHING = Known((), End.FINISH)
 
 _ASKED_NOTHING = Known((), End.UNKNOWN)
 """Of `limit` 0: what is stored was not looked up."""

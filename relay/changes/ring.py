@@ -54,7 +54,7 @@ class Ring:
         self.newest_hiding = 0
         """The number of the last change that hides many events, a request to vanish or a purge; 0 before the first."""
         self._changes: deque[Change] = deque()
-        self._events: dict[str, StoredEvent] = {}
+        self._events: dict[str, Added] = {}
         self._touched: dict[str | int, int] = {}
         self._any_tag_touched = 0
         """The number of the last event with more than LONG_TAGS tags, which has no entries by tag."""
@@ -84,7 +84,7 @@ class Ring:
             self._size += change_bytes(change)
             if type(change) is Added:
                 event, seq = change.event, change.seq
-                self._events[event.id] = event
+                self._events[event.id] = change
                 touched = self._touched
                 touched[event.pubkey] = touched[event.kind] = touched[event.id] = seq
                 if len(event.tag_keys) > LONG_TAGS:
@@ -128,7 +128,7 @@ class Ring:
             return
         assert type(oldest) is Added
         event, seq, touched = oldest.event, oldest.seq, self._touched
-        if self._events.get(event.id) is event:
+        if self._events.get(event.id) is oldest:
             del self._events[event.id]
         tags = () if len(event.tag_keys) > LONG_TAGS else event.tag_keys
         keys: tuple[str | int, ...] = (event.pubkey, event.kind, event.id, *tags)
@@ -169,8 +169,10 @@ class Ring:
 
     def event(self, event_id: str) -> StoredEvent | None:
         """An event in the ring that was not removed since; None for all others, stored or not."""
-        event = self._events.get(event_id)
-        return None if event is None or (self._hides and self._is_hidden(event, self._touched[event.id])) else event
+        added = self._events.get(event_id)
+        if added is None or (self._hides and self._is_hidden(added.event, added.seq)):
+            return None
+        return added.event
 
     def is_gone(self, event: StoredEvent, seq: int) -> bool:
         """True if the event, added by the change `seq`, was removed since; False may be wrong below the floor."""

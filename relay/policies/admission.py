@@ -13,7 +13,6 @@ from relay.protocol.event import Event, expiration, is_protected
 from relay.protocol.limits import Limits
 from relay.protocol.proof_of_work import lacks_work
 from relay.protocol.removal import MAX_VANISH_RELAYS, relays_of
-from relay.protocol.visibility import RECIPIENTS_OWN_KINDS
 
 
 class Context(Struct, frozen=True, gc=False):
@@ -27,6 +26,9 @@ class Context(Struct, frozen=True, gc=False):
 
 PEER_SKEW_SECONDS = 60
 """How far the clock of a region may be behind that of a peer whose newest events it still accepts."""
+
+WRAP_SECONDS = 2 * 86_400
+"""How far back senders date a gift wrap, to hide when it was written (NIP-17, NIP-59)."""
 
 TOO_OLD = "this relay no longer keeps events of this kind that are so old"
 EXPIRED = "event expired"
@@ -56,9 +58,13 @@ def within_retention(context: Context, event: Event) -> RelayError | None:
 
 
 def not_an_old_ephemeral(context: Context, event: Event) -> RelayError | None:
-    """01-K04: an ephemeral event is news; an old one was recorded, and is sent again."""
+    """01-K04: an ephemeral event is news; an old one was recorded, and is sent again. A gift wrap may be dated back."""
     oldest = context.limits.ephemeral_seconds
-    if oldest and kinds.is_ephemeral(event.kind) and context.now - event.created_at > oldest:
+    if not oldest or not kinds.is_ephemeral(event.kind):
+        return None
+    if event.kind in kinds.ONE_TIME_KEYS:
+        oldest += WRAP_SECONDS
+    if context.now - event.created_at > oldest:
         return Invalid(f"an ephemeral event may be at most {oldest} seconds old")
     return None
 
@@ -166,7 +172,7 @@ def key_allowed(context: Context, event: Event) -> RelayError | None:
     allowed = context.lists.allowed_keys
     if event.pubkey in allowed or any(key in allowed for key in context.source.proved):
         return None
-    if event.kind in RECIPIENTS_OWN_KINDS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
+    if event.kind in kinds.ONE_TIME_KEYS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
         return None
     return Restricted("only members publish here")
 

@@ -18,6 +18,7 @@ HTTP_AUTH: Final = 27235
 ONE_TIME_KEYS: Final = frozenset({GIFT_WRAP, EPHEMERAL_GIFT_WRAP})
 """Their key is made for one event and does not tell the sender (59-6)."""
 MAX_KIND: Final = 65535
+FIRST_EPHEMERAL: Final = 20_000
 
 INDELIBLE_KINDS: Final = frozenset({DELETION, VANISH})
 """Kinds that no deletion takes away (09-10, 09-14)."""
@@ -36,7 +37,7 @@ def is_replaceable(kind: int) -> bool:
 
 def is_ephemeral(kind: int) -> bool:
     """20000..29999: sent to live subscriptions, never stored (01-K04)."""
-    return 20_000 <= kind < 30_000
+    return FIRST_EPHEMERAL <= kind < 30_000
 
 
 def is_addressable(kind: int) -> bool:

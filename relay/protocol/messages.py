@@ -6,6 +6,7 @@ table. EVENT frames are first tried with one typed decode; a frame that fails it
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Final, NoReturn
 
@@ -50,25 +51,51 @@ Message = EventMessage | ReqMessage | CloseMessage | AuthMessage
 class Refused(Exception):
     """A message that is not processed; `reply` is the frame to send back.
 
-    `subscription_id`: the subscription that the reply ends, if it is open; None if it ends none.
+    `subscription_id`: the subscription that the reply ends, if it is open; None if it ends none. `is_unread_event`: it
+    answers an EVENT that was not parsed.
     """
 
-    def __init__(self, reply: bytes, subscription_id: str | None = None) -> None:
+    def __init__(self, reply: bytes, subscription_id: str | None = None, is_unread_event: bool = False) -> None:
         super().__init__(reply)
         self.reply: Final = reply
         self.subscription_id: Final = subscription_id
+        self.is_unread_event: Final = is_unread_event
 
 
-_ID_IN_EVENT = re.compile(rb'\s*\[\s*"EVENT"\s*,\s*\{.*?"id"\s*:\s*"([0-9a-f]{64})"', re.DOTALL)
+END_BYTES = 4_096
+"""Of a message that is refused without being parsed, so much is looked at, of its beginning and of its end."""
+
+_EVENT = re.compile(rb'\s*\[\s*"(?:EVENT|AUTH)"\s*,\s*\{')
+_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{64})"')
 # The quotes of a text inside a text are escaped: `"id"` with a colon is a key of the event.
+_QUESTION = re.compile(rb'\s*\[\s*"(REQ|COUNT)"\s*,\s*("(?:[^"\\]|\\.){0,256}")')
 
 _decode_event_message = msgspec.json.Decoder(EventMessage).decode
 
 
-def id_in(beginning: bytes) -> str | None:
-    """The event's id in the beginning of an EVENT message that was not received whole; None if it is not there."""
-    found = _ID_IN_EVENT.match(beginning)
+def id_in(beginning: bytes, end: bytes = b"") -> str | None:
+    """The event's id in the beginning of an EVENT or AUTH message, or in its end; None if it is in neither.
+
+    Libraries differ: nostr-tools writes the id behind the content.
+    """
+    if _EVENT.match(beginning) is None:
+        return None
+    found = _ID.search(beginning) or _ID.search(end)
     return None if found is None else found[1].decode("ascii")
+
+
+def refusal_of(frame: bytes, text: str) -> Refused:
+    """The refusal of a message that was not parsed: the answer that its client waits for, else a NOTICE."""
+    beginning = frame[:END_BYTES]
+    event_id = id_in(beginning, frame[-END_BYTES:])
+    if event_id is not None:
+        return Refused(ok(event_id, False, text), is_unread_event=b'"EVENT"' in beginning[: beginning.index(b",")])
+    found = _QUESTION.match(beginning)
+    if found is not None:
+        with suppress(orjson.JSONDecodeError):  # it is no text
+            query_id = orjson.loads(found[2])
+            return Refused(closed(query_id, text), query_id if found[1] == b"REQ" else None)
+    return Refused(notice(text))
 
 
 def parse_message(frame: bytes | str, limits: Limits) -> Message:
@@ -104,7 +131,8 @@ def _parse_any(frame: bytes, limits: Limits) -> Message:
     try:
         parts = orjson.loads(frame)
     except orjson.JSONDecodeError as fault:
-        _refuse(f"the message is not JSON: {fault.msg}")
+        # Other parsers read some of it: half of a surrogate pair, which JavaScript sends for a text cut in the middle.
+        raise refusal_of(frame, Invalid(f"the message is not JSON: {fault.msg}").text) from None
     if not isinstance(parts, list) or not parts:
         _refuse("a message must be a JSON array that starts with its name")
     verb = parts[0]

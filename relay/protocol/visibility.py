@@ -123,22 +123,31 @@ def names_private(flt: Filter) -> bool:
 
 
 def can_match(flt: Filter, audience: Audience = ANONYMOUS) -> bool:
-    """False if no event that `audience` may read can match: empty lists, or kinds that it may not read."""
-    if flt.matches_nothing:
-        return False
-    return flt.kinds is None or not flt.kinds <= (UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS)
+    """False if no stored event that `audience` may read can match: empty lists, or kinds that it may not read, or that
+    are never stored.
+    """
+    return not flt.matches_nothing and (flt.kinds is None or not flt.kinds <= _never_found(flt.kinds, audience))
 
 
 def readable_part(flt: Filter, audience: Audience = ANONYMOUS) -> Filter:
-    """The filter without kinds of which `audience` may read no event: the stored answer is the same.
+    """The filter without kinds of which `audience` finds no stored event: the stored answer is the same.
 
     `{"kinds":[1,4]}` of an anonymous client becomes a walk of kind 1 that memory may answer; otherwise all private
-    messages are looked through. Not for subscriptions: a login may come after them.
+    messages are looked through. Ephemeral kinds alone need no look at all. Not for subscriptions: what is not stored is
+    sent live, and a login may come after them.
     """
     if flt.kinds is None:
         return flt
+    hidden = _never_found(flt.kinds, audience)
+    return flt if flt.kinds.isdisjoint(hidden) else structs.replace(flt, kinds=flt.kinds - hidden)
+
+
+def _never_found(chosen: frozenset[int], audience: Audience) -> frozenset[int]:
+    """The kinds of which `audience` finds no stored event, and the ephemeral ones among the `chosen`."""
     unreadable = UNREADABLE_KINDS if audience.keys else NEVER_COPIED_KINDS
-    return flt if flt.kinds.isdisjoint(unreadable) else structs.replace(flt, kinds=flt.kinds - unreadable)
+    if not chosen or max(chosen) < kinds.FIRST_EPHEMERAL:
+        return unreadable
+    return unreadable.union(filter(kinds.is_ephemeral, chosen))
 
 
 def division(flt: Filter, audience: Audience) -> list[Filter]:

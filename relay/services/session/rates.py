@@ -9,24 +9,19 @@ import re
 from collections.abc import Callable
 from time import monotonic
 
-import orjson
-
 from relay.caching.shared_buckets import RETRY_SECONDS
 from relay.metrics import counters
 from relay.policies.rate_limits import Bucket, Excess
 from relay.protocol.errors import RateLimited
-from relay.protocol.messages import Refused, closed, id_in, notice, ok
+from relay.protocol.messages import END_BYTES, Refused, refusal_of
 from relay.services.rates import Rates
 from relay.services.session.reading import Readable
 
 POLICY_VIOLATION = 1008
 TOO_MANY = RateLimited("too many messages, slow down").text
 FAR_TOO_MANY = RateLimited("far too many messages for a minute").text
-BEGINNING = 4_096
-"""Bytes of a refused message that are looked at."""
 
 _CLOSE = re.compile(rb'\s*\[\s*"CLOSE"')
-_QUESTION = re.compile(rb'\s*\[\s*"(?:REQ|COUNT)"\s*,\s*("(?:[^"\\]|\\.){0,256}")')
 
 
 class Unlimited:
@@ -164,23 +159,10 @@ def limits_of(rates: Rates, host: str, reading: Readable, disconnect: Callable[[
 
 
 def refusal(frame: bytes | str) -> Refused | None:
-    """The answer to a message that is refused unread: the one its client waits for, else a NOTICE.
+    """The answer to a message that is refused unread.
 
     None: the message is a CLOSE, which is never refused, because it makes less work.
     """
-    beginning = frame[:BEGINNING]
-    if isinstance(beginning, str):
-        beginning = beginning.encode(errors="replace")
-    if _CLOSE.match(beginning):
-        return None
-    event_id = id_in(beginning)
-    if event_id is not None:
-        return Refused(ok(event_id, False, TOO_MANY))
-    found = _QUESTION.match(beginning)
-    if found is not None:
-        try:
-            subscription_id = orjson.loads(found[1])
-        except orjson.JSONDecodeError:
-            return Refused(notice(TOO_MANY))
-        return Refused(closed(subscription_id, TOO_MANY), subscription_id)
-    return Refused(notice(TOO_MANY))
+    if isinstance(frame, str):
+        frame = frame.encode(errors="replace")
+    return None if _CLOSE.match(frame, 0, END_BYTES) else refusal_of(frame, TOO_MANY)

@@ -24,7 +24,7 @@ from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
 from relay.protocol.errors import Blocked, Failed, Invalid, RateLimited
 from relay.protocol.login import OwnPlaces
-from relay.protocol.messages import Message, Refused, closed, id_in, notice, ok, parse_message
+from relay.protocol.messages import Message, Refused, closed, notice, parse_message, refusal_of
 from relay.protocol.subscriptions import Subscriptions
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget, piece_bytes
@@ -176,13 +176,16 @@ class Session:
             self.outbox.put(notice(Invalid("binary messages are not understood").text))
 
     def receive_too_large(self, beginning: bytes) -> None:
-        """Refuse an event above the length limit by its id, if that can be read (01-E19). The transport closes next."""
-        event_id = id_in(beginning)
-        if not self._ended and event_id is not None:
+        """Refuse a message above the length limit by its id, if it can be read (01-E19). The transport closes next."""
+        limit = Invalid(f"a message may have at most {self.services.config.limits.max_message_length} bytes")
+        refused = refusal_of(beginning, limit.text)
+        if not self._ended and not refused.reply.startswith(b'["NOTICE"'):
             counters.messages += 1
-            refusal = Invalid(f"a message may have at most {self.services.config.limits.max_message_length} bytes")
-            counters.rejections["invalid"] += 1
-            self.outbox.put(ok(event_id, False, refusal.text))
+            if refused.is_unread_event:
+                counters.rejections["invalid"] += 1
+            else:
+                counters.refused(refused.reply)
+            self.outbox.put(refused.reply)
             self.outbox.flush()
 
     def _refuse_unread(self, frame: bytes | str) -> bool:
@@ -190,7 +193,7 @@ class Session:
         refused = refusal(frame)
         if refused is None:
             return False
-        if refused.reply.startswith(b'["OK"'):
+        if refused.is_unread_event:
             counters.events_received += 1
             counters.rejections["rate-limited"] += 1
         else:

@@ -124,7 +124,9 @@ async def test_01_e07_lone_surrogates_are_refused(client: Client, author: Author
 
     await client.send_raw(b'["EVENT",' + json.dumps(event).encode().replace(b'"CONTENT"', content) + b"]")
 
-    assert (await client.notice()).startswith("invalid: ")
+    answer = await client.answer_to(event["id"])
+    assert not answer.accepted
+    assert answer.text.startswith("invalid: ")
     assert (await client.publish(event)).accepted
 
 

@@ -1,16 +1,18 @@
 """What memory answers: the same as a list of all events, whatever limit a filter has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from relay.background import BackgroundTasks
+from relay.caching.answers import Answers
 from relay.caching.copies import Copies
 from relay.caching.page import Page
 from relay.changes.change import Added, Batch
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
+from relay.protocol.audience import Audience
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
@@ -65,3 +67,22 @@ def test_every_other_limit_shares_a_page(asked: dict[str, Any]) -> None:
         known = copies.known([parse_filter(flt, Limits())])
         assert known is not None
         assert (list(known.texts), known.end) == ([PROFILE.json], End.FINISH)
+
+
+@pytest.mark.parametrize("keys", [(), ("a" * 64,)])
+def test_01_k04_kinds_that_are_never_stored_are_answered_without_the_window(keys: Sequence[str]) -> None:
+    ring, audience = Ring(7, 10**6), Audience.of(keys)
+    answers = Answers(
+        UNREACHABLE,
+        Arrivals(lambda: ring),
+        lambda: ring,
+        UNREACHABLE,
+        BackgroundTasks(),
+        shared=None,
+        store=lambda: Store("a" * 16, "b" * 16, 1),
+        window_bytes=0,
+    )
+    known = answers.known([parse_filter({"kinds": [24_133, 21_059]}, Limits())], audience)
+    assert known is not None
+    assert (list(known.texts), known.end) == ([], End.FINISH)
+    assert answers.known([parse_filter({"kinds": [24_133, 1]}, Limits())], audience) is None

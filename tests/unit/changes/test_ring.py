@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.changes.change import Added, Batch, Change, Removed
+from relay.changes.change import Added, Batch, Change, Purged, Removed, Vanished
 from relay.changes.ring import OutOfReach, Ring
 from relay.changes.sizes import LONG_TAGS
 from tests.unit.changes.orders import History, additions, batches, histories, note
@@ -93,6 +93,19 @@ def test_an_event_that_came_back_outlives_the_end_of_its_first_addition() -> Non
     ring = Ring(0, size_of(changes[2:]))
     ring.append(Batch.of(changes))
     assert (ring.floor, ring.event(event.id)) == (2, event)
+
+
+@pytest.mark.parametrize("hides", ["the request of its author", "a purge"])
+def test_a_tag_that_reads_like_the_id_of_a_hidden_event_does_not_bring_it_back(hides: str) -> None:
+    event = next(each for each in map(note, range(100)) if each.id[0] in "abcdef")
+    other = note(1, pubkey="b" * 64, tags=[[event.id[0], event.id[1:]]])
+    assert event.id in other.tag_keys
+    hiding: Change = Purged(2, ((1, 1),), event.created_at + 1)
+    if hides == "the request of its author":
+        hiding = Vanished(2, event.pubkey, event.created_at)
+    ring = Ring(0, PLENTY)
+    ring.append(Batch.of([Added(1, event), hiding, Added(3, other)]))
+    assert (ring.event(event.id), ring.event(other.id)) == (None, other)
 
 
 @given(histories(), st.lists(st.integers(0, 30)), st.integers(0, 15_000))

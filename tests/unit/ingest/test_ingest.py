@@ -423,6 +423,11 @@ def test_01_k04_an_old_ephemeral_event_is_refused(parts: Parts, age: int, status
     assert outcome.prefix in ("", "invalid")
 
 
+@pytest.mark.parametrize("age, status", [(2 * 86_400, Status.EPHEMERAL), (2 * 86_400 + 70, Status.REFUSED)])
+def test_59_6_an_ephemeral_gift_wrap_may_be_dated_two_days_back(parts: Parts, age: int, status: Status) -> None:
+    assert at_once(parts, event(kind=21_059, created_at=int(time.time()) - age)).status is status
+
+
 def test_a_full_queue_is_a_failure_that_may_be_tried_again(parts: Parts) -> None:
     parts.full = True
     outcome = at_once(parts, event())

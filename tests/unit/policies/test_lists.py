@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,10 +126,11 @@ def test_86_7_with_restricted_writes_only_allowed_keys_publish() -> None:
     assert refusal(allowed, unsigned_event(), members, logged_in) == ""
 
 
-def test_59_6_a_gift_wrap_is_judged_by_its_recipient() -> None:
+@pytest.mark.parametrize("kind", [1059, 21059])
+def test_59_6_a_gift_wrap_is_judged_by_its_recipient(kind: int) -> None:
     members, allowed = Limits(restricted_writes=True), lists(row(ListName.ALLOWED_KEY, OTHER))
-    assert refusal(allowed, unsigned_event(kind=1059, tags=[["p", OTHER]]), members) == ""
-    assert refusal(allowed, unsigned_event(kind=1059, tags=[["p", KEY], ["p"]]), members) != ""
+    assert refusal(allowed, unsigned_event(kind=kind, tags=[["p", OTHER]]), members) == ""
+    assert refusal(allowed, unsigned_event(kind=kind, tags=[["p", KEY], ["p"]]), members) != ""
     assert refusal(allowed, unsigned_event(kind=1, tags=[["p", OTHER]]), members) != ""
 
 

@@ -136,7 +136,34 @@ def test_01_s04_any_other_refusal_ends_no_subscription(sent: tuple[object, ...])
 @pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\\ud800"])
 @pytest.mark.parametrize("rest", [b',"x":"%b"}]', b'},"%b"]'], ids=["unknown key", "further element"])
 def test_01_e07_what_would_be_dropped_must_be_valid_too(text: bytes, rest: bytes) -> None:
-    assert refusal(frame("EVENT", unsigned_event())[:-2] + rest % text)[0] == "NOTICE"
+    event = unsigned_event()
+    answer = refusal(frame("EVENT", event)[:-2] + rest % text)
+    assert answer[:3] == ["OK", event["id"], False]
+    assert answer[3].startswith("invalid: the message is not JSON")
+
+
+ID = "ab" * 32
+HALF = b"\\ud83d"  # of a surrogate pair, as JavaScript sends a text that was cut in the middle
+LONG = b"x" * 10_000
+
+
+@pytest.mark.parametrize("verb", [b"EVENT", b"AUTH"])
+@pytest.mark.parametrize(
+    "fields", [b'"id":"%b","content":"%b%b"', b'"content":"%b%b","id":"%b"'], ids=["id", "content"]
+)
+def test_01_e16_an_event_that_is_no_json_is_answered_with_its_id(verb: bytes, fields: bytes) -> None:
+    given = (ID.encode(), LONG, HALF) if fields.startswith(b'"id"') else (LONG, HALF, ID.encode())
+    answer = refusal(b'["' + verb + b'",{' + fields % given + b"}]")
+    assert answer[:3] == ["OK", ID, False]
+    assert answer[3].startswith("invalid: ")
+
+
+def test_01_s02_a_req_that_is_no_json_is_closed_and_ends_the_subscription_of_its_id() -> None:
+    sent = b'["REQ","a \\"quoted\\" one",{"#t":["' + HALF + b'"]}]'
+    assert refusal(sent)[:2] == ["CLOSED", 'a "quoted" one']
+    assert ended_by(sent) == 'a "quoted" one'
+    assert refusal(b'["REQ","' + HALF + b'",{}]')[0] == "NOTICE"
+    assert ended_by(b'["COUNT","x",{"#t":["' + HALF + b'"]}]') is None
 
 
 def test_01_e07_a_lone_surrogate_in_a_text_frame_is_refused() -> None:
@@ -167,7 +194,7 @@ def test_01_e07_a_lone_surrogate_in_a_text_frame_is_refused() -> None:
     ],
 )
 def test_x_4_deep_nesting_is_refused(sent: bytes) -> None:
-    assert refusal(sent)[0] == "NOTICE"
+    assert refusal(sent)[-1].startswith("invalid: the message is not JSON")
 
 
 def test_further_elements_after_an_event_are_ignored() -> None:
@@ -270,9 +297,6 @@ def test_head_and_stored_text_and_bracket_make_the_frame_of_an_event() -> None:
     assert json.loads(messages.event_head(ODD) + orjson.dumps(event) + b"]") == ["EVENT", ODD, event]
 
 
-ID = "ab" * 32
-
-
 @pytest.mark.parametrize(
     "beginning, event_id",
     [
@@ -283,6 +307,7 @@ ID = "ab" * 32
         (f'["EVENT",{{"id":"{ID.upper()}"', None),
         (f'["REQ","id",{{"ids":["{ID}"]', None),
         (f'["REQ","x",{{"id":"{ID}"', None),
+        (f'["AUTH",{{"id":"{ID}"', ID),
         ("", None),
     ],
 )

@@ -14,6 +14,7 @@ from msgspec import structs
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.event import Event, StoredEvent
 from relay.protocol.filters import parse_filter
+from relay.protocol.kinds import is_ephemeral
 from relay.protocol.limits import Limits
 from relay.protocol.visibility import (
     NEVER_COPIED_KINDS,
@@ -224,8 +225,22 @@ def test_a_question_that_is_not_private_has_the_answer_that_any_client_gets(
             assert naive_visible(event, NOW, keys, *rule) == naive_visible(event, NOW, (), *rule)
 
 
+STORED = strategies.events(kinds=[kind for kind in strategies.KINDS if not is_ephemeral(kind)])
+
+
+@pytest.mark.parametrize("key", ["", RECIPIENT])
+def test_01_k04_nothing_is_looked_up_for_kinds_that_are_never_stored(key: str) -> None:
+    audience = Audience.of([key] if key else [])
+    alone = parse_filter({"kinds": [20_000, 24_133, 29_999], "#p": [RECIPIENT]}, Limits())
+    beside = parse_filter({"kinds": [1, 24_133, 19_999, 30_000]}, Limits())
+    assert not can_match(alone, audience)
+    assert readable_part(alone, audience).matches_nothing
+    assert can_match(beside, audience)
+    assert readable_part(beside, audience).kinds == frozenset({1, 19_999, 30_000})
+
+
 @TWICE
-@given(event=strategies.events(), wanted=strategies.filters(), keys=strategies.audiences())
+@given(event=STORED, wanted=strategies.filters(), keys=strategies.audiences())
 def test_a_filter_that_cannot_match_matches_nothing_that_its_audience_may_read(
     rule: Rule, event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
 ) -> None:
@@ -234,7 +249,7 @@ def test_a_filter_that_cannot_match_matches_nothing_that_its_audience_may_read(
 
 
 @TWICE
-@given(event=strategies.events(), wanted=strategies.filters(), keys=strategies.audiences())
+@given(event=STORED, wanted=strategies.filters(), keys=strategies.audiences())
 def test_the_readable_part_and_the_division_of_a_filter_match_what_it_does_for_its_audience(
     rule: Rule, event: dict[str, Any], wanted: dict[str, Any], keys: list[str]
 ) -> None:

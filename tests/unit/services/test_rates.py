@@ -151,17 +151,34 @@ async def test_an_exempt_network_and_a_unix_socket_have_no_limit(memory: Memory)
 async def test_a_message_above_the_limit_gets_the_answer_that_its_client_waits_for(memory: Memory) -> None:
     memory.known = ()
     client = LimitedClient(memory, messages=Rate(0.001, 8))
-    event = sign_event()
+    event = sign_event(content="x" * 10_000)
     client.say("REQ", "open", FILTER)
     client.say("REQ", "other", FILTER)
+    events = counters.events_received
 
     client.say("EVENT", event)
+    client.say("EVENT", dict(reversed(event.items())))
     client.say("REQ", 'a "quoted" one', FILTER)
     client.say("AUTH", event)
+    client.say("LOGIN", "x")
     client.say("CLOSE", "open")
 
     text = "rate-limited: too many messages, slow down"
-    assert client.got[2:] == [["OK", event["id"], False, text], ["CLOSED", 'a "quoted" one', text], ["NOTICE", text]]
+    refused = ["OK", event["id"], False, text]
+    assert client.got[2:] == [refused, refused, ["CLOSED", 'a "quoted" one', text], refused, ["NOTICE", text]]
+    assert memory.hub.subscriptions == 1
+    assert counters.events_received == events + 2
+    client.session.end()
+
+
+async def test_a_count_above_the_limit_does_not_end_the_subscription_of_its_id(memory: Memory) -> None:
+    memory.known = ()
+    client = LimitedClient(memory, messages=Rate(0.001, 4))
+    client.say("REQ", "x", FILTER)
+
+    client.say("COUNT", "x", FILTER)
+
+    assert client.got[1:] == [["CLOSED", "x", "rate-limited: too many messages, slow down"]]
     assert memory.hub.subscriptions == 1
     client.session.end()
 

@@ -679,3 +679,12 @@ async def test_the_seam_sends_a_step_at_a_time(client: Client, memory: Memory) -
     await client.eose("t")
     await client.until(lambda: len(events_of(client.got, "t")) == 7)
     assert events_of(client.got, "t") == [orjson.loads(text) for text in missed]
+
+
+async def test_01_e19_a_message_that_is_too_long_is_answered_with_its_id_where_it_has_one(client: Client) -> None:
+    client.session.receive_too_large(b'["REQ","feed",{"authors":["')
+    client.session.receive_too_large(b'["AUTH",{"id":"%b","content":"' % (b"a" * 64))
+    client.session.receive_too_large(b'["CLOSE","')
+
+    assert [message[:2] for message in client.wire.messages] == [["CLOSED", "feed"], ["OK", "a" * 64]]
+    assert all(message[-1].startswith("invalid: a message may have at most") for message in client.wire.messages)
