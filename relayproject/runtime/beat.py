@@ -88,7 +88,8 @@ def forget_future_runs() -> int:
     from django_celery_beat.models import PeriodicTask
 
     now = timezone.now()
-    return PeriodicTask.objects.filter(last_run_at__gt=now).update(last_run_at=now)
+    count: int = PeriodicTask.objects.filter(last_run_at__gt=now).update(last_run_at=now)
+    return count
 
 
 def scheduler(heartbeat: ThreadHeartbeat) -> type:

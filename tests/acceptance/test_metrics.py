@@ -40,7 +40,7 @@ def samples(relay: RelayProcess) -> Samples:
     }
 
 
-def value(relay: RelayProcess, name: str, **labels: str) -> float:
+def value(relay: RelayProcess, name: str, /, **labels: str) -> float:
     return samples(relay).get((name, frozenset(labels.items())), 0.0)
 
 
