@@ -133,6 +133,16 @@ class Follower:
         """Changes may have been lost on the bus: poll the log for a while."""
         self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
 
+    @property
+    def is_gone_for_all(self) -> bool:
+        """True while the primary is gone, and nothing says that it answers others: then nothing can be acknowledged."""
+        return not (self.database_up or self.is_alone or self._answers_others)
+
+    def later_epoch(self) -> None:
+        """The bus names a later epoch of the store: another server was promoted, and others reach it."""
+        if not self.database_up:
+            self._answers_others = True
+
     def answers_others(self) -> None:
         """The bus brings what another process can only have of the primary."""
         if not self.database_up and asyncio.get_running_loop().time() > self.gone_since + STRAGGLER_SECONDS:

@@ -115,7 +115,7 @@ class Parts(ABC):
         )
         self.bus.on_hint = self.hurry
         self.bus.on_loss = self.follower.suspect
-        self.bus.on_later_epoch = self.follower.answers_others
+        self.bus.on_later_epoch = self.follower.later_epoch
         self.writer = Writer(
             self._committed,
             self.barrier.acknowledge,
@@ -234,7 +234,7 @@ class Parts(ABC):
     def _known_without_primary(self) -> int | None:
         """The position as of which memory answers while the primary is gone, None if it must not."""
         follower = self.follower
-        if follower.database_up or follower.is_alone or not self.ready:
+        if not (follower.is_gone_for_all and self.ready):
             return None
         if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
             return None

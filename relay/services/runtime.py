@@ -84,6 +84,8 @@ class Relay(Parts):
         self.intake.restart(ring)
         self.hub.backlog.drop()
         self.follower.start(now)
+        if self._restarting:
+            self.bus.publish_hint()  # before an event is acknowledged here: others may still answer from memory
         self.writer.disconnect()
         self.barrier.begin_epoch()
         self._clear_copies()
