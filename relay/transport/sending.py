@@ -1,9 +1,12 @@
 """The memory of what clients have not read: one budget for the write buffers of all connections of a worker.
 
 A write buffer may have 16 MiB, so 2,000 clients that subscribe to all and never read would take 32 GB. Rule: buffers
-above high water take at most SENDING_BYTES; above it the connection is cut that has read nothing for the longest time.
+above high water take at most SENDING_BYTES. Above it those connections are cut, from the one that has read nothing for
+the longest time on, that have read nothing since they were last looked at; if all have read, those that hold the most.
+The one that is written to is spared: its client had no time to read.
 """
 
+from collections import OrderedDict
 from typing import Protocol
 
 SENDING_BYTES = 512 * 1024 * 1024
@@ -27,7 +30,7 @@ class Sending:
     def __init__(self, limit_bytes: int = SENDING_BYTES) -> None:
         self.total = 0
         self._limit = limit_bytes
-        self._held: dict[Holder, int] = {}
+        self._held: OrderedDict[Holder, int] = OrderedDict()  # whose first is found at once, as often as it is taken
 
     def hold(self, holder: Holder, size: int, written: int = 0) -> None:
         """`holder` has `size` bytes now, in all, of which `written` are new."""
@@ -36,15 +39,36 @@ class Sending:
             self._held.pop(holder, None)  # its client reads
         self._held[holder] = size
         self.total += size - before
-        while self.total > self._limit and len(self._held) > 1:
-            first, known = next(iter(self._held.items()))
-            now = first.unread_bytes()
+        if self.total > self._limit:
+            self._cut_those_that_do_not_read(holder)
+        if self.total > self._limit:
+            self._cut_the_largest(holder)
+
+    def _cut_those_that_do_not_read(self, writing: Holder) -> None:
+        """Look once at each other holder, the first in order first, until there is room."""
+        for _ in range(len(self._held) - 1):
+            in_order = iter(self._held)
+            first = next(in_order)
+            if first is writing:
+                first = next(in_order)
+            known, now = self._held[first], first.unread_bytes()
             self.release(first)
             if now < known:
                 self.total += now
                 self._held[first] = now
             else:
                 first.cut()
+            if self.total <= self._limit:
+                return
+
+    def _cut_the_largest(self, writing: Holder) -> None:
+        """All others have read, each a little."""
+        others = [holder for holder in self._held if holder is not writing]
+        for largest in sorted(others, key=self._held.__getitem__, reverse=True):
+            self.release(largest)
+            largest.cut()
+            if self.total <= self._limit:
+                return
 
     def release(self, holder: Holder) -> None:
         """`holder` is below high water, or frees what it has."""

@@ -52,6 +52,58 @@ def test_a_connection_that_is_seen_to_read_only_now_is_spared() -> None:
     assert sending.total == 85
 
 
+def test_the_connection_that_is_written_to_is_not_cut_when_all_others_have_read() -> None:
+    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
+    for holder in holders:
+        write(sending, holder, 30)
+    holders[0].unread, holders[1].unread = 28, 29
+    write(sending, holders[2], 30)
+
+    assert [holder.is_cut for holder in holders] == [False, True, False]
+    assert sending.total == 88
+
+
+def test_the_connection_that_is_written_to_is_not_cut_when_it_is_the_first_in_order() -> None:
+    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
+    for holder in holders:
+        write(sending, holder, 30)
+    write(sending, holders[0], 30)
+
+    assert [holder.is_cut for holder in holders] == [False, True, False]
+    write(sending, holders[2], 30)
+    assert [holder.is_cut for holder in holders] == [True, True, False]
+
+
+def test_of_connections_that_all_read_a_little_those_that_hold_the_most_are_cut() -> None:
+    sending, holders = Sending(LIMIT), [Holding() for _ in range(5)]
+    for holder, size in zip(holders, (10, 20, 40, 25, 5), strict=True):
+        write(sending, holder, size)
+    for holder in holders[:4]:
+        holder.unread -= 1
+    write(sending, holders[4], 60)
+
+    assert [holder.is_cut for holder in holders] == [False, False, True, True, False]
+    assert sending.total == 9 + 19 + 65
+
+
+def test_each_other_connection_is_looked_at_once_however_many_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    sending, holders = Sending(LIMIT), [Holding() for _ in range(10)]
+    for holder in holders:
+        write(sending, holder, 10)
+    looks: list[Holding] = []
+
+    def read_one(holder: Holding) -> int:
+        looks.append(holder)
+        holder.unread -= 1
+        return holder.unread
+
+    monkeypatch.setattr(Holding, "unread_bytes", read_one)
+    write(sending, holders[3], 30)
+
+    assert looks == holders[:3] + holders[4:]
+    assert sum(holder.is_cut for holder in holders) == 3
+
+
 def test_what_clients_have_read_frees_room_without_a_cut() -> None:
     sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
     for holder in holders:
