@@ -17,7 +17,7 @@ Names = Mapping[Labels, str]
 
 BYTES: Names = {("in",): "bytes_in", ("out",): "bytes_out"}
 BUS_MESSAGES: Names = {("in",): "bus_received", ("out",): "bus_sent"}
-_ABORTED = ("slow_readers", "ping_timeout", "close_deadline", "unfinished")
+_ABORTED = ("slow_readers", "ping_timeout", "close_deadline", "unfinished", "unread")
 ABORTED: Names = {(reason,): f"aborted_{reason}" for reason in _ABORTED}
 LOGINS: Names = {("accepted",): "logins", ("refused",): "logins_failed"}
 FLIGHTS: Names = {(outcome,): f"flights_{outcome}" for outcome in ("fetched", "joined")}

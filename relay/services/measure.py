@@ -242,6 +242,7 @@ def _transport() -> Counts:
         "aborted_ping_timeout": transport.aborted_ping_timeout,
         "aborted_close_deadline": transport.aborted_close_deadline,
         "aborted_unfinished": transport.aborted_unfinished,
+        "aborted_unread": transport.aborted_unread,
     }
 
 

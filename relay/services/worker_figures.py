@@ -104,8 +104,9 @@ class WorkerFigures(Struct, frozen=True):
         read_too_broad (queries that would have to read too much), piece_waits, connections_opened, status_failures,
         logging_repeated and logging_dropped (lines); of the transport (relay.transport.counters) bytes_in, bytes_out,
         handshakes_refused, handshakes_timed_out, protocol_errors, yields, aborted_slow_readers, aborted_ping_timeout,
-        aborted_close_deadline, aborted_unfinished; barrier_from_memory (answers), barrier_looks (statements to the
-        primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of a lease);
+        aborted_close_deadline, aborted_unfinished, aborted_unread; barrier_from_memory (answers), barrier_looks
+        (statements to the primary, each for a group of answers), barrier_held (batches whose OKs waited for the end of
+        a lease);
         bus_foreign (messages of another epoch or generation), cache_faults, task_failures; flights_fetched,
         flights_joined; shared_ and each name of `relay.caching.shared.Counters`.
     by_label: totals by name and label: rejections (by prefix), refusals (by answer), closes (by close code),

@@ -28,6 +28,7 @@ class Counters:
         "aborted_ping_timeout",
         "aborted_slow_readers",
         "aborted_unfinished",
+        "aborted_unread",
         "buffers_shrunk",
         "bytes_in",
         "bytes_out",
@@ -56,6 +57,7 @@ class Counters:
         self.writes = 0  # transport writes that carried messages
         self.protocol_errors = 0  # closes with 1002, 1003, 1007, 1009
         self.aborted_slow_readers = 0  # write buffer above its bound
+        self.aborted_unread = 0  # write buffers of all connections took too much memory
         self.aborted_unfinished = 0  # unfinished messages of all connections took too much memory
         self.aborted_ping_timeout = 0  # two pongs missing
         self.aborted_close_deadline = 0  # did not finish the closing handshake in time

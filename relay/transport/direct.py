@@ -42,7 +42,8 @@ class DirectSocket:
     def send_frames(self, frames: Sequence[bytes]) -> None:
         """Send text messages (UTF-8), one for each item, in one write. A closing connection sends nothing.
 
-        Never waits: watch `buffered_bytes` and `set_drained`. A buffer above 16 MiB aborts the connection.
+        Never waits: watch `buffered_bytes` and `set_drained`. A buffer above 16 MiB aborts the connection, and so may
+        one above 64 KiB while those of the worker have 512 MiB (`relay.transport.sending`).
         Raises RuntimeError before `websocket.accept`.
         """
         if not self._connection.opened:

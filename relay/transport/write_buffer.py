@@ -73,7 +73,8 @@ class WriteBuffer:
     def _check_bound(self, written: int) -> None:
         size = self.unread_bytes()
         if size > self._limit_bytes:
-            self.cut()
+            counters.aborted_slow_readers += 1
+            self._drop()
         else:
             sending.hold(self, size, written)
 
@@ -82,8 +83,11 @@ class WriteBuffer:
         return self._transport.get_write_buffer_size()
 
     def cut(self) -> None:
-        """Drop a client that does not read."""
-        counters.aborted_slow_readers += 1
+        """Drop a client that does not read, to make room for others."""
+        counters.aborted_unread += 1
+        self._drop()
+
+    def _drop(self) -> None:
         sending.release(self)
         self._connection.abort()
 

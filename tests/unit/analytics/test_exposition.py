@@ -158,10 +158,17 @@ def test_connections_that_were_cut_are_told_by_reason(exposed: Exposed) -> None:
         "aborted_ping_timeout": 2,
         "aborted_close_deadline": 3,
         "aborted_unfinished": 4,
+        "aborted_unread": 5,
     }
     seen = values(exposed(replace(NOTHING, counts=counts))["nostr_connections_aborted"])
 
-    assert seen == {("slow_readers",): 1, ("ping_timeout",): 2, ("close_deadline",): 3, ("unfinished",): 4}
+    assert seen == {
+        ("slow_readers",): 1,
+        ("ping_timeout",): 2,
+        ("close_deadline",): 3,
+        ("unfinished",): 4,
+        ("unread",): 5,
+    }
 
 
 def test_workers_are_counted_by_version(exposed: Exposed) -> None:

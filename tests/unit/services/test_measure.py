@@ -84,6 +84,7 @@ async def test_what_the_transport_and_the_read_side_count_is_gathered(
         "aborted_ping_timeout",
         "aborted_close_deadline",
         "aborted_unfinished",
+        "aborted_unread",
     )
     for place, name in enumerate(names):
         monkeypatch.setattr(transport, name, 1_000 + place)

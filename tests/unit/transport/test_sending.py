@@ -148,7 +148,7 @@ class Connection:
 def test_clients_that_read_nothing_share_one_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Sending(1_000_000)
     monkeypatch.setattr(write_buffer, "sending", budget)
-    before = counters.aborted_slow_readers
+    before = counters.aborted_unread
     connections = [Connection() for _ in range(50)]
     for connection in connections:
         connection.transport.size = 70_000
@@ -159,7 +159,7 @@ def test_clients_that_read_nothing_share_one_bound(monkeypatch: pytest.MonkeyPat
 
     left = [connection for connection in connections if not connection.is_aborted]
     assert 0 < sum(connection.transport.size for connection in left) == budget.total <= 1_000_000
-    assert counters.aborted_slow_readers - before == len(connections) - len(left) > 30
+    assert counters.aborted_unread - before == len(connections) - len(left) > 30
     for connection in left:
         connection.buffer.lost()
     assert budget.total == 0
