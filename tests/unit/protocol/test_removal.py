@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
+from relay.protocol import removal
 from relay.protocol.event import Event
 from relay.protocol.removal import asks_to_vanish_here, place_of, targets_of
 from tests import strategies
@@ -69,6 +71,45 @@ def test_62_1_a_request_names_this_relay_in_any_form_of_its_address(relay: str, 
 @pytest.mark.parametrize("relay", ["", "wss://[::1", "wss://relay.example.com:x", "wss://relay.example.com/?a", "wss:"])
 def test_62_1_what_is_no_address_is_not_ours(relay: str) -> None:
     assert not asks_to_vanish_here(event([["relay", relay]], 62), HERE)
+
+
+def test_62_1_of_ten_thousand_addresses_only_those_with_our_host_in_them_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+
+    def noted(url: str) -> removal.Place | None:
+        read.append(url)
+        return place_of(url)
+
+    monkeypatch.setattr(removal, "place_of", noted)
+    others = [["relay", f"wss://{number}.example/"] for number in range(9_998)]
+    with_our_host = ["relay", "wss://relay.example.com.example"]
+    ours = ["relay", "WSS://Relay.Example.Com:443/"]
+
+    assert asks_to_vanish_here(event([*others, with_our_host, ours], 62), HERE)
+    assert ours[1] in read
+    assert {*read} <= {with_our_host[1], ours[1]}
+    assert asks_to_vanish_here(event([*others, with_our_host, ["relay", "ALL_RELAYS"]], 62), HERE)
+    assert len(read) <= 2
+
+
+@given(strategies.texts(), st.sampled_from(["", ":443", ":7777", "/", "/a"]), st.sampled_from(["ws", "wss", "WSS"]))
+def test_62_1_whatever_the_host_is_made_of_its_address_is_ours(host: str, rest: str, scheme: str) -> None:
+    url = f"{scheme}://{host}{rest}"
+    place = place_of(url)
+    if place is not None:
+        for spelling in (url, url.upper(), url.title(), url.lower()):
+            own = asks_to_vanish_here(event([["relay", spelling]], 62), frozenset([place]))
+            assert own is (place_of(spelling) == place)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "\u03a3", "a\u03a3", "A\u03a3.GR", "\u0130b", "[fe80::1%Eth0]"])
+def test_62_1_a_host_whose_lower_case_depends_on_its_place_is_found(host: str) -> None:
+    url = f"wss://{host}:7777/a"
+    place = place_of(url)
+    assert place is not None
+    assert asks_to_vanish_here(event([["relay", url]], 62), frozenset([place]))
 
 
 def test_62_1_only_kind_62_asks_to_vanish() -> None:
