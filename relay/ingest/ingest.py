@@ -91,6 +91,7 @@ class Ingest:
         self._is_current = is_current
         self._refusal_of_author = refusal_of_author
         self._recent = RecentIds()
+        self._recent_wraps = RecentIds()
         self._pending: dict[str, _Pending] = {}
         self._joined = 0
         self.own_places = own_places
@@ -168,7 +169,7 @@ class Ingest:
     def _accept(self, event: Event, stored: StoredEvent, source: Source, then: Then) -> Outcome | None:
         """Deliver or queue an event that every policy accepts. Raises Failed if the queue is full."""
         if kinds.is_ephemeral(event.kind):
-            if not self._recent.add(event.id):
+            if not self._is_new_ephemeral(stored):
                 return DUPLICATE
             self._hub.deliver_ephemeral(stored)
             self._bus.publish_ephemeral(stored, source.origin)
@@ -186,8 +187,12 @@ class Ingest:
 
     def ephemeral_from_bus(self, event: StoredEvent) -> None:
         """Deliver an ephemeral event that another process accepted, unless it was delivered here."""
-        if self._recent.add(event.id):
+        if self._is_new_ephemeral(event):
             self._hub.deliver_ephemeral(event)
+
+    def _is_new_ephemeral(self, event: StoredEvent) -> bool:
+        recent = self._recent_wraps if event.kind in kinds.ONE_TIME_KEYS else self._recent
+        return recent.add(event.id)
 
     def _settled(self, pending: "_Pending", entry: Entry, result: WriteOutcome) -> None:
         """The first copy of the event gets the result; copies that joined it are duplicates of what was stored."""

@@ -1,8 +1,12 @@
-"""The ids of the newest ephemeral events, each of which is delivered once (01-K04)."""
+"""The ids of the newest ephemeral events, each of which is delivered once (01-K04), unless its copy comes late.
+
+At 500 events a second a memory lasts for the minute after which an ephemeral event is refused. Ephemeral gift wraps are
+accepted for two days more, so they have a memory of their own, which other events do not fill; but a copy of one that
+comes after MAX_IDS other wraps is delivered again.
+"""
 
 MAX_IDS = 32_768
-"""Ids of one generation, 3.5 MB. Two are kept, so that an id is known for at least this many further events. At 500
-ephemeral events a second that is the minute after which the event itself is refused."""
+"""Ids of one generation, 3.5 MB. Two are kept, so that an id is known for at least this many further events."""
 
 
 class RecentIds:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from relay.changes.change import Added, Batch
 from relay.changes.ring import Ring
 from relay.ingest import ingest as module
+from relay.ingest import recent_ids
 from relay.ingest.ingest import BATCH_IN_FLIGHT, Ingest
 from relay.ingest.outcome import DUPLICATE, EPHEMERAL, FAILED, OUTDATED, STORED, Outcome, Status
 from relay.metrics import counters
@@ -414,6 +415,18 @@ def test_01_k04_an_ephemeral_event_that_two_workers_accept_is_delivered_once_by_
     parts.ingest.ephemeral_from_bus(StoredEvent.of(same))
     assert len(parts.delivered) == 1
     assert at_once(parts, same) is DUPLICATE
+
+
+def test_01_k04_an_ephemeral_gift_wrap_is_not_forgotten_for_other_ephemeral_events(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_ids, "MAX_IDS", 2)
+    wrap, others = event(kind=21_059), [event(kind=20_001, content=str(number)) for number in range(6)]
+    assert at_once(parts, wrap) is EPHEMERAL
+    assert [at_once(parts, other) for other in [*others, others[0]]] == [EPHEMERAL] * 7
+    assert at_once(parts, wrap) is DUPLICATE
+    parts.ingest.ephemeral_from_bus(StoredEvent.of(wrap))
+    assert len([one for one in parts.delivered if one.kind == 21_059]) == 2  # to the hub and to the bus, once each
 
 
 @pytest.mark.parametrize("age, status", [(50, Status.EPHEMERAL), (70, Status.REFUSED), (30 * 86_400, Status.REFUSED)])
