@@ -5,14 +5,13 @@ relay cannot use it here. Each tag is looked for by itself (42-2).
 """
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
 from relay.protocol import kinds
 from relay.protocol.errors import Invalid
 from relay.protocol.event import Event
-from relay.protocol.removal import MAX_URL_LENGTH
+from relay.protocol.removal import MAX_URL_LENGTH, relays_of
 
 MAX_AGE_SECONDS: Final = 600
 """A login may have been signed this long before or after now."""
@@ -75,8 +74,10 @@ def check_login(event: Event, challenge: str, own: OwnPlaces, now: int) -> None:
         raise Invalid("created_at of the login is too far from now")
     if not any(tag[:2] == ["challenge", challenge] for tag in event.tags):
         raise Invalid("the login does not hold the challenge of this connection")
-    named = islice((tag[1] for tag in event.tags if len(tag) > 1 and tag[0] == "relay"), MAX_RELAYS)
-    if not any(map(own.has, named)):
+    named = relays_of(event.tags)
+    if not any(map(own.has, named[:MAX_RELAYS])):
+        if len(named) > MAX_RELAYS:
+            raise Invalid(f"none of the first {MAX_RELAYS} relays of the login is this one")
         raise Invalid("the login is for another relay")
     if not event.has_valid_id():
         raise Invalid("the id is not the hash of the event")
