@@ -1,4 +1,4 @@
-"""Frames that come in, and frames that go out."""
+"""Frames that come in."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 import pytest
 
-from relay.protocol import messages
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.messages import CloseMessage, EventMessage, Refused, ReqMessage, id_in, parse_message
@@ -267,34 +266,6 @@ def test_11_4_the_length_of_a_subscription_id_is_configurable() -> None:
 
 def test_01_s05_close_takes_any_text_for_an_id() -> None:
     assert parse_message(frame("CLOSE", "x" * 100), LIMITS) == CloseMessage("x" * 100)
-
-
-ODD = 'a"\\\n\u0000😀'
-
-
-def test_01_e01_ok_always_has_four_elements() -> None:
-    assert json.loads(messages.ok(ODD, True)) == ["OK", ODD, True, ""]
-
-
-def test_01_e02_ok_false_carries_its_text() -> None:
-    assert json.loads(messages.ok("id", False, "blocked: no")) == ["OK", "id", False, "blocked: no"]
-
-
-def test_eose_names_its_subscription() -> None:
-    assert json.loads(messages.eose(ODD)) == ["EOSE", ODD]
-
-
-def test_closed_names_its_subscription_and_the_reason() -> None:
-    assert json.loads(messages.closed(ODD, "error: x")) == ["CLOSED", ODD, "error: x"]
-
-
-def test_a_notice_carries_its_text() -> None:
-    assert json.loads(messages.notice(ODD)) == ["NOTICE", ODD]
-
-
-def test_head_and_stored_text_and_bracket_make_the_frame_of_an_event() -> None:
-    event = unsigned_event(content=ODD)
-    assert json.loads(messages.event_head(ODD) + orjson.dumps(event) + b"]") == ["EVENT", ODD, event]
 
 
 @pytest.mark.parametrize(
