@@ -111,9 +111,8 @@ class Copies:
     def _known(self, flt: Filter, now: int) -> Known | None:
         if flt.limit == 0:
             return _ASKED_NOTHING
-        if (
-            flt.kinds is not None and not flt.kinds
-        ):  # `visibility.readable_part` leaves none of kinds that are not stored
+        # `visibility.readable_part` leaves none of kinds that are not stored.
+        if flt.kinds is not None and not flt.kinds:
             return _NOTHING
         window = self.window.find(flt, now)
         if window is not None:

@@ -94,6 +94,7 @@ class Follower:
         self._on_missing = on_missing
         self._missed = 0
         self._answers_others = False
+        self._is_passed = False  # others follow a later epoch
         self._lists = 0
         self._is_lost = False
         self._is_behind = False  # batches were refused
@@ -112,7 +113,7 @@ class Follower:
         self.newest = begin.position
         self._lists = begin.lists
         self.database_up = True
-        self.is_alone = self._answers_others = False
+        self.is_alone = self._answers_others = self._is_passed = False
         self._missed = 0
         self._is_lost = False
         self._started = [
@@ -136,10 +137,13 @@ class Follower:
     @property
     def is_gone_for_all(self) -> bool:
         """True while the primary is gone, and nothing says that it answers others: then nothing can be acknowledged."""
-        return not (self.database_up or self.is_alone or self._answers_others)
+        return not (self.database_up or self.is_alone or self._answers_others or self._is_passed)
 
     def later_epoch(self) -> None:
-        """The bus names a later epoch of the store: another server was promoted, and others reach it."""
+        """The bus names a later epoch of the store: another server was promoted, and others reach it, perhaps before
+        this process finds that the old one is gone.
+        """
+        self._is_passed = True
         if not self.database_up:
             self._answers_others = True
 

@@ -85,7 +85,7 @@ class Relay(Parts):
         self.hub.backlog.drop()
         self.follower.start(now)
         if self._restarting:
-            self.bus.publish_hint()  # before an event is acknowledged here: others may still answer from memory
+            self.bus.publish_hint()  # others may still answer from memory
         self.writer.disconnect()
         self.barrier.begin_epoch()
         self._clear_copies()

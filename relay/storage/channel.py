@@ -101,9 +101,9 @@ class Channel:
         """
         if future is None:
             future = self._loop.create_future()
-        takes = shared.columns if shared is not None and self._is_led and grouped else 0
-        if takes and shared is not None:
-            text = shared.text
+        takes = 0
+        if shared is not None and self._is_led and grouped:
+            text, takes = shared.text, shared.columns
         request = Request(text, future, False)
         if self.closed.done():
             future.set_exception(Broken(self.closed.result()))

@@ -89,7 +89,10 @@ async def connect(*, application: str, statement_seconds: float, alias: str = "d
     if pooler == "none":
         options = " ".join("-c {}={}".format(key, value.replace(" ", r"\ ")) for key, value in session.items())
         connection = await _first_of(_hosts(conninfo(alias, application_name=name, options=options)))
-        connection.has_one_snapshot = session["default_transaction_isolation"] == ONE_SNAPSHOT
+        if session["default_transaction_isolation"] == ONE_SNAPSHOT:
+            # A pooler that ignores `options` would give each statement a snapshot of its own.
+            cursor = await connection.execute("SHOW transaction_isolation")
+            connection.has_one_snapshot = await cursor.fetchone() == (ONE_SNAPSHOT,)
     else:
         del session["default_transaction_isolation"]
         session["transaction_isolation"] = "read committed"

@@ -47,7 +47,7 @@ MAX_TEMPLATE_CHARACTERS = 16_384
 class Statement:
     """Text with numbered parameters, and the parameters, of one REQ. `ends`: for each filter, whether END may come.
 
-    `rest`: the text without position and VANISHING, for a snapshot of which they are known.
+    `rest`: the text without position and VANISHING, for a snapshot of which they are known; "" if nothing is left.
     """
 
     __slots__ = ("ends", "parameters", "rest", "text")
@@ -165,8 +165,8 @@ def _template(
         columns = [_keyed(rows, most) for rows in found]
     else:
         columns = [_joined(rows, most, joined) for rows in found]
-    rest = ", ".join(columns)
-    return Template(f"{_SELECT}, {rest}", f"SELECT {rest}", walks.sources, [rows.has_end for rows in found])
+    text, rest = ", ".join([_SELECT, *columns]), f"SELECT {', '.join(columns)}" if columns else ""
+    return Template(text, rest, walks.sources, [rows.has_end for rows in found])
 
 
 _SELECT = f"SELECT {POSITION}, {VANISHING}"

@@ -1,6 +1,6 @@
 """The servers that answer queries: the primary, and replicas before it. Their connections, and whose turn it is.
 
-Rule: a statement has rows that begin with the position of its snapshot. Nothing but queries runs on these connections:
+Rule: the rows of a statement begin with the position of its snapshot. Nothing but queries runs on these connections:
 coordination is `relay.storage.primary`.
 """
 

@@ -2,8 +2,7 @@
 
 Replicas are asked in turn. What one answers is the state after an earlier change: the changes since are applied to it
 from the ring (rule 2 of ARCHITECTURE.md), up to a position that the barrier allows (rule 3). The primary answers if
-that cannot be done. Rule: rows and position are read in one statement, so in one snapshot, and a snapshot is a prefix
-of the log.
+that cannot be done. Rule: rows and position are read in one snapshot, which is a prefix of the log.
 """
 
 import asyncio

@@ -79,8 +79,11 @@ def remove_vanished(seconds: float = VANISH_SECONDS) -> int:
     return done
 
 
-PRUNE_TRIES = 100
-"""In half a minute. Every query reads the log for its position, so on a busy relay one try alone seldom succeeds."""
+PRUNE_TRIES = 12
+"""In 36 s. Every query reads the log for its position, so on a busy relay one try alone seldom succeeds."""
+
+LONGEST_PAUSE_SECONDS = 4.0
+"""Queries and writers wait behind each try, which is in vain while a dump reads the log: 1 s of 300 s in all."""
 
 
 def prune_change_log(keep_changes: int) -> list[str]:
@@ -90,6 +93,9 @@ def prune_change_log(keep_changes: int) -> list[str]:
     export reads the log: it is then left to the next run, and the log grows meanwhile.
     """
     dropped = in_a_short_lock(
-        "SELECT array_agg(name) FROM relay_log_prune(relay_position() - %s) AS name", [keep_changes], PRUNE_TRIES
+        "SELECT array_agg(name) FROM relay_log_prune(relay_position() - %s) AS name",
+        [keep_changes],
+        PRUNE_TRIES,
+        LONGEST_PAUSE_SECONDS,
     )
     return list(dropped or ())

@@ -46,7 +46,7 @@ class ServerSums:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of their parameters."""
+        """Bytes of their texts and parameters."""
         return sum(server.waiting_bytes for server in (*self.quick, *self.slow))
 
     @property

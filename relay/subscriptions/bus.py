@@ -96,7 +96,7 @@ class Bus:
         self.on_loss: Callable[[], None] = lambda: None
         """Called when a server of the bus is lost: others may go on sending there for a moment."""
         self.on_hint: Callable[[], None] = lambda: None
-        """Called when another process has changed the operators' lists."""
+        """Called when another process has changed the operators' lists, or begun this epoch."""
         self.on_later_epoch: Callable[[], None] = lambda: None
         """Called when another process follows a later epoch of the store."""
         self._on_batch = on_batch

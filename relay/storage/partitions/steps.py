@@ -62,12 +62,15 @@ def carry_out(step: Step) -> None:
     _STEPS[step.name](step)
 
 
-def in_a_short_lock(statement: str, parameters: list[Any] | None = None, tries: int = MOST_TRIES) -> Any:
+def in_a_short_lock(
+    statement: str, parameters: list[Any] | None = None, tries: int = MOST_TRIES, longest_pause: float = RETRY_SECONDS
+) -> Any:
     """Run a statement in a transaction that waits for no lock longer than LOCK_MILLISECONDS, until it has run; the one
-    value that it returns, None without one.
+    value that it returns, None without one. Each pause is twice the one before, up to `longest_pause` seconds.
 
     Raises Busy, and at once what no wait mends: a full disk, a lost connection.
     """
+    pause = RETRY_SECONDS
     for _ in range(tries):
         try:
             with transaction.atomic(), connection.cursor() as cursor:
@@ -77,7 +80,8 @@ def in_a_short_lock(statement: str, parameters: list[Any] | None = None, tries: 
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
-        time.sleep(RETRY_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, longest_pause)
     raise Busy("the tables are in use all the time: end what reads them for long, and try again")
 
 

@@ -9,14 +9,16 @@ import pytest
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.filters import parse_filter
 from relay.protocol.messages import End
+from relay.storage.channel import Channel
 from relay.storage.read_result import Result, id_in
 from relay.storage.reads import Reads
+from relay.storage.request import Request
 from tests import strategies
 from tests.events import NOW, pubkey_of, secret, sign_event
 from tests.integration.caching.model import limits
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay
-from tests.integration.replicas.conftest import Started
+from tests.integration.replicas.conftest import ADDRESSES, Started
 from tests.integration.storage.scribe import Tables
 from tests.replica_server import Standby
 
@@ -99,6 +101,33 @@ async def test_replicas_in_turn_answer_what_is_replayed(
     answered = {name: count - before[name] for name, count in started.answered().items()}
     assert answered["primary"] == 0, started.found.fallbacks
     assert abs(answered["replica_1"] - answered["replica_2"]) <= 1
+
+
+@pytest.mark.parametrize("server", ["replica_1", "primary"])
+async def test_queries_that_are_asked_together_share_a_snapshot_and_have_their_own_answers(
+    start_relay: StartRelay, replicas: list[Standby], monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    started = Started(await start_relay(replicas=ADDRESSES[:1] * (server != "primary"), replica_connections=2))
+    if server != "primary":
+        await started.until_up([True])
+    events = [event(number) for number in range(40)]
+    await publish(started.relay, events)
+    await asyncio.to_thread(replicas[0].catch_up)
+    sent: list[Request] = []
+    send = Channel.send
+
+    def noted(channel: Channel, *arguments: Any, **named: Any) -> Request:
+        sent.append(send(channel, *arguments, **named))
+        return sent[-1]
+
+    monkeypatch.setattr(Channel, "send", noted)
+    before = started.answered()[server]
+    filters = [parse_filter({"ids": [each["id"]]}, limits()) for each in events if each["kind"] == 1]
+    found = await asyncio.gather(*[started.relay.reads.query([flt]) for flt in filters])
+    assert [said(result) for result in found] == [[id.encode() for id in flt.ids or ()] for flt in filters]
+    assert {result.position for result in found} == {started.relay.intake.ring.position}
+    assert started.answered()[server] == before + len(filters)
+    assert len([request for request in sent if request.takes]) >= len(filters) // 2
 
 
 async def test_a_paused_replica_gives_the_primarys_answers_while_a_thousand_events_are_written_and_removed(

@@ -21,8 +21,6 @@ async def test_the_primary_is_gone_after_two_heartbeats_in_a_row_without_an_answ
 
 
 async def test_nothing_says_that_the_primary_answers_others_until_the_bus_names_a_later_epoch(order: Order) -> None:
-    order.follower.later_epoch()  # this process will hear of it from the primary itself
-    assert not order.follower.is_gone_for_all
     order.heartbeats = [SILENCE, SILENCE, Heartbeat(0, STORE)]
     for _ in range(2):
         await order.follower.beat()
@@ -32,6 +30,15 @@ async def test_nothing_says_that_the_primary_answers_others_until_the_bus_names_
     assert not order.follower.is_alone  # clients stay until another heartbeat is not answered
     await order.follower.beat()
     assert order.follower.database_up
+    assert not order.follower.is_gone_for_all
+
+
+async def test_a_later_epoch_that_was_named_before_the_primary_was_found_gone_is_not_forgotten(order: Order) -> None:
+    order.heartbeats = [SILENCE, SILENCE]
+    order.follower.later_epoch()
+    for _ in range(2):
+        await order.follower.beat()
+    assert not order.follower.database_up
     assert not order.follower.is_gone_for_all
 
 
