@@ -20,8 +20,10 @@ def problem(relay: Relay) -> str | None:
 def degraded(relay: Relay) -> list[str]:
     """What does not work while clients are served exactly all the same.
 
-    Being behind the log is one of these: what the worker lacks PostgreSQL answers. A flood puts every instance behind,
-    and a balancer that took them all out would cut their clients, who come back as a second flood.
+    Being behind the log is one of these, however long it lasts: what the worker lacks PostgreSQL answers. Every
+    instance applies the same log, and a balancer that took them all out would cut their clients, who come back as a
+    second flood. A probe reaches one worker alone: a failure would cut the clients of the others of its instance too.
+    An operator drains an instance that alone does not catch up.
     """
     faults = []
     if not relay.follower.database_up:

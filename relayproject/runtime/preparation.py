@@ -68,8 +68,10 @@ def prepare_lock() -> Iterator[None]:
 
 
 def _holder(lock: "psycopg.Connection[tuple[Any, ...]]") -> str:
+    # Else pg_stat_activity stays as it was at the first look of this transaction; pg_locks is always as of now.
+    lock.execute("SELECT pg_stat_clear_snapshot()")
     row = lock.execute(_LOCK_HOLDER, [PREPARE_LOCK]).fetchone()
-    return "" if row is None else f", of {row[0]}, which began {row[1]} s ago"
+    return "" if row is None else f", of {row[0]}, whose transaction began {row[1]} s ago"
 
 
 def too_few_connections() -> str | None:

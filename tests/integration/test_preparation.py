@@ -1,21 +1,28 @@
 """What `prepare` does on the database of an operator: settings of the role, first administrator, waiting."""
 
 import io
+import queue
 import re
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from pytest_django import Settings
 
+from relay.storage.database import conninfo
 from relayproject.runtime import preparation
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.preparation import quiet_server_log, wait_until_prepared
 
 pytestmark = pytest.mark.django_db
+
+HOLDER_NAMED = re.compile(
+    r"waiting for another preparation of the database, of \S.*, whose transaction began \d+ s ago"
+)
 
 
 def settings_of_roles() -> set[str]:
@@ -117,7 +124,34 @@ def test_a_preparation_that_waits_for_another_says_for_which(monkeypatch: pytest
 
     assert is_held.is_set()
     assert len(said) == 1
-    assert re.fullmatch(r"waiting for another preparation of the database, of \S.*, which began \d+ s ago", said[0])
+    assert HOLDER_NAMED.fullmatch(said[0])
+
+
+def test_a_preparation_that_waits_names_the_holder_of_now_once_another_holds_the_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(preparation, "say", lambda _who, text: said.put(text))
+    monkeypatch.setattr(preparation, "LOCK_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(preparation, "LOCK_TELL_SECONDS", 0.0)
+    share = "SELECT pg_advisory_xact_lock_shared(%s)"  # two may hold it, so that it is held without a pause
+
+    def prepare() -> None:
+        with preparation.prepare_lock():
+            pass
+
+    waiting = threading.Thread(target=prepare)
+    with psycopg.connect(conninfo()) as first:
+        first.execute(share, [preparation.PREPARE_LOCK])
+        waiting.start()
+        assert HOLDER_NAMED.fullmatch(said.get(timeout=30))
+        with psycopg.connect(conninfo()) as second:
+            second.execute(share, [preparation.PREPARE_LOCK])
+            first.rollback()
+            later = [said.get(timeout=30) for _ in range(said.qsize() + 2)]
+    waiting.join(30)
+
+    assert HOLDER_NAMED.fullmatch(later[-1])
 
 
 def test_what_is_waited_for_is_said_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
