@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay.transport import sending as module
 from relay.transport import write_buffer
 from relay.transport.counters import counters
 from relay.transport.sending import Sending
@@ -102,6 +103,19 @@ def test_each_other_connection_is_looked_at_once_however_many_have_read(monkeypa
 
     assert looks == holders[:3] + holders[4:]
     assert sum(holder.is_cut for holder in holders) == 3
+
+
+def test_one_write_looks_at_no_more_connections_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOKED_AT", 2)
+    sending, holders = Sending(LIMIT), [Holding() for _ in range(10)]
+    for holder in holders:
+        write(sending, holder, 10)
+    for holder in holders[:5]:
+        holder.unread -= 1
+    write(sending, holders[9], 5)
+
+    assert [number for number, holder in enumerate(holders) if holder.is_cut] == [0]
+    assert sending.total == 94  # of the two that it looked at, one is cut
 
 
 def test_what_clients_have_read_frees_room_without_a_cut() -> None:
