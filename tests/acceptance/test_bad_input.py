@@ -60,8 +60,7 @@ async def is_served(client: Client) -> bool:
 @pytest.mark.parametrize(
     "frame",
     [
-        "", " ", "[", "]", '["EVENT"', '["EVENT",{]', '["REQ","a",{"kinds":[1,]}]', '["REQ" "a"]', "nul", "[NaN]",
-        '["REQ","a",{"since":Infinity}]', "\ufeff[]", "[]]", '["REQ","a",{}] x', '["REQ","a",{"kinds":[01]}]', "\x00",
+        "", " ", "[", "]", '["EVENT"', '["EVENT",{]', '["REQ" "a"]', "nul", "[NaN]", "\ufeff[]", "[]]", "\x00",
     ],
 )  # fmt: skip
 async def test_malformed_json_gets_a_notice(client: Client, frame: str) -> None:
@@ -71,17 +70,35 @@ async def test_malformed_json_gets_a_notice(client: Client, frame: str) -> None:
     assert await is_served(client)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    ['["REQ","a",{"kinds":[1,]}]', '["REQ","a",{"since":Infinity}]', '["REQ","a",{}] x', '["REQ","a",{"kinds":[01]}]'],
+)
+async def test_a_malformed_req_closes_its_subscription(client: Client, frame: str) -> None:
+    await client.send_raw(frame)
+
+    kind, subscription, text = await client.next()
+    assert (kind, subscription) == ("CLOSED", "a")
+    assert text.startswith("invalid: ")
+    assert await is_served(client)
+
+
 @pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
-@pytest.mark.parametrize("around", ["%s", '["EVENT",%s]', '["REQ","a",{"kinds":%s}]', '["CLOSE",%s]'])
+@pytest.mark.parametrize(
+    "around, answer",
+    [("%s", "NOTICE"), ('["EVENT",%s]', "NOTICE"), ('["REQ","a",{"kinds":%s}]', "CLOSED"), ('["CLOSE",%s]', "NOTICE")],
+)
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "open"])
-async def test_deep_nesting_gets_a_notice(
-    client: Client, around: str, opening: str, closing: str, closed: bool
+async def test_deep_nesting_is_invalid(
+    client: Client, around: str, answer: str, opening: str, closing: str, closed: bool
 ) -> None:
     depth = DEEP // len(opening)
 
     await client.send_raw(around % (opening * depth + ("1" + closing * depth if closed else "")))
 
-    assert (await client.notice()).startswith("invalid: ")
+    kind, *_, text = await client.next()
+    assert kind == answer
+    assert text.startswith("invalid: ")
     assert await is_served(client)
 
 

@@ -189,13 +189,16 @@ async def test_x_7_each_answer_is_the_oracles_whatever_becomes_of_the_cache(
     relays = await two_relays(start_relay, servers[0], SIZES[sizes], neighbours=neighbours)
     model, harm = Model(relays), Harm(servers[0], chance)
     failures = sum(relay.reads.failures for relay in relays)
+    from_memory = sum(relay.barrier.from_memory for relay in relays)
     for number in range(STEPS):
         if number == STEPS // 2:
             await restart(model, chance.randrange(2), start_relay, servers[0], SIZES[sizes])
         await step(model, chance, harm)
     used = layers_used(relays)
     print(sizes, seed, used)
-    assert neighbours == any(relay.barrier.from_memory for relay in relays)
+    # The first of two instances is alone until the other has registered: what it answered until then is not counted.
+    assert not neighbours or sum(relay.barrier.from_memory for relay in relays) > from_memory
+    assert neighbours or any(relay.barrier.looks for relay in relays)
     assert used["results"] > 0 or used["window"] > 0
     assert sum(relay.reads.failures for relay in relays) == failures
 
