@@ -21,8 +21,8 @@ class Shared(Struct, frozen=True, gc=False):
 
 class Request:
     """A statement under way, and the future of its rows. `commands`: those that were sent for it; the first deallocate
-    the names `deallocates`. `is_skipped`: its answer was Skipped. `leads`: its row has the shared
-    columns for its group. `takes`: so many columns come from that row.
+    the names `deallocates`. `is_skipped`: its answer was Skipped. `leads`: its row has the shared columns for its
+    group. `takes`: so many columns come from that row.
     """
 
     __slots__ = ("commands", "deallocates", "future", "is_skipped", "leads", "prepares", "takes", "text")

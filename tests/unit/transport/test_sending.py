@@ -30,10 +30,16 @@ def write(sending: Sending, holder: Holding, size: int) -> None:
     sending.hold(holder, holder.unread, size)
 
 
-def test_the_connection_that_has_read_nothing_for_the_longest_time_is_cut() -> None:
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
+def holding(count: int, size: int) -> tuple[Sending, list[Holding]]:
+    """A budget, and so many connections of which each holds `size` bytes."""
+    sending, holders = Sending(LIMIT), [Holding() for _ in range(count)]
     for holder in holders:
-        write(sending, holder, 30)
+        write(sending, holder, size)
+    return sending, holders
+
+
+def test_the_connection_that_has_read_nothing_for_the_longest_time_is_cut() -> None:
+    sending, holders = holding(3, 30)
     holders[0].unread = 20
     write(sending, holders[0], 1)
     write(sending, holders[2], 30)
@@ -43,9 +49,7 @@ def test_the_connection_that_has_read_nothing_for_the_longest_time_is_cut() -> N
 
 
 def test_a_connection_that_is_seen_to_read_only_now_is_spared() -> None:
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
-    for holder in holders:
-        write(sending, holder, 30)
+    sending, holders = holding(3, 30)
     holders[0].unread = 25
     write(sending, holders[2], 30)
 
@@ -54,9 +58,7 @@ def test_a_connection_that_is_seen_to_read_only_now_is_spared() -> None:
 
 
 def test_the_connection_that_is_written_to_is_not_cut_when_all_others_have_read() -> None:
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
-    for holder in holders:
-        write(sending, holder, 30)
+    sending, holders = holding(3, 30)
     holders[0].unread, holders[1].unread = 28, 29
     write(sending, holders[2], 30)
 
@@ -65,9 +67,7 @@ def test_the_connection_that_is_written_to_is_not_cut_when_all_others_have_read(
 
 
 def test_the_connection_that_is_written_to_is_not_cut_when_it_is_the_first_in_order() -> None:
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
-    for holder in holders:
-        write(sending, holder, 30)
+    sending, holders = holding(3, 30)
     write(sending, holders[0], 30)
 
     assert [holder.is_cut for holder in holders] == [False, True, False]
@@ -88,9 +88,7 @@ def test_of_connections_that_all_read_a_little_those_that_hold_the_most_are_cut(
 
 
 def test_each_other_connection_is_looked_at_once_however_many_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(10)]
-    for holder in holders:
-        write(sending, holder, 10)
+    sending, holders = holding(10, 10)
     looks: list[Holding] = []
 
     def read_one(holder: Holding) -> int:
@@ -107,9 +105,7 @@ def test_each_other_connection_is_looked_at_once_however_many_have_read(monkeypa
 
 def test_one_write_looks_at_no_more_connections_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOKED_AT", 2)
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(10)]
-    for holder in holders:
-        write(sending, holder, 10)
+    sending, holders = holding(10, 10)
     for holder in holders[:5]:
         holder.unread -= 1
     write(sending, holders[9], 5)
@@ -119,9 +115,7 @@ def test_one_write_looks_at_no_more_connections_than_its_bound(monkeypatch: pyte
 
 
 def test_what_clients_have_read_frees_room_without_a_cut() -> None:
-    sending, holders = Sending(LIMIT), [Holding() for _ in range(3)]
-    for holder in holders:
-        write(sending, holder, 30)
+    sending, holders = holding(3, 30)
     for holder in holders[:2]:
         holder.unread = 5
     write(sending, holders[2], 30)
