@@ -17,7 +17,7 @@ FAULTS := tests/acceptance/faults
 ACCEPTANCE := tests/acceptance
 # The longest first, none of them much longer than the others; test-acceptance takes every whole relay and test-others
 # every test that no other names, so that a new folder is never forgotten.
-TESTS := test-integration test-protocol test-acceptance test-faults test-others test-units
+TESTS := test-acceptance test-integration test-faults test-others test-protocol test-units
 # Tests with servers mostly wait, so that three sessions share two cores well (`make check SESSIONS=2` for fewer). Each
 # starts servers of its own; those of the environment have one test database, which one session at a time may use.
 SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,3)
@@ -35,7 +35,7 @@ test: .venv/.test-installed
 	$(SIDE_BY_SIDE) $(TESTS)
 
 check: .venv/.test-installed
-	$(SIDE_BY_SIDE) $(firstword $(TESTS)) lint $(wordlist 2,$(words $(TESTS)),$(TESTS))
+	$(SIDE_BY_SIDE) $(wordlist 1,2,$(TESTS)) lint $(wordlist 3,$(words $(TESTS)),$(TESTS))
 
 test-units: .venv/.test-installed
 	@TEST_SERVICES=off $(BIN)/python -m pytest $(UNITS)
