@@ -139,6 +139,13 @@ class Follower:
         """True while the primary is gone, and nothing says that it answers others: then nothing can be acknowledged."""
         return not (self.database_up or self.is_alone or self._answers_others or self._is_passed)
 
+    @property
+    def known_for_all(self) -> int | None:
+        """The newest change that is known here while the primary is gone for all, else None. Copies that have not
+        reached it, because the bus brought what comes after a gap, lack what was acknowledged, and the log cannot tell.
+        """
+        return self.newest if self.is_gone_for_all else None
+
     def later_epoch(self) -> None:
         """The bus names a later epoch of the store: another server was promoted, and others reach it, perhaps before
         this process finds that the old one is gone.

@@ -234,8 +234,9 @@ class Parts(ABC):
     def _known_without_primary(self) -> int | None:
         """The position as of which memory answers while the primary is gone, None if it must not."""
         follower = self.follower
-        if not (follower.is_gone_for_all and self.ready):
+        position = follower.known_for_all
+        if position is None or not self.ready:
             return None
         if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
             return None
-        return self.intake.ring.position
+        return max(position, self.barrier.acknowledged())

@@ -55,6 +55,18 @@ async def test_no_copy_answers_without_the_primary_once_the_bus_brings_later_cha
     assert not order.follower.is_gone_for_all
 
 
+async def test_what_copies_lack_behind_a_gap_is_known_while_the_primary_is_gone_for_all(order: Order) -> None:
+    order.heartbeats = [SILENCE, SILENCE]
+    order.come(1, 3)  # others committed and announced 3; what became of 2 only the log can tell
+    assert order.follower.known_for_all is None
+    for _ in range(2):
+        await order.follower.beat()
+    assert order.intake.ring.position == 1
+    assert order.follower.known_for_all == 3
+    order.follower.later_epoch()
+    assert order.follower.known_for_all is None
+
+
 async def test_the_primary_is_gone_here_alone_if_it_answers_others_later(
     order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
