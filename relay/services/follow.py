@@ -14,6 +14,7 @@ from relay.changes.intake import Intake
 from relay.changes.sizes import change_bytes, steps
 from relay.metrics import counters
 from relay.protocol.errors import Failed
+from relay.services.primary_watch import PrimaryWatch
 from relay.storage.primary import Heartbeat, LogPruned, Primary
 from relay.storage.store import Store
 from relay.subscriptions.hub import Hub
@@ -25,14 +26,6 @@ GAP_SECONDS = 0.02
 HEARTBEAT_SECONDS = 0.8
 """The operators' lists are read with it, and a change of them is in force within a second."""
 BUS_DOWN_SECONDS = 0.1
-MISSED = 2
-"""The number of heartbeats in a row without an answer after which the primary is gone: at once if it refuses
-connections, after 3.9 s if it is frozen or the network drops what is sent. One alone may be this process's own pause.
-"""
-STRAGGLER_SECONDS = 1.0
-"""What the bus brings later than this after the primary was found gone was committed since, by a process that reaches
-it.
-"""
 SUSPECT_SECONDS = 5.0
 """How long the log is polled as if the bus were down, after a heartbeat found changes that the bus had lost, or the
 server was restarted.
@@ -51,6 +44,7 @@ class Follower:
         intake: Intake,
         hub: Hub,
         primary: Primary,
+        watch: PrimaryWatch,
         tasks: BackgroundTasks,
         *,
         bus_is_up: Callable[[], bool],
@@ -58,21 +52,13 @@ class Follower:
         on_cache_fault: Callable[[], None],
         on_lost: Callable[[str], None],
         on_lists: Callable[[int], None] = lambda version: None,
-        on_gone: Callable[[], None] = lambda: None,
-        on_alone: Callable[[], None] = lambda: None,
-        on_back: Callable[[], None] = lambda: None,
         on_missing: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_lists` is called with the version of the operators' lists at each heartbeat, `on_gone` when the primary
-        does not answer any more, `on_alone` when it is found to answer others meanwhile, `on_back` when it does
-        again, `on_missing` when the log had changes that the bus should have brought.
+        """`on_lists` is called with the version of the operators' lists at each heartbeat, `on_missing` when the log
+        had changes that the bus should have brought.
         """
         self.newest = intake.ring.position
-        self.database_up = False
-        self.gone_since = 0.0
-        """When the primary was found gone, in seconds of the loop's clock, unless `database_up`."""
-        self.is_alone = False
-        """The primary is gone for this process, and answers others."""
+        """The newest change that is known here. Where the bus brought what comes after a gap, the ring is not there."""
         self.cache_faults = 0
         self.losses = 0
         """Times that the position in the log was lost, at which clients are disconnected."""
@@ -82,19 +68,14 @@ class Follower:
         self._intake = intake
         self._hub = hub
         self._primary = primary
+        self._watch = watch
         self._tasks = tasks
         self._bus_is_up = bus_is_up
         self._on_changes = on_changes
         self._on_cache_fault = on_cache_fault
         self._on_lost = on_lost
         self._on_lists = on_lists
-        self._on_gone = on_gone
-        self._on_alone = on_alone
-        self._on_back = on_back
         self._on_missing = on_missing
-        self._missed = 0
-        self._answers_others = False
-        self._is_passed = False  # others follow a later epoch
         self._lists = 0
         self._is_lost = False
         self._is_behind = False  # batches were refused
@@ -112,9 +93,7 @@ class Follower:
         self.store = begin.store
         self.newest = begin.position
         self._lists = begin.lists
-        self.database_up = True
-        self.is_alone = self._answers_others = self._is_passed = False
-        self._missed = 0
+        self._watch.begin()
         self._is_lost = False
         self._started = [
             self._tasks.service(self._fill_gaps(), "gaps in the log"),
@@ -133,31 +112,6 @@ class Follower:
     def suspect(self) -> None:
         """Changes may have been lost on the bus: poll the log for a while."""
         self._suspect_until = asyncio.get_running_loop().time() + SUSPECT_SECONDS
-
-    @property
-    def is_gone_for_all(self) -> bool:
-        """True while the primary is gone, and nothing says that it answers others: then nothing can be acknowledged."""
-        return not (self.database_up or self.is_alone or self._answers_others or self._is_passed)
-
-    @property
-    def known_for_all(self) -> int | None:
-        """The newest change that is known here while the primary is gone for all, else None. Copies that have not
-        reached it, because the bus brought what comes after a gap, lack what was acknowledged, and the log cannot tell.
-        """
-        return self.newest if self.is_gone_for_all else None
-
-    def later_epoch(self) -> None:
-        """The bus names a later epoch of the store: another server was promoted, and others reach it, perhaps before
-        this process finds that the old one is gone.
-        """
-        self._is_passed = True
-        if not self.database_up:
-            self._answers_others = True
-
-    def answers_others(self) -> None:
-        """The bus brings what another process can only have of the primary."""
-        if not self.database_up and asyncio.get_running_loop().time() > self.gone_since + STRAGGLER_SECONDS:
-            self._answers_others = True
 
     def apply(self, batch: Batch) -> None:
         """Take a batch, and pass on the changes that were applied."""
@@ -213,7 +167,7 @@ class Follower:
     async def _heartbeats(self) -> None:
         while True:
             trusted = self._trusted
-            await asyncio.sleep(BUS_DOWN_SECONDS if self._missed or not trusted else HEARTBEAT_SECONDS)
+            await asyncio.sleep(BUS_DOWN_SECONDS if self._watch.missed or not trusted else HEARTBEAT_SECONDS)
             await self.beat(trusted)
 
     async def beat(self, trusted: bool = True) -> None:
@@ -222,14 +176,9 @@ class Follower:
         try:
             now = await self._primary.heartbeat()
         except Failed:
-            self._miss()
+            self._watch.miss(self.newest)
             return
-        self._missed = 0
-        if not self.database_up:
-            self.database_up = True
-            self.is_alone = self._answers_others = False
-            log.warning("the primary answers again")
-            self._on_back()
+        self._watch.answered()
         if not self.check(now.store):
             return
         if now.position < applied:  # an older copy of the data folder, whose numbers will be used again
@@ -250,18 +199,6 @@ class Follower:
                 self._on_missing()
                 self.suspect()
             await self._catch_up()
-
-    def _miss(self) -> None:
-        self._missed += 1
-        if self._missed >= MISSED and self.database_up:
-            self.database_up = False
-            self.gone_since = asyncio.get_running_loop().time()
-            log.error("the primary does not answer: events are refused, and memory and replicas answer queries")
-            self._on_gone()
-        elif self._answers_others and not self.is_alone:
-            self.is_alone = True
-            log.error("the primary answers other processes: clients are sent to other instances")
-            self._on_alone()
 
     async def _catch_up(self) -> None:
         """Read the log until no known change is missing."""

@@ -90,7 +90,7 @@ def measure(relay: Measured) -> WorkerFigures:
         lag=relay.follower.lag,
         ready=relay.ready,
         bus_up=relay.bus.whole,
-        database_up=relay.follower.database_up,
+        database_up=relay.watch.is_up,
         shared_up=relay.shared is None or relay.shared.up,
         single_instance=relay.barrier.lease.taken,
         loop_lag_seconds=round(relay.loop_lag.highest, 4),

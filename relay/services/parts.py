@@ -27,6 +27,7 @@ from relay.services.lists import ListKeeper
 from relay.services.loop_lag import LoopLag
 from relay.services.measure import measure
 from relay.services.operator_policy import OperatorPolicy
+from relay.services.primary_watch import PrimaryWatch
 from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
 from relay.services.read_servers import reads_of
@@ -80,7 +81,7 @@ class Parts(ABC):
             self.tasks,
             table,
             self._known_without_primary,
-            lambda: self.ready and self.follower.database_up,
+            lambda: self.ready and self.watch.is_up,
         )
         self.clearing = Clearing(self.shared, self.store, self.tasks) if self.shared is not None else None
         self.answers: Answers | None = None
@@ -98,30 +99,34 @@ class Parts(ABC):
         self.lists = Lists(conf.limits.retention)
         self.list_keeper = ListKeeper(self.lists, self.primary, self.tasks, lambda: self.connections.enforce())  # noqa: PLW0108 - made below
         self.profiles = ProfileReader(self.reads, self.answers, lambda: self.intake.ring)
+        self.watch = PrimaryWatch(
+            on_gone=self._primary_gone,
+            on_alone=self.send_away,
+            on_back=self.primary_back,
+            replicated=lambda: self.reads.replicated,
+        )
         self.follower = Follower(
             self.intake,
             self.hub,
             self.primary,
+            self.watch,
             self.tasks,
             bus_is_up=lambda: self.bus.up,
             on_changes=self._applied,
             on_cache_fault=self._clear_copies,
             on_lost=self.lost,
             on_lists=self.list_keeper.follow,
-            on_gone=self._primary_gone,
-            on_alone=self.send_away,
-            on_back=self.primary_back,
             on_missing=self.bus.doubt,
         )
         self.bus.on_hint = self.hurry
         self.bus.on_loss = self.follower.suspect
-        self.bus.on_later_epoch = self.follower.later_epoch
+        self.bus.on_later_epoch = self.watch.later_epoch
         self.writer = Writer(
             self._committed,
             self.barrier.acknowledge,
             instance=table.name,
             is_followed=self.follower.check,
-            is_gone=lambda: not self.follower.database_up,
+            is_gone=lambda: not self.watch.is_up,
             life=conf.connection_life,
             tasks=self.tasks,
             batch_events=conf.write_batch,
@@ -198,7 +203,7 @@ class Parts(ABC):
 
     def _from_bus(self, batch: Batch) -> None:
         if batch.last > self.follower.newest:
-            self.follower.answers_others()
+            self.watch.went_on()
         self.follower.apply(batch)
 
     def _ephemeral_from_bus(self, event: StoredEvent) -> None:
@@ -232,11 +237,11 @@ class Parts(ABC):
         self.primary.drop(why)
 
     def _known_without_primary(self) -> int | None:
-        """The position as of which memory answers while the primary is gone, None if it must not."""
-        follower = self.follower
-        position = follower.known_for_all
-        if position is None or not self.ready:
+        """The position that copies must have reached to answer while the primary is gone, that of the newest change
+        that is known here or to a replica; None if they must not answer.
+        """
+        if not (self.watch.is_gone_for_all and self.ready):
             return None
-        if self._loop.time() - follower.gone_since > self.config.stale_read_seconds:
+        if self._loop.time() - self.watch.gone_since > self.config.stale_read_seconds:
             return None
-        return max(position, self.barrier.acknowledged())
+        return max(self.follower.newest, self.barrier.acknowledged(), self.reads.replicated)

@@ -12,7 +12,7 @@ def problem(relay: Relay) -> str | None:
         return LEAVING
     if (why := relay.unready()) is not None:
         return why
-    if relay.follower.is_alone:
+    if relay.watch.is_alone:
         return ALONE
     return None
 
@@ -26,7 +26,7 @@ def degraded(relay: Relay) -> list[str]:
     An operator drains an instance that alone does not catch up.
     """
     faults = []
-    if not relay.follower.database_up:
+    if not relay.watch.is_up:
         faults.append("the primary does not answer: events are refused, and memory and replicas answer queries")
     if not relay.bus.up:
         faults.append("the bus is down: changes of other processes come late, from the log")

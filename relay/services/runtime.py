@@ -135,7 +135,7 @@ class Relay(Parts):
         """Why no client is accepted, None if clients are."""
         if self.refusing:
             return LEAVING
-        if self.follower.is_alone and self._sending_away is not None and self._sending_away.done():
+        if self.watch.is_alone and self._sending_away is not None and self._sending_away.done():
             return ALONE
         return None if self.ready else "the relay is not ready"
 

@@ -104,6 +104,13 @@ class QueryServers(ServerSums):
         return [self._primary, *(replica.lanes for replica in (self.replicas.all if self.replicas else ()))]
 
     @property
+    def replicated(self) -> int:
+        """The newest change that a replica was seen to have; 0 without any that can be asked."""
+        return max(
+            (replica.position for replica in (self.replicas.all if self.replicas else ()) if replica.up), default=0
+        )
+
+    @property
     def seconds(self) -> float:
         """The time-out of a query."""
         return self._primary.seconds

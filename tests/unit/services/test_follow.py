@@ -16,6 +16,7 @@ from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
 from relay.services import follow
 from relay.services.follow import Follower
+from relay.services.primary_watch import PrimaryWatch
 from relay.storage.primary import Heartbeat, Primary
 from relay.storage.store import Store
 from relay.subscriptions.hub import Hub
@@ -65,18 +66,23 @@ class Order:
         self.on_changes: Callable[[Sequence[Change]], None] = lambda changes: None
         intake = Intake(Ring(0, 1_000_000))
         self.hub = Hub(intake)
+        self.replicated = 0
+        self.watch = PrimaryWatch(
+            on_gone=lambda: self.seen.append("gone"),
+            on_alone=lambda: self.seen.append("alone"),
+            on_back=lambda: self.seen.append("back"),
+            replicated=lambda: self.replicated,
+        )
         self.follower = Follower(
             intake,
             self.hub,
             primary,
+            self.watch,
             BackgroundTasks(),
             bus_is_up=lambda: True,
             on_changes=self._on_changes,
             on_cache_fault=self._cache_fault,
             on_lost=self.lost.set_result,
-            on_gone=lambda: self.seen.append("gone"),
-            on_alone=lambda: self.seen.append("alone"),
-            on_back=lambda: self.seen.append("back"),
         )
         self.seen: list[str] = []
         self.changes = additions(20)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.services import follow
+from relay.services import primary_watch
 from relay.storage.primary import Heartbeat
 from tests.unit.services.test_follow import SILENCE, STORE, Order, order
 
@@ -15,7 +15,7 @@ async def test_the_primary_is_gone_after_two_heartbeats_in_a_row_without_an_answ
     seen = []
     while order.heartbeats:
         await order.follower.beat()
-        seen.append(order.follower.database_up)
+        seen.append(order.watch.is_up)
     assert seen == [True, True, True, False, False, True, True]
     assert order.seen == ["gone", "back"]
 
@@ -24,22 +24,22 @@ async def test_nothing_says_that_the_primary_answers_others_until_the_bus_names_
     order.heartbeats = [SILENCE, SILENCE, Heartbeat(0, STORE)]
     for _ in range(2):
         await order.follower.beat()
-    assert order.follower.is_gone_for_all
-    order.follower.later_epoch()
-    assert not order.follower.is_gone_for_all
-    assert not order.follower.is_alone  # clients stay until another heartbeat is not answered
+    assert order.watch.is_gone_for_all
+    order.watch.later_epoch()
+    assert not order.watch.is_gone_for_all
+    assert not order.watch.is_alone  # clients stay until another heartbeat is not answered
     await order.follower.beat()
-    assert order.follower.database_up
-    assert not order.follower.is_gone_for_all
+    assert order.watch.is_up
+    assert not order.watch.is_gone_for_all
 
 
 async def test_a_later_epoch_that_was_named_before_the_primary_was_found_gone_is_not_forgotten(order: Order) -> None:
     order.heartbeats = [SILENCE, SILENCE]
-    order.follower.later_epoch()
+    order.watch.later_epoch()
     for _ in range(2):
         await order.follower.beat()
-    assert not order.follower.database_up
-    assert not order.follower.is_gone_for_all
+    assert not order.watch.is_up
+    assert not order.watch.is_gone_for_all
 
 
 async def test_no_copy_answers_without_the_primary_once_the_bus_brings_later_changes(
@@ -48,23 +48,31 @@ async def test_no_copy_answers_without_the_primary_once_the_bus_brings_later_cha
     order.heartbeats = [SILENCE, SILENCE]
     for _ in range(2):
         await order.follower.beat()
-    order.follower.answers_others()  # it may have been committed before
-    assert order.follower.is_gone_for_all
-    monkeypatch.setattr(follow, "STRAGGLER_SECONDS", -1.0)
-    order.follower.answers_others()
-    assert not order.follower.is_gone_for_all
+    order.watch.went_on()  # it may have been committed before
+    assert order.watch.is_gone_for_all
+    monkeypatch.setattr(primary_watch, "STRAGGLER_SECONDS", -1.0)
+    order.watch.went_on()
+    assert not order.watch.is_gone_for_all
 
 
-async def test_what_copies_lack_behind_a_gap_is_known_while_the_primary_is_gone_for_all(order: Order) -> None:
-    order.heartbeats = [SILENCE, SILENCE]
-    order.come(1, 3)  # others committed and announced 3; what became of 2 only the log can tell
-    assert order.follower.known_for_all is None
-    for _ in range(2):
+async def test_a_change_behind_a_gap_is_known_though_the_ring_has_not_reached_it(order: Order) -> None:
+    order.come(1, 3)
+    assert (order.intake.ring.position, order.follower.newest) == (1, 3)
+
+
+async def test_a_replica_that_goes_on_says_that_the_primary_answers_others(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary_watch, "STRAGGLER_SECONDS", -1.0)
+    order.come(1, 2, 3)
+    seen = []
+    # It may lag behind, and may have got what the primary sent last and told no one; then it goes on.
+    for order.replicated in (0, 0, 1, 2, 4, 4, 5):
+        order.heartbeats = [SILENCE]
         await order.follower.beat()
-    assert order.intake.ring.position == 1
-    assert order.follower.known_for_all == 3
-    order.follower.later_epoch()
-    assert order.follower.known_for_all is None
+        seen.append(order.watch.is_gone_for_all)
+    assert seen == [False, True, True, True, True, True, False]
+    assert order.seen == ["gone", "alone"]
 
 
 async def test_the_primary_is_gone_here_alone_if_it_answers_others_later(
@@ -73,9 +81,9 @@ async def test_the_primary_is_gone_here_alone_if_it_answers_others_later(
     order.heartbeats = [SILENCE, SILENCE, SILENCE, SILENCE, SILENCE, Heartbeat(0, STORE)]
     seen = []
     while order.heartbeats:
-        monkeypatch.setattr(follow, "STRAGGLER_SECONDS", -1.0 if len(order.heartbeats) < 3 else 60.0)
-        order.follower.answers_others()  # says nothing before it is gone, nor if the bus was late to bring it
+        monkeypatch.setattr(primary_watch, "STRAGGLER_SECONDS", -1.0 if len(order.heartbeats) < 3 else 60.0)
+        order.watch.went_on()  # says nothing before it is gone, nor if the bus was late to bring it
         await order.follower.beat()
-        seen.append(order.follower.is_alone)
+        seen.append(order.watch.is_alone)
     assert seen == [False, False, False, False, True, False]
     assert order.seen == ["gone", "alone", "back"]
