@@ -11,7 +11,7 @@ from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
 from relay.storage import purging, retention
 from relay.storage.clock import removal_time
-from relay.storage.partitions.plan import Grain, plan
+from relay.storage.partitions.plan import Grain, plan, release
 from relay.storage.partitions.purge import purge_partitions
 from relay.storage.partitions.steps import Busy, carry_out, read_state
 
@@ -54,9 +54,14 @@ def apply_retention() -> int:
 
 @shared_task(name="relay.tasks.extend_partitions")  # type: ignore[untyped-decorator]
 def extend_partitions() -> int:
-    """Make the partitions of this period and the next in a store that is divided; returns how many."""
-    state = read_state()
-    steps = plan(state, Grain(settings.RELAY_PARTITIONS), int(time.time())) if state.partitions else []
+    """Make the partitions of this period and the next in a store that is divided, and give up a division that was left
+    half done before it refuses events; returns the number of steps.
+    """
+    state, now = read_state(), int(time.time())
+    if state.partitions:
+        steps = plan(state, Grain(settings.RELAY_PARTITIONS), now)
+    else:
+        steps = release(state, now, settings.RELAY_CREATED_AT_UPPER_LIMIT)
     for step in steps:
         carry_out(step)
         log.info("partitions: %s", step.text)

@@ -12,6 +12,9 @@ MARGIN_SECONDS = 7 * 86_400
 """How far in the future `past` ends at least when a store that holds events is divided: no event may come after it
 while that is under way."""
 
+RELEASE_SECONDS = 86_400
+"""How long before that a division that nothing has gone on with is given up."""
+
 
 class Grain(StrEnum):
     """How long a period is."""
@@ -56,7 +59,8 @@ class State:
     events.
 
     Of a division that is under way, `until`: where `past` will end, None before it began; `validated`: both constraints
-    are; `indexed`: the index for the key is whole.
+    are; `indexed`: the index for the key is whole. `closes`: the earliest time from which a constraint of it, also one
+    that a killed run has left, lets no event in.
     """
 
     partitions: Sequence[Partition] = ()
@@ -64,6 +68,7 @@ class State:
     until: int | None = None
     validated: bool = False
     indexed: bool = False
+    closes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,14 @@ def plan(state: State, grain: Grain, now: int, ahead: int = 0) -> list[Step]:
         Step("switch", f"make the events of until {day(until)} the first partition, with no event moved", past)
     )
     return [*steps, *_periods(until, grain, now)]
+
+
+def release(state: State, now: int, ahead: int = 0) -> list[Step]:
+    """The step that gives up a division before it refuses what clients publish; none while there is time to go on."""
+    if state.partitions or state.closes is None or state.closes > now + ahead + RELEASE_SECONDS:
+        return []
+    text = f"let events after {day(state.closes)} in again, since the division was not ended in time"
+    return [Step("release", text, Period(0, state.closes))]
 
 
 def _end_of_past(state: State, grain: Grain, now: int, ahead: int) -> int:

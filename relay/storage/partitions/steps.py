@@ -22,7 +22,9 @@ _INDEX = "relay_event_id_time"
 
 
 class Busy(RuntimeError):
-    """A lock was not to be had in all tries: some transaction has been reading or writing all the time."""
+    """A lock was not to be had in all tries, since some transaction has been reading or writing all the time; or what a
+    step builds on is gone.
+    """
 
 
 def read_state() -> State:
@@ -33,21 +35,29 @@ def read_state() -> State:
             return State(partitions=partitions())
         cursor.execute("SELECT e.created_at FROM relay_event AS e ORDER BY e.created_at DESC, e.id LIMIT 1")
         newest = cursor.fetchone()
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [_INDEX])
+        index = cursor.fetchone()
+    limits = _limits()
+    ends = {until for _, until, _ in limits}
+    is_whole = len(limits) == len(TABLES) and len(ends) == 1
+    return State(
+        newest=None if newest is None else newest[0],
+        until=min(ends) if is_whole else None,
+        validated=is_whole and all(validated for _, _, validated in limits),
+        indexed=index is not None and bool(index[0]),
+        closes=min(ends, default=None),
+    )
+
+
+def _limits() -> list[tuple[str, int, bool]]:
+    """The constraints of a division that is under way: table, the end of `past`, and whether it is validated."""
+    with connection.cursor() as cursor:
         cursor.execute(
             "SELECT conrelid::regclass::text, substring(conname FROM '_before_([0-9]+)$')::bigint, convalidated "
             "FROM pg_constraint WHERE conrelid = ANY (%s::regclass[]) AND conname ~ '_before_[0-9]+$'",
             [list(TABLES)],
         )
-        constraints = cursor.fetchall()
-        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [_INDEX])
-        index = cursor.fetchone()
-    is_whole = len(constraints) == len(TABLES)
-    return State(
-        newest=None if newest is None else newest[0],
-        until=constraints[0][1] if is_whole else None,
-        validated=is_whole and all(validated for _, _, validated in constraints),
-        indexed=index is not None and bool(index[0]),
-    )
+        return list(cursor.fetchall())
 
 
 def partitions(table: str = "relay_event") -> list[Partition]:
@@ -86,13 +96,24 @@ def in_a_short_lock(
 
 
 def _constrain(step: Step) -> None:
-    """A constraint that is left of a run that was killed in between is made anew."""
+    """A constraint that is left of a run that was killed in between is made anew, also one of an earlier end: it would
+    stay on `past`, and refuse the events of that time.
+    """
     for table in TABLES:
         name = f"{table}_before_{step.period.ends}"
-        in_a_short_lock(
-            f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}, "
-            f"ADD CONSTRAINT {name} CHECK (created_at < {step.period.ends}) NOT VALID"
-        )
+        changes = [*_without_limits(table), f"ADD CONSTRAINT {name} CHECK (created_at < {step.period.ends}) NOT VALID"]
+        in_a_short_lock(f"ALTER TABLE {table} {', '.join(changes)}")
+
+
+def _release(_step: Step) -> None:
+    """The index stays for the next division."""
+    for table in TABLES:
+        if changes := _without_limits(table):
+            in_a_short_lock(f"ALTER TABLE {table} {', '.join(changes)}")
+
+
+def _without_limits(table: str) -> list[str]:
+    return [f"DROP CONSTRAINT IF EXISTS {table}_before_{until}" for named, until, _ in _limits() if named == table]
 
 
 def _validate(step: Step) -> None:
@@ -109,6 +130,10 @@ def _index(_step: Step) -> None:
 
 
 def _switch(step: Step) -> None:
+    """Without its constraint PostgreSQL would read each table whole, with the lock held."""
+    validated = {table for table, until, is_validated in _limits() if is_validated and until == step.period.ends}
+    if validated != set(TABLES):
+        raise Busy("the division was given up meanwhile, because it had not ended in time: begin it again")
     in_a_short_lock("SELECT relay_partition_switch(%s)", [step.period.ends])
 
 
@@ -118,6 +143,7 @@ def _add(step: Step) -> None:
 
 
 _STEPS: dict[str, Callable[[Step], None]] = {
+    "release": _release,
     "constrain": _constrain,
     "validate": _validate,
     "index": _index,

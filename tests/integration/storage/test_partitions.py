@@ -19,7 +19,7 @@ from relay.storage import purging
 from relay.storage.database import conninfo
 from relay.storage.filter_sql import Bounds, query_statement
 from relay.storage.partitions import steps
-from relay.storage.partitions.plan import Grain, period_of, plan
+from relay.storage.partitions.plan import Grain, period_of, plan, release
 from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
@@ -213,6 +213,41 @@ async def test_a_store_is_divided_after_any_step_and_goes_on(scribe: Scribe, rea
     await assert_answers(reads, stored)
     assert set(await scribe.write(*stored)) == {WriteOutcome.DUPLICATE}
     tables.assert_consistent()
+
+
+def give_up(now: int) -> list[str]:
+    """What the job does with a division that was left half done."""
+    given_up = release(steps.read_state(), now)
+    for step in given_up:
+        steps.carry_out(step)
+    return [step.name for step in given_up]
+
+
+@pytest.mark.parametrize("killed_between_the_tables", [True, False])
+async def test_a_division_that_was_left_half_done_refuses_no_event_for_ever(
+    scribe: Scribe, tables: Tables, killed_between_the_tables: bool
+) -> None:
+    await scribe.write(*events()[:6])
+    await divide(Grain.YEAR, NOW, 3)
+    ends = (await on_own_connection(steps.read_state)).closes
+    if killed_between_the_tables:
+        tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
+    assert await on_own_connection(give_up, NOW) == []
+    assert await on_own_connection(give_up, ends) == ["release"]
+    assert await scribe.write(unsigned_event(created_at=ends, tags=[["t", "a"]])) == [WriteOutcome.STORED]
+    assert (await divide(Grain.YEAR, ends))[:3] == ["constrain", "validate", "switch"]
+    tables.assert_consistent()
+
+
+async def test_a_division_that_begins_anew_later_leaves_no_constraint_of_its_first_begin(
+    scribe: Scribe, tables: Tables
+) -> None:
+    await scribe.write(*events()[:6])
+    await divide(Grain.YEAR, NOW, 1)
+    ends = (await on_own_connection(steps.read_state)).closes
+    tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
+    assert "switch" in await divide(Grain.YEAR, ends)
+    assert await scribe.write(unsigned_event(created_at=ends, tags=[["t", "a"]])) == [WriteOutcome.STORED]
 
 
 async def test_an_index_that_a_killed_run_left_is_built_anew(scribe: Scribe, tables: Tables) -> None:

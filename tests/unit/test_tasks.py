@@ -1,0 +1,38 @@
+"""The jobs of the relay. Without a database: what they call is replaced."""
+
+import time
+
+import pytest
+from django.conf import settings
+
+from relay import tasks
+from relay.storage.partitions.plan import Partition, State, Step
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps that were carried out."""
+    found: list[str] = []
+
+    def carry_out(step: Step) -> None:
+        found.append(step.name)
+
+    monkeypatch.setattr(tasks, "carry_out", carry_out)
+    return found
+
+
+@pytest.mark.parametrize(("days", "expected"), [(0, ["release"]), (3, [])])
+def test_a_division_that_nothing_goes_on_with_is_given_up_a_day_before_it_refuses_events(
+    monkeypatch: pytest.MonkeyPatch, done: list[str], days: int, expected: list[str]
+) -> None:
+    until = int(time.time()) + settings.RELAY_CREATED_AT_UPPER_LIMIT + days * 86_400
+    monkeypatch.setattr(tasks, "read_state", lambda: State(newest=0, until=until, closes=until))
+    assert tasks.extend_partitions() == len(expected)
+    assert done == expected
+
+
+def test_a_store_that_is_divided_gets_its_next_periods(monkeypatch: pytest.MonkeyPatch, done: list[str]) -> None:
+    parts = [Partition("past", None, 0), Partition("later", 0, None)]
+    monkeypatch.setattr(tasks, "read_state", lambda: State(parts))
+    assert tasks.extend_partitions() == len(done) > 0
+    assert set(done) == {"add"}
