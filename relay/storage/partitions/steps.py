@@ -5,8 +5,8 @@ for some milliseconds. What takes long (reading all events, building an index) s
 """
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from django.db import OperationalError, connection, transaction
 from psycopg import errors
@@ -17,6 +17,10 @@ TABLES = ("relay_event", "relay_tag")
 LOCK_MILLISECONDS = 80
 RETRY_SECONDS = 0.25
 MOST_TRIES = 400
+
+IN_USE = "the tables are in use all the time: end what reads them for long, and try again"
+
+T = TypeVar("T")
 
 _INDEX = "relay_event_id_time"
 
@@ -80,19 +84,32 @@ def in_a_short_lock(
 
     Raises Busy, and at once what no wait mends: a full disk, a lost connection.
     """
+
+    def run(cursor: Any) -> Sequence[Any]:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone() if cursor.description else (None,)
+
     pause = RETRY_SECONDS
     for _ in range(tries):
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'")
-                cursor.execute(statement, parameters)
-                return cursor.fetchone()[0] if cursor.description else None
-        except OperationalError as error:
-            if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
-                raise
+        if (row := once_in_a_short_lock(run)) is not None:
+            return row[0]
         time.sleep(pause)
         pause = min(2 * pause, longest_pause)
-    raise Busy("the tables are in use all the time: end what reads them for long, and try again")
+    raise Busy(IN_USE)
+
+
+def once_in_a_short_lock(run: Callable[[Any], T]) -> T | None:
+    """What `run` returns, which gets a cursor in a transaction that waits for no lock longer than LOCK_MILLISECONDS;
+    None if it would have had to: nothing is done then.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_MILLISECONDS}ms'")
+            return run(cursor)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
+            raise
+    return None
 
 
 def _constrain(step: Step) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
@@ -18,7 +18,7 @@ from relay.protocol.retention import Retention, parse_rules, removable
 from relay.storage import purging
 from relay.storage.database import conninfo
 from relay.storage.filter_sql import Bounds, query_statement
-from relay.storage.partitions import steps
+from relay.storage.partitions import purge, steps
 from relay.storage.partitions.plan import Grain, period_of, plan, release
 from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
@@ -342,6 +342,67 @@ async def test_what_changes_while_a_partition_is_copied_is_not_lost(
     await on_own_connection(purging.remove)
     await assert_answers(reads, kept)
     assert_tags(tables)
+
+
+def after_the_first_catch_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """What happens once a copy has caught up, before the tables are locked."""
+    caught_up, left = purge._caught_up, [happens]
+
+    def wrapped(suffix: str) -> bool:
+        is_caught_up = caught_up(suffix)
+        if left:
+            left.pop()()
+        return is_caught_up
+
+    monkeypatch.setattr(purge, "_caught_up", wrapped)
+
+
+async def test_a_copy_takes_its_place_with_nothing_that_a_query_waiting_for_the_lock_would_not_see(
+    scribe: Scribe, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    late = unsigned_event(kind=30_023, created_at=NOW - 6 * YEAR, tags=[["d", "late"], ["t", "a"]])
+    loop = asyncio.get_running_loop()
+    after_the_first_catch_up(monkeypatch, lambda: asyncio.run_coroutine_threadsafe(scribe.write(late), loop).result(10))
+    assert await on_own_connection(purge_partitions)
+    assert late["id"] in tables.ids()
+    # The transaction that has renamed the table has written none of its rows.
+    assert tables.rows(
+        "SELECT count(*)::integer FROM relay_event_past AS e JOIN pg_class AS c ON c.oid = e.tableoid "
+        "WHERE c.xmin = e.xmin"
+    ) == [(0,)]
+    assert_tags(tables)
+
+
+async def test_an_event_that_a_lifted_rule_lets_in_again_while_its_partition_is_copied_is_not_lost(
+    scribe: Scribe, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    again = unsigned_event(content="again", created_at=NOW - 6 * YEAR, tags=[["t", "a"]])
+    assert await scribe.write(again) == [WriteOutcome.DELETED]
+    loop = asyncio.get_running_loop()
+    outcomes: list[WriteOutcome] = []
+
+    def lifted() -> None:
+        purging.remove()
+        purging.put_in_force(Retention(parse_rules(["* 3650d"])), NOW)
+        outcomes.extend(asyncio.run_coroutine_threadsafe(scribe.write(again), loop).result(10))
+
+    after_the_first_catch_up(monkeypatch, lifted)
+    assert await on_own_connection(purge_partitions) == 0
+    assert outcomes == [WriteOutcome.STORED]
+    assert again["id"] in tables.ids()
+
+
+async def test_a_partition_that_another_run_copies_is_not_waited_for(scribe: Scribe, tables: Tables) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    with psycopg.connect(conninfo(), autocommit=False) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [purge.COPYING])
+        assert await asyncio.wait_for(on_own_connection(purge_partitions), 10) == 0
+    assert await on_own_connection(purge_partitions) > 0
 
 
 async def test_a_copy_that_a_request_to_vanish_has_overtaken_takes_no_place(scribe: Scribe, tables: Tables) -> None:
