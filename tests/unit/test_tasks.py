@@ -4,8 +4,11 @@ import time
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 
 from relay import tasks
+from relay.protocol.retention import KEEPS_ALL
+from relay.storage import purging
 from relay.storage.partitions.plan import Partition, State, Step
 
 
@@ -36,3 +39,18 @@ def test_a_store_that_is_divided_gets_its_next_periods(monkeypatch: pytest.Monke
     monkeypatch.setattr(tasks, "read_state", lambda: State(parts))
     assert tasks.extend_partitions() == len(done) > 0
     assert set(done) == {"add"}
+
+
+def test_rows_are_removed_though_partitions_cannot_be_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise OperationalError("could not extend file: No space left on device")
+
+    removals: list[str] = []
+    monkeypatch.setattr(tasks, "stored_retention", lambda: KEEPS_ALL)
+    monkeypatch.setattr(tasks, "removal_time", lambda: 0)
+    monkeypatch.setattr(tasks, "purge_partitions", full)
+    monkeypatch.setattr(purging, "put_in_force", lambda _retention, _now: 0)
+    monkeypatch.setattr(purging, "remove", lambda: removals.append("rows"))
+    with pytest.raises(OperationalError, match="No space left"):
+        tasks.apply_retention()
+    assert removals == ["rows"]
