@@ -16,6 +16,14 @@ RELEASE_SECONDS = 86_400
 """How long before that a division that nothing has gone on with is given up."""
 
 
+LAST_SECOND = int(datetime(9_990, 1, 1, tzinfo=UTC).timestamp())
+"""The calendar ends soon after it."""
+
+
+class NoEnd(ValueError):
+    """Events may be dated so far ahead that the first partition would not end."""
+
+
 class Grain(StrEnum):
     """How long a period is."""
 
@@ -98,7 +106,7 @@ def _month(year: int, months: int) -> int:
 
 def plan(state: State, grain: Grain, now: int, ahead: int = 0) -> list[Step]:
     """The steps, in order; none if the store has all that it needs. `ahead`: how far ahead of `now` (Unix seconds) an
-    event may be dated.
+    event may be dated. Raises NoEnd.
     """
     if state.partitions:
         ends = max(part.ends for part in state.partitions if part.ends is not None)
@@ -130,7 +138,13 @@ def _end_of_past(state: State, grain: Grain, now: int, ahead: int) -> int:
     """Without events the period of now is the first; with some it is one that has not begun."""
     if state.newest is None:
         return period_of(grain, now).begins
-    return period_of(grain, max(state.newest, now + ahead + MARGIN_SECONDS)).ends
+    latest = max(state.newest, now + ahead + MARGIN_SECONDS)
+    if latest > LAST_SECOND:
+        raise NoEnd(
+            "Events may be dated after the year 9989, as RELAY_CREATED_AT_UPPER_LIMIT or a stored one says: no "
+            "partition could follow the first."
+        )
+    return period_of(grain, latest).ends
 
 
 def _periods(ends: int, grain: Grain, now: int) -> list[Step]:

@@ -11,6 +11,7 @@ from relay.storage.partitions.plan import (
     MARGIN_SECONDS,
     RELEASE_SECONDS,
     Grain,
+    NoEnd,
     Partition,
     Period,
     State,
@@ -63,6 +64,12 @@ def test_without_events_the_period_of_now_is_the_first() -> None:
 def test_no_event_comes_after_the_past_while_it_is_made(newest: int, ahead: int, grain: Grain) -> None:
     until = plan(State(newest=newest), grain, NOW, ahead)[0].period.ends
     assert until > max(newest, NOW + ahead + MARGIN_SECONDS)
+
+
+@pytest.mark.parametrize(("newest", "ahead"), [(2**63 - 1, 900), (NOW, 10**12)])
+def test_a_store_whose_events_are_dated_beyond_the_calendar_is_not_divided(newest: int, ahead: int) -> None:
+    with pytest.raises(NoEnd):
+        plan(State(newest=newest), Grain.YEAR, NOW, ahead)
 
 
 def test_a_division_goes_on_where_it_was_though_time_has_passed() -> None:
