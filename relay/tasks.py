@@ -14,7 +14,7 @@ from relay.storage import purging, retention
 from relay.storage.clock import removal_time
 from relay.storage.partitions.plan import Grain, plan, release
 from relay.storage.partitions.purge import purge_partitions
-from relay.storage.partitions.steps import Busy, carry_out, read_state
+from relay.storage.partitions.steps import Busy, carry_out, is_quick, read_state
 
 log = logging.getLogger("relay.tasks")
 
@@ -59,7 +59,7 @@ def apply_retention() -> int:
 @shared_task(name="relay.tasks.extend_partitions")  # type: ignore[untyped-decorator]
 def extend_partitions() -> int:
     """Make the partitions of this period and the next in a store that is divided, and give up a division that was left
-    half done before it refuses events; returns the number of steps.
+    half done before it refuses events; returns the number of steps. Raises Busy.
     """
     state, now = read_state(), int(time.time())
     if state.partitions:
@@ -67,6 +67,11 @@ def extend_partitions() -> int:
     else:
         steps = release(state, now, settings.RELAY_CREATED_AT_UPPER_LIMIT)
     for step in steps:
+        if not is_quick(step):  # partitions were not made for a whole period
+            raise Busy(
+                f"many events lie beyond the last partition, and all clients would wait to {step.text}: "
+                "run `manage.py partitions` when they may"
+            )
         carry_out(step)
         log.info("partitions: %s", step.text)
     return len(steps)

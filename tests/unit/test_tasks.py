@@ -10,6 +10,7 @@ from relay import tasks
 from relay.protocol.retention import KEEPS_ALL
 from relay.storage import purging
 from relay.storage.partitions.plan import Partition, State, Step
+from relay.storage.partitions.steps import Busy
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(step.name)
 
     monkeypatch.setattr(tasks, "carry_out", carry_out)
+    monkeypatch.setattr(tasks, "is_quick", lambda _step: True)
     return found
 
 
@@ -39,6 +41,16 @@ def test_a_store_that_is_divided_gets_its_next_periods(monkeypatch: pytest.Monke
     monkeypatch.setattr(tasks, "read_state", lambda: State(parts))
     assert tasks.extend_partitions() == len(done) > 0
     assert set(done) == {"add"}
+
+
+def test_the_job_does_not_move_many_events_while_all_clients_wait(
+    monkeypatch: pytest.MonkeyPatch, done: list[str]
+) -> None:
+    monkeypatch.setattr(tasks, "read_state", lambda: State([Partition("past", None, 0), Partition("later", 0, None)]))
+    monkeypatch.setattr(tasks, "is_quick", lambda _step: False)
+    with pytest.raises(Busy, match=r"manage\.py partitions"):
+        tasks.extend_partitions()
+    assert done == []
 
 
 def test_rows_are_removed_though_partitions_cannot_be_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -261,12 +262,17 @@ async def test_an_index_that_a_killed_run_left_is_built_anew(scribe: Scribe, tab
 
 
 async def test_what_lies_beyond_the_last_period_moves_into_its_own(
-    scribe: Scribe, reads: Reads, tables: Tables
+    scribe: Scribe, reads: Reads, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await divide(Grain.YEAR)
     far = unsigned_event(created_at=NOW + 2 * YEAR, tags=[["t", "a"]])
     stored = await served(scribe, [far, *events()])
     assert tables.rows("SELECT count(*)::integer FROM relay_event_later") == [(1,)]
+    (step, *_) = plan(await on_own_connection(steps.read_state), Grain.YEAR, NOW + 2 * YEAR)
+    for most, is_quick in ((1, True), (0, False)):
+        monkeypatch.setattr(steps, "MOST_MOVED", most)
+        within = replace(step, period=replace(step.period, ends=NOW + 3 * YEAR))
+        assert await on_own_connection(steps.is_quick, within) is is_quick
     assert await divide(Grain.QUARTER, NOW + YEAR) == ["add"]
     assert await divide(Grain.YEAR, NOW + 2 * YEAR) == ["add", "add"]
     assert suffixes(tables) == ["past", "20230101", "20240101", "20250101", "20250401", "20260101", "later"]
