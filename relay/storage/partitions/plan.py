@@ -111,19 +111,27 @@ def plan(state: State, grain: Grain, now: int, ahead: int = 0) -> list[Step]:
     if state.partitions:
         ends = max(part.ends for part in state.partitions if part.ends is not None)
         return _periods(ends, grain, now)
-    until = state.until if state.until is not None else _end_of_past(state, grain, now, ahead)
-    past = Period(0, until)
+    until = None if _is_too_early(state) else state.until
+    past = Period(0, _end_of_past(state, grain, now, ahead) if until is None else until)
     steps = []
-    if state.until is None:
-        steps.append(Step("constrain", f"let no event after {day(until)} in while this is under way", past))
+    if until is None:
+        steps.append(Step("constrain", f"let no event after {day(past.ends)} in while this is under way", past))
     if not state.validated:
-        steps.append(Step("validate", f"read all events once: none is dated after {day(until)}", past))
+        steps.append(Step("validate", f"read all events once: none is dated after {day(past.ends)}", past))
     if not state.indexed:
         steps.append(Step("index", "build the index for the key (id, created_at) beside the others", past))
     steps.append(
-        Step("switch", f"make the events of until {day(until)} the first partition, with no event moved", past)
+        Step("switch", f"make the events of until {day(past.ends)} the first partition, with no event moved", past)
     )
-    return [*steps, *_periods(until, grain, now)]
+    return [*steps, *_periods(past.ends, grain, now)]
+
+
+def _is_too_early(state: State) -> bool:
+    """True if an event has come in beyond the end of `past` before a constraint was there, which can then never be
+    validated: into a store that had none, where `past` ends before now.
+    """
+    newest, until = state.newest, state.until
+    return not state.validated and newest is not None and until is not None and newest >= until
 
 
 def release(state: State, now: int, ahead: int = 0) -> list[Step]:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections
 
 from relay.changes.row import id_of
 from relay.protocol.filters import parse_filter
@@ -249,6 +249,18 @@ async def test_a_division_that_begins_anew_later_leaves_no_constraint_of_its_fir
     tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
     assert "switch" in await divide(Grain.YEAR, ends)
     assert await scribe.write(unsigned_event(created_at=ends, tags=[["t", "a"]])) == [WriteOutcome.STORED]
+
+
+async def test_a_store_that_gets_its_first_event_while_its_division_begins_is_divided_all_the_same(
+    scribe: Scribe, tables: Tables
+) -> None:
+    begun, *_ = plan(await on_own_connection(steps.read_state), Grain.YEAR, NOW)
+    assert await scribe.write(unsigned_event(tags=[["t", "a"]])) == [WriteOutcome.STORED]
+    await on_own_connection(steps.carry_out, begun)
+    with pytest.raises(IntegrityError):
+        await on_own_connection(steps.carry_out, replace(begun, name="validate"))
+    assert (await divide())[:4] == ["constrain", "validate", "index", "switch"]
+    assert await scribe.write(unsigned_event(content="after")) == [WriteOutcome.STORED]
 
 
 async def test_an_index_that_a_killed_run_left_is_built_anew(scribe: Scribe, tables: Tables) -> None:

@@ -72,6 +72,12 @@ def test_a_store_whose_events_are_dated_beyond_the_calendar_is_not_divided(newes
         plan(State(newest=newest), Grain.YEAR, NOW, ahead)
 
 
+def test_a_division_that_an_event_came_in_before_begins_anew_with_an_end_after_that_event() -> None:
+    steps = plan(State(newest=NOW, until=at(2026)), Grain.YEAR, NOW)
+    assert [step.name for step in steps] == ["constrain", "validate", "index", "switch", "add"]
+    assert {step.period.ends for step in steps[:4]} == {at(2027)}
+
+
 def test_a_division_goes_on_where_it_was_though_time_has_passed() -> None:
     begun = State(newest=NOW, until=at(2026), validated=True)
     steps = plan(begun, Grain.YEAR, NOW)
