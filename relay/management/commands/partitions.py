@@ -79,7 +79,7 @@ class Command(CommandWithExamples):
     def _print_status(self, state: State) -> None:
         if not state.partitions:
             self.stdout.write(
-                "one table" if state.until is None else f"being divided: the past ends {day(state.until)}"
+                "one table" if state.closes is None else f"being divided: the past ends {day(state.closes)}"
             )
             self._print_progress()
         for part in state.partitions:
