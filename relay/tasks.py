@@ -5,15 +5,16 @@ import time
 
 from celery import shared_task
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from relay.services.retention import stored_retention
 from relay.services.signins import forget_old
 from relay.storage import purging, retention
 from relay.storage.clock import removal_time
-from relay.storage.partitions.plan import Grain, plan
+from relay.storage.partitions.plan import Grain, plan, release
 from relay.storage.partitions.purge import purge_partitions
-from relay.storage.partitions.steps import Busy, carry_out, read_state
+from relay.storage.partitions.steps import Busy, carry_out, is_quick, read_state
 
 log = logging.getLogger("relay.tasks")
 
@@ -49,15 +50,28 @@ def apply_retention() -> int:
             log.info("%d events dropped with their partitions", gone)
     except Busy as busy:
         log.warning("partitions are left for the next run: %s", busy)
+    except DatabaseError:  # no room for a copy, for instance: rows are removed all the same
+        purging.remove()
+        raise
     return purging.remove()
 
 
 @shared_task(name="relay.tasks.extend_partitions")  # type: ignore[untyped-decorator]
 def extend_partitions() -> int:
-    """Make the partitions of this period and the next in a store that is divided; returns how many."""
-    state = read_state()
-    steps = plan(state, Grain(settings.RELAY_PARTITIONS), int(time.time())) if state.partitions else []
+    """Make the partitions of this period and the next in a store that is divided, and give up a division that was left
+    half done before it refuses events; returns the number of steps. Raises Busy.
+    """
+    state, now = read_state(), int(time.time())
+    if state.partitions:
+        steps = plan(state, Grain(settings.RELAY_PARTITIONS), now)
+    else:
+        steps = release(state, now, settings.RELAY_CREATED_AT_UPPER_LIMIT)
     for step in steps:
+        if not is_quick(step):  # partitions were not made for a whole period
+            raise Busy(
+                f"many events lie beyond the last partition, and all clients would wait to {step.text}: "
+                "run `manage.py partitions` when they may"
+            )
         carry_out(step)
         log.info("partitions: %s", step.text)
     return len(steps)

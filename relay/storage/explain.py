@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.filters import Filter
+from relay.protocol.visibility import division, readable_part
 from relay.storage.database import INDEX_WALKS_ONLY, Connection, connect
 from relay.storage.filter_sql import BOUNDS, LARGE, Bounds, Statement, attempts, needs_query, query_statement
 from relay.storage.query_plan import PlanFigures, figures_of
@@ -83,10 +84,18 @@ def explain(
     return asyncio.run(_explain(filters, audience, analyze, seconds, bounds))
 
 
+def asked_for(filters: Sequence[Filter], audience: Audience) -> list[Filter]:
+    """The filters of the statement of a REQ of `filters`, as `relay.storage.reads` makes them: without kinds that
+    `audience` may not read, and divided by what makes private events readable.
+    """
+    readable = [readable_part(flt, audience) for flt in filters if needs_query(flt, audience)]
+    return [part for flt in readable for part in division(flt, audience)] if audience else readable
+
+
 async def _explain(
     filters: Sequence[Filter], audience: Audience, analyze: bool, seconds: float, bounds: Bounds
 ) -> Explanation:
-    asked = [flt for flt in filters if needs_query(flt, audience)]
+    asked = asked_for(filters, audience)
     async with connected() as connection:
         attempts = await attempts_of(connection, asked, audience, seconds if analyze else 0, bounds) if asked else []
         return Explanation(asked, attempts, await _index_comments(connection))

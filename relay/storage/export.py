@@ -32,8 +32,11 @@ _BEGIN = (
     "SET LOCAL idle_in_transaction_session_timeout = 0",
     "SET LOCAL cursor_tuple_fraction = 1",
     "SET LOCAL jit = off",
+    "LOCK TABLE relay_event, relay_tag IN ACCESS SHARE MODE",
 )
-"""The plan is for all rows, and a slow reader of the export keeps its snapshot."""
+"""The plan is for all rows, and a slow reader of the export keeps its snapshot. The lock comes before the snapshot,
+which begins with the first query: if a partition was replaced between the two, the snapshot would not see its rows.
+"""
 
 _WHERE = f"SELECT {POSITION}, s.identity, s.epoch FROM relay_store AS s"
 _COUNT = (

@@ -22,6 +22,7 @@ from relay.storage.batch import DELETE_PART, Entry, divided, part_columns, state
 from relay.storage.channel import Broken, Channel
 from relay.storage.database import connect
 from relay.storage.link import RETIRED
+from relay.storage.request import Parameter, Row
 from relay.storage.store import CURRENT_STORE, Store, only_in, store_of
 from relay.storage.write_queue import Queued, Waiter, WriteQueue
 from relay.storage.write_result import WriteOutcome, WriteResult, parse_removals, parse_result
@@ -31,7 +32,7 @@ log = logging.getLogger("relay.writer")
 GONE = "the database does not answer, try again"
 
 RETRIES = 3
-"""How often a batch is tried again after a serialization failure."""
+"""How often a batch, or a part of a deletion, is tried again after a serialization failure or a deadlock."""
 
 Acknowledge = Callable[[int, float, Callable[[], None]], None]
 """Called with a position, for how many seconds the acknowledgement must be held, and the function that acknowledges
@@ -198,6 +199,23 @@ class Writer:
                 await self._delete(entry, part)
             entries = [entry]
         text, parameters = statement(entries, self._instance)
+        row = await self._row(text, parameters)
+        if self._failing:
+            self._failing = False
+            log.warning("events are stored again")
+        self.batches += 1
+        self.events += len(entries)
+        metrics.batch_events.observe(len(entries))
+        return parse_result(row, entries)
+
+    async def _delete(self, entry: Entry, part: Targets) -> None:
+        """Carry out a part of a deletion ahead of it: as if its author had sent it in several."""
+        batch = parse_removals(await self._row(DELETE_PART, part_columns(entry, part)))
+        if batch is not None:
+            self._on_commit(batch)
+
+    async def _row(self, text: bytes, parameters: Sequence[Parameter]) -> Row:
+        """The one row of a transaction, which is tried again after a serialization failure or a deadlock."""
         for attempt in range(RETRIES + 1):
             channel = await self._connected()
             try:
@@ -206,22 +224,8 @@ class Writer:
                 if attempt == RETRIES:
                     raise
                 continue
-            if self._failing:
-                self._failing = False
-                log.warning("events are stored again")
-            self.batches += 1
-            self.events += len(entries)
-            metrics.batch_events.observe(len(entries))
-            return parse_result(row, entries)
+            return row
         raise AssertionError("unreachable")
-
-    async def _delete(self, entry: Entry, part: Targets) -> None:
-        """Carry out a part of a deletion ahead of it: as if its author had sent it in several."""
-        channel = await self._connected()
-        (row,) = await channel.send(DELETE_PART, part_columns(entry, part)).future
-        batch = parse_removals(row)
-        if batch is not None:
-            self._on_commit(batch)
 
     async def _connected(self) -> Channel:
         channel = self._channel

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from relay.management.command import CommandWithExamples
-from relay.storage.partitions.plan import Grain, State, day, plan
+from relay.storage.partitions.plan import Grain, NoEnd, State, day, plan
 from relay.storage.partitions.purge import ANY_NUMBER, purge_partitions, purgeable
 from relay.storage.partitions.steps import Busy, carry_out, read_state
 
@@ -52,6 +52,8 @@ class Command(CommandWithExamples):
                 self._run(state, is_dry=options["dry_run"])
         except Busy as busy:
             raise CommandError(f"{busy}.") from busy
+        except NoEnd as fault:
+            raise CommandError(str(fault)) from fault
         except DatabaseError as error:
             raise CommandError(f"The database refuses: {error}") from error
 
@@ -77,7 +79,7 @@ class Command(CommandWithExamples):
     def _print_status(self, state: State) -> None:
         if not state.partitions:
             self.stdout.write(
-                "one table" if state.until is None else f"being divided: the past ends {day(state.until)}"
+                "one table" if state.closes is None else f"being divided: the past ends {day(state.closes)}"
             )
             self._print_progress()
         for part in state.partitions:

@@ -12,6 +12,17 @@ MARGIN_SECONDS = 7 * 86_400
 """How far in the future `past` ends at least when a store that holds events is divided: no event may come after it
 while that is under way."""
 
+RELEASE_SECONDS = 86_400
+"""How long before that a division that nothing has gone on with is given up."""
+
+
+LAST_SECOND = int(datetime(9_990, 1, 1, tzinfo=UTC).timestamp())
+"""The calendar ends soon after it."""
+
+
+class NoEnd(ValueError):
+    """Events may be dated so far ahead that the first partition would not end."""
+
 
 class Grain(StrEnum):
     """How long a period is."""
@@ -56,7 +67,8 @@ class State:
     events.
 
     Of a division that is under way, `until`: where `past` will end, None before it began; `validated`: both constraints
-    are; `indexed`: the index for the key is whole.
+    are; `indexed`: the index for the key is whole. `closes`: the earliest time from which a constraint of it, also one
+    that a killed run has left, lets no event in.
     """
 
     partitions: Sequence[Partition] = ()
@@ -64,6 +76,7 @@ class State:
     until: int | None = None
     validated: bool = False
     indexed: bool = False
+    closes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +106,53 @@ def _month(year: int, months: int) -> int:
 
 def plan(state: State, grain: Grain, now: int, ahead: int = 0) -> list[Step]:
     """The steps, in order; none if the store has all that it needs. `ahead`: how far ahead of `now` (Unix seconds) an
-    event may be dated.
+    event may be dated. Raises NoEnd.
     """
     if state.partitions:
         ends = max(part.ends for part in state.partitions if part.ends is not None)
         return _periods(ends, grain, now)
-    until = state.until if state.until is not None else _end_of_past(state, grain, now, ahead)
-    past = Period(0, until)
+    until = None if _is_too_early(state) else state.until
+    past = Period(0, _end_of_past(state, grain, now, ahead) if until is None else until)
     steps = []
-    if state.until is None:
-        steps.append(Step("constrain", f"let no event after {day(until)} in while this is under way", past))
+    if until is None:
+        steps.append(Step("constrain", f"let no event after {day(past.ends)} in while this is under way", past))
     if not state.validated:
-        steps.append(Step("validate", f"read all events once: none is dated after {day(until)}", past))
+        steps.append(Step("validate", f"read all events once: none is dated after {day(past.ends)}", past))
     if not state.indexed:
         steps.append(Step("index", "build the index for the key (id, created_at) beside the others", past))
     steps.append(
-        Step("switch", f"make the events of until {day(until)} the first partition, with no event moved", past)
+        Step("switch", f"make the events of until {day(past.ends)} the first partition, with no event moved", past)
     )
-    return [*steps, *_periods(until, grain, now)]
+    return [*steps, *_periods(past.ends, grain, now)]
+
+
+def _is_too_early(state: State) -> bool:
+    """True if an event has come in beyond the end of `past` before a constraint was there, which can then never be
+    validated: into a store that had none, where `past` ends before now.
+    """
+    newest, until = state.newest, state.until
+    return not state.validated and newest is not None and until is not None and newest >= until
+
+
+def release(state: State, now: int, ahead: int = 0) -> list[Step]:
+    """The step that gives up a division before it refuses what clients publish; none while there is time to go on."""
+    if state.partitions or state.closes is None or state.closes > now + ahead + RELEASE_SECONDS:
+        return []
+    text = f"let events after {day(state.closes)} in again, since the division was not ended in time"
+    return [Step("release", text, Period(0, state.closes))]
 
 
 def _end_of_past(state: State, grain: Grain, now: int, ahead: int) -> int:
     """Without events the period of now is the first; with some it is one that has not begun."""
     if state.newest is None:
         return period_of(grain, now).begins
-    return period_of(grain, max(state.newest, now + ahead + MARGIN_SECONDS)).ends
+    latest = max(state.newest, now + ahead + MARGIN_SECONDS)
+    if latest > LAST_SECOND:
+        raise NoEnd(
+            "Events may be dated after the year 9989, as RELAY_CREATED_AT_UPPER_LIMIT or a stored one says: no "
+            "partition could follow the first."
+        )
+    return period_of(grain, latest).ends
 
 
 def _periods(ends: int, grain: Grain, now: int) -> list[Step]:

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections
 
 from relay.changes.row import id_of
 from relay.protocol.filters import parse_filter
@@ -18,8 +19,8 @@ from relay.protocol.retention import Retention, parse_rules, removable
 from relay.storage import purging
 from relay.storage.database import conninfo
 from relay.storage.filter_sql import Bounds, query_statement
-from relay.storage.partitions import steps
-from relay.storage.partitions.plan import Grain, period_of, plan
+from relay.storage.partitions import purge, steps
+from relay.storage.partitions.plan import Grain, period_of, plan, release
 from relay.storage.partitions.purge import purge_partitions
 from relay.storage.reads import Reads
 from relay.storage.write_result import WriteOutcome
@@ -215,6 +216,53 @@ async def test_a_store_is_divided_after_any_step_and_goes_on(scribe: Scribe, rea
     tables.assert_consistent()
 
 
+def give_up(now: int) -> list[str]:
+    """What the job does with a division that was left half done."""
+    given_up = release(steps.read_state(), now)
+    for step in given_up:
+        steps.carry_out(step)
+    return [step.name for step in given_up]
+
+
+@pytest.mark.parametrize("killed_between_the_tables", [True, False])
+async def test_a_division_that_was_left_half_done_refuses_no_event_for_ever(
+    scribe: Scribe, tables: Tables, killed_between_the_tables: bool
+) -> None:
+    await scribe.write(*events()[:6])
+    await divide(Grain.YEAR, NOW, 3)
+    ends = (await on_own_connection(steps.read_state)).closes
+    if killed_between_the_tables:
+        tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
+    assert await on_own_connection(give_up, NOW) == []
+    assert await on_own_connection(give_up, ends) == ["release"]
+    assert await scribe.write(unsigned_event(created_at=ends, tags=[["t", "a"]])) == [WriteOutcome.STORED]
+    assert (await divide(Grain.YEAR, ends))[:3] == ["constrain", "validate", "switch"]
+    tables.assert_consistent()
+
+
+async def test_a_division_that_begins_anew_later_leaves_no_constraint_of_its_first_begin(
+    scribe: Scribe, tables: Tables
+) -> None:
+    await scribe.write(*events()[:6])
+    await divide(Grain.YEAR, NOW, 1)
+    ends = (await on_own_connection(steps.read_state)).closes
+    tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
+    assert "switch" in await divide(Grain.YEAR, ends)
+    assert await scribe.write(unsigned_event(created_at=ends, tags=[["t", "a"]])) == [WriteOutcome.STORED]
+
+
+async def test_a_store_that_gets_its_first_event_while_its_division_begins_is_divided_all_the_same(
+    scribe: Scribe, tables: Tables
+) -> None:
+    begun, *_ = plan(await on_own_connection(steps.read_state), Grain.YEAR, NOW)
+    assert await scribe.write(unsigned_event(tags=[["t", "a"]])) == [WriteOutcome.STORED]
+    await on_own_connection(steps.carry_out, begun)
+    with pytest.raises(IntegrityError):
+        await on_own_connection(steps.carry_out, replace(begun, name="validate"))
+    assert (await divide())[:4] == ["constrain", "validate", "index", "switch"]
+    assert await scribe.write(unsigned_event(content="after")) == [WriteOutcome.STORED]
+
+
 async def test_an_index_that_a_killed_run_left_is_built_anew(scribe: Scribe, tables: Tables) -> None:
     await scribe.write(*events()[:6])
     await divide(Grain.YEAR, NOW, 2)
@@ -226,12 +274,17 @@ async def test_an_index_that_a_killed_run_left_is_built_anew(scribe: Scribe, tab
 
 
 async def test_what_lies_beyond_the_last_period_moves_into_its_own(
-    scribe: Scribe, reads: Reads, tables: Tables
+    scribe: Scribe, reads: Reads, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await divide(Grain.YEAR)
     far = unsigned_event(created_at=NOW + 2 * YEAR, tags=[["t", "a"]])
     stored = await served(scribe, [far, *events()])
     assert tables.rows("SELECT count(*)::integer FROM relay_event_later") == [(1,)]
+    (step, *_) = plan(await on_own_connection(steps.read_state), Grain.YEAR, NOW + 2 * YEAR)
+    for most, is_quick in ((1, True), (0, False)):
+        monkeypatch.setattr(steps, "MOST_MOVED", most)
+        within = replace(step, period=replace(step.period, ends=NOW + 3 * YEAR))
+        assert await on_own_connection(steps.is_quick, within) is is_quick
     assert await divide(Grain.QUARTER, NOW + YEAR) == ["add"]
     assert await divide(Grain.YEAR, NOW + 2 * YEAR) == ["add", "add"]
     assert suffixes(tables) == ["past", "20230101", "20240101", "20250101", "20250401", "20260101", "later"]
@@ -307,6 +360,67 @@ async def test_what_changes_while_a_partition_is_copied_is_not_lost(
     await on_own_connection(purging.remove)
     await assert_answers(reads, kept)
     assert_tags(tables)
+
+
+def after_the_first_catch_up(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """What happens once a copy has caught up, before the tables are locked."""
+    caught_up, left = purge._caught_up, [happens]
+
+    def wrapped(suffix: str) -> bool:
+        is_caught_up = caught_up(suffix)
+        if left:
+            left.pop()()
+        return is_caught_up
+
+    monkeypatch.setattr(purge, "_caught_up", wrapped)
+
+
+async def test_a_copy_takes_its_place_with_nothing_that_a_query_waiting_for_the_lock_would_not_see(
+    scribe: Scribe, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    late = unsigned_event(kind=30_023, created_at=NOW - 6 * YEAR, tags=[["d", "late"], ["t", "a"]])
+    loop = asyncio.get_running_loop()
+    after_the_first_catch_up(monkeypatch, lambda: asyncio.run_coroutine_threadsafe(scribe.write(late), loop).result(10))
+    assert await on_own_connection(purge_partitions)
+    assert late["id"] in tables.ids()
+    # The transaction that has renamed the table has written none of its rows.
+    assert tables.rows(
+        "SELECT count(*)::integer FROM relay_event_past AS e JOIN pg_class AS c ON c.oid = e.tableoid "
+        "WHERE c.xmin = e.xmin"
+    ) == [(0,)]
+    assert_tags(tables)
+
+
+async def test_an_event_that_a_lifted_rule_lets_in_again_while_its_partition_is_copied_is_not_lost(
+    scribe: Scribe, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    again = unsigned_event(content="again", created_at=NOW - 6 * YEAR, tags=[["t", "a"]])
+    assert await scribe.write(again) == [WriteOutcome.DELETED]
+    loop = asyncio.get_running_loop()
+    outcomes: list[WriteOutcome] = []
+
+    def lifted() -> None:
+        purging.remove()
+        purging.put_in_force(Retention(parse_rules(["* 3650d"])), NOW)
+        outcomes.extend(asyncio.run_coroutine_threadsafe(scribe.write(again), loop).result(10))
+
+    after_the_first_catch_up(monkeypatch, lifted)
+    assert await on_own_connection(purge_partitions) == 0
+    assert outcomes == [WriteOutcome.STORED]
+    assert again["id"] in tables.ids()
+
+
+async def test_a_partition_that_another_run_copies_is_not_waited_for(scribe: Scribe, tables: Tables) -> None:
+    await divided_by_years(scribe)
+    await hide("* 730d")
+    with psycopg.connect(conninfo(), autocommit=False) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [purge.COPYING])
+        assert await asyncio.wait_for(on_own_connection(purge_partitions), 10) == 0
+    assert await on_own_connection(purge_partitions) > 0
 
 
 async def test_a_copy_that_a_request_to_vanish_has_overtaken_takes_no_place(scribe: Scribe, tables: Tables) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,16 @@ async def test_the_oldest_come_first_unless_told_otherwise(scribe: Scribe, tmp_p
 
     assert len(newest_first) > 20
     assert exported(tmp_path / "out", [{}], newest_first=False) == newest_first[::-1]
+
+
+async def test_no_partition_takes_the_place_of_another_once_the_snapshot_of_an_export_has_begun(
+    scribe: Scribe, tables: Tables
+) -> None:
+    await scribe.write(*POOL[:50])
+    with snapshot(parse_filters([], LIMITS), NOW, private=True, newest_first=False):
+        for table in ("relay_event", "relay_tag"):
+            with pytest.raises(psycopg.errors.LockNotAvailable), tables.connection.transaction():
+                tables.connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT")
 
 
 async def test_several_pages_are_one_export(scribe: Scribe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

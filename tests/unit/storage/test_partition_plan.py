@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.storage.partitions.plan import MARGIN_SECONDS, Grain, Partition, Period, State, period_of, plan
+from relay.storage.partitions.plan import (
+    MARGIN_SECONDS,
+    RELEASE_SECONDS,
+    Grain,
+    NoEnd,
+    Partition,
+    Period,
+    State,
+    period_of,
+    plan,
+    release,
+)
 
 NOW = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp())
 TIMES = st.integers(0, 2**33)
@@ -55,11 +66,40 @@ def test_no_event_comes_after_the_past_while_it_is_made(newest: int, ahead: int,
     assert until > max(newest, NOW + ahead + MARGIN_SECONDS)
 
 
+@pytest.mark.parametrize(("newest", "ahead"), [(2**63 - 1, 900), (NOW, 10**12)])
+def test_a_store_whose_events_are_dated_beyond_the_calendar_is_not_divided(newest: int, ahead: int) -> None:
+    with pytest.raises(NoEnd):
+        plan(State(newest=newest), Grain.YEAR, NOW, ahead)
+
+
+def test_a_division_that_an_event_came_in_before_begins_anew_with_an_end_after_that_event() -> None:
+    steps = plan(State(newest=NOW, until=at(2026)), Grain.YEAR, NOW)
+    assert [step.name for step in steps] == ["constrain", "validate", "index", "switch", "add"]
+    assert {step.period.ends for step in steps[:4]} == {at(2027)}
+
+
 def test_a_division_goes_on_where_it_was_though_time_has_passed() -> None:
     begun = State(newest=NOW, until=at(2026), validated=True)
     steps = plan(begun, Grain.YEAR, NOW)
     assert [step.name for step in steps] == ["index", "switch", "add", "add"]
     assert steps[1].period.ends == at(2026)
+
+
+@pytest.mark.parametrize("until", [None, NOW + 900 + RELEASE_SECONDS])
+def test_a_division_that_was_left_is_given_up_before_it_refuses_what_clients_publish(until: int | None) -> None:
+    left = State(newest=NOW, until=until, closes=NOW + 900 + RELEASE_SECONDS)
+    assert [step.name for step in release(left, NOW, ahead=900)] == ["release"]
+    assert release(left, NOW - 1, ahead=900) == []
+
+
+@given(TIMES, st.integers(0, 2**20), GRAINS)
+def test_a_division_that_has_just_begun_is_not_given_up(newest: int, ahead: int, grain: Grain) -> None:
+    until = plan(State(newest=newest), grain, NOW, ahead)[0].period.ends
+    assert release(State(newest=newest, until=until, closes=until), NOW, ahead) == []
+
+
+def test_a_store_that_is_divided_or_that_no_division_was_begun_in_has_nothing_to_give_up() -> None:
+    assert release(divided(at(2020)), NOW) == release(State(newest=NOW), NOW) == []
 
 
 @given(TIMES, TIMES, GRAINS)
