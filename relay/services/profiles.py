@@ -35,7 +35,10 @@ class ProfileReader:
         self.flights: SingleFlight[frozenset[str], None] = SingleFlight()
 
     async def newest(self, pubkeys: Sequence[str]) -> Found:
-        """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one. Raises Failed, or TimeoutError."""
+        """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one.
+
+        Raises Failed, TimeoutError, or TooLarge (`relay.storage.profiles`).
+        """
         answers = self._answers
         found = await self._from_copies(answers, pubkeys) if answers is not None and await answers.caught_up() else None
         if found is None:

@@ -13,6 +13,7 @@ from relay.protocol.errors import Failed
 from relay.protocol.keys import is_hex
 from relay.protocol.nip19 import NotAName, decode, is_name
 from relay.services.profiles import described
+from relay.storage.profiles import MOST_BYTES, TooLarge
 from relay.views.api import BadParameter, error_response, json_response, reject_unknown_parameters
 from relay.views.cors import answer_other_methods
 from relay.views.health import started_relay
@@ -20,8 +21,8 @@ from relay.views.health import started_relay
 MAX_PUBKEYS = 100
 """Per request."""
 
-MAX_BYTES = 4_194_304
-"""JSON of the events of one response: a profile may be as large as any event."""
+MAX_BYTES = MOST_BYTES
+"""JSON of the events of one response, whether they come from copies or from PostgreSQL."""
 
 
 async def profiles(request: HttpRequest) -> HttpResponse:
@@ -68,9 +69,12 @@ def _pubkey(text: str) -> str:
 
 async def _response(request: HttpRequest, pubkeys: Sequence[str]) -> HttpResponse:
     relay = await started_relay()
-    async with asyncio.timeout(relay.config.query_seconds):
-        found = await relay.profiles.newest(pubkeys)
-    if sum(len(row.json) for row in found.values()) > MAX_BYTES:
+    try:
+        async with asyncio.timeout(relay.config.query_seconds):
+            found = await relay.profiles.newest(pubkeys)
+        if sum(len(row.json) for row in found.values()) > MAX_BYTES:
+            raise TooLarge
+    except TooLarge:
         return error_response(413, "these profiles are larger than 4 MiB together: ask for fewer at once")
     body = msgspec.json.encode({"profiles": [described(key, found.get(key)) for key in pubkeys]})
     return json_response(request, body, "public, no-cache")
