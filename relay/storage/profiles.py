@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 
 from relay.changes.row import pubkey_of
+from relay.storage.fair_queue import INTERNAL
 from relay.storage.filter_sql import POSITION
+from relay.storage.query_cost import WALK_MS, Cost
 from relay.storage.reads import Reads
 from relay.storage.visibility_sql import COPIED, hex_array
 
@@ -32,12 +34,14 @@ class TooLarge(Exception):
     """these profiles are larger together than one answer may be"""
 
 
-async def newest_profiles(reads: Reads, pubkeys: Sequence[str]) -> tuple[int, dict[str, bytes]]:
-    """The position, and at it the text of the newest kind 0 of each of `pubkeys` (hex) that has one.
+async def newest_profiles(reads: Reads, pubkeys: Sequence[str], owner: str = INTERNAL) -> tuple[int, dict[str, bytes]]:
+    """The position, and at it the text of the newest kind 0 of each of `pubkeys` (hex) that has one. `owner` asks.
 
-    Raises Failed, or TooLarge if they have more than MOST_BYTES.
+    Raises Failed, RateLimited if too many queries of the owner wait, TooLarge if the texts have more than MOST_BYTES.
     """
-    position, ((_, is_large, texts),) = await reads.fetch(_TEXT, (hex_array(pubkeys), int(time.time()), MOST_BYTES))
+    parameters = (hex_array(pubkeys), int(time.time()), MOST_BYTES)
+    cost = Cost(len(pubkeys) * WALK_MS, True)
+    position, ((_, is_large, texts),) = await reads.fetch(_TEXT, parameters, owner=owner, cost=cost)
     if is_large == b"\x01":
         raise TooLarge
     found = [] if texts is None else texts.split(b"\n")
