@@ -15,7 +15,7 @@ from relay.protocol.nip19 import NotAName, decode, is_name
 from relay.services.profiles import described
 from relay.storage.profiles import MOST_BYTES, TooLarge
 from relay.transport.admission import address_of
-from relay.views.api import BadParameter, error_response, json_response, reject_unknown_parameters
+from relay.views.api import BadParameter, error_response, json_response, query_of, reject_unknown_parameters
 from relay.views.cors import answer_other_methods
 from relay.views.health import started_relay
 
@@ -50,8 +50,9 @@ async def profiles(request: HttpRequest) -> HttpResponse:
 
 def requested_pubkeys(request: HttpRequest) -> Sequence[str]:
     """The distinct pubkeys (hex) of a request. Raises BadParameter."""
-    reject_unknown_parameters(request.GET, {"pubkey"}, "the only one is pubkey")
-    pubkeys = list(dict.fromkeys(map(_pubkey, request.GET.getlist("pubkey"))))
+    query = query_of(request)
+    reject_unknown_parameters(query, {"pubkey"}, "the only one is pubkey")
+    pubkeys = list(dict.fromkeys(map(_pubkey, query.getlist("pubkey"))))
     if not 1 <= len(pubkeys) <= MAX_PUBKEYS:
         raise BadParameter(f"pubkey must be given from 1 to {MAX_PUBKEYS} times")
     return pubkeys
