@@ -15,7 +15,7 @@ from analytics.statements import statement
 from relay.changes.change import Purged
 
 REMOVED_AT_ONCE = 10_000
-"""Events of keys that vanished, in one statement."""
+"""Events that a request to vanish or retention removes, in one statement and in memory."""
 
 LogRow = tuple[Any, ...]
 """A row of sql/read_log.sql: position, op, id, its time, and the other columns of `Row`, None if no longer stored. For
@@ -59,16 +59,14 @@ class Page:
 
 def write(page: Page, now: int) -> None:
     """Remove, then add: an event that was removed and added again is stored. `now`: Unix seconds."""
+    if page.vanished:
+        keys, untils = zip(*page.vanished, strict=True)
+        _remove_found("vanished", {"keys": list(keys), "untils": list(untils)})
+    if page.purged:
+        spans = [(*span, purge.before) for purge in page.purged for span in purge.kinds]
+        lows, highs, befores = zip(*spans, strict=True)
+        _remove_found("purged", {"lows": list(lows), "highs": list(highs), "befores": list(befores)})
     with connection.cursor() as sql:
-        if page.vanished:
-            keys, untils = zip(*page.vanished, strict=True)
-            sql.execute(statement("vanished"), {"keys": list(keys), "untils": list(untils)})
-            _remove_found(sql)
-        if page.purged:
-            spans = [(*span, purge.before) for purge in page.purged for span in purge.kinds]
-            lows, highs, befores = zip(*spans, strict=True)
-            sql.execute(statement("purged"), {"lows": list(lows), "highs": list(highs), "befores": list(befores)})
-            _remove_found(sql)
         if page.removed:
             sql.execute(statement("remove_recent"), {"ids": page.removed})
         if not page.rows:
@@ -80,11 +78,12 @@ def write(page: Page, now: int) -> None:
             sql.execute(statement("add_reports"), found)
 
 
-def _remove_found(sql: Any) -> None:
-    """Remove the events whose ids the last statement returned."""
-    gone = [bytes(event_id) for (event_id,) in sql.fetchall()]
-    for start in range(0, len(gone), REMOVED_AT_ONCE):
-        sql.execute(statement("remove_recent"), {"ids": gone[start : start + REMOVED_AT_ONCE]})
+def _remove_found(name: str, parameters: dict[str, Any]) -> None:
+    """Remove the events whose ids the statement `name` returns: a key that vanishes may have millions."""
+    with connection.chunked_cursor() as found, connection.cursor() as sql:
+        found.execute(statement(name), parameters)
+        while rows := found.fetchmany(REMOVED_AT_ONCE):
+            sql.execute(statement("remove_recent"), {"ids": [bytes(event_id) for (event_id,) in rows]})
 
 
 def _columns(rows: Sequence[Row], texts: Sequence[engagement.Text | None], now: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from relay.protocol.errors import Blocked, Failed
 from relay.services import process
 from relay.services.connections import POLICY_VIOLATION, Connections
 from relay.services.session.session import Session
-from relay.transport.admission import UNIX, UNKNOWN
+from relay.transport.admission import address_of
 
 TRY_AGAIN_LATER = 1013
 
@@ -134,20 +134,11 @@ class RelayConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no typ
             await send({"type": "websocket.accept"})
             direct = scope.get("extensions", {}).get("relay.direct")
             if direct is not None:
-                await _serve_directly(connections, _address(host), direct["socket"], receive)
+                await _serve_directly(connections, address_of(host), direct["socket"], receive)
             else:
-                await _serve(connections, _address(host), receive, send)
+                await _serve(connections, address_of(host), receive, send)
         finally:
             connections.leave(network)
-
-
-def _address(host: str | None) -> str:
-    """How a session names its client's address. What a proxy forwards must not pass for a Unix socket, which has no
-    limits.
-    """
-    if host is None:
-        return UNIX
-    return UNKNOWN if host in ("", UNIX) else host
 
 
 async def _refuse(scope: Any, send: Any, why: str, code: int = TRY_AGAIN_LATER, status: int = 503) -> None:

@@ -6,7 +6,7 @@ an instance that did it three times is left out for `check_seconds`. Rule: pure;
 """
 
 from replication.balancer import Balance, Balancer, Instance
-from replication.wire import EVENTS_PATH, MAX_BODY_BYTES
+from replication.wire import CONTENT_BYTES, MAX_BODY_BYTES
 
 SILENCE_SECONDS = 120
 """A relay pings a client every 55 s at most. nginx has one limit for the answer to a handshake and for the silence of
@@ -160,8 +160,8 @@ def _public(balancer: Balancer) -> str:
 {lines}        # nginx compares the path as it is after decoding: /%61dmin/ is the admin as well.
         location ^~ /admin {{ return 404; }}
         location ^~ /metrics {{ return 404; }}
-        # Other regions ask often, with large bodies, and are known by their signature.
-        location ^~ {EVENTS_PATH} {{
+        # Other regions ask often, with large bodies, and are known by their signature; nothing else is without a limit.
+        location ~ ^(?:{"|".join(CONTENT_BYTES)})\\z {{
 {upgrades}            client_max_body_size {MAX_BODY_BYTES};
             proxy_request_buffering off;
             proxy_pass http://instances;

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from analytics.popular import PERIODS, Popular, popular, refreshed_at
 from analytics.popularity import POPULAR_KINDS
-from relay.views.api import BadParameter, error_response, json_response, reject_unknown_parameters
+from relay.views.api import BadParameter, error_response, json_response, query_of, reject_unknown_parameters
 from relay.views.cors import answer_other_methods
 
 DEFAULT_LIMIT: Final = 20
@@ -75,7 +75,7 @@ def popular_events(request: HttpRequest) -> HttpResponse:
     if (other := answer_other_methods(request)) is not None:
         return other
     try:
-        body = answers.get(question(request.GET.dict()))
+        body = answers.get(question(query_of(request).dict()))
     except BadParameter as error:
         return error_response(400, str(error))
     except OperationalError:

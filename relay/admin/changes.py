@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.safestring import SafeString
@@ -39,7 +40,9 @@ class ChangeAdmin(StoreAdmin[Change]):
         return queryset.filter(seq__lte=int(term)), False
 
     def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
-        """Redirect to the event of the change."""
+        """Redirect to the event of the change. Raises PermissionDenied: the log tells the ids of events."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         change = get_object_or_404(Change, seq=int(object_id) if POSITION.fullmatch(object_id) else -1)
         if change.op == "v":
             return redirect("admin:relay_vanishrequest_changelist")

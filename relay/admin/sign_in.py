@@ -18,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import HttpRequest
 
-from relay.services.signins import Attempt, count_attempt, take_back
+from relay.services.signins import Attempt, count_attempt, forget_failures, take_back
 from relay.transport.counters import counters
 from relay.transport.occasional_log import OccasionalLog
 
@@ -89,6 +89,10 @@ class CountedFailures(AxesDatabaseHandler):  # type: ignore[misc]
             request.axes_locked_out = True  # type: ignore[attr-defined]
             _locked.count(attempt.network)
             user_locked_out.send("axes", request=request, username=attempt.username, ip_address=attempt.network)
+
+    def reset_user_attempts(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> int:
+        """axes, after a sign-in: forget the failures with this user name."""
+        return forget_failures(request.sign_in[0]) if hasattr(request, "sign_in") else 0
 
 
 def _attempt(request: Any, username: str) -> Attempt:

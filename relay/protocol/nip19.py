@@ -5,6 +5,8 @@ Rule: a text is decoded completely or not at all. A secret key (nsec, ncryptsec)
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 
 LONGEST = 5_000
 """Characters of an identifier, as NIP-19 advises; relay hints make them long."""
@@ -14,6 +16,9 @@ SECRETS = ("nsec", "ncryptsec")
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _VALUES = {letter: number for number, letter in enumerate(_ALPHABET)}
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+_MASKS = tuple(reduce(xor, (term for place, term in enumerate(_GENERATOR) if top >> place & 1), 0) for top in range(32))
+"""What the five highest bits of a checksum change in the next one."""
+
 _CHECKSUM = 6
 
 _SPECIAL, _RELAY, _AUTHOR, _KIND = range(4)
@@ -89,11 +94,7 @@ def _bech32(text: str) -> tuple[str, bytes]:
 def _polymod(values: Iterable[int]) -> int:
     check = 1
     for value in values:
-        top = check >> 25
-        check = (check & 0x1FFFFFF) << 5 ^ value
-        for place, term in enumerate(_GENERATOR):
-            if top >> place & 1:
-                check ^= term
+        check = (check & 0x1FFFFFF) << 5 ^ value ^ _MASKS[check >> 25]
     return check
 
 

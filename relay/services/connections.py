@@ -81,9 +81,9 @@ class Connections:
         """An admitted client has gone, or its handshake has failed."""
         self._admission.leave(network)
 
-    def _owner(self, ip: str) -> str:
-        """Who is charged for the queries of a connection: its network (relay.transport.admission.network_of). Behind an
-        exempt address stand many clients: each of its connections is an owner.
+    def owner(self, ip: str) -> str:
+        """Who is charged for the queries of a connection, or of an HTTP request: its network
+        (relay.transport.admission.network_of). Behind an exempt address stand many clients: each is an owner.
         """
         network = network_of(ip)
         if ip not in ("", UNIX) and not is_in(ip, self._admission.exempt):
@@ -93,7 +93,7 @@ class Connections:
     def begin(self, wire: Wire, ip: str) -> Session:
         """Begin the session of an admitted client; it must be ended with `end`."""
         counters.connections_opened += 1
-        session = Session(self._services, wire, ip, self._owner(ip))
+        session = Session(self._services, wire, ip, self.owner(ip))
         self._number += 1
         session.number = self._number
         self._sessions.add(session)

@@ -16,6 +16,7 @@ from relay.caching.page_cache import profile_filter
 from relay.caching.single_flight import SingleFlight
 from relay.changes.ring import Ring
 from relay.changes.row import Row
+from relay.storage.fair_queue import INTERNAL
 from relay.storage.profiles import newest_profiles
 from relay.storage.reads import Reads
 
@@ -34,16 +35,21 @@ class ProfileReader:
         self._ring = ring
         self.flights: SingleFlight[frozenset[str], None] = SingleFlight()
 
-    async def newest(self, pubkeys: Sequence[str]) -> Found:
-        """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one. Raises Failed, or TimeoutError."""
+    async def newest(self, pubkeys: Sequence[str], owner: str = INTERNAL) -> Found:
+        """The newest kind 0 of each of `pubkeys` (64 hex digits) that has one. `owner` is who asks (`Reads.query`).
+
+        Raises RelayError, TimeoutError, or TooLarge (`relay.storage.profiles`).
+        """
         answers = self._answers
-        found = await self._from_copies(answers, pubkeys) if answers is not None and await answers.caught_up() else None
+        found: Found | None = None
+        if answers is not None and await answers.caught_up():
+            found = await self._from_copies(answers, pubkeys, owner)
         if found is None:
-            _, texts = await newest_profiles(self._reads, pubkeys)
+            _, texts = await newest_profiles(self._reads, pubkeys, owner)
             found = {pubkey: Row.of(text) for pubkey, text in texts.items()}
         return found
 
-    async def _from_copies(self, answers: Answers, pubkeys: Sequence[str]) -> Found | None:
+    async def _from_copies(self, answers: Answers, pubkeys: Sequence[str], owner: str) -> Found | None:
         """As of the ring's position; None if the copies could not be completed."""
         cache = answers.copies.profiles
         found, unknown = self._look(answers, pubkeys)
@@ -53,7 +59,7 @@ class ProfileReader:
             await cache.load([profile_filter(pubkey) for pubkey in unknown])
             found, unknown = self._look(answers, pubkeys)
         if unknown:
-            await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown))
+            await self.flights.join(frozenset(unknown), lambda: self._fetch(answers, unknown, owner))
             found, unknown = self._look(answers, pubkeys)
         return None if unknown else found
 
@@ -64,10 +70,10 @@ class ProfileReader:
         found = {pubkey: Row.of(page.texts[0]) for pubkey, page in pages.items() if page is not None and page.texts}
         return found, [pubkey for pubkey, page in pages.items() if page is None]
 
-    async def _fetch(self, answers: Answers, pubkeys: Sequence[str]) -> None:
+    async def _fetch(self, answers: Answers, pubkeys: Sequence[str], owner: str = INTERNAL) -> None:
         """Put PostgreSQL's answer into the copies, once this process has applied its position."""
         ring = self._ring()
-        position, texts = await newest_profiles(self._reads, pubkeys)
+        position, texts = await newest_profiles(self._reads, pubkeys, owner)
         # A ring that was replaced since counts another epoch: L2 would get the position under the wrong store.
         if await answers.arrivals.reached(position) and ring is self._ring():
             pages = [

@@ -141,6 +141,17 @@ class Rates:
             for bucket in self._idle.popitem(last=False)[1]:
                 self.shared.charge(bucket)
 
+    def take_question(self, host: str) -> bool:
+        """Charge the network of a client for a question over HTTP; False, counted: it is to be refused."""
+        if self.is_exempt(host):
+            return True
+        buckets = self.enter(host)
+        bucket = buckets.of("questions")
+        is_enough = bucket is None or bucket.take()
+        self.leave(buckets)
+        counters.rate_limited["questions"] += not is_enough
+        return is_enough
+
     # -- Authors -------------------------------------------------------------------------------------------------------
 
     def refusal_of_author(self, source: Source, event: Event) -> RelayError | None:

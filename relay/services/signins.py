@@ -42,7 +42,7 @@ class Attempt(Struct, frozen=True):
 
 
 def count_attempt(attempt: Attempt, limit: int) -> int | None:
-    """Count the attempt as failed, over all instances; a success deletes what its network has failed.
+    """Count the attempt as failed, over all instances; `forget_failures` is called after a success.
 
     Returns the attempts of its network within the lock-out time, this one included; None if there were `limit` before:
     then it is not counted, and its password must not be checked. Raises django.db.OperationalError.
@@ -67,6 +67,16 @@ def count_attempt(attempt: Attempt, limit: int) -> int | None:
                 failures_since_start=1,
             )
         return before + 1
+
+
+def forget_failures(attempt: Attempt) -> int:
+    """The password was right: delete what its network has failed with this user name; returns how many rows.
+
+    Failures with other names stay. Otherwise an operator could guess the password of another one without end, by
+    signing in now and then.
+    """
+    rows = AccessAttempt.objects.filter(ip_address=attempt.network, username=attempt.username)
+    return int(rows.delete()[0])
 
 
 def take_back(attempt: Attempt) -> None:

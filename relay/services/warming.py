@@ -17,7 +17,7 @@ from relay.changes.row import id_of
 from relay.protocol.filters import Filter
 from relay.protocol.limits import Limits
 from relay.storage.activity import activity
-from relay.storage.profiles import newest_profiles
+from relay.storage.profiles import TooLarge, newest_profiles
 from relay.storage.read_result import Part
 from relay.storage.reads import Reads
 
@@ -92,7 +92,13 @@ class Warming:
         await self._events(position, [*events.texts, *(text for part in answers for text in part.texts)])
 
     async def _profiles(self, pubkeys: Sequence[str]) -> None:
-        position, texts = await newest_profiles(self._reads, pubkeys)
+        try:
+            position, texts = await newest_profiles(self._reads, pubkeys)
+        except TooLarge:
+            if len(pubkeys) > 1:  # one alone is larger than a page may be
+                for half in chunks(pubkeys, (len(pubkeys) + 1) // 2):
+                    await self._profiles(half)
+            return
         pages = [
             Page(profile_filter(pubkey), position, [texts[pubkey]] if pubkey in texts else [], True)
             for pubkey in pubkeys

@@ -32,6 +32,15 @@ def network_of(host: str) -> str:
     return str(IPv6Network((int(address), SUBSCRIBER_PREFIX), strict=False).network_address)
 
 
+def address_of(host: str | None) -> str:
+    """How a client's address is named; `host` is None for a Unix socket. What a proxy forwards must not pass for one,
+    which has no limits.
+    """
+    if host is None:
+        return UNIX
+    return UNKNOWN if host in ("", UNIX) else host
+
+
 @lru_cache(maxsize=4_096)
 def is_in(host: str, networks: tuple[Network, ...]) -> bool:
     """Whether a client's address, not its /64, lies in one of `networks`; IPv4 in IPv6 is IPv4."""

@@ -2,7 +2,8 @@
 
 A thread keeps its database connection (CONN_MAX_AGE), so threads bound Django's connections to PostgreSQL. With a
 thread for each request, 300 requests with random session cookies took 200 of 200 connections, the relay's own too.
-Rule: a response is complete before its client gets a byte, so that a slow reader holds no thread.
+Rule: a request is complete before it gets a thread, and a response before its client gets a byte, so that a slow client
+holds no thread.
 """
 
 import asyncio
@@ -15,15 +16,16 @@ from typing import Any
 from asgiref.sync import ThreadSensitiveContext
 
 from relay.transport.admission import network_of
+from relay.views.body import Bodies, TooMany
 from relay.views.sending import send_busy, send_response
 
 WAITING = 64
 """Requests that wait for a thread; the next one gets 503."""
 WAIT_SECONDS = 5.0
 RESPONSE_SECONDS = 60.0
-"""Of a response, once it has a thread. While a server of the database hangs, no statement ends by itself."""
+"""Of a body, and of a response with a thread: while a server of the database hangs, no statement ends by itself."""
 PER_NETWORK = 12
-"""Requests of one client network, running and waiting: twice what a browser sends at once."""
+"""Requests of one client network, unfinished ones too: twice what a browser sends at once."""
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -47,6 +49,7 @@ class Gate:
         )
         self._queue: deque[asyncio.Future[ThreadPoolExecutor]] = deque()
         self._by_network: Counter[str] = Counter()
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI: one request. 503 with Retry-After when no thread is free in time, or the response takes too long."""
@@ -70,6 +73,14 @@ class Gate:
 
     async def _response(self, scope: Any, receive: Any) -> list[Any] | None:
         """The messages of the response, none of them if the client has gone; None if they did not come in time."""
+        try:
+            async with asyncio.timeout(self._response_seconds):
+                incoming = await self._bodies.read(scope, receive)
+        except (TimeoutError, TooMany):
+            return None
+        return [] if incoming is None else await self._in_thread(scope, incoming)
+
+    async def _in_thread(self, scope: Any, receive: Any) -> list[Any] | None:
         thread = await self._thread()
         if thread is None:
             return None

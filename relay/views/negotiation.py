@@ -1,5 +1,8 @@
 """The Accept header (RFC 9110, 12.5.1), as far as the relay needs it."""
 
+LONGEST = 2_048
+"""Characters that are read, ten times what browsers send: 16 KiB of commas took 12 ms of the event loop."""
+
 
 def accepts(header: str, media_type: str) -> bool:
     """True if `header` (Accept) names `media_type` (lower case) explicitly with a weight above 0.
@@ -7,7 +10,8 @@ def accepts(header: str, media_type: str) -> bool:
     Case-insensitive. Wildcards do not count: browsers send them and want the page (11-7). An invalid weight counts
     as 1.
     """
-    return any(name == media_type and weight > 0 for name, weight in map(_weighed, header.split(",")))
+    items = header[:LONGEST].split(",")
+    return any(name == media_type and weight > 0 for name, weight in map(_weighed, items))
 
 
 def _weighed(item: str) -> tuple[str, float]:

@@ -95,8 +95,9 @@ def configuration() -> uvicorn.Config:
     RelayHTTPProtocol.REQUEST_SECONDS = settings.RELAY_HANDSHAKE_SECONDS
     RelayHTTPProtocol.CONNECTIONS_PER_NETWORK = settings.RELAY_MAX_CONNECTIONS_PER_IP
     # A proxy has its clients' connections; they are counted by their forwarded address once it is known.
-    exempt = (*settings.RELAY_IP_LIMIT_EXEMPT, *settings.RELAY_TRUSTED_PROXIES)
-    RelayHTTPProtocol.EXEMPT = tuple(ip_network(text, strict=False) for text in exempt)
+    proxies = [ip_network(text, strict=False) for text in settings.RELAY_TRUSTED_PROXIES]
+    exempt = [ip_network(text, strict=False) for text in settings.RELAY_IP_LIMIT_EXEMPT]
+    RelayHTTPProtocol.EXEMPT = (*exempt, *proxies)
     return uvicorn.Config(
         "relayproject.asgi:application",
         loop="uvloop",
@@ -110,8 +111,8 @@ def configuration() -> uvicorn.Config:
         log_config=None,
         server_header=False,
         backlog=BACKLOG,
-        proxy_headers=bool(settings.RELAY_TRUSTED_PROXIES),
-        forwarded_allow_ips=list(settings.RELAY_TRUSTED_PROXIES),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[str(network) for network in proxies],  # uvicorn takes 10.0.0.1/8 for the name of a host
         limit_concurrency=descriptors.connections(settings, descriptors.raise_limit()),
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from relay.conf import config
 from relay.metrics import counters
-from relay.views.api import BadParameter, error_response, json_response, reject_unknown_parameters
+from relay.views.api import BadParameter, error_response, json_response, query_of, reject_unknown_parameters
 from relay.views.cors import answer_other_methods, with_cors
 from relay.views.negotiation import accepts
 from replication.geo.choice import Decision
@@ -41,7 +41,7 @@ async def route(request: HttpRequest) -> HttpResponse:
     if (other := answer_other_methods(request)) is not None:
         return other
     try:
-        reject_unknown_parameters(request.GET, set(), "there is none")
+        reject_unknown_parameters(query_of(request), set(), "there is none")
     except BadParameter as error:
         return error_response(400, str(error))
     decision = routing().decide(request.META.get("REMOTE_ADDR", ""))

@@ -123,6 +123,7 @@ async def test_requests_of_a_source_have_a_limit_in_nginx_and_none_in_caddy(bala
     answered = await asyncio.to_thread(until_refused)
     if balancer.program == "nginx":
         assert RATE <= answered < 200
+        assert 429 in {ask(balancer.public_port, "/replicate-of-mine", PUBLIC)[0] for _ in range(5)}
     else:
         assert answered == 200
 

@@ -81,6 +81,22 @@ def test_names_that_change_do_not_help_a_guesser(administrator: User) -> None:
     assert [sign_in("wrong", name=f"name {number}") for number in range(3)][-1] == 429
 
 
+def test_an_operator_who_signs_in_does_not_make_guesses_at_another_name_forgotten(administrator: User) -> None:
+    User.objects.create_user("viewer", password=PASSWORD, is_staff=True)
+    assert guess(2) == [200, 200]
+
+    assert sign_in(PASSWORD, name="viewer") == 302
+
+    assert sign_in("wrong 2") == 429
+
+
+def test_an_operator_who_signs_in_has_the_own_failures_forgotten(administrator: User) -> None:
+    assert guess(2) == [200, 200]
+    assert sign_in(PASSWORD) == 302
+
+    assert guess(2) == [200, 200]
+
+
 def test_a_lock_out_ends(administrator: User) -> None:
     guess()
     AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=16))

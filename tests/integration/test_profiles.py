@@ -17,6 +17,7 @@ from relay import conf
 from relay.protocol.nip19 import encode
 from relay.services import process
 from relay.services.runtime import Relay
+from relay.storage.profiles import TooLarge, newest_profiles
 from relay.views.public import PublicViews
 from tests.events import pubkey_of, secret, sign_event
 from tests.integration.order.clients import Client
@@ -200,6 +201,23 @@ async def test_profiles_that_are_too_large_together_are_refused(relay: Relay, mo
     answer = await ask(ADA)
     assert answer.status == 413
     assert "fewer" in answer.error
+
+
+async def test_postgresql_joins_no_more_texts_than_an_answer_may_have(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await publish(relay, 101, {"name": "ada"})
+    second = await publish(relay, 102, {"name": "bob"})
+    size = sum(len(json.dumps(event, separators=(",", ":"))) for event in (first, second))
+    for most in (size - 1, size):
+        monkeypatch.setattr("relay.storage.profiles.MOST_BYTES", most)
+        if most < size:
+            with pytest.raises(TooLarge):
+                await newest_profiles(relay.reads, [ADA, BOB, UNKNOWN])
+        else:
+            _, texts = await newest_profiles(relay.reads, [ADA, BOB, UNKNOWN])
+            assert {key: json.loads(text) for key, text in texts.items()} == {ADA: first, BOB: second}
+    assert (await newest_profiles(relay.reads, [UNKNOWN]))[1] == {}
 
 
 async def test_an_expired_profile_is_not_answered(relay: Relay) -> None:

@@ -54,14 +54,6 @@ def text(said: str) -> dict[str, str]:
     return {"type": "websocket.receive", "text": said}
 
 
-@pytest.mark.parametrize(
-    "host, address",
-    [(None, "unix"), ("unix", "unknown"), ("", "unknown"), ("203.0.113.5", "203.0.113.5"), ("_hidden", "_hidden")],
-)
-def test_no_forwarded_address_passes_for_a_unix_socket(host: str | None, address: str) -> None:
-    assert consumers._address(host) == address
-
-
 async def test_a_client_that_goes_ends_its_session() -> None:
     connections, sent = Connections(), list[str]()
 

@@ -62,6 +62,20 @@ async def test_a_flood_of_session_cookies_leaves_the_database_to_the_relay(start
     assert statuses.count(302) >= 3
 
 
+async def test_bodies_that_do_not_come_leave_the_pages_to_others(start_relay: StartRelay) -> None:
+    relay = start_relay({"RELAY_DJANGO_THREADS": "2"}, workers=1)
+    slow = []
+    for _ in range(12):
+        slow.append(await asyncio.open_connection("127.0.0.1", relay.port, local_addr=("127.0.0.2", 0)))
+        slow[-1][1].write(f"{get('/admin/login/')}Content-Length: 9\r\n\r\n".encode())
+    async with asyncio.timeout(4):  # the wait for a thread is 5 s, the time of a body 10 s
+        assert await ask(relay.port, get("/admin/login/"), "127.0.0.3") == 200
+    async with asyncio.timeout(60):
+        assert {(await reader.readline()).split()[1] for reader, _ in slow} == {b"408"}
+    for _, writer in slow:
+        writer.transport.abort()
+
+
 @pytest.fixture(scope="module")
 def of_both_families(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]:
     """For 20 clients, of IPv6 and IPv4."""

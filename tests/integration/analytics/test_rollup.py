@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
-from analytics import pruning, rollup
+from analytics import pages, pruning, rollup
 from analytics.cursor import Cursor
 from analytics.job_runs import Skipped
 from analytics.popularity import DAY_SECONDS, REPORT_SECONDS, WINDOW_SECONDS, window_begin
@@ -55,6 +55,18 @@ def test_what_was_removed_is_taken_out_of_the_counts(ledger: Ledger) -> None:
     ledger.publish(stays)
     ledger.follow()
     assert ledger.content() == once
+
+
+def test_what_a_key_wrote_before_it_vanished_is_taken_out_in_pieces(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "REMOVED_AT_ONCE", 2)
+    ledger.publish(note(2, NOW), *[note(1, NOW - age, content=str(age)) for age in range(6)])
+    ledger.follow()
+    with transaction.atomic():
+        pages.write(pages.Page(vanished=[(bytes.fromhex(person(1)), NOW - 1)]), NOW)
+    assert ledger.rows("SELECT created_at FROM analytics_recent") == [{"created_at": NOW}] * 2
+    assert ledger.rows("SELECT sum(events) AS events FROM analytics_kind_hour") == [{"events": 2}]
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 1_000])

@@ -1,11 +1,13 @@
 """nginx's configuration: the whole text of an example, what an option changes, and what nginx does not have."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from replication.balancer import Balance, Balancer, Instance
 from replication.nginx import configuration
+from replication.wire import CONTENT_BYTES
 
 GOLDEN = Path(__file__).with_name("nginx.conf")
 ONE = (Instance("relay-1", "10.0.0.11", 8000),)
@@ -26,6 +28,15 @@ def test_a_limit_of_nought_leaves_its_zone_and_its_rule_out() -> None:
     text = configuration(Balancer(ONE, requests=0))
     assert "zone=request" not in text
     assert text.count("zone=upgrade") == 3
+
+
+@pytest.mark.parametrize("path", ["/replicate-of-mine", "/replicate/", "/replicate/other", "/replicate\n", "/replicat"])
+def test_no_path_but_those_for_peers_is_without_the_limit_of_requests(path: str) -> None:
+    found = re.search(r"location ~ (\S+) \{", configuration(Balancer(ONE)))
+    assert found is not None
+    without_limit = re.compile(found[1].replace(r"\z", r"\Z"))
+    assert all(without_limit.match(of_peers) for of_peers in CONTENT_BYTES)
+    assert not without_limit.match(path)
 
 
 def test_source_balance_is_by_a_consistent_hash_of_the_network() -> None:

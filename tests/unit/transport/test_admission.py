@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.transport.admission import UNKNOWN, Admission, is_in, network_of
+from relay.transport.admission import UNKNOWN, Admission, address_of, is_in, network_of
 
 EXEMPT = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 HOSTS = [
@@ -80,3 +80,11 @@ def test_no_network_but_the_exempt_ones_has_more_than_its_limit(steps: list[tupl
     for network in inside:
         admission.leave(network)
     assert admission == Admission(10, 2, EXEMPT)
+
+
+@pytest.mark.parametrize(
+    "host, address",
+    [(None, "unix"), ("unix", "unknown"), ("", "unknown"), ("203.0.113.5", "203.0.113.5"), ("_hidden", "_hidden")],
+)
+def test_no_forwarded_address_passes_for_a_unix_socket(host: str | None, address: str) -> None:
+    assert address_of(host) == address

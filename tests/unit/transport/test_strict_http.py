@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.transport.strict_http import BODY_BYTES, CHUNKS, HEAD_BYTES, HEADERS, StrictConnection
+from relay.transport.strict_http import (
+    BODY_BYTES,
+    CHUNKS,
+    CONTENT_TYPE_BYTES,
+    COOKIE_ESCAPES,
+    HEAD_BYTES,
+    HEADERS,
+    StrictConnection,
+)
 
 HEAD = b"POST /nothing HTTP/1.1\r\nHost: a\r\n"
 PADDING = HEAD_BYTES - len(b"GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n")
@@ -53,6 +61,10 @@ REFUSED = {
     "a long head": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (PADDING + 1) + b"\r\n\r\n", 431),
     "a long head without an end": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * HEAD_BYTES, 431),
     "many headers": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * HEADERS + b"\r\n", 431),
+    "a long content type": (HEAD + b"Content-Type: a" + b";" * CONTENT_TYPE_BYTES + b"\r\n\r\n", 431),
+    "content types that are long together": (HEAD + b"Content-Type: a;b=c;d\r\n" * 40 + b"\r\n", 431),
+    "a cookie of escapes": (HEAD + b'Cookie: a="' + b'\\"' * (COOKIE_ESCAPES + 1) + b'"\r\n\r\n', 400),
+    "cookies of escapes": (HEAD + b'Cookie: a="\\""\r\n' * 60 + b'Cookie: b="' + b"\\101" * 41 + b'"\r\n\r\n', 400),
     "a long body": (HEAD + b"Content-Length: %d\r\n\r\n" % (BODY_BYTES + 1), 413),
     "an absurd length": (HEAD + b"Content-Length: 99999999999999999999\r\n\r\n", 413),
     "a long chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n20000\r\n" + b"x" * 0x20000, 413),
@@ -76,6 +88,18 @@ TAKEN = {
     "bytes above ASCII": (b"GET / HTTP/1.1\r\nHost: a\r\nX: \xc3\xa4\tb\r\n\r\n", b"/", b"a", b""),
     "the longest head": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * PADDING + b"\r\n\r\n", b"/", b"a", b""),
     "the most headers": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: a\r\n" * (HEADERS - 1) + b"\r\n", b"/", b"a", b""),
+    "the longest content type": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Type: " + b";" * CONTENT_TYPE_BYTES + b"\r\n\r\n",
+        b"/",
+        b"a",
+        b"",
+    ),
+    "a cookie with escapes": (
+        b'GET / HTTP/1.1\r\nHost: a\r\nCookie: a="' + b"\\054" * COOKIE_ESCAPES + b'"\r\n\r\n',
+        b"/",
+        b"a",
+        b"",
+    ),
     "a body": (HEAD + b"Content-Length: 5\r\n\r\nhello", b"/nothing", b"a", b"hello"),
     "a length said twice": (HEAD + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", b"/nothing", b"a", b"hello"),
     "the longest body": (

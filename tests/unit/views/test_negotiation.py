@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.views.negotiation import accepts
+from relay.views.negotiation import LONGEST, accepts
 
 MEDIA_TYPE = "application/nostr+json"
 
@@ -38,3 +38,8 @@ def test_11_1_a_header_that_names_the_media_type_accepts_it(header: str) -> None
 )
 def test_11_7_any_other_header_does_not(header: str) -> None:
     assert not accepts(header, MEDIA_TYPE)
+
+
+def test_a_header_is_read_up_to_a_bound() -> None:
+    assert accepts("a/b," * (LONGEST // 8) + MEDIA_TYPE, MEDIA_TYPE)
+    assert not accepts("a/b," * (LONGEST // 4) + MEDIA_TYPE, MEDIA_TYPE)
