@@ -58,7 +58,7 @@ class Answers:
     ) -> None:
         self.arrivals = arrivals
         self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
-        self.flights: SingleFlight[Filter, Answer] = SingleFlight()
+        self.flights: SingleFlight[tuple[object, ...], Answer] = SingleFlight()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier
@@ -93,7 +93,7 @@ class Answers:
 
     async def _fetch(self, flt: Filter, owner: str) -> Answer:
         fetching = _Fetch(self, flt, owner)
-        answer = await self.flights.join(flt, fetching.run)
+        answer = await self.flights.join(flt.key, fetching.run)
         if fetching.from_database:
             return answer
         # A page of L2, or a fetch that another query started, may be older than what was acknowledged before this call.

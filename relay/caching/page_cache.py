@@ -33,7 +33,7 @@ class PageCache:
         self._ring = ring
         self._shared = shared
         self._store = store
-        self._memory: LruCache[Filter, Page] = LruCache(self.l1)
+        self._memory: LruCache[tuple[object, ...], Page] = LruCache(self.l1)
         self._probes = ProbePolicy()
 
     def find(self, flt: Filter, now: int) -> Page | None:
@@ -41,12 +41,12 @@ class PageCache:
 
         Not counted. A page that is used again is written to L2.
         """
-        ring = self._ring()
-        page = self._memory.get(flt)
+        ring, place = self._ring(), flt.key
+        page = self._memory.get(place)
         if page is None or page.position > ring.position:  # ahead of what was applied here: usable in a moment
             return None
         if not page.advance(ring, now):
-            self._memory.drop(flt)
+            self._memory.drop(place)
             return None
         # Written again once half the ring has passed, so that other processes can still advance it.
         due = self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position
@@ -60,11 +60,11 @@ class PageCache:
         """
         size = page.size_bytes
         if size <= MAX_PAGE_BYTES and ring is self._ring():
-            self._memory.put(page.flt, page, size)
+            self._memory.put(page.flt.key, page, size)
 
     def drop(self, flt: Filter) -> None:
         """Drop a page here and in L2, because its event was removed."""
-        if self._memory.drop(flt) and self._shared is not None and self._shared.up:
+        if self._memory.drop(flt.key) and self._shared is not None and self._shared.up:
             self._shared.delete([key(self._store().name, self.name, digest(flt))])
 
     def share(self, pages: Iterable[Page]) -> None:

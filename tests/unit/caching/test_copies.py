@@ -18,6 +18,7 @@ from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.messages import End
 from relay.storage.store import Store
+from tests.collisions import colliding_kinds
 from tests.unit.changes.orders import note
 
 PROFILE = note(1, kind=0)
@@ -67,6 +68,21 @@ def test_every_other_limit_shares_a_page(asked: dict[str, Any]) -> None:
         known = copies.known([parse_filter(flt, Limits())])
         assert known is not None
         assert (list(known.texts), known.end) == ([PROFILE.json], End.FINISH)
+
+
+def test_answers_to_kinds_that_clients_chose_for_their_hash_are_found_apart() -> None:
+    ring, kinds = Ring(1, 10**6), colliding_kinds()
+    copies = without_window(ring)
+    for number, each in enumerate(kinds, 1):
+        flt = parse_filter({"kinds": sorted(each), "limit": 5}, Limits())
+        copies.results.keep(Page(flt, 1, [note(number).json], True), ring)
+
+    assert (len(kinds), len(set(map(hash, kinds)))) == (32, 1)
+    assert len(set(map(hash, copies.results._memory._entries))) == len(kinds)
+    for number, each in enumerate(kinds, 1):
+        known = copies.known([parse_filter({"kinds": sorted(each), "limit": 5}, Limits())])
+        assert known is not None
+        assert list(known.texts) == [note(number).json]
 
 
 @pytest.mark.parametrize("keys", [(), ("a" * 64,)])
