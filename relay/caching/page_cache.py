@@ -45,22 +45,28 @@ class PageCache:
         page = self._memory.get(place)
         if page is None or page.position > ring.position:  # ahead of what was applied here: usable in a moment
             return None
+        texts = page.texts
         if not page.advance(ring, now):
             self._memory.drop(place)
             return None
+        if page.texts is not texts and not self.keep(page, ring):  # its size is another now
+            self._memory.drop(place, "bytes")
         # Written again once half the ring has passed, so that other processes can still advance it.
         due = self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position
         if due and self._probes.should_write():
             self.share([page])
         return page
 
-    def keep(self, page: Page, ring: Ring) -> None:
-        """Keep a page in L1. `ring`: this process's ring when the page was queried. If the ring was replaced since, as
-        for another epoch, the page is dropped: its position may mean another state.
+    def keep(self, page: Page, ring: Ring) -> bool:
+        """Keep a page in L1, unless it is too large; True if it was. `ring`: this process's ring when the page was
+        queried. If the ring was replaced since, as for another epoch, the page is not kept: its position may mean
+        another state.
         """
         size = page.size_bytes
-        if size <= MAX_PAGE_BYTES and ring is self._ring():
-            self._memory.put(page.flt.key, page, size)
+        if size > MAX_PAGE_BYTES or ring is not self._ring():
+            return False
+        self._memory.put(page.flt.key, page, size)
+        return True
 
     def drop(self, flt: Filter) -> None:
         """Drop a page here and in L2, because its event was removed."""

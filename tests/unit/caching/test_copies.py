@@ -9,6 +9,7 @@ from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
 from relay.caching.copies import Copies
 from relay.caching.page import Page
+from relay.caching.page_cache import MAX_PAGE_BYTES
 from relay.changes.change import Added, Batch
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
@@ -83,6 +84,33 @@ def test_answers_to_kinds_that_clients_chose_for_their_hash_are_found_apart() ->
         known = copies.known([parse_filter({"kinds": sorted(each), "limit": 5}, Limits())])
         assert known is not None
         assert list(known.texts) == [note(number).json]
+
+
+def grown(length: int, count: int) -> tuple[Copies, list[bytes]]:
+    """What came after a page that was kept without a row, events of this content, and its answer then."""
+    ring, flt = Ring(0, 10**9), parse_filter({"kinds": [1]}, Limits())
+    copies = without_window(ring)
+    copies.results.keep(Page(flt, 0, [], True), ring)
+    ring.append(
+        Batch.of([Added(seq, note(seq, created_at=seq, tags=[["alt", "0" * length]])) for seq in range(1, count + 1)])
+    )
+    known = copies.known([flt])
+    assert known is not None
+    return copies, list(known.texts)
+
+
+def test_a_page_that_has_grown_counts_with_what_it_has_now() -> None:
+    copies, texts = grown(1_000, 9)
+    assert len(texts) == 9
+    assert (len(copies.results._memory), copies.results.l1.evictions.total()) == (1, 0)
+    assert copies.results._memory.bytes > sum(map(len, texts))
+
+
+def test_a_page_that_has_grown_too_large_answers_once_more_and_is_dropped() -> None:
+    copies, texts = grown(MAX_PAGE_BYTES // 4, 5)
+    assert len(texts) == 5
+    assert (len(copies.results._memory), copies.results._memory.bytes) == (0, 0)
+    assert copies.results.l1.evictions == {"bytes": 1}
 
 
 @pytest.mark.parametrize("keys", [(), ("a" * 64,)])
