@@ -141,6 +141,16 @@ def test_a_window_that_lost_everything_holds_no_bytes() -> None:
     assert window.bytes == len(window) == 0
 
 
+def test_a_window_that_is_never_full_forgets_the_authors_of_what_was_removed() -> None:
+    window = Window(10**9)
+    window.extend((), complete=True, changes=[], position=0)
+    for number in range(1, 3_000):
+        event = note(number, pubkey=f"{number:064x}")
+        window.apply([Added(2 * number - 1, event)], 2 * number - 1)
+        window.apply([Removed(2 * number, event.id)], 2 * number)
+    assert len(window._index.names) < 1_100
+
+
 def test_a_query_that_would_read_too_many_events_is_not_answered() -> None:
     window = Window(10**9)
     window.extend([], True, [], 0)
