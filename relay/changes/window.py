@@ -163,5 +163,8 @@ class Window:
             found = [event for event in found if event.created_at <= flt.until]
         found.sort(key=newest_first)
         kept: list[StoredEvent] = []
-        collect(without(flt, ids=None), now, [found], kept)
+        try:
+            collect(without(flt, ids=None), now, [found], kept)
+        except TooMany:
+            return None
         return self._answer(flt, kept, True)
