@@ -43,7 +43,8 @@ class PageCache:
         """
         ring, place = self._ring(), flt.key
         page = self._memory.get(place)
-        if page is None or page.position > ring.position:  # ahead of what was applied here: usable in a moment
+        # Not yet: it is ahead of what was applied here, or that lacks events which the log did not hold any more.
+        if page is None or page.position > ring.position or ring.position < ring.complete_from:
             return None
         texts = page.texts
         if not page.advance(ring, now):

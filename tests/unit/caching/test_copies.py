@@ -10,7 +10,7 @@ from relay.caching.answers import Answers
 from relay.caching.copies import Copies
 from relay.caching.page import Page
 from relay.caching.page_cache import MAX_PAGE_BYTES
-from relay.changes.change import Added, Batch
+from relay.changes.change import Added, Batch, Removed
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.protocol.audience import Audience
@@ -20,6 +20,7 @@ from relay.protocol.limits import Limits
 from relay.protocol.messages import End
 from relay.storage.store import Store
 from tests.collisions import colliding_kinds
+from tests.events import NOW
 from tests.unit.changes.orders import note
 
 PROFILE = note(1, kind=0)
@@ -69,6 +70,22 @@ def test_every_other_limit_shares_a_page(asked: dict[str, Any]) -> None:
         known = copies.known([parse_filter(flt, Limits())])
         assert known is not None
         assert (list(known.texts), known.end) == ([PROFILE.json], End.FINISH)
+
+
+def test_no_page_answers_while_changes_from_the_log_lack_what_was_removed_since() -> None:
+    """A profile was replaced twice. The log has the second version no more: in its place stands a removal."""
+    first, second, third = (note(number, kind=0, created_at=number) for number in (1, 2, 3))
+    ring = Ring(1, 10**6)
+    pages, key = without_window(ring).cache_of(parse_filter(FILTERS[1], Limits()))
+    pages.keep(Page(key, 1, [first.json], True), ring)
+
+    ring.complete_from = 5
+    ring.append(Batch.of([Removed(2, first.id), Removed(3, second.id)]))
+    assert pages.find(key, NOW) is None, "at 3 the second version was served, and not none"
+    ring.append(Batch.of([Removed(4, second.id), Added(5, third)]))
+    page = pages.find(key, NOW)
+    assert page is not None
+    assert page.texts == [third.json]
 
 
 def test_answers_to_kinds_that_clients_chose_for_their_hash_are_found_apart() -> None:
