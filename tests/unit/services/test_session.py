@@ -608,6 +608,18 @@ async def test_a_client_that_is_cut_off_in_the_middle_of_an_answer_ends_it(memor
     assert memory.hub.subscriptions == 0
 
 
+async def test_a_client_that_is_cut_off_by_the_end_of_an_answer_in_memory_leaves_no_query(memory: Memory) -> None:
+    memory.services = replace(memory.services, config=replace(memory.services.config, max_outbox_bytes=65_536))
+    memory.known = texts(1, 66_000)
+    client = Client(memory)
+    client.wire.reads = False
+    client.wire.buffered = 1_000
+    client.say("REQ", "s", FILTER)
+    assert client.wire.is_cut
+    assert memory.hub.subscriptions == 0
+    assert not memory.background.is_running("query")
+
+
 # -- Answers whose texts come in pieces --------------------------------------------------------------------------------
 
 
