@@ -55,6 +55,11 @@ class Filter(msgspec.Struct, frozen=True, gc=False):
                 return False
         return True
 
+    def looks(self, event: StoredEvent) -> int:
+        """How many values of tags `matches` looks for at most: 0.1 us each, and more if the event has thousands."""
+        tags = len(event.tag_keys)
+        return sum([min(len(keys), tags) for _, keys in self.tags])
+
     @property
     def conditions(self) -> tuple[object, ...]:
         """What decides whether an event matches: filters with equal conditions match the same events.
