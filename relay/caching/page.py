@@ -6,7 +6,7 @@ Rule: `advance` makes it what PostgreSQL would answer at the ring's position, or
 from collections.abc import Sequence
 from sys import getsizeof
 
-from relay.changes.overlay import Found, overlay
+from relay.changes.overlay import Found, overlay, takes_long
 from relay.changes.overlay import Page as Rows
 from relay.changes.ring import Ring, ring_keys
 from relay.changes.row import Row, id_of
@@ -135,7 +135,10 @@ class Page:
         return any(ring.removed(id_of(text).decode("ascii"), position) for text in self.texts)
 
     def _overlay(self, ring: Ring, now: int) -> bool:
-        over = overlay(Rows(self.rows, self.complete), self.flt, ring.since(self.position), now)
+        changes = ring.since(self.position)
+        if takes_long(self.flt, changes):
+            return False
+        over = overlay(Rows(self.rows, self.complete), self.flt, changes, now)
         if over.short:
             return False
         # Rows, not the events of the ring: their tags cost ten times their text, and the page would keep them.

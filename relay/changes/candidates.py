@@ -12,13 +12,9 @@ from msgspec import structs
 
 from relay.changes.event_index import EventIndex
 from relay.changes.posting_lists import MAX_GATHERED, PostingList, TooMany, pieces, spans, union
+from relay.changes.sizes import MAX_LOOKS
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-
-MAX_LOOKS = 20_000
-"""Values of tags that one query may look for, each in one event, before it is left to PostgreSQL: 2 ms, in events that
-are not in the processor's cache. 1,000 values in 800 events with 501 tags each took 50 ms, and a REQ has 20 filters.
-"""
 
 MAX_SCAN = 6_000
 """Events that one query may read before it is left to PostgreSQL: about a millisecond."""

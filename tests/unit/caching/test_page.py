@@ -10,6 +10,7 @@ from relay.caching.page import MAX_CHANGES, Page
 from relay.changes.change import Added, Batch
 from relay.changes.ring import Ring
 from relay.changes.row import Row
+from relay.changes.sizes import LONG_TAGS, MAX_LOOKS
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from tests import strategies
@@ -122,6 +123,14 @@ def test_a_page_is_not_brought_over_more_changes_than_pay() -> None:
     untouched = Page(parse({"kinds": [7]}), 0, [], True)
     assert untouched.advance(ring, NOW), "nothing that came concerns it"
     assert len(ring) > MAX_CHANGES
+
+
+def test_a_page_is_not_brought_over_changes_in_whose_tags_too_many_values_are_looked_for() -> None:
+    ring, tags = Ring(0, 10**9), [["t", str(number)] for number in range(LONG_TAGS + 1)]
+    ring.append(Batch.of([Added(seq, note(seq, tags=tags)) for seq in range(1, 3 + MAX_LOOKS // LONG_TAGS)]))
+    values = [f"none {number}" for number in range(LONG_TAGS + 1)]
+    assert Page(parse({"#t": values[:9]}), 0, [], True).advance(ring, NOW)
+    assert not Page(parse({"#t": values}), 0, [], True).advance(ring, NOW)
 
 
 def test_a_page_keeps_the_texts_of_what_came_and_not_their_tags() -> None:

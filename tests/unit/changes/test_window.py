@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.changes.candidates import MAX_LOOKS, MAX_SCAN
+from relay.changes.candidates import MAX_SCAN
 from relay.changes.change import Added, Removed
 from relay.changes.event_index import LIST_BYTES
 from relay.changes.overlay import newest_first
-from relay.changes.sizes import LONG_TAGS, event_bytes
+from relay.changes.sizes import LONG_TAGS, MAX_LOOKS, event_bytes
 from relay.changes.window import InWindow, Window
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter, parse_filter
