@@ -33,7 +33,7 @@ from relay.storage.read_result import Item
 from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher
 from tests.events import NOW, sign_event
-from tests.unit.changes.orders import note
+from tests.unit.changes.orders import additions, note
 
 QUERY_SECONDS = 5.0
 RELAY = "wss://relay.example.com"
@@ -713,6 +713,33 @@ async def test_the_seam_sends_a_step_at_a_time(client: Client, memory: Memory) -
     await client.eose("t")
     await client.until(lambda: len(events_of(client.got, "t")) == 7)
     assert events_of(client.got, "t") == [orjson.loads(text) for text in missed]
+
+
+async def test_the_seam_gives_way_while_it_sends_what_the_ring_does_not_reach(
+    client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.background.TURN_SECONDS", -1.0)
+    changes = additions(7)
+    memory.intake.restart(Ring(7, 1 << 26))
+    others = 0
+
+    def other() -> None:
+        nonlocal others
+        others += 1
+        asyncio.get_running_loop().call_soon(other)
+
+    async def answer_at_0(*_: object) -> Answer:
+        return Answer(0, (), "none")
+
+    async def changes_after(_position: int) -> Batch:
+        other()
+        return Batch.of(changes)
+
+    memory.services.answers.fetch = answer_at_0  # type: ignore[method-assign, union-attr]
+    memory.services.primary.changes_after = changes_after  # type: ignore[method-assign, assignment]
+    client.say("REQ", "s", FILTER)
+    await client.until(lambda: len(events_of(client.got)) == len(changes))
+    assert others >= len(changes)
 
 
 async def test_01_e19_a_message_that_is_too_long_is_answered_with_its_id_where_it_has_one(client: Client) -> None:
