@@ -19,6 +19,7 @@ from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.freshness.barrier import Barrier, position_now
 from relay.protocol.audience import ANONYMOUS, Audience
+from relay.protocol.errors import RateLimited
 from relay.protocol.filters import Filter
 from relay.protocol.messages import End
 from relay.protocol.visibility import may_be_private, readable_part
@@ -58,7 +59,7 @@ class Answers:
     ) -> None:
         self.arrivals = arrivals
         self.copies = Copies(reads, ring, self.arrivals, tasks, shared=shared, store=store, window_bytes=window_bytes)
-        self.flights: SingleFlight[Filter, Answer] = SingleFlight()
+        self.flights: SingleFlight[tuple[object, ...], Answer] = SingleFlight()
         self._reads = reads
         self._ring = ring
         self._barrier = barrier
@@ -93,7 +94,13 @@ class Answers:
 
     async def _fetch(self, flt: Filter, owner: str) -> Answer:
         fetching = _Fetch(self, flt, owner)
-        answer = await self.flights.join(flt, fetching.run)
+        try:
+            answer = await self.flights.join(flt.key, fetching.run)
+        except RateLimited:
+            if fetching.led:
+                raise
+            # Too many queries of another owner wait; this one is asked in the turn of its own.
+            return await self._from_database(flt, owner, self.copies.cache_of(flt))
         if fetching.from_database:
             return answer
         # A page of L2, or a fetch that another query started, may be older than what was acknowledged before this call.

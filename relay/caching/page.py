@@ -6,7 +6,7 @@ Rule: `advance` makes it what PostgreSQL would answer at the ring's position, or
 from collections.abc import Sequence
 from sys import getsizeof
 
-from relay.changes.overlay import Found, overlay
+from relay.changes.overlay import Found, overlay, takes_long
 from relay.changes.overlay import Page as Rows
 from relay.changes.ring import Ring, ring_keys
 from relay.changes.row import Row, id_of
@@ -18,6 +18,9 @@ MAX_CHANGES = 2_000
 
 ENTRY_BYTES = 120
 """What a row costs beside its text."""
+
+KIND_BYTES = 30
+"""A kind of the filter beside its place in the set: the number, and its part of the key."""
 
 PAGE_BYTES = 800
 """What a page costs beside its rows and the values of its filter (measured, CPython 3.11)."""
@@ -37,6 +40,7 @@ class Page:
 
     __slots__ = (
         "_expires",
+        "_filter_bytes",
         "_keys",
         "_rows",
         "_was_searched",
@@ -57,8 +61,9 @@ class Page:
         self.complete = complete
         self.next = following
         self.shared_at = -1
+        self._filter_bytes = 0  # not known yet
         self._keys: Sequence[str | int] | None = None  # of the ring, looked up on first use: 17 us for 300 authors
-        self._rows: Sequence[Found] | None = None
+        self._rows: Sequence[Row] | None = None
         self._expires: int | None = None
         self._was_searched = (
             False  # for expirations: 0.6 us a text, which a page that is never used again does not cost
@@ -66,9 +71,10 @@ class Page:
 
     @property
     def size_bytes(self) -> int:
-        """Its size for the bound of a cache, with its filter, which is the key there."""
-        rows = sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
-        return PAGE_BYTES + rows + _values_bytes(self.flt)
+        """Its size now for the bound of a cache, with its filter, which is the key there."""
+        if not self._filter_bytes:
+            self._filter_bytes = PAGE_BYTES + _values_bytes(self.flt)
+        return self._filter_bytes + sum(map(len, self.texts)) + ENTRY_BYTES * len(self.texts)
 
     @property
     def end(self) -> End:
@@ -87,7 +93,7 @@ class Page:
         return self._expires
 
     @property
-    def rows(self) -> Sequence[Found]:
+    def rows(self) -> Sequence[Row]:
         """The rows of the answer, parsed on first use."""
         if self._rows is None:
             self._rows = [Row.of(text) for text in self.texts]
@@ -129,10 +135,14 @@ class Page:
         return any(ring.removed(id_of(text).decode("ascii"), position) for text in self.texts)
 
     def _overlay(self, ring: Ring, now: int) -> bool:
-        over = overlay(Rows(self.rows, self.complete), self.flt, ring.since(self.position), now)
+        changes = ring.since(self.position)
+        if takes_long(self.flt, changes):
+            return False
+        over = overlay(Rows(self.rows, self.complete), self.flt, changes, now)
         if over.short:
             return False
-        self._rows = over.rows
+        # Rows, not the events of the ring: their tags cost ten times their text, and the page would keep them.
+        self._rows = [row if type(row) is Row else _row_of(row) for row in over.rows]
         self.texts = [row.json for row in over.rows]
         self.complete = over.complete
         if over.cut is not None:
@@ -150,4 +160,8 @@ def _values_bytes(flt: Filter) -> int:
             size += getsizeof(values) + HEX_BYTES * len(values)
     for _, keys in flt.tags:
         size += getsizeof(keys) + HEAD_BYTES * len(keys) + texts_bytes(keys)
-    return size if flt.kinds is None else size + getsizeof(flt.kinds)
+    return size if flt.kinds is None else size + getsizeof(flt.kinds) + KIND_BYTES * len(flt.kinds)
+
+
+def _row_of(event: Found) -> Row:
+    return Row(event.id, event.created_at, event.kind, event.expires_at, event.json)

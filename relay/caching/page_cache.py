@@ -33,7 +33,7 @@ class PageCache:
         self._ring = ring
         self._shared = shared
         self._store = store
-        self._memory: LruCache[Filter, Page] = LruCache(self.l1)
+        self._memory: LruCache[tuple[object, ...], Page] = LruCache(self.l1)
         self._probes = ProbePolicy()
 
     def find(self, flt: Filter, now: int) -> Page | None:
@@ -41,30 +41,37 @@ class PageCache:
 
         Not counted. A page that is used again is written to L2.
         """
-        ring = self._ring()
-        page = self._memory.get(flt)
-        if page is None or page.position > ring.position:  # ahead of what was applied here: usable in a moment
+        ring, place = self._ring(), flt.key
+        page = self._memory.get(place)
+        # Not yet: it is ahead of what was applied here, or that lacks events which the log did not hold any more.
+        if page is None or page.position > ring.position or ring.position < ring.complete_from:
             return None
+        texts = page.texts
         if not page.advance(ring, now):
-            self._memory.drop(flt)
+            self._memory.drop(place)
             return None
+        if page.texts is not texts and not self.keep(page, ring):  # its size is another now
+            self._memory.drop(place, "bytes")
         # Written again once half the ring has passed, so that other processes can still advance it.
         due = self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position
         if due and self._probes.should_write():
             self.share([page])
         return page
 
-    def keep(self, page: Page, ring: Ring) -> None:
-        """Keep a page in L1. `ring`: this process's ring when the page was queried. If the ring was replaced since, as
-        for another epoch, the page is dropped: its position may mean another state.
+    def keep(self, page: Page, ring: Ring) -> bool:
+        """Keep a page in L1, unless it is too large; True if it was. `ring`: this process's ring when the page was
+        queried. If the ring was replaced since, as for another epoch, the page is not kept: its position may mean
+        another state.
         """
         size = page.size_bytes
-        if size <= MAX_PAGE_BYTES and ring is self._ring():
-            self._memory.put(page.flt, page, size)
+        if size > MAX_PAGE_BYTES or ring is not self._ring():
+            return False
+        self._memory.put(page.flt.key, page, size)
+        return True
 
     def drop(self, flt: Filter) -> None:
         """Drop a page here and in L2, because its event was removed."""
-        if self._memory.drop(flt) and self._shared is not None and self._shared.up:
+        if self._memory.drop(flt.key) and self._shared is not None and self._shared.up:
             self._shared.delete([key(self._store().name, self.name, digest(flt))])
 
     def share(self, pages: Iterable[Page]) -> None:

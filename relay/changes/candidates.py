@@ -11,12 +11,10 @@ from typing import Any
 from msgspec import structs
 
 from relay.changes.event_index import EventIndex
-from relay.changes.posting_lists import MAX_GATHERED, PostingList, pieces, spans, union
+from relay.changes.posting_lists import MAX_GATHERED, PostingList, TooMany, pieces, spans, union
+from relay.changes.sizes import MAX_LOOKS
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter
-
-MAX_LONG_VALUES = 1_000
-"""Tag values of one filter that are looked for in the events without entries by tag: 0.1 ms for each such event."""
 
 MAX_SCAN = 6_000
 """Events that one query may read before it is left to PostgreSQL: about a millisecond."""
@@ -39,7 +37,7 @@ def candidates(index: EventIndex, flt: Filter) -> tuple[Iterable[PostingList], F
     if flt.tags:
         rarest = flt.tags[0] if len(flt.tags) == 1 else _rarest(index, flt.tags)
         keys = rarest[1]
-        if index.long and len(keys) > MAX_LONG_VALUES:
+        if len(index.long) * len(keys) > MAX_LOOKS:
             return None
         others = [event for event in index.long if not keys.isdisjoint(event.tag_keys)]
         found = union(index.tags, keys, until, MAX_SCAN, others)
@@ -57,13 +55,13 @@ def candidates(index: EventIndex, flt: Filter) -> tuple[Iterable[PostingList], F
 
 def collect(flt: Filter, now: int, given: Iterable[PostingList], found: PostingList) -> bool:
     """Put matching events into `found` until the answer is full and one more is known; True if no later candidate
-    matters (01-F18, 67-1). `given`: candidates, in pieces. Raises TooMany as they do.
+    matters (01-F18, 67-1). `given`: candidates, in pieces. Raises TooMany as they do, and after MAX_LOOKS.
 
     Candidates begin at `until`. A comprehension for each condition: one loop with all of them costs three times as
     much.
     """
     authors, kinds, since = flt.authors, flt.kinds, flt.since
-    wanted = flt.limit
+    wanted, looks = flt.limit, 0
     for piece in given:
         rows = piece if since is None else [event for event in piece if event.created_at >= since]
         if authors is not None:
@@ -71,6 +69,10 @@ def collect(flt: Filter, now: int, given: Iterable[PostingList], found: PostingL
         if kinds is not None:
             rows = [event for event in rows if event.kind in kinds]
         for _, keys in flt.tags:
+            most = len(keys)
+            looks += sum([min(most, len(event.tag_keys)) for event in rows])
+            if looks > MAX_LOOKS:
+                raise TooMany
             rows = [event for event in rows if not keys.isdisjoint(event.tag_keys)]
         found += [event for event in rows if event.expires_at is None or event.expires_at > now]
         if len(found) > wanted and (

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from relay.changes.change import Added, Change, Purged, Removed
 from relay.changes.row import Row, pubkey_of
+from relay.changes.sizes import MAX_LOOKS
 from relay.changes.vanished import VanishedKeys
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.event import StoredEvent
@@ -17,6 +18,9 @@ from relay.protocol.filters import Filter
 from relay.protocol.visibility import owners, visible
 
 _AFTER_EVERY_ID = "g"  # ids are hex digits
+
+FEW_TAGS = 10
+"""Events with no more tags are compared as fast with any filter."""
 
 Found = StoredEvent | Row
 """An event of an answer: whole, or as much of it as answers need."""
@@ -107,6 +111,14 @@ def overlay(page: Page, flt: Filter, changes: Iterable[Change], now: int, audien
     short = not page.complete and (len(rows) < flt.limit or _second_was_cut(page, flt, kept))
     below = rows[len(kept)] if len(kept) < len(rows) else None
     return Overlaid(kept, page.complete and below is None, short, below)
+
+
+def takes_long(flt: Filter, changes: Iterable[Change]) -> bool:
+    """True if the overlay would look for more values of tags than one step may."""
+    if not flt.tags:
+        return False
+    added = [change.event for change in changes if type(change) is Added]
+    return sum([flt.looks(event) for event in added if len(event.tag_keys) > FEW_TAGS]) > MAX_LOOKS
 
 
 def _is_hidden(row: Found, added: int, vanished: VanishedKeys) -> bool:

@@ -31,6 +31,12 @@ STEP_BYTES = 262_144
 MAX_STEP = 100
 """As many of them are applied in one step at most."""
 
+MAX_LOOKS = 20_000
+"""Values of tags that are looked for, each in one event, to answer one filter from memory, before it is left to
+PostgreSQL: 2 ms, in events that are not in the processor's cache. 1,000 values in 800 events with 501 tags each took 50
+ms, and a REQ has 20 filters.
+"""
+
 T = TypeVar("T")
 
 

@@ -92,6 +92,7 @@ class Window:
         self.position = position
         if index.bytes > self._max_bytes:
             self._shrink()
+        index.forget_names()
 
     def _purged(self, change: Purged) -> list[StoredEvent]:
         """The events that a purge hides; they are the oldest, first in the list of all."""
@@ -104,7 +105,6 @@ class Window:
         while index.all and index.bytes > self._max_bytes * 0.95:
             # The lists go with the events: about the same part of them.
             self.evicted += index.evict_to(index.entries_bytes * self._max_bytes * 0.95 / index.bytes)
-        index.forget_names()
         self.complete = False
         self.floor = newest_first(index.all[0]) if index.all else None
 
@@ -163,5 +163,8 @@ class Window:
             found = [event for event in found if event.created_at <= flt.until]
         found.sort(key=newest_first)
         kept: list[StoredEvent] = []
-        collect(without(flt, ids=None), now, [found], kept)
+        try:
+            collect(without(flt, ids=None), now, [found], kept)
+        except TooMany:
+            return None
         return self._answer(flt, kept, True)

@@ -178,9 +178,16 @@ class Barrier:
 
 
 def asked_now(barrier: Barrier) -> "asyncio.Future[int | None]":
-    """Like `Barrier.join`: the position will be the result of the future."""
+    """Like `Barrier.join`: the position will be the result of the future. One that is cancelled leaves."""
     result: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-    barrier.join(lambda position: None if result.done() else result.set_result(position))
+
+    def then(position: int | None) -> None:
+        if not result.done():
+            result.set_result(position)
+
+    barrier.join(then)
+    if not result.done():
+        result.add_done_callback(lambda _: barrier.leave(then))
     return result
 
 

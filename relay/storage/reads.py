@@ -104,23 +104,27 @@ class Reads(QueryServers):
     async def _by_replicas(self, replicas: Replicas, question: Question) -> Answered | None:
         """The answer of a replica as of now, None if the primary must be asked."""
         allowed: asyncio.Future[int | None] | None = None
-        for replica in replicas.in_turn():
-            if allowed is None:
-                allowed = replicas.present.barrier()  # meanwhile the replica answers
-            try:
-                position, parts = await self.attempts.ask(replica.fetch, with_time_left(question))
-                answer = await replicas.as_of_now(question, position, parts, allowed)
-            except TooBroad:
-                raise
-            except Failed as error:
-                replicas.fell_back(reason_of(error))
-                if asyncio.get_running_loop().time() >= question.ends:
+        try:
+            for replica in replicas.in_turn():
+                if allowed is None:
+                    allowed = replicas.present.barrier()  # meanwhile the replica answers
+                try:
+                    position, parts = await self.attempts.ask(replica.fetch, with_time_left(question))
+                    answer = await replicas.as_of_now(question, position, parts, allowed)
+                except TooBroad:
                     raise
-                continue
-            if answer is not None:
-                self.answered[replica.address.alias] += 1
-                return answer
-        return None
+                except Failed as error:
+                    replicas.fell_back(reason_of(error))
+                    if asyncio.get_running_loop().time() >= question.ends:
+                        raise
+                    continue
+                if answer is not None:
+                    self.answered[replica.address.alias] += 1
+                    return answer
+            return None
+        finally:
+            if allowed is not None:
+                allowed.cancel()  # a query that has ended waits for nothing
 
     async def texts(
         self,

@@ -7,7 +7,7 @@ server must be asked.
 from collections.abc import Sequence
 
 from relay.changes.change import Added, Change
-from relay.changes.overlay import Found, Page, overlay
+from relay.changes.overlay import Found, Page, overlay, takes_long
 from relay.changes.ring import Ring, ring_keys
 from relay.changes.row import Row
 from relay.protocol.audience import Audience
@@ -26,13 +26,16 @@ behind is not asked."""
 def advanced(parts: Sequence[Part], question: Question, position: int, ring: Ring, now: int) -> list[Part] | None:
     """The parts, which answer the question at `position`, as of the ring's position and of `now` (Unix seconds).
 
-    None if the ring does not reach back to `position`, or if rows are missing below those of a part.
+    None if the ring does not reach back to `position`, if rows are missing below those of a part, or if it would take
+    long, as of changes with many tags.
     """
     if position < ring.floor or ring.position - position > MOST_BEHIND:
         return None
     changes = ring.since(position)
     if not changes:
         return list(parts)
+    if any(takes_long(flt, changes) for flt in question.filters):
+        return None
     # What a request to vanish hides among private events is said by their tags: they are read whole.
     whole = ring.newest_hiding > position and may_be_private(question.filters, question.audience)
     found = []

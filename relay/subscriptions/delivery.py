@@ -16,6 +16,8 @@ from relay.subscriptions.subscription import Subscription, matches_any
 
 PIECE = 250
 """Filters that are compared, or frames that are put, between two looks at the clock: 0.1 ms."""
+MANY_TAGS = 100
+"""Of an event with more tags each value of a filter that is looked for in them counts as another filter."""
 CANDIDATES_WORK = 50
 """What it costs to find up to `index.CANDIDATES` candidates, in filters that are compared."""
 
@@ -39,7 +41,7 @@ def deliver_in_pieces(  # noqa: PLR0912 - the hot path
             continue
         if has_waited and intake.ring.is_gone(event, seq):
             continue
-        text = event.json + b"]"
+        text, has_many_tags = event.json + b"]", len(event.tag_keys) > MANY_TAGS
         for groups in index.candidates(event):
             if not groups:
                 work += CANDIDATES_WORK
@@ -70,6 +72,8 @@ def deliver_in_pieces(  # noqa: PLR0912 - the hot path
                             break
                     work += len(subscriptions)
                 work += len(filters)
+                if has_many_tags:
+                    work += sum([flt.looks(event) for flt in filters])
                 if work > PIECE:
                     counters.deliveries += delivered
                     work = delivered = 0

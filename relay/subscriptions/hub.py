@@ -19,7 +19,9 @@ from relay.subscriptions.live import LiveSubscriptions
 from relay.subscriptions.subscription import HELD, Subscription, matches_any
 
 SEAM_CHECKS = 20_000
-"""Changes times filters that are compared in one step when a subscription is released: 4 ms."""
+"""Changes times filters that are compared in one step when a subscription is released: 4 ms. A value of a tag that is
+looked for counts as another filter: 700 events of 501 tags and 20 filters of 1,500 values were one step of 2 s.
+"""
 SEAM_BYTES = 1_048_576
 """Texts sent in one such step."""
 FREED_AT_ONCE_BYTES = 50_000
@@ -88,11 +90,14 @@ class Hub:
         ring = self.intake.ring
         if position >= ring.position:  # most queries: nothing came meanwhile
             return self._live.add(subscription, position)
-        size = 0
-        most_changes = max(1, self.seam_checks // (len(subscription.filters) or 1))
-        for count, change in enumerate(ring.since(position)):
-            if size >= most or count == most_changes:
+        size = checks = 0
+        filters = subscription.filters
+        for change in ring.since(position):
+            if size >= most or checks >= self.seam_checks:
                 return position
+            checks += len(filters) or 1
+            if type(change) is Added:
+                checks += sum([flt.looks(change.event) for flt in filters])
             # What was removed since is not sent any more (09-16).
             if (
                 type(change) is Added

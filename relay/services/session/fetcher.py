@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from relay.background import Turn
 from relay.changes.change import Added
 from relay.metrics import counters
 from relay.protocol.errors import Failed
@@ -123,8 +124,10 @@ class Fetcher:
             raise Failed("the query took too long to be continued, ask again") from None
         if batch is None:
             return
-        ring = services.hub.intake.ring
+        turn = Turn()
         for change in batch.changes:
+            await turn.end()
+            ring = services.hub.intake.ring
             if (
                 type(change) is Added
                 and not ring.is_gone(change.event, change.seq)

@@ -9,7 +9,8 @@ from relay.background import BackgroundTasks
 from relay.caching.answers import Answers
 from relay.caching.copies import Copies
 from relay.caching.page import Page
-from relay.changes.change import Added, Batch
+from relay.caching.page_cache import MAX_PAGE_BYTES
+from relay.changes.change import Added, Batch, Removed
 from relay.changes.ring import Ring
 from relay.freshness.arrivals import Arrivals
 from relay.protocol.audience import Audience
@@ -18,6 +19,8 @@ from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.protocol.messages import End
 from relay.storage.store import Store
+from tests.collisions import colliding_kinds
+from tests.events import NOW
 from tests.unit.changes.orders import note
 
 PROFILE = note(1, kind=0)
@@ -67,6 +70,64 @@ def test_every_other_limit_shares_a_page(asked: dict[str, Any]) -> None:
         known = copies.known([parse_filter(flt, Limits())])
         assert known is not None
         assert (list(known.texts), known.end) == ([PROFILE.json], End.FINISH)
+
+
+def test_no_page_answers_while_changes_from_the_log_lack_what_was_removed_since() -> None:
+    """A profile was replaced twice. The log has the second version no more: in its place stands a removal."""
+    first, second, third = (note(number, kind=0, created_at=number) for number in (1, 2, 3))
+    ring = Ring(1, 10**6)
+    pages, key = without_window(ring).cache_of(parse_filter(FILTERS[1], Limits()))
+    pages.keep(Page(key, 1, [first.json], True), ring)
+
+    ring.complete_from = 5
+    ring.append(Batch.of([Removed(2, first.id), Removed(3, second.id)]))
+    assert pages.find(key, NOW) is None, "at 3 the second version was served, and not none"
+    ring.append(Batch.of([Removed(4, second.id), Added(5, third)]))
+    page = pages.find(key, NOW)
+    assert page is not None
+    assert page.texts == [third.json]
+
+
+def test_answers_to_kinds_that_clients_chose_for_their_hash_are_found_apart() -> None:
+    ring, kinds = Ring(1, 10**6), colliding_kinds()
+    copies = without_window(ring)
+    for number, each in enumerate(kinds, 1):
+        flt = parse_filter({"kinds": sorted(each), "limit": 5}, Limits())
+        copies.results.keep(Page(flt, 1, [note(number).json], True), ring)
+
+    assert (len(kinds), len(set(map(hash, kinds)))) == (32, 1)
+    assert len(set(map(hash, copies.results._memory._entries))) == len(kinds)
+    for number, each in enumerate(kinds, 1):
+        known = copies.known([parse_filter({"kinds": sorted(each), "limit": 5}, Limits())])
+        assert known is not None
+        assert list(known.texts) == [note(number).json]
+
+
+def grown(length: int, count: int) -> tuple[Copies, list[bytes]]:
+    """What came after a page that was kept without a row, events of this content, and its answer then."""
+    ring, flt = Ring(0, 10**9), parse_filter({"kinds": [1]}, Limits())
+    copies = without_window(ring)
+    copies.results.keep(Page(flt, 0, [], True), ring)
+    ring.append(
+        Batch.of([Added(seq, note(seq, created_at=seq, tags=[["alt", "0" * length]])) for seq in range(1, count + 1)])
+    )
+    known = copies.known([flt])
+    assert known is not None
+    return copies, list(known.texts)
+
+
+def test_a_page_that_has_grown_counts_with_what_it_has_now() -> None:
+    copies, texts = grown(1_000, 9)
+    assert len(texts) == 9
+    assert (len(copies.results._memory), copies.results.l1.evictions.total()) == (1, 0)
+    assert copies.results._memory.bytes > sum(map(len, texts))
+
+
+def test_a_page_that_has_grown_too_large_answers_once_more_and_is_dropped() -> None:
+    copies, texts = grown(MAX_PAGE_BYTES // 4, 5)
+    assert len(texts) == 5
+    assert (len(copies.results._memory), copies.results._memory.bytes) == (0, 0)
+    assert copies.results.l1.evictions == {"bytes": 1}
 
 
 @pytest.mark.parametrize("keys", [(), ("a" * 64,)])

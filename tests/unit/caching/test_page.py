@@ -10,6 +10,7 @@ from relay.caching.page import MAX_CHANGES, Page
 from relay.changes.change import Added, Batch
 from relay.changes.ring import Ring
 from relay.changes.row import Row
+from relay.changes.sizes import LONG_TAGS, MAX_LOOKS
 from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from tests import strategies
@@ -124,6 +125,21 @@ def test_a_page_is_not_brought_over_more_changes_than_pay() -> None:
     assert len(ring) > MAX_CHANGES
 
 
+def test_a_page_is_not_brought_over_changes_in_whose_tags_too_many_values_are_looked_for() -> None:
+    ring, tags = Ring(0, 10**9), [["t", str(number)] for number in range(LONG_TAGS + 1)]
+    ring.append(Batch.of([Added(seq, note(seq, tags=tags)) for seq in range(1, 3 + MAX_LOOKS // LONG_TAGS)]))
+    values = [f"none {number}" for number in range(LONG_TAGS + 1)]
+    assert Page(parse({"#t": values[:9]}), 0, [], True).advance(ring, NOW)
+    assert not Page(parse({"#t": values}), 0, [], True).advance(ring, NOW)
+
+
+def test_a_page_keeps_the_texts_of_what_came_and_not_their_tags() -> None:
+    ring, page = Ring(0, 10**9), Page(parse({}), 0, [], True)
+    ring.append(Batch.of([Added(1, note(1, tags=[["t", f"{number}"] for number in range(9)]))]))
+    assert page.advance(ring, NOW)
+    assert [type(row) for row in page.rows] == [Row]
+
+
 def test_a_page_counts_what_it_holds() -> None:
     texts = [stored(event).json for event in POOL[:9]]
     assert Page(parse({}), 0, texts, True).size_bytes > sum(map(len, texts))
@@ -136,8 +152,9 @@ def test_a_page_counts_what_it_holds() -> None:
         ({"#t": [f"{number:x}" for number in range(30_000)]}, 2_500_000),
         ({"authors": [f"{number:064x}" for number in range(30_000)]}, 4_000_000),
         ({"ids": [f"{number:064x}" for number in range(30_000)]}, 4_000_000),
+        ({"kinds": list(range(30_000))}, 2_500_000),
     ],
-    ids=["a long value", "tags", "authors", "ids"],
+    ids=["a long value", "tags", "authors", "ids", "kinds"],
 )
 def test_a_page_counts_with_the_values_of_its_filter(wanted: Json, least: int) -> None:
     assert Page(parse(wanted), 1, (), True).size_bytes > least

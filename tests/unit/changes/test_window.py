@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.changes.candidates import MAX_LONG_VALUES, MAX_SCAN
+from relay.changes.candidates import MAX_SCAN
 from relay.changes.change import Added, Removed
 from relay.changes.event_index import LIST_BYTES
 from relay.changes.overlay import newest_first
-from relay.changes.sizes import LONG_TAGS, event_bytes
+from relay.changes.sizes import LONG_TAGS, MAX_LOOKS, event_bytes
 from relay.changes.window import InWindow, Window
 from relay.protocol.event import StoredEvent
 from relay.protocol.filters import Filter, parse_filter
@@ -141,6 +141,16 @@ def test_a_window_that_lost_everything_holds_no_bytes() -> None:
     assert window.bytes == len(window) == 0
 
 
+def test_a_window_that_is_never_full_forgets_the_authors_of_what_was_removed() -> None:
+    window = Window(10**9)
+    window.extend((), complete=True, changes=[], position=0)
+    for number in range(1, 3_000):
+        event = note(number, pubkey=f"{number:064x}")
+        window.apply([Added(2 * number - 1, event)], 2 * number - 1)
+        window.apply([Removed(2 * number, event.id)], 2 * number)
+    assert len(window._index.names) < 1_100
+
+
 def test_a_query_that_would_read_too_many_events_is_not_answered() -> None:
     window = Window(10**9)
     window.extend([], True, [], 0)
@@ -169,9 +179,32 @@ def test_an_event_with_very_many_tags_is_found_by_each_of_them() -> None:
     assert ids(events_in(window, {"#t": ["7"]}) or ()) == [short.id, long.id]
     assert ids(events_in(window, {"#t": ["8"]}) or ()) == [long.id]
     assert not events_in(window, {"#t": ["none"]})
-    assert events_in(window, {"#t": [str(number) for number in range(MAX_LONG_VALUES + 1)]}) is None
+    assert events_in(window, {"#t": [str(number) for number in range(MAX_LOOKS + 1)]}) is None
     window.apply([Removed(3, long.id)], 3)
     assert not events_in(window, {"#t": ["8"]})
+
+
+def test_a_query_that_would_compare_too_many_values_with_events_of_very_many_tags_is_not_answered() -> None:
+    tags = [["t", str(number)] for number in range(LONG_TAGS + 1)]
+    window = Window(10**9)
+    window.extend([note(number, created_at=NOW - number, tags=tags) for number in range(30)], True, [], 2)
+    values = [f"none {number}" for number in range(MAX_LOOKS // 20)]
+    assert events_in(window, {"#t": values[:9]}) == []
+    assert events_in(window, {"#t": values}) is None
+
+
+def test_a_query_that_would_compare_too_many_values_of_several_tags_is_not_answered() -> None:
+    tags = [["a", "common"], *[["t", str(number)] for number in range(LONG_TAGS - 1)]]
+    window = Window(10**9)
+    events = [note(number, created_at=NOW - number, tags=tags) for number in range(100)]
+    window.extend(events, True, [], 2)
+    few = {"#a": ["common"], "#t": ["7", "8"]}
+    many = {"#a": ["common"], "#t": [value for _, value in tags[1:]]}
+    by_id = {"ids": ids(events)}
+    assert len(events_in(window, few) or ()) == MAX_LIMIT - 2
+    assert len(events_in(window, by_id | few) or ()) == MAX_LIMIT - 2
+    assert events_in(window, many) is None
+    assert events_in(window, by_id | many) is None
 
 
 def test_of_events_with_very_many_tags_the_oldest_are_forgotten_too() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from relay.background import BackgroundTasks
 from relay.freshness import barrier as module
-from relay.freshness.barrier import Barrier
+from relay.freshness.barrier import Barrier, asked_now
 from relay.storage.primary import Look, Primary
 
 
@@ -45,6 +45,19 @@ def test_closed_queries_leave_while_the_primary_is_silent() -> None:
     while primary.looks:
         primary.looks.pop()(None)
     assert answers == [(0, None), (9_999, None)]
+
+
+async def test_a_query_that_is_cancelled_leaves_as_one_that_is_closed() -> None:
+    primary = SilentPrimary()
+    barrier = barrier_of(primary)
+    asked = [asked_now(barrier) for _ in range(10)]
+    for each in asked[1:]:
+        each.cancel()
+    await asyncio.sleep(0)  # callbacks of a future come in the next turn
+    assert len(barrier._waiting) + len(barrier._asked) == 1
+    while primary.looks:
+        primary.looks.pop()(Look(9, False, 1))
+    assert await asked[0] == 9
 
 
 def test_while_the_primary_is_gone_a_query_has_the_position_that_is_known_here() -> None:

@@ -1,8 +1,10 @@
 """A session over a wire that records: each verb, the table of verbs, and the one way to answer a REQ."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import orjson
@@ -22,7 +24,7 @@ from relay.protocol import messages
 from relay.protocol.errors import Failed
 from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import End
-from relay.services.session import fetcher
+from relay.services.session import fetcher, stored_answer
 from relay.services.session.budget import PIECE_BYTES, PieceBudget
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
@@ -30,8 +32,8 @@ from relay.storage.filter_sql import Key
 from relay.storage.read_result import Item
 from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher
-from tests.events import sign_event
-from tests.unit.changes.orders import note
+from tests.events import NOW, sign_event
+from tests.unit.changes.orders import additions, note
 
 QUERY_SECONDS = 5.0
 RELAY = "wss://relay.example.com"
@@ -429,6 +431,26 @@ async def test_memory_is_read_again_if_it_changed_while_waiting_for_the_barrier(
     assert [message[0] for message in client.got] == ["EVENT", "EOSE"]
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["memory", "store"])
+async def test_40_2_what_expires_while_an_answer_waits_is_not_sent(
+    client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    clock = SimpleNamespace(now=NOW, perf_counter=time.perf_counter)
+    clock.time = lambda: float(clock.now)
+    monkeypatch.setattr(stored_answer, "time", clock)
+    expiring, lasting = (note(n, tags=[["expiration", str(NOW + seconds)]]).json for n, seconds in ((1, 2), (2, 9)))
+    memory.waits, memory.gate = [], asyncio.Event()
+    memory.known = memory.stored = [expiring, lasting]
+    memory.known = memory.known if is_known else None
+    client.say("REQ", "s", FILTER)
+    clock.now = NOW + 2
+    memory.gate.set()
+    for then in memory.waits:
+        then(0)
+    await client.eose("s")
+    assert events_of(client.got) == [orjson.loads(lasting)]
+
+
 async def test_an_answer_waits_for_the_changes_that_the_barrier_names(client: Client, memory: Memory) -> None:
     memory.known, memory.number = [], 1
     client.say("REQ", "s", FILTER)
@@ -608,6 +630,18 @@ async def test_a_client_that_is_cut_off_in_the_middle_of_an_answer_ends_it(memor
     assert memory.hub.subscriptions == 0
 
 
+async def test_a_client_that_is_cut_off_by_the_end_of_an_answer_in_memory_leaves_no_query(memory: Memory) -> None:
+    memory.services = replace(memory.services, config=replace(memory.services.config, max_outbox_bytes=65_536))
+    memory.known = texts(1, 66_000)
+    client = Client(memory)
+    client.wire.reads = False
+    client.wire.buffered = 1_000
+    client.say("REQ", "s", FILTER)
+    assert client.wire.is_cut
+    assert memory.hub.subscriptions == 0
+    assert not memory.background.is_running("query")
+
+
 # -- Answers whose texts come in pieces --------------------------------------------------------------------------------
 
 
@@ -679,6 +713,33 @@ async def test_the_seam_sends_a_step_at_a_time(client: Client, memory: Memory) -
     await client.eose("t")
     await client.until(lambda: len(events_of(client.got, "t")) == 7)
     assert events_of(client.got, "t") == [orjson.loads(text) for text in missed]
+
+
+async def test_the_seam_gives_way_while_it_sends_what_the_ring_does_not_reach(
+    client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.background.TURN_SECONDS", -1.0)
+    changes = additions(7)
+    memory.intake.restart(Ring(7, 1 << 26))
+    others = 0
+
+    def other() -> None:
+        nonlocal others
+        others += 1
+        asyncio.get_running_loop().call_soon(other)
+
+    async def answer_at_0(*_: object) -> Answer:
+        return Answer(0, (), "none")
+
+    async def changes_after(_position: int) -> Batch:
+        other()
+        return Batch.of(changes)
+
+    memory.services.answers.fetch = answer_at_0  # type: ignore[method-assign, union-attr]
+    memory.services.primary.changes_after = changes_after  # type: ignore[method-assign, assignment]
+    client.say("REQ", "s", FILTER)
+    await client.until(lambda: len(events_of(client.got)) == len(changes))
+    assert others >= len(changes)
 
 
 async def test_01_e19_a_message_that_is_too_long_is_answered_with_its_id_where_it_has_one(client: Client) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.changes.change import Batch, Removed, Vanished
+from relay.changes.change import Added, Batch, Removed, Vanished
 from relay.changes.ring import Ring
+from relay.changes.sizes import LONG_TAGS, MAX_LOOKS
 from relay.protocol.audience import ANONYMOUS, Audience
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
@@ -100,6 +101,14 @@ def test_an_answer_that_is_too_far_behind_is_not_advanced() -> None:
     ring.append(Batch.of([Removed(seq, "0" * 64) for seq in range(1, MOST_BEHIND + 3)]))
     assert advanced([Part((), True)], question(), 1, ring, NOW) is None
     assert advanced([Part((), True)], question(), 2, ring, NOW) == [Part((), True)]
+
+
+def test_an_answer_is_not_advanced_over_changes_in_whose_tags_too_many_values_are_looked_for() -> None:
+    ring, tags = Ring(0, 10**9), [["t", str(number)] for number in range(LONG_TAGS + 1)]
+    ring.append(Batch.of([Added(seq, note(seq, tags=tags)) for seq in range(1, 3 + MAX_LOOKS // LONG_TAGS)]))
+    values = [f"none {number}" for number in range(LONG_TAGS + 1)]
+    assert advanced([Part((), True)], question(**{"#t": values[:9]}), 0, ring, NOW) == [Part((), True)]
+    assert advanced([Part((), True)], question(**{"#t": values}), 0, ring, NOW) is None
 
 
 def test_keys_are_not_advanced_over_a_request_to_vanish() -> None:

@@ -1,6 +1,9 @@
 """What is done when a replica does not answer: the time left for the primary, and the reason that is counted."""
 
 import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import NoReturn, cast
 
 import psycopg
 import pytest
@@ -9,8 +12,10 @@ from relay.background import BackgroundTasks
 from relay.changes.ring import Ring
 from relay.protocol.audience import ANONYMOUS
 from relay.protocol.errors import Failed
+from relay.storage.lanes import Lanes
 from relay.storage.question import Question
-from relay.storage.replica import Foreign, Present
+from relay.storage.reads import Reads
+from relay.storage.replica import Foreign, Present, Replica
 from relay.storage.replicas import FALLBACKS, GONE_SECONDS, Replicas, reason_of, with_time_left
 from relay.storage.store import Store
 
@@ -63,3 +68,26 @@ async def test_the_answer_of_a_replica_waits_for_the_barrier_no_longer_than_its_
         assert await replicas.as_of_now(question(0.01), 7, [], allowed) is None
     assert replicas.fallbacks["late"] == 1
     assert not allowed.done(), "others wait for it too"
+
+
+async def test_a_query_that_ends_before_a_replica_answers_does_not_wait_for_the_barrier_any_more() -> None:
+    allowed: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def reached(_position: int) -> bool:
+        return True
+
+    async def hang(*_: object) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    class Hanging(Replicas):
+        def in_turn(self) -> Sequence[Replica]:
+            return [cast(Replica, SimpleNamespace(fetch=None))]
+
+    present = Present(lambda: Ring(0, 1), lambda: Store("", "", 0), lambda: 0, lambda: allowed, reached)
+    reads = Reads(cast(Lanes, None), Hanging([], present, BackgroundTasks()))
+    reads.attempts.ask = hang  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await reads.parts([], seconds=5.0)
+    assert allowed.cancelled()

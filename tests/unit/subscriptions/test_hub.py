@@ -10,10 +10,10 @@ from relay.changes.ring import TOUCHED_BYTES, OutOfReach, Ring
 from relay.changes.sizes import change_bytes
 from relay.metrics import counters
 from relay.protocol.event import StoredEvent
-from relay.protocol.filters import parse_filter
+from relay.protocol.filters import Filter, parse_filter
 from relay.protocol.limits import Limits
 from relay.subscriptions.delivery import PIECE
-from relay.subscriptions.hub import Hub
+from relay.subscriptions.hub import SEAM_CHECKS, Hub
 from relay.subscriptions.outbox import Outbox
 from relay.subscriptions.subscription import Subscription
 from tests.unit.changes.orders import additions, note
@@ -232,6 +232,39 @@ def test_many_changes_at_the_seam_are_sent_a_step_at_a_time() -> None:
     process.apply(*additions(5))
     assert client.release(1).got == frames(*additions(4)[1:])
     assert client.release(4).got == frames(*additions(5)[1:])
+
+
+def tagged(number: int, values: int) -> Filter:
+    """A filter that an event of `with_tags` meets under one value, and that looks for others in its tags."""
+    return parse_filter({"#a": [f"{number} {value}" for value in range(values)], "#t": ["7"]}, Limits())
+
+
+def with_tags(number: int, tags: int) -> StoredEvent:
+    return note(number, tags=[["t", f"{value}"] for value in range(tags)])
+
+
+def test_values_that_are_looked_for_in_many_tags_make_a_step_of_the_seam_shorter() -> None:
+    process = Process(10**8)
+    filters = [tagged(number, SEAM_CHECKS // 10) for number in range(2)]
+    subscription = Subscription(process.subscribe().outbox, b"", filters)
+    process.hub.open(subscription)
+    process.apply(*[Added(seq, with_tags(seq, 2_000)) for seq in range(1, 11)])
+    assert process.hub.release(subscription, 0) == 5
+    assert process.hub.release(subscription, 5) == 10
+
+
+def test_a_delivery_gives_way_while_values_are_looked_for_in_many_tags() -> None:
+    process = Process(10**8)
+    process.hub.backlog.slice_seconds = -1.0
+    for number in range(5):
+        subscription = Subscription(process.subscribe().outbox, b"", [tagged(number, PIECE)])
+        process.hub.open(subscription)
+        process.hub.release(subscription, 0)
+    process.apply(Added(1, with_tags(1, 2_000)))
+    turns = 0
+    while process.turns.run():
+        turns += 1
+    assert turns > 5
 
 
 def test_filters_that_differ_in_their_limits_alone_are_matched_once() -> None:
