@@ -130,6 +130,13 @@ def test_what_selects_the_instances_selects_their_labels(kind: str) -> None:
     assert selector.get("matchLabels", selector).items() <= labels.items()
 
 
+def test_prometheus_names_the_job_as_the_alerts_do() -> None:
+    label = named("PodMonitor")["spec"].get("jobLabel", "")
+    labels = named("Deployment", "relay")["spec"]["template"]["metadata"]["labels"]
+    asked = set(re.findall(r'job="([^"]+)"', (DEPLOY / "prometheus/alerts.yml").read_text()))
+    assert asked == {labels.get(label)}
+
+
 def test_every_pod_is_reached_by_a_policy_and_the_relay_by_no_name_that_is_none() -> None:
     policies = [each["spec"]["podSelector"] for _, each in OBJECTS if each["kind"] == "NetworkPolicy"]
     components = {each["metadata"]["labels"]["app.kubernetes.io/component"] for each in deployments()}
