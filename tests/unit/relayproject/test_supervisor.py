@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -29,11 +30,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataFold
 async def test_a_signal_ends_a_start_that_waits_for_the_recovery_of_postgresql(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, started = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    started: list[Popen[bytes]] = []
 
     def recover(server: EmbeddedPostgres, *_seconds: float) -> None:
-        server.process = spawn(["/bin/sleep", "60"])
-        started.append(server.process)
+        server.process = process = spawn(["/bin/sleep", "60"])
+        started.append(process)
         loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(EmbeddedPostgres, "spawn", recover)
