@@ -90,17 +90,27 @@ def test_the_relay_trusts_haproxy_alone_and_is_measured_by_prometheus_alone() ->
     assert environment["RELAY_METRICS_ALLOW"].split(",")[1:] == [place["prometheus"]]
 
 
-def test_no_other_container_is_given_an_address_that_is_trusted() -> None:
-    (network,) = compose()["networks"]["relay"]["ipam"]["config"]
-    given = IPv4Network(network["ip_range"])
-    fixed = [
-        ip_address(joined["relay"]["ipv4_address"])
-        for service in services().values()
+def fixed_addresses() -> dict[str, str]:
+    return {
+        name: joined["relay"]["ipv4_address"]
+        for name, service in services().items()
         if isinstance(joined := service.get("networks"), dict) and "ipv4_address" in (joined["relay"] or {})
-    ]
-    assert len(fixed) == 2
+    }
+
+
+def test_no_other_container_is_given_an_address_that_is_fixed() -> None:
+    (network,) = compose()["networks"]["relay"]["ipam"]["config"]
+    given, fixed = IPv4Network(network["ip_range"]), fixed_addresses()
+    assert {"haproxy", "prometheus"} <= set(fixed)
+    assert len(set(fixed.values())) == len(fixed)
     assert given.subnet_of(IPv4Network(network["subnet"]))
-    assert not any(address in given for address in fixed)
+    assert not any(ip_address(address) in given for address in fixed.values())
+
+
+def test_instances_keep_the_addresses_that_haproxy_has_looked_up() -> None:
+    named = re.findall(r"^    server (\S+) \1:", (FOLDER / "haproxy.cfg").read_text(), re.M)
+    assert named == list(OF_THE_RELAY[:2])
+    assert set(named) <= set(fixed_addresses())
 
 
 def test_prometheus_finds_the_instances_by_their_aliases() -> None:
