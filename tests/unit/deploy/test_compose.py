@@ -11,10 +11,11 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from relayproject import settings
 from replication.balancer import Balancer, Instance
 from replication.haproxy import configuration
 from tests.acceptance.relay_process import STOP_SECONDS
-from tests.unit.deploy.kit import DEPLOY, ROOT, unknown_settings
+from tests.unit.deploy.kit import DEPLOY, ROOT, of_bytes, unknown_settings
 
 FOLDER = DEPLOY / "compose"
 FILE = FOLDER / "compose.yml"
@@ -135,6 +136,13 @@ def test_the_relay_has_the_time_that_its_stop_takes() -> None:
     leaving = {int(services()[one]["environment"]["RELAY_LEAVE_SECONDS"]) for one in OF_THE_RELAY}
     granted = {int(services()[one]["stop_grace_period"].removesuffix("s")) for one in OF_THE_RELAY}
     assert min(granted) > max(leaving) + STOP_SECONDS
+
+
+def test_filters_of_clients_have_a_quarter_of_the_memory_of_an_instance() -> None:
+    environment, resources = services()["relay-1"]["environment"], services()["relay-1"]["deploy"]["resources"]
+    (workers,) = re.findall(r"^\$\{RELAY_WORKERS:-(\d+)\}$", environment["RELAY_WORKERS"])
+    most = int(workers) * environment.get("RELAY_FILTER_BYTES", settings.RELAY_FILTER_BYTES)
+    assert most <= of_bytes(resources["limits"]["memory"]) // 4
 
 
 def test_haproxy_has_the_configuration_that_the_command_makes() -> None:

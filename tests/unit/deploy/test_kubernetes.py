@@ -12,7 +12,7 @@ from analytics.exposition import METRICS
 from relayproject import settings
 from tests.acceptance.relay_process import STOP_SECONDS
 from tests.unit.deploy.crds import KINDS
-from tests.unit.deploy.kit import DEPLOY, documents, unknown_settings
+from tests.unit.deploy.kit import DEPLOY, documents, of_bytes, unknown_settings
 
 FOLDER = DEPLOY / "kubernetes"
 FILES = sorted((*FOLDER.glob("base/*.yaml"), *FOLDER.glob("example/*.yaml")))
@@ -104,6 +104,13 @@ def test_only_settings_that_exist_are_set() -> None:
         (one,) = documents(FOLDER / folder / "kustomization.yaml")
         names |= {literal.split("=")[0] for made in one["configMapGenerator"] for literal in made["literals"]}
     assert unknown_settings(names - {"DATABASE_PASSWORD", "VALKEY_PASSWORD"}) == set()
+
+
+def test_filters_of_clients_have_a_quarter_of_the_memory_of_a_pod() -> None:
+    (base,) = documents(FOLDER / "base/kustomization.yaml")
+    values = dict(literal.split("=", 1) for literal in base["configMapGenerator"][0]["literals"])
+    most = int(values["RELAY_WORKERS"]) * int(values.get("RELAY_FILTER_BYTES", settings.RELAY_FILTER_BYTES))
+    assert most <= of_bytes(container(named("Deployment", "relay"))["resources"]["limits"]["memory"]) // 4
 
 
 def test_every_key_of_the_secret_is_in_its_example() -> None:
