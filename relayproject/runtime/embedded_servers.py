@@ -9,11 +9,15 @@ from relayproject.runtime.datafolder import DataFolder
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.logfiles import keep_bounded
 from relayproject.runtime.postgres import EmbeddedPostgres
-from relayproject.runtime.processes import Inherited, end_async, wait_for_exit
+from relayproject.runtime.processes import Inherited, end_async, until_answers, wait_for_exit
 from relayproject.runtime.say import report
 from relayproject.runtime.valkey import EmbeddedValkey
 
 Server = EmbeddedPostgres | EmbeddedValkey
+
+MOST_START_SECONDS = 600.0
+"""PostgreSQL replays up to 2 GB of its log after a crash. One that is ended meanwhile begins anew."""
+TELL_SECONDS = 10.0
 
 
 class EmbeddedServers:
@@ -37,6 +41,17 @@ class EmbeddedServers:
         """Start each and wait until it answers; raises StartupError."""
         for server in self._servers.values():
             server.start()
+
+    async def start_soon(self) -> None:
+        """As `start()`, without blocking the event loop, and with time for a recovery; raises StartupError."""
+        loop = asyncio.get_running_loop()
+        for name, server in self._servers.items():
+            server.spawn()
+            telling = loop.call_later(TELL_SECONDS, report, f"{name} does not answer yet (see {server.log})")
+            try:
+                await until_answers(server, name, MOST_START_SECONDS)
+            finally:
+                telling.cancel()
 
     def inherit(self, pids: Mapping[str, int]) -> None:
         """Go on with the servers of an earlier program of this process, by name; those that did not run are started."""

@@ -143,12 +143,25 @@ class Server(Protocol):
 def wait_for_answers(server: Server, name: str, seconds: float) -> None:
     """Wait until the server answers; raises StartupError when it exits before or takes longer than `seconds`."""
     deadline = time.monotonic() + seconds
-    while not server.answers():
-        if server.process is None or server.process.poll() is not None:
-            raise StartupError(f"{name} did not start: {last_line(server.log)} (see {server.log}).")
-        if time.monotonic() > deadline:
-            raise StartupError(f"{name} does not answer after {seconds:g} seconds (see {server.log}).")
+    while not _has_answered(server, name, seconds, deadline):
         time.sleep(ANSWER_POLL_SECONDS)
+
+
+async def until_answers(server: Server, name: str, seconds: float) -> None:
+    """As `wait_for_answers`, without blocking the event loop."""
+    deadline = time.monotonic() + seconds
+    while not _has_answered(server, name, seconds, deadline):  # noqa: ASYNC110  of a server nothing tells it
+        await asyncio.sleep(ANSWER_POLL_SECONDS)
+
+
+def _has_answered(server: Server, name: str, seconds: float, deadline: float) -> bool:
+    if server.answers():
+        return True
+    if server.process is None or server.process.poll() is not None:
+        raise StartupError(f"{name} did not start: {last_line(server.log)} (see {server.log}).")
+    if time.monotonic() > deadline:
+        raise StartupError(f"{name} does not answer after {seconds:g} seconds (see {server.log}).")
+    return False
 
 
 async def wait_for_exit(process: Process) -> int:

@@ -108,7 +108,7 @@ class Supervisor:
     # -- start --------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        self._servers.start()
+        await self._stop.unless_made(self._servers.start_soon())
         self._tasks.append(asyncio.create_task(self._servers.keep()))
         self._folder.announce(self._servers.addresses)
         environment = self._environment()

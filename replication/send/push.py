@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from hashlib import sha256
 
 import psycopg
 from django.conf import settings
@@ -36,6 +37,9 @@ LEAST_SECONDS = 0.02
 END_SECONDS = 3.0
 """At the end of a run, for requests that are under way; then the leases are left all the same."""
 STATEMENT_SECONDS = 10
+INSTANCE_CHARACTERS = 31
+"""Of a holder's name, beside a colon and 32 hex digits: the column has 64."""
+DIGEST_CHARACTERS = 12
 
 stopping = threading.Event()
 """Set when this process is asked to end: every run ends then."""
@@ -56,7 +60,7 @@ def push(origin: int, seconds: float = RUN_SECONDS) -> bool:
         return False
     begin_lanes(peer)
     with connect() as connection:
-        holder = f"{_instance()}{uuid.uuid4().hex}"
+        holder = f"{holders_of(settings.RELAY_INSTANCE)}{uuid.uuid4().hex}"
         cursors = {lane: Cursor.take(connection, peer, lane, holder) for lane in Lane}
         held = {lane: cursor for lane, cursor in cursors.items() if cursor is not None}
         if not held:
@@ -70,12 +74,17 @@ def release_dead() -> None:
     Raises psycopg.Error.
     """
     with connect() as connection:
-        run(connection, "release_instance", {"prefix": _instance()})
+        run(connection, "release_instance", {"prefix": holders_of(settings.RELAY_INSTANCE)})
 
 
-def _instance() -> str:
-    """How the names of this instance's holders begin."""
-    return f"{settings.RELAY_INSTANCE[:31]}:"
+def holders_of(instance: str) -> str:
+    """How the names of an instance's holders begin, in INSTANCE_CHARACTERS and a colon. Those of two instances differ,
+    also where long names (pods of one Deployment) begin alike.
+    """
+    if len(instance) > INSTANCE_CHARACTERS:
+        digest = sha256(instance.encode()).hexdigest()[:DIGEST_CHARACTERS]
+        instance = instance[: INSTANCE_CHARACTERS - DIGEST_CHARACTERS] + digest
+    return f"{instance}:"
 
 
 class _Run:

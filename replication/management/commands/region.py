@@ -21,6 +21,7 @@ MAX_KEEP_DAYS = 365
 STANDARD_INPUT = "-"
 GIVEN_HELP = "the one that the peer has made; -: a line of standard input; default: a random one"
 KEEP_HELP = "how long the secret before stays valid, 0 to 365; default: 7"
+LOCATION_HELP = "latitude and longitude in degrees, such as 40.71,-74.01; in the south --location=-33.87,151.21"
 EXAMPLES = """examples:
   manage.py region add eu --local --location 52.52,13.40 --relay wss://eu.relay.example.com
   manage.py region add us --endpoint https://us.relay.example.com --location 40.71,-74.01
@@ -135,7 +136,7 @@ def _add_options(parser: ArgumentParser, *, is_new: bool) -> None:
         parser.add_argument("--local", action="store_true", help="this region itself")
         parser.add_argument("--secret", default="", help=GIVEN_HELP)
     parser.add_argument("--endpoint", help="base URL of its HTTP API, such as https://us.relay.example.com")
-    parser.add_argument("--location", help="latitude and longitude in degrees, such as 40.71,-74.01")
+    parser.add_argument("--location", help=LOCATION_HELP)
     parser.add_argument("--relay", action="append", metavar="URL", help="address for clients; may be repeated")
     parser.add_argument("--weight", type=int, help="of two regions at the same distance, the heavier one gets more")
     for flag, text in FLAGS.items():

@@ -57,6 +57,7 @@ _CLUSTER = _closed(
 
 _POD_MONITOR = _closed(
     ("selector", "podMetricsEndpoints"),
+    jobLabel=_TEXT,
     selector=_closed(("matchLabels",), matchLabels=_TEXTS),
     podMetricsEndpoints={
         "type": "array",

@@ -22,3 +22,9 @@ def unknown_settings(names: set[str]) -> set[str]:
     assert settings.RELAY_HOST  # all are read
     ours = {name for name in names if re.match(r"RELAY_|.*_URL$|SECRET_KEY|ALLOWED_HOSTS|LOG_", name)}
     return ours - set(env.defaults)
+
+
+def of_bytes(quantity: str) -> int:
+    """A limit of memory as Compose ("2g") or Kubernetes ("4Gi") writes it."""
+    number, power = int(re.sub(r"\D", "", quantity)), "kmg".index(re.sub(r"\d", "", quantity)[0].lower()) + 1
+    return number * 1024**power

@@ -11,15 +11,18 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
+from relayproject import settings
 from replication.balancer import Balancer, Instance
 from replication.haproxy import configuration
 from tests.acceptance.relay_process import STOP_SECONDS
-from tests.unit.deploy.kit import DEPLOY, ROOT, unknown_settings
+from tests.unit.deploy.kit import DEPLOY, ROOT, of_bytes, unknown_settings
 
 FOLDER = DEPLOY / "compose"
 FILE = FOLDER / "compose.yml"
 OF_THE_RELAY = ("relay-1", "relay-2", "worker", "beat")
 INSTALL = "apt-get install -y haproxy"
+FILES_OF_A_THREAD, MOST_THREADS, OTHER_FILES = 3, 64, 100
+"""Of HAProxy, which does not start with less: a poller and a pipe for each thread; listeners, checks, its socket."""
 
 
 def compose() -> dict[str, Any]:
@@ -90,17 +93,27 @@ def test_the_relay_trusts_haproxy_alone_and_is_measured_by_prometheus_alone() ->
     assert environment["RELAY_METRICS_ALLOW"].split(",")[1:] == [place["prometheus"]]
 
 
-def test_no_other_container_is_given_an_address_that_is_trusted() -> None:
-    (network,) = compose()["networks"]["relay"]["ipam"]["config"]
-    given = IPv4Network(network["ip_range"])
-    fixed = [
-        ip_address(joined["relay"]["ipv4_address"])
-        for service in services().values()
+def fixed_addresses() -> dict[str, str]:
+    return {
+        name: joined["relay"]["ipv4_address"]
+        for name, service in services().items()
         if isinstance(joined := service.get("networks"), dict) and "ipv4_address" in (joined["relay"] or {})
-    ]
-    assert len(fixed) == 2
+    }
+
+
+def test_no_other_container_is_given_an_address_that_is_fixed() -> None:
+    (network,) = compose()["networks"]["relay"]["ipam"]["config"]
+    given, fixed = IPv4Network(network["ip_range"]), fixed_addresses()
+    assert {"haproxy", "prometheus"} <= set(fixed)
+    assert len(set(fixed.values())) == len(fixed)
     assert given.subnet_of(IPv4Network(network["subnet"]))
-    assert not any(address in given for address in fixed)
+    assert not any(ip_address(address) in given for address in fixed.values())
+
+
+def test_instances_keep_the_addresses_that_haproxy_has_looked_up() -> None:
+    named = re.findall(r"^    server (\S+) \1:", (FOLDER / "haproxy.cfg").read_text(), re.M)
+    assert named == list(OF_THE_RELAY[:2])
+    assert set(named) <= set(fixed_addresses())
 
 
 def test_prometheus_finds_the_instances_by_their_aliases() -> None:
@@ -127,6 +140,13 @@ def test_the_relay_has_the_time_that_its_stop_takes() -> None:
     assert min(granted) > max(leaving) + STOP_SECONDS
 
 
+def test_filters_of_clients_have_a_quarter_of_the_memory_of_an_instance() -> None:
+    environment, resources = services()["relay-1"]["environment"], services()["relay-1"]["deploy"]["resources"]
+    (workers,) = re.findall(r"^\$\{RELAY_WORKERS:-(\d+)\}$", environment["RELAY_WORKERS"])
+    most = int(workers) * environment.get("RELAY_FILTER_BYTES", settings.RELAY_FILTER_BYTES)
+    assert most <= of_bytes(resources["limits"]["memory"]) // 4
+
+
 def test_haproxy_has_the_configuration_that_the_command_makes() -> None:
     made = configuration(
         Balancer(
@@ -139,7 +159,7 @@ def test_haproxy_has_the_configuration_that_the_command_makes() -> None:
         )
     )
     assert (FOLDER / "haproxy.cfg").read_text() == made
-    assert services()["haproxy"]["ulimits"]["nofile"] > 2 * 20_000
+    assert services()["haproxy"]["ulimits"]["nofile"] >= 2 * 20_000 + FILES_OF_A_THREAD * MOST_THREADS + OTHER_FILES
 
 
 def test_haproxy_has_nothing_to_say_against_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from analytics.exposition import METRICS
 from relayproject import settings
 from tests.acceptance.relay_process import STOP_SECONDS
 from tests.unit.deploy.crds import KINDS
-from tests.unit.deploy.kit import DEPLOY, documents, unknown_settings
+from tests.unit.deploy.kit import DEPLOY, documents, of_bytes, unknown_settings
 
 FOLDER = DEPLOY / "kubernetes"
 FILES = sorted((*FOLDER.glob("base/*.yaml"), *FOLDER.glob("example/*.yaml")))
@@ -106,6 +106,13 @@ def test_only_settings_that_exist_are_set() -> None:
     assert unknown_settings(names - {"DATABASE_PASSWORD", "VALKEY_PASSWORD"}) == set()
 
 
+def test_filters_of_clients_have_a_quarter_of_the_memory_of_a_pod() -> None:
+    (base,) = documents(FOLDER / "base/kustomization.yaml")
+    values = dict(literal.split("=", 1) for literal in base["configMapGenerator"][0]["literals"])
+    most = int(values["RELAY_WORKERS"]) * int(values.get("RELAY_FILTER_BYTES", settings.RELAY_FILTER_BYTES))
+    assert most <= of_bytes(container(named("Deployment", "relay"))["resources"]["limits"]["memory"]) // 4
+
+
 def test_every_key_of_the_secret_is_in_its_example() -> None:
     text = "".join(path.read_text() for path in FILES)
     wanted = set(re.findall(r"\{name: relay, key: ([a-z-]+)\}", text))
@@ -128,6 +135,13 @@ def test_what_selects_the_instances_selects_their_labels(kind: str) -> None:
     selector = named(kind, "relay")["spec"]["selector"]
     labels = named("Deployment", "relay")["spec"]["template"]["metadata"]["labels"]
     assert selector.get("matchLabels", selector).items() <= labels.items()
+
+
+def test_prometheus_names_the_job_as_the_alerts_do() -> None:
+    label = named("PodMonitor")["spec"].get("jobLabel", "")
+    labels = named("Deployment", "relay")["spec"]["template"]["metadata"]["labels"]
+    asked = set(re.findall(r'job="([^"]+)"', (DEPLOY / "prometheus/alerts.yml").read_text()))
+    assert asked == {labels.get(label)}
 
 
 def test_every_pod_is_reached_by_a_policy_and_the_relay_by_no_name_that_is_none() -> None:

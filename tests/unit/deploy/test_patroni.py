@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from relayproject.runtime.postgres import binaries
@@ -41,3 +42,13 @@ def test_an_acknowledged_event_is_on_two_servers_and_a_lost_machine_is_replaced_
     assert (dcs["synchronous_mode"], dcs["synchronous_mode_strict"]) == (True, True)
     assert (dcs["ttl"], dcs["loop_wait"], dcs["retry_timeout"], dcs["failsafe_mode"]) == (20, 1, 9, True)
     assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
+
+
+@pytest.mark.parametrize("role", ["superuser", "replication", "rewind"])
+def test_patroni_gets_into_its_own_server_by_a_line_of_pg_hba(role: str) -> None:
+    postgresql = yaml.safe_load(FILE.read_text())["postgresql"]
+    user, database = postgresql["authentication"][role]["username"], "replication" if role == "replication" else "all"
+    by_socket = {"superuser": "use_unix_socket", "replication": "use_unix_socket_repl"}.get(role, "")
+    ways = {"local"} if postgresql.get(by_socket) else {"host", "hostssl"}
+    lines = [line.split()[:3] for line in postgresql["pg_hba"]]
+    assert [line for line in lines if line[0] in ways and line[1:] == [database, user]]
