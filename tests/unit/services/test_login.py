@@ -139,6 +139,13 @@ async def test_42_5_the_challenge_comes_before_an_event_is_refused(client: Clien
     assert client.got == [["AUTH", client.session.login.challenge], ["OK", event["id"], False, AUTH_REQUIRED.text]]
 
 
+async def test_42_5_the_challenge_comes_before_an_event_that_is_refused_later(client: Client, memory: Memory) -> None:
+    event = sign_event()
+    client.say("EVENT", event)
+    memory.published.pop()(AUTH_REQUIRED)  # as the operator's own policy says
+    assert client.got == [["AUTH", client.session.login.challenge], ["OK", event["id"], False, AUTH_REQUIRED.text]]
+
+
 async def test_42_6_the_same_challenge_is_repeated_at_most_once_a_second(
     client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
