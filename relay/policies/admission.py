@@ -176,6 +176,8 @@ def key_allowed(context: Context, event: Event) -> RelayError | None:
         return None
     if event.kind in kinds.ONE_TIME_KEYS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
         return None
+    if context.source.kind is SourceKind.CLIENT and not context.source.proved:  # a login as a member would do
+        return AuthRequired("only members publish here")
     return Restricted("only members publish here")
 
 
