@@ -56,12 +56,12 @@ RELAY_ACK_TABLE = os.environ.get("RELAY_ACK_TABLE", "")  # descriptor of the wor
 # -- Relay information (NIP-11) -----------------------------------------------------------------------
 RELAY_NAME = env.text("RELAY_NAME", "A Nostr relay")
 RELAY_DESCRIPTION = env.text("RELAY_DESCRIPTION")
-RELAY_BANNER = env.text("RELAY_BANNER")
-RELAY_ICON = env.text("RELAY_ICON")
+RELAY_BANNER = env_urls.web_address("RELAY_BANNER", "", ("https", "http"))
+RELAY_ICON = env_urls.web_address("RELAY_ICON", "", ("https", "http"))
 RELAY_PUBKEY = env_nostr.public_key("RELAY_PUBKEY")
 RELAY_SELF = env_nostr.public_key("RELAY_SELF")
 RELAY_CONTACT = env_urls.uri("RELAY_CONTACT")
-RELAY_TERMS_OF_SERVICE = env.text("RELAY_TERMS_OF_SERVICE")
+RELAY_TERMS_OF_SERVICE = env_urls.web_address("RELAY_TERMS_OF_SERVICE", "", ("https", "http"))
 RELAY_SOFTWARE = env_urls.web_address("RELAY_SOFTWARE", "https://github.com/relay-platform/relay", ("https", "http"))
 
 # -- Limits that NIP-11 publishes ---------------------------------------------------------------------

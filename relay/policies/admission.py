@@ -37,16 +37,21 @@ Policy = Callable[[Context, Event], RelayError | None]
 
 
 def created_at_in_window(context: Context, event: Event) -> RelayError | None:
-    """01-E11: not too far in the future, nor in the past if the operator sets that limit."""
+    """01-E11: not too far in the future, nor in the past if the operator sets that limit. A gift wrap may be dated back
+    (59-6).
+    """
     ahead = event.created_at - context.now
     is_from_peer = context.source.kind is SourceKind.PEER  # which has checked it by its own clock, perhaps long ago
     if ahead > context.limits.created_at_upper_limit + (PEER_SKEW_SECONDS if is_from_peer else 0):
         return Invalid(f"created_at is more than {context.limits.created_at_upper_limit} seconds in the future")
     if event.kind == kinds.VANISH or is_from_peer:  # 62-4: a right of every key, which no operator takes away
         return None
-    if context.limits.created_at_lower_limit and -ahead > context.limits.created_at_lower_limit:
-        return Invalid(f"created_at is more than {context.limits.created_at_lower_limit} seconds in the past")
-    return None
+    oldest = context.limits.created_at_lower_limit
+    if not oldest:
+        return None
+    if event.kind in kinds.ONE_TIME_KEYS:
+        oldest += WRAP_SECONDS
+    return Invalid(f"created_at is more than {oldest} seconds in the past") if -ahead > oldest else None
 
 
 def within_retention(context: Context, event: Event) -> RelayError | None:
@@ -171,6 +176,8 @@ def key_allowed(context: Context, event: Event) -> RelayError | None:
         return None
     if event.kind in kinds.ONE_TIME_KEYS and any(tag[0] == "p" and tag[1] in allowed for tag in event.tags if tag[1:]):
         return None
+    if context.source.kind is SourceKind.CLIENT and not context.source.proved:  # a login as a member would do
+        return AuthRequired("only members publish here")
     return Restricted("only members publish here")
 
 

@@ -16,6 +16,9 @@ LONGEST_TEXT = 500
 
 NO_REASON = "not accepted by the policy of this relay"
 
+_PREFIXES = frozenset(Prefix) - {Prefix.UNSUPPORTED}
+"""Those of an OK."""
+
 
 class EventView(Struct, frozen=True, gc=False):
     """An event that cannot be changed; the fields are those of NIP-01."""
@@ -48,10 +51,12 @@ SHADOW: Final = Verdict(False, shadow=True)
 
 
 def reject(text: str = "") -> Verdict:
-    """A refusal; a reason without a prefix of NIP-01 gets `blocked:`."""
-    text = " ".join(text.split())[:LONGEST_TEXT].encode(errors="replace").decode() or NO_REASON  # half a surrogate
-    prefix, colon, _ = text.partition(":")
-    return Verdict(False, text if colon and prefix in frozenset(Prefix) else f"{Prefix.BLOCKED}: {text}")
+    """A refusal, in the form that an OK has (01-E02); a reason without a prefix of NIP-01 gets `blocked:`."""
+    text = " ".join(text.split())[:LONGEST_TEXT].encode(errors="replace").decode()  # half a surrogate
+    prefix, colon, reason = text.partition(":")
+    if not colon or prefix not in _PREFIXES:
+        prefix, reason = Prefix.BLOCKED, text
+    return Verdict(False, f"{prefix}: {reason.strip() or NO_REASON}")
 
 
 def verdict_of(answer: Any) -> Verdict:
@@ -63,5 +68,5 @@ def verdict_of(answer: Any) -> Verdict:
     if isinstance(answer, str):
         return reject(answer)
     if isinstance(answer, Verdict):
-        return answer
+        return answer if answer.accepted or answer.shadow else reject(answer.text)
     raise TypeError(f"a policy returns None, True, False, a text or a Verdict, not {answer!r:.80}")

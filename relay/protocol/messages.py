@@ -68,7 +68,7 @@ END_BYTES = 4_096
 _EVENT = re.compile(rb'\s*\[\s*"(?:EVENT|AUTH)"\s*,\s*\{')
 _ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{64})"')
 # The quotes of a text inside a text are escaped: `"id"` with a colon is a key of the event.
-_QUESTION = re.compile(rb'\s*\[\s*"(REQ|COUNT)"\s*,\s*("(?:[^"\\]|\\.){0,256}")')
+_QUESTION = re.compile(rb'\s*\[\s*"(REQ|COUNT|NEG-OPEN|NEG-MSG)"\s*,\s*("(?:[^"\\]|\\.){0,256}")')
 
 _decode_event_message = msgspec.json.Decoder(EventMessage).decode
 
@@ -94,7 +94,8 @@ def refusal_of(frame: bytes, text: str) -> Refused:
     if found is not None:
         with suppress(orjson.JSONDecodeError):  # it is no text
             query_id = orjson.loads(found[2])
-            return Refused(closed(query_id, text), query_id if found[1] == b"REQ" else None)
+            answer = neg_error if found[1].decode() in _NEGENTROPY else closed
+            return Refused(answer(query_id, text), query_id if found[1] == b"REQ" else None)
     return Refused(notice(text))
 
 

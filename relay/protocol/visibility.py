@@ -173,7 +173,8 @@ def division(flt: Filter, audience: Audience) -> list[Filter]:
 
 
 def why_unreadable(filters: Sequence[Filter], audience: Audience) -> RelayError | None:
-    """The refusal of a query that names private kinds alone and cannot find any event for `audience` (59-2).
+    """The refusal of a query that names private kinds alone and cannot find any event for `audience` (59-2). One that
+    is for several keys is not found by naming the others alone.
 
     None where something may be found, and for queries that also ask for public events, or name no kinds: of those the
     private part is left out silently, because a refusal would tell that there is one (59-3).

@@ -105,6 +105,11 @@ def migration_0010() -> tuple[str, str, str]:
     )
 
 
+def migration_0011() -> str:
+    """All functions: an event that operators let come back wins over its own head."""
+    return _tables("drop_functions") + functions()
+
+
 MIGRATIONS: tuple[Callable[[], str | tuple[str, ...]], ...] = (
     migration_0001,
     migration_0002,
@@ -116,6 +121,7 @@ MIGRATIONS: tuple[Callable[[], str | tuple[str, ...]], ...] = (
     migration_0008,
     migration_0009,
     migration_0010,
+    migration_0011,
 )
 """All of them, the oldest first."""
 

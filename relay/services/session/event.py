@@ -24,15 +24,20 @@ def event(session: Session, message: EventMessage) -> None:
     if outcome is None:
         session.pending.add()
     else:
-        if outcome.prefix == Prefix.AUTH_REQUIRED:
-            session.login.ask(session.outbox)
-        session.outbox.put(answer(event_id, outcome))
+        _send(session, event_id, outcome)
 
 
 def _stored(session: Session, event_id: str, number: int, since: float, outcome: Outcome) -> None:
     ok_latency.observe(time.perf_counter() - since)
-    session.outbox.put(answer(event_id, outcome))
+    _send(session, event_id, outcome)
     session.pending.answered(number)
+
+
+def _send(session: Session, event_id: str, outcome: Outcome) -> None:
+    """The OK, after the challenge if it asks for a login (42-5)."""
+    if outcome is not STORED and outcome.prefix == Prefix.AUTH_REQUIRED:
+        session.login.ask(session.outbox)
+    session.outbox.put(answer(event_id, outcome))
 
 
 def answer(event_id: str, outcome: Outcome) -> bytes:

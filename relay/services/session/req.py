@@ -6,7 +6,7 @@ from relay.protocol.messages import ReqMessage, closed
 from relay.protocol.visibility import why_unreadable
 from relay.services.session.query import Query
 from relay.services.session.rates import TOO_MANY
-from relay.services.session.session import Session
+from relay.services.session.session import LOG_IN_TO_READ, Session
 
 
 def req(session: Session, message: ReqMessage) -> None:
@@ -42,7 +42,7 @@ def req(session: Session, message: ReqMessage) -> None:
 def _objection(session: Session, message: ReqMessage) -> RelayError | None:
     """Why the client may not ask this, None if it may (42-7, 59-2)."""
     if session.services.config.limits.auth_to_read and not session.audience:
-        return AuthRequired("log in to read")
+        return AuthRequired(LOG_IN_TO_READ)
     return why_unreadable(message.filters, session.audience)
 
 

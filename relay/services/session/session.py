@@ -22,7 +22,7 @@ from relay.ingest.ingest import Ingest
 from relay.metrics import counters
 from relay.policies.source import Source, SourceKind
 from relay.protocol.audience import Audience
-from relay.protocol.errors import Blocked, Failed, Invalid, RateLimited
+from relay.protocol.errors import AuthRequired, Blocked, Failed, Invalid, RateLimited
 from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import Message, Refused, closed, notice, parse_message, refusal_of
 from relay.protocol.subscriptions import Subscriptions
@@ -46,6 +46,7 @@ CONCURRENT_QUERIES = 4
 
 SERVICE_RESTART = 1012
 STOPPING = Failed("the relay is stopping, connect again").text
+LOG_IN_TO_READ = "log in to read"
 
 Handler = Callable[["Session", Any], None]
 """Handles the messages of one verb: answers now, or starts what will answer."""
@@ -138,11 +139,15 @@ class Session:
     def disown(self, is_banned: Callable[[str], bool]) -> None:
         """Take the rights of banned keys from this connection; those of its other keys stay (42-10)."""
         keys = frozenset(key for key in self.source.proved if not is_banned(key))
-        if keys != self.source.proved:
-            self.reader.audience = Audience.of(keys)
-            self.source = structs.replace(self.source, proved=keys)
-            if not keys:
-                counters.authenticated_ended += 1
+        if self._ended or keys == self.source.proved:
+            return
+        self.reader.audience = Audience.of(keys)
+        self.source = structs.replace(self.source, proved=keys)
+        if not keys:
+            counters.authenticated_ended += 1
+            if self.services.config.limits.auth_to_read and len(self.subscriptions):
+                self.login.ask(self.outbox)
+                self._end_subscriptions(AuthRequired(LOG_IN_TO_READ).text)
 
     def receive(self, frame: bytes | str) -> None:
         """Handle one text message; never raises."""
@@ -251,9 +256,7 @@ class Session:
     def suspend(self, text: str) -> None:
         """End every subscription with CLOSED `text`, and read no further message until `resume`."""
         self._reading.pause_reading()
-        self._send_closed(text)
-        for opened in self.subscriptions.clear():
-            opened.stop()
+        self._end_subscriptions(text)
 
     def resume(self) -> None:
         """Read messages again; once for each `suspend`."""
@@ -277,6 +280,11 @@ class Session:
         self._finishing = True
         self._reading.pause_reading()
         self.pending.when_answered(partial(self.close, text, code))
+
+    def _end_subscriptions(self, text: str) -> None:
+        self._send_closed(text)
+        for opened in self.subscriptions.clear():
+            opened.stop()
 
     def _send_closed(self, text: str) -> None:
         for subscription_id in self.subscriptions:

@@ -262,7 +262,8 @@ BEGIN
 END $$;
 
 -- Step 4, under the lock: which of the added versions is the newest of its address. Raises the heads, removes the rows of the
--- versions that lost and of those that were replaced. Versions that are `deleted` have no row any more.
+-- versions that lost and of those that were replaced. Versions that are `deleted` have no row any more. A head outlives its event:
+-- one that operators removed and let come back meets its own, wins and replaces nothing.
 --   outdated   the numbers of those that lost and are not deleted
 --   replaced_by, replaced, replaced_created_ats   events that replaced one, in order, with id and time of what they replaced
 CREATE FUNCTION relay_decide_heads(
@@ -277,9 +278,9 @@ BEGIN
         FROM unnest(head_events, head_ds) AS h (n, d)
         WHERE n = ANY (added)
     ), met AS (
-        SELECT version.*, head.event_id AS old_id,
+        SELECT version.*, nullif(head.event_id, version.id) AS old_id,
                head.event_id IS NULL OR version.created_at > head.created_at
-               OR (version.created_at = head.created_at AND version.id < head.event_id) AS wins
+               OR (version.created_at = head.created_at AND version.id <= head.event_id) AS wins
         FROM version LEFT JOIN LATERAL (
             SELECT h.event_id, h.created_at FROM relay_head AS h
             WHERE h.pubkey = version.pubkey AND h.kind = version.kind AND h.d = version.d

@@ -150,6 +150,23 @@ async def test_86_5_a_removed_event_is_gone_everywhere_and_stays_away(start_rela
     assert (await answer(clients[0], event))[0] is True
 
 
+async def test_86_5_a_removed_profile_comes_back_when_it_is_allowed_again(
+    start_relay: StartRelay, tables: Tables
+) -> None:
+    here, now = await start_relay(), int(time.time())
+    client = Client(here)
+    profile, older = (text(OTHER, "{}", kind=0, created_at=now - age) for age in (0, 1))
+    await client.publish(profile)
+    await do(moderation.ban_event, profile["id"])
+    await until(lambda: profile["id"] in here.lists.banned_events)
+    await do(moderation.allow_event, profile["id"])
+    await until(lambda: profile["id"] not in here.lists.banned_events)
+    assert await answer(client, older) == [False, "duplicate: have newer event"]
+    assert await answer(client, profile) == [True, ""]
+    assert tables.ids() == {profile["id"]}
+    assert await answer(client, profile) == [True, "duplicate: already have this event"]
+
+
 async def test_86_5_a_worker_that_has_not_read_a_removal_does_not_store_the_event_again(
     start_relay: StartRelay, tables: Tables
 ) -> None:

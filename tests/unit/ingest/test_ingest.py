@@ -441,6 +441,19 @@ def test_59_6_an_ephemeral_gift_wrap_may_be_dated_two_days_back(parts: Parts, ag
     assert at_once(parts, event(kind=21_059, created_at=int(time.time()) - age)).status is status
 
 
+@pytest.mark.parametrize("kind", [1_059, 21_059])
+@pytest.mark.parametrize("age, accepted", [(2 * 86_400 + 30, True), (2 * 86_400 + 130, False)])
+def test_59_6_a_gift_wrap_may_be_dated_back_two_days_further_than_other_events(
+    kind: int, age: int, accepted: bool
+) -> None:
+    parts = Parts(limits=Limits(created_at_lower_limit=60, ephemeral_seconds=60))
+    wrap = event(kind=kind, created_at=int(time.time()) - age)
+    outcome = parts.ingest.submit(wrap, CLIENT, lambda later: None)
+    assert (outcome is None or outcome.accepted) is accepted
+    note = event(created_at=int(time.time()) - 130)
+    assert at_once(Parts(limits=Limits(created_at_lower_limit=60)), note).prefix == "invalid"
+
+
 def test_a_full_queue_is_a_failure_that_may_be_tried_again(parts: Parts) -> None:
     parts.full = True
     outcome = at_once(parts, event())

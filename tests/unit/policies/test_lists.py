@@ -118,10 +118,20 @@ def test_86_7_allowed_keys_and_kinds_restrict_nothing_by_themselves() -> None:
 
 def test_86_7_with_restricted_writes_only_allowed_keys_publish() -> None:
     members, allowed = Limits(restricted_writes=True), lists(row(ListName.ALLOWED_KEY, OTHER))
-    assert refusal(allowed, unsigned_event(), members) == "restricted: only members publish here"
+    stranger = Source(SourceKind.CLIENT, proved=frozenset({KEY}))
+    assert refusal(allowed, unsigned_event(), members, stranger) == "restricted: only members publish here"
     assert refusal(allowed, unsigned_event(pubkey=OTHER), members) == ""
     logged_in = Source(SourceKind.CLIENT, proved=frozenset({OTHER}))
     assert refusal(allowed, unsigned_event(), members, logged_in) == ""
+
+
+def test_42_5_with_restricted_writes_a_client_is_asked_to_log_in_as_a_member() -> None:
+    members, allowed = Limits(restricted_writes=True), lists(row(ListName.ALLOWED_KEY, OTHER))
+    wrap_of_a_member = unsigned_event(kind=1059, tags=[["p", KEY]])
+    for event in (unsigned_event(), wrap_of_a_member):
+        assert refusal(allowed, event, members) == "auth-required: only members publish here"
+        assert refusal(allowed, event, members, Source(SourceKind.IMPORT)).startswith("restricted: ")
+        assert refusal(allowed, event, members, Source(SourceKind.CLIENT, proved=frozenset({OTHER}))) == ""
 
 
 @pytest.mark.parametrize("kind", [1059, 21059])

@@ -9,7 +9,7 @@ import pytest
 
 from relay.protocol.filters import parse_filter
 from relay.protocol.limits import Limits
-from relay.protocol.messages import CloseMessage, EventMessage, Refused, ReqMessage, id_in, parse_message
+from relay.protocol.messages import CloseMessage, EventMessage, Refused, ReqMessage, id_in, parse_message, refusal_of
 from tests.events import sign_event, unsigned_event
 
 LIMITS = Limits(max_filters=3)
@@ -114,6 +114,15 @@ def test_01_e21_an_unknown_verb_with_an_id_is_refused_with_that_id(verb: str, re
 def test_answer_neg_a_reconciliation_is_refused_with_neg_err(verb: str) -> None:
     assert refusal(frame(verb, "x", {}, "61"))[:2] == ["NEG-ERR", "x"]
     assert refusal(frame(verb, "x", {}, "61"))[2].startswith("unsupported: ")
+
+
+@pytest.mark.parametrize("verb", ["NEG-OPEN", "NEG-MSG"])
+def test_answer_neg_a_reconciliation_that_is_not_read_is_refused_with_neg_err_too(verb: str) -> None:
+    broken = frame(verb, 'an "id"', {}, "61").removesuffix(b"]")
+    assert refusal(broken)[:2] == ["NEG-ERR", 'an "id"']
+    unread = refusal_of(broken, "rate-limited: slow down")
+    assert json.loads(unread.reply) == ["NEG-ERR", 'an "id"', "rate-limited: slow down"]
+    assert unread.subscription_id is None
 
 
 def ended_by(sent: bytes) -> str | None:

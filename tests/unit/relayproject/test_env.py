@@ -1,5 +1,8 @@
 """The typed readers: a wrong text is a fault and the default, never an exception."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,3 +139,17 @@ def test_a_region_is_no_peer_of_itself_and_is_named_once(
     monkeypatch.setenv("X", peers)
     assert env_regions.peers("X", "eu") == ()
     assert faults == [env.Fault("X", f"must list each of the other regions once, not {peers[:2]!r} again")]
+
+
+NAMED_FAULTS = "from relayproject import env, settings; print([fault.name for fault in env.faults])"
+
+
+@pytest.mark.parametrize(
+    "value, is_a_url", [("relay.example.com/a.png", False), ("https://relay.example.com/a.png", True)]
+)
+def test_11_3_what_nip_11_links_to_must_be_a_url(value: str, is_a_url: bool) -> None:
+    names = ["RELAY_BANNER", "RELAY_ICON", "RELAY_TERMS_OF_SERVICE", "RELAY_SOFTWARE"]
+    environment = {**os.environ, **dict.fromkeys(names, value)}
+    read = [sys.executable, "-c", NAMED_FAULTS]
+    said = subprocess.run(read, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    assert said.stdout.strip() == str([] if is_a_url else names)

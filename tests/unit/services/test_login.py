@@ -139,6 +139,13 @@ async def test_42_5_the_challenge_comes_before_an_event_is_refused(client: Clien
     assert client.got == [["AUTH", client.session.login.challenge], ["OK", event["id"], False, AUTH_REQUIRED.text]]
 
 
+async def test_42_5_the_challenge_comes_before_an_event_that_is_refused_later(client: Client, memory: Memory) -> None:
+    event = sign_event()
+    client.say("EVENT", event)
+    memory.published.pop()(AUTH_REQUIRED)  # as the operator's own policy says
+    assert client.got == [["AUTH", client.session.login.challenge], ["OK", event["id"], False, AUTH_REQUIRED.text]]
+
+
 async def test_42_6_the_same_challenge_is_repeated_at_most_once_a_second(
     client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +180,38 @@ async def test_42_7_where_reading_needs_a_login_every_req_is_refused_before(memo
     log_in(client)
     client.say("REQ", "s", {"kinds": [1]})
     assert client.got[-1][:2] == ["EOSE", "s"]
+
+
+async def test_42_10_a_ban_ends_what_the_last_key_was_reading_where_reading_needs_a_login(memory: Memory) -> None:
+    limits = replace(memory.services.config.limits, auth_to_read=True)
+    memory.services = replace(memory.services, config=replace(memory.services.config, limits=limits))
+    client = Client(memory)
+    log_in(client, ALICE)
+    log_in(client, BOB)
+    client.say("REQ", "s", {"kinds": [1]})
+    client.session.disown(lambda key: key == pubkey_of(ALICE))
+    memory.apply()
+    assert [message[0] for message in client.got[2:]] == ["EOSE", "EVENT"]
+    client.session.disown(lambda key: key == pubkey_of(BOB))
+    memory.apply()
+    assert client.got[4:] == [
+        ["AUTH", client.session.login.challenge],
+        ["CLOSED", "s", "auth-required: log in to read"],
+    ]
+    assert memory.hub.subscriptions == 0
+    client.session.end()
+
+
+async def test_42_10_a_ban_leaves_subscriptions_open_where_reading_needs_no_login(
+    client: Client, memory: Memory
+) -> None:
+    log_in(client)
+    client.say("REQ", "s", {"kinds": [1, 1_059]})
+    client.session.disown(lambda key: True)
+    store(memory, wrap_for(ALICE))
+    memory.apply()
+    assert [message[0] for message in client.got] == ["OK", "EOSE", "EVENT"]
+    assert client.got[-1][2]["kind"] == 1
 
 
 async def test_01_s04_a_req_that_may_not_be_asked_ends_the_subscription_of_its_id(
