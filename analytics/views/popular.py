@@ -75,7 +75,7 @@ def popular_events(request: HttpRequest) -> HttpResponse:
     if (other := answer_other_methods(request)) is not None:
         return other
     try:
-        body = answers.get(question(query_of(request).dict()))
+        body = answers.get(question({name: str(value) for name, value in query_of(request).items()}))
     except BadParameter as error:
         return error_response(400, str(error))
     except OperationalError:

@@ -25,6 +25,7 @@ from relay.services.follow import Follower
 from relay.services.lists import ListKeeper
 from relay.services.loop_lag import LoopLag
 from relay.services.operator_policy import OperatorPolicy
+from relay.services.primary_watch import PrimaryWatch
 from relay.services.profiles import ProfileReader
 from relay.services.rates import Rates
 from relay.services.session.budget import PieceBudget
@@ -64,6 +65,7 @@ class Measured(Protocol):
     profiles: ProfileReader
     rates: Rates
     follower: Follower
+    watch: PrimaryWatch
     writer: Writer
     status: Status
     lists: Lists

@@ -39,7 +39,7 @@ class Receiver:
     @property
     def storing(self) -> bool:
         """Whether the database answers."""
-        return self.relay.follower.database_up
+        return self.relay.watch.is_up
 
     def accepts(self) -> Accepts:
         """How much a peer may send next."""

@@ -231,6 +231,7 @@ async def test_a_division_that_was_left_half_done_refuses_no_event_for_ever(
     await scribe.write(*events()[:6])
     await divide(Grain.YEAR, NOW, 3)
     ends = (await on_own_connection(steps.read_state)).closes
+    assert ends is not None
     if killed_between_the_tables:
         tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
     assert await on_own_connection(give_up, NOW) == []
@@ -246,6 +247,7 @@ async def test_a_division_that_begins_anew_later_leaves_no_constraint_of_its_fir
     await scribe.write(*events()[:6])
     await divide(Grain.YEAR, NOW, 1)
     ends = (await on_own_connection(steps.read_state)).closes
+    assert ends is not None
     tables.connection.execute(f"ALTER TABLE relay_tag DROP CONSTRAINT relay_tag_before_{ends}")
     assert "switch" in await divide(Grain.YEAR, ends)
     assert await scribe.write(unsigned_event(created_at=ends, tags=[["t", "a"]])) == [WriteOutcome.STORED]

@@ -440,8 +440,8 @@ async def test_40_2_what_expires_while_an_answer_waits_is_not_sent(
     monkeypatch.setattr(stored_answer, "time", clock)
     expiring, lasting = (note(n, tags=[["expiration", str(NOW + seconds)]]).json for n, seconds in ((1, 2), (2, 9)))
     memory.waits, memory.gate = [], asyncio.Event()
-    memory.known = memory.stored = [expiring, lasting]
-    memory.known = memory.known if is_known else None
+    memory.stored = [expiring, lasting]
+    memory.known = [expiring, lasting] if is_known else None
     client.say("REQ", "s", FILTER)
     clock.now = NOW + 2
     memory.gate.set()

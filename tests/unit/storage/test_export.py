@@ -55,5 +55,5 @@ def test_the_tables_are_locked_before_the_snapshot_begins_so_that_no_partition_i
 def test_the_command_of_the_document_exports_the_requests_to_vanish_that_a_recovery_loses() -> None:
     (wanted,) = re.findall(r"`manage\.py export --private --filter '([^']+)'`", BACKUP.read_text())
     filters = parse_filters([wanted], Limits())
-    assert filters[0].kinds == {5, 62}
+    assert filters[0].kinds == frozenset({5, 62})
     assert requests_statement(filters).text != requests_statement([]).text

@@ -86,7 +86,7 @@ async def test_a_query_that_ends_before_a_replica_answers_does_not_wait_for_the_
 
     present = Present(lambda: Ring(0, 1), lambda: Store("", "", 0), lambda: 0, lambda: allowed, reached)
     reads = Reads(cast(Lanes, None), Hanging([], present, BackgroundTasks()))
-    reads.attempts.ask = hang  # type: ignore[method-assign]
+    reads.attempts.ask = hang  # type: ignore[method-assign, assignment]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await reads.parts([], seconds=5.0)

@@ -35,7 +35,7 @@ class Failing(Channel):
     sent: list[bytes]
     deadlocks: dict[bytes, int]
 
-    def send(self, text: bytes, parameters: object, **_options: object) -> Request:  # type: ignore[override]
+    def send(self, text: bytes, parameters: object, **_options: object) -> Request:
         future: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
         if text == CURRENT_STORE.encode():
             future.set_result([STORE])
