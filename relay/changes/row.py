@@ -34,14 +34,6 @@ def kind_of(text: bytes) -> int:
     return int(text[begin : text.index(b",", begin)])
 
 
-def has_expired(text: bytes, now: int) -> bool:
-    """True if the event of a stored text is gone at `now` (Unix seconds). A text without the word is not decoded."""
-    if b'"expiration"' not in text:
-        return False
-    expires_at = StoredEvent.from_json(text).expires_at
-    return expires_at is not None and expires_at <= now
-
-
 class Row(Struct, frozen=True, gc=False):
     """One event of an answer. Times in Unix seconds."""
 

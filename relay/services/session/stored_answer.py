@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from relay.changes.ring import OutOfReach
-from relay.changes.row import has_expired
 from relay.metrics import counters, query_answered
 from relay.protocol.messages import End, ReqMessage, eose, event_head
 from relay.services.session.session import Session
@@ -31,7 +30,6 @@ class StoredAnswer:
         "paused_seconds",
         "piece_bytes",
         "position",
-        "second",
         "session",
         "since",
         "source",
@@ -46,8 +44,6 @@ class StoredAnswer:
             session.outbox, event_head(message.subscription_id), message.filters, session.reader
         )
         self.since = time.perf_counter()
-        self.second = int(time.time())
-        """When the REQ came, in Unix seconds: what had expired by then is not in the answer."""
         self.begun = False
         """Something was sent."""
         self.end = End.UNKNOWN
@@ -95,8 +91,6 @@ class StoredAnswer:
                 if not piece and self.items:
                     return False
             self.items = self.items[len(piece) :] if len(piece) < len(self.items) else ()
-            if (now := int(time.time())) != self.second:  # it waited: some may have expired meanwhile (40-2)
-                piece = [text for text in piece if not has_expired(text, now)]
             counters.stored_sent += len(piece)
             frames = [head + text + b"]" for text in piece]
             if not self.items:

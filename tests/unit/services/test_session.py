@@ -1,10 +1,8 @@
 """A session over a wire that records: each verb, the table of verbs, and the one way to answer a REQ."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, get_args
 
 import orjson
@@ -24,7 +22,7 @@ from relay.protocol import messages
 from relay.protocol.errors import Failed
 from relay.protocol.login import OwnPlaces
 from relay.protocol.messages import End
-from relay.services.session import fetcher, stored_answer
+from relay.services.session import fetcher
 from relay.services.session.budget import PIECE_BYTES, PieceBudget
 from relay.services.session.session import CONCURRENT_QUERIES, Services, Session
 from relay.services.session.verbs import HANDLERS
@@ -32,7 +30,7 @@ from relay.storage.filter_sql import Key
 from relay.storage.read_result import Item
 from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher
-from tests.events import NOW, sign_event
+from tests.events import sign_event
 from tests.unit.changes.orders import additions, note
 
 QUERY_SECONDS = 5.0
@@ -429,26 +427,6 @@ async def test_memory_is_read_again_if_it_changed_while_waiting_for_the_barrier(
     memory.known = [memory.apply()]
     memory.waits[0](1)
     assert [message[0] for message in client.got] == ["EVENT", "EOSE"]
-
-
-@pytest.mark.parametrize("is_known", [True, False], ids=["memory", "store"])
-async def test_40_2_what_expires_while_an_answer_waits_is_not_sent(
-    client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch, is_known: bool
-) -> None:
-    clock = SimpleNamespace(now=NOW, perf_counter=time.perf_counter)
-    clock.time = lambda: float(clock.now)
-    monkeypatch.setattr(stored_answer, "time", clock)
-    expiring, lasting = (note(n, tags=[["expiration", str(NOW + seconds)]]).json for n, seconds in ((1, 2), (2, 9)))
-    memory.waits, memory.gate = [], asyncio.Event()
-    memory.stored = [expiring, lasting]
-    memory.known = [expiring, lasting] if is_known else None
-    client.say("REQ", "s", FILTER)
-    clock.now = NOW + 2
-    memory.gate.set()
-    for then in memory.waits:
-        then(0)
-    await client.eose("s")
-    assert events_of(client.got) == [orjson.loads(lasting)]
 
 
 async def test_an_answer_waits_for_the_changes_that_the_barrier_names(client: Client, memory: Memory) -> None:
