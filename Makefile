@@ -15,9 +15,10 @@ INTEGRATION := tests/integration
 PROTOCOL := tests/acceptance/protocol
 FAULTS := tests/acceptance/faults
 ACCEPTANCE := tests/acceptance
+INSTANCES := $(addprefix tests/acceptance/,clients regions test_balancer.py test_cluster.py test_other_balancers.py test_replicas.py)
 # The longest first, none of them much longer than the others; test-acceptance takes every whole relay and test-others
-# every test that no other names, so that a new folder is never forgotten.
-TESTS := test-acceptance test-integration test-faults test-others test-protocol test-units
+# every test that no other names, so that a new folder is never forgotten. test-instances: several relays, and clients.
+TESTS := test-integration test-acceptance test-instances test-faults test-others test-protocol test-units
 # Tests with servers mostly wait, so that three sessions share two cores well (`make check SESSIONS=2` for fewer). Each
 # starts servers of its own; those of the environment have one test database, which one session at a time may use.
 SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,3)
@@ -49,8 +50,11 @@ test-protocol: .venv/.test-installed
 test-faults: .venv/.test-installed
 	@$(BIN)/python -m pytest $(FAULTS)
 
+test-instances: .venv/.test-installed
+	@$(BIN)/python -m pytest $(INSTANCES)
+
 test-acceptance: .venv/.test-installed
-	@$(BIN)/python -m pytest $(ACCEPTANCE) $(patsubst %,--ignore=%,$(PROTOCOL) $(FAULTS))
+	@$(BIN)/python -m pytest $(ACCEPTANCE) $(patsubst %,--ignore=%,$(PROTOCOL) $(FAULTS) $(INSTANCES))
 
 test-others: .venv/.test-installed
 	@$(BIN)/python -m pytest $(patsubst %,--ignore=%,$(UNITS) $(INTEGRATION) $(ACCEPTANCE))

@@ -116,11 +116,14 @@ def test_connections_that_send_nothing_take_neither_other_clients_nor_the_operat
 ) -> None:
     with HAProxy(tmp_path, instances, connections=30, source_connections=10) as running, ExitStack() as held:
 
-        def connected(number: int) -> socket.socket:
-            return socket.create_connection(("127.0.0.1", running.public_port), 5.0, (ADDRESS.format(number), 0))
-
         def hold(number: int, count: int) -> list[socket.socket]:
-            return [held.enter_context(connected(number)) for _ in range(count)]
+            connections = [held.enter_context(socket.socket()) for _ in range(count)]
+            for connection in connections:
+                connection.settimeout(5.0)
+                connection.bind((ADDRESS.format(number), 0))
+                with suppress(ConnectionResetError):  # one that is ended may be ended before connect() has returned
+                    connection.connect(("127.0.0.1", running.public_port))
+            return connections
 
         assert len(cut_of(hold(61, 11))) == 1
         other = http.client.HTTPConnection("127.0.0.1", running.public_port, 5.0, (ADDRESS.format(62), 0))

@@ -149,7 +149,7 @@ async def world() -> AsyncIterator[World]:
 
 # Not shrunk: that would take minutes, and a history has 30 steps at most.
 @settings(
-    max_examples=24,
+    max_examples=14,
     phases=[Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -126,7 +126,7 @@ def now_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("relay.storage.question_attempts.time", SimpleNamespace(time=lambda: NOW + 0.5))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_all_engines_give_the_oracles_answer(
     data: Any, scribe: Scribe, reads: Reads, tables: Tables, now_stands_still: None

@@ -113,7 +113,7 @@ def feeds(name: str = "authors") -> st.SearchStrategy[Json]:
     ).map(lambda named: {name: value for name, value in named.items() if value is not None})
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     wanted=feeds(),
     first_rows=st.sampled_from([1, 2, 3, 8, 100]),
@@ -136,7 +136,7 @@ async def test_a_feed_is_the_oracles_wherever_its_walks_stop(
         assert await found_ids(reads, wanted, keys) == oracle_ids(stored, wanted, keys)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     wanted=feeds("#p"),
     first_rows=st.sampled_from([1, 2, 8]),

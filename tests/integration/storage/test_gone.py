@@ -89,7 +89,7 @@ def histories(draw: st.DrawFn, *, vanish: bool = True) -> list[Json]:
     return draw(st.permutations(events + again))
 
 
-HARD = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+HARD = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @HARD

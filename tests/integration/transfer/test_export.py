@@ -51,7 +51,7 @@ def oracle(stored: Sequence[Json], wanted: Sequence[Json], *, private: bool) -> 
     return [event for event in rows if event["id"] in found]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_an_export_is_the_oracles_answer(data: Any, scribe: Scribe, tables: Tables, tmp_path: Path) -> None:
     tables.clear()

@@ -79,7 +79,7 @@ def assert_truthful(outcome: Overlaid, events: Sequence[Json], wanted: Json, now
         assert len(outcome.rows) == len(matching)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(histories(max_changes=40), st.data())
 def test_the_overlaid_result_is_the_oracles_or_short(history: History, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(history.changes)), "S")
@@ -91,7 +91,7 @@ def test_the_overlaid_result_is_the_oracles_or_short(history: History, data: st.
     assert not (before.complete and outcome.short), "a complete page is never short"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(histories(max_events=20, max_changes=50), st.data())
 def test_the_default_filter_with_many_ties_is_the_oracles_or_short(history: History, data: st.DataObject) -> None:
     """The relay's own cap is what most queries meet (01-F18)."""

@@ -71,7 +71,7 @@ def in_window(texts: list[bytes]) -> Window:
 
 @pytest.mark.parametrize("copy", [in_ring, in_window])
 @given(shapes=st.lists(SHAPES, min_size=1, max_size=2))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_a_copy_holds_as_much_memory_as_it_says(
     copy: Callable[[list[bytes]], Ring | Window], shapes: list[tuple[int, int, int, bool]]
 ) -> None:
