@@ -13,7 +13,8 @@ import pytest
 from relayproject.runtime.processes import bound_command
 from replication.balancer import Balancer, Instance
 from replication.haproxy import configuration
-from tests.acceptance.relay_process import RelayProcess, free_port, wait_for
+from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.ports import free_port
 
 INSTALL = "apt-get install -y haproxy"
 

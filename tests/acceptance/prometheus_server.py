@@ -13,7 +13,8 @@ from typing import Any, Self
 import pytest
 
 from relayproject.runtime.processes import bound_command
-from tests.acceptance.relay_process import free_port, wait_for
+from tests.acceptance.relay_process import wait_for
+from tests.ports import free_port
 
 ALERTS = Path(__file__).resolve().parents[2] / "deploy/prometheus/alerts.yml"
 INSTALL = "apt-get install -y prometheus"

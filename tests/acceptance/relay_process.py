@@ -12,7 +12,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from relayproject.runtime.processes import bound_command, living_in
+from tests.ports import free_port
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 SERVE = (sys.executable, str(PROJECT / "manage.py"), "serve")
@@ -31,13 +31,6 @@ MARK = "TEST_RELAY_MARK"
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
-
-
-def free_port() -> int:
-    """A port of the loopback interface without a listener now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def clean_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -25,7 +25,8 @@ from relayproject.runtime.postgres import EmbeddedPostgres
 from relayproject.runtime.run_as import choose_run_as
 from relayproject.runtime.stopping import SAME_REQUEST_SECONDS
 from tests.acceptance.conftest import ALL_ROLES, StartRelay
-from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
+from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, wait_for
+from tests.ports import free_port
 
 BEAT = "relayproject.runtime.beat"
 JOBS = "relayproject.runtime.jobs"

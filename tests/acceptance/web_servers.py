@@ -12,7 +12,8 @@ import pytest
 from relayproject.runtime.processes import bound_command
 from replication import caddy, nginx
 from replication.balancer import Balancer, Instance
-from tests.acceptance.relay_process import RelayProcess, free_port, wait_for
+from tests.acceptance.relay_process import RelayProcess, wait_for
+from tests.ports import free_port
 
 WHERE = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 OF_THE_TEST = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

@@ -33,7 +33,8 @@ from relay.subscriptions.hub import Hub
 from relay.subscriptions.outbox import Flusher, Outbox
 from relay.subscriptions.subscription import Subscription
 from tests.benchmarks.core import LIMITS, _Now, _Sink, parsed
-from tests.integration.caching.valkeys import Node, cluster, folder, free_ports, nodes
+from tests.integration.caching.valkeys import Node, cluster, folder, nodes
+from tests.ports import free_ports
 
 STORE = Store("a" * 16, "b" * 16, 3)
 MESSAGES = 3_000

@@ -22,7 +22,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import Connection as RedisConnection
 
 from relay.caching.shared import Shared
-from tests.integration.caching.valkeys import folder, free_ports, nodes
+from tests.integration.caching.valkeys import folder, nodes
+from tests.ports import free_ports
 
 ROUNDS = 5
 COMMANDS = 600

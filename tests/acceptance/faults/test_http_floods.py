@@ -85,6 +85,7 @@ def of_both_families(copy_of_migrated: CopyOfMigrated) -> Iterator[RelayProcess]
         relay.launch()
         printed = f"relay ready: ws://[::1]:{relay.port}\n"
         wait_for(lambda: printed in relay.output() or relay.has_ended(), "ready", START_SECONDS)
+        assert not relay.has_ended(), relay.messages()
         yield relay
     finally:
         relay.destroy()

@@ -13,8 +13,9 @@ from tests.acceptance.client import Client
 from tests.acceptance.faults.load import new_author, until
 from tests.acceptance.faults.test_slow_and_vanishing import BIG, CUT_OFF_AFTER, sleepy_client
 from tests.acceptance.faults.workers import memory_megabytes
-from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, free_port, wait_for
+from tests.acceptance.relay_process import PROJECT, RelayProcess, clean_environment, wait_for
 from tests.events import sign_event
+from tests.ports import free_port
 
 COMMANDS = {
     "daphne": ["-m", "daphne", "-v", "0", "-p", "{port}", "relayproject.asgi:application"],

@@ -7,8 +7,9 @@ import pytest
 from replication.client import PeerClient
 from replication.models import Region
 from tests.acceptance.conftest import CopyOfMigrated
-from tests.acceptance.relay_process import RelayProcess, all_running, free_port, running
+from tests.acceptance.relay_process import RelayProcess, all_running, running
 from tests.integration.storage.conftest import database, scribe, tables  # noqa: F401
+from tests.ports import free_port
 
 SECRET = "the secret of eu and us: 0123456789abcdefghi"
 EU_URL = "wss://eu.relay.example"

@@ -12,7 +12,8 @@ from urllib.parse import quote_plus
 
 import psycopg
 
-from tests.acceptance.relay_process import PROJECT, RelayProcess, all_running, clean_environment, free_port
+from tests.acceptance.relay_process import PROJECT, RelayProcess, all_running, clean_environment
+from tests.ports import free_port
 
 Event = dict[str, Any]
 SECRET = "the secret of eu and us: 0123456789abcdefghi"

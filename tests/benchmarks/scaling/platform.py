@@ -16,7 +16,8 @@ from relayproject.runtime.processes import living_in
 from tests.acceptance.relay_process import RelayProcess, all_running
 from tests.benchmarks.bus_cost import Subscriber
 from tests.benchmarks.scaling.model import Part, Work
-from tests.integration.caching.valkeys import free_ports, nodes
+from tests.integration.caching.valkeys import nodes
+from tests.ports import free_ports
 from tests.replica_server import Standby, standbys
 
 SETTLED_SECONDS = 1.5

@@ -21,9 +21,10 @@ from relay.services.runtime import Relay
 from tests.integration.caching.cable import Cable
 from tests.integration.caching.chance import Chance, act, draw_filters
 from tests.integration.caching.model import FOR_LOGINS, Model, limits
-from tests.integration.caching.valkeys import Node, folder, free_ports, nodes, until
+from tests.integration.caching.valkeys import Node, folder, nodes, until
 from tests.integration.order.conftest import StartRelay
 from tests.integration.storage.scribe import Tables
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,11 @@ from relay.freshness.ack_table import make
 from relay.services import follow
 from relay.services.runtime import Relay
 from tests.events import NOW, secret, sign_event
-from tests.integration.caching.valkeys import Node, folder, free_ports, nodes
+from tests.integration.caching.valkeys import Node, folder, nodes
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay
 from tests.integration.storage.scribe import Tables
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.django_db
 

@@ -17,15 +17,8 @@ from relay.caching.shared import Full, Reply, Shared, Unavailable
 from relay.caching.shared import connection as connections
 from relay.caching.shared import server_link as links
 from relayproject.runtime.valkey import EmbeddedValkey
-from tests.integration.caching.valkeys import (
-    REPLICATION,
-    folder,
-    free_ports,
-    nodes,
-    one_server,
-    until,
-    wait_until,
-)
+from tests.integration.caching.valkeys import REPLICATION, folder, nodes, one_server, until, wait_until
+from tests.ports import free_ports
 
 GENEROUS_SECONDS = 5.0
 

@@ -9,10 +9,11 @@ from relay.caching.page_cache import MAX_PAGE_BYTES
 from relay.services.runtime import Relay
 from tests.events import NOW, secret, sign_event
 from tests.integration.caching.model import Json, publish
-from tests.integration.caching.valkeys import Node, folder, free_ports, nodes, until
+from tests.integration.caching.valkeys import Node, folder, nodes, until
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay
 from tests.integration.storage.scribe import Tables
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.django_db
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 
 from relayproject.runtime.processes import end, spawn
 from relayproject.runtime.valkey import EmbeddedValkey, binary
+from tests.ports import free_ports
 
 STEPS = ((signal.SIGKILL, 5.0),)
 NODE_TIMEOUT_MILLISECONDS = 1_000
@@ -45,18 +45,6 @@ def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> None:
             pass
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.01)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 class Node:

@@ -13,9 +13,10 @@ from relay.storage.store import Store
 from relay.subscriptions.bus import Bus
 from relay.subscriptions.bus_line import Line, Message
 from tests.events import NOW, secret, sign_event
-from tests.integration.caching.valkeys import Guarded, Node, folder, free_ports, guarded, nodes, until
+from tests.integration.caching.valkeys import Guarded, Node, folder, guarded, nodes, until
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay
+from tests.ports import free_ports
 from tests.unit.changes.orders import note
 
 STORE = Store("a" * 16, "b" * 16, 3)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from relayproject.runtime.postgres import binaries
-from tests.acceptance.relay_process import free_port
+from tests.ports import free_port
 from tests.unit.deploy.kit import DEPLOY
 
 FILE = DEPLOY / "patroni/patroni.yml"

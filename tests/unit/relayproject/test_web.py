@@ -11,7 +11,7 @@ from relayproject import settings
 from relayproject.runtime.child import MAX_FAILED_STARTS, Child
 from relayproject.runtime.errors import StartupError
 from relayproject.runtime.web import WebWorkers
-from tests.acceptance.relay_process import free_port
+from tests.ports import free_port
 
 
 class Started:
