@@ -12,13 +12,10 @@ class AnalyticsConfig(AppConfig):
 
     def ready(self) -> None:
         """Name the admin's models; the last app of INSTALLED_APPS, so that all models are loaded."""
-        from analytics.admin.navigation import name_models
-        from analytics.arrival import arrived
+        from analytics.navigation import name_models
         from analytics.operator_groups import install
-        from relay.admin.events import arrival_of
         from relay.storage.event_count import count_with
 
         name_models()
         count_with("analytics_event_count()")
-        arrival_of.append(arrived)
         post_migrate.connect(install, sender=self, dispatch_uid="operator groups")

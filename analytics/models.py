@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.db import models
 
+from analytics import page_models  # noqa: F401  Django finds its models here
 from relay.models import HexField, ReadOnlyModel
 
 

@@ -12,7 +12,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": True,
     "DASHBOARD_CALLBACK": "analytics.dashboard.page.dashboard",
-    "SIDEBAR": {"navigation": "analytics.admin.navigation.sections"},
+    "SIDEBAR": {"navigation": "analytics.navigation.sections"},
     "SCRIPTS": [f"{STATIC_URL}analytics/keyboard.js"],
     "STYLES": [f"{STATIC_URL}relay/admin.css"],
     "COLORS": {

@@ -16,6 +16,7 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402
 
+from relayproject import urls  # noqa: E402, F401  now: the first request would hold the loop while they are imported
 from relayproject.runtime.database_check import require_database  # noqa: E402  needs the settings
 from relayproject.runtime.errors import StartupError  # noqa: E402
 

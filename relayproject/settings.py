@@ -179,7 +179,7 @@ INSTALLED_APPS = [
     # Not daphne: as an app it loads Twisted into every process (0.3 s, 20 MB); our runserver is daphne's.
     "relayproject",
     "unfold",
-    "django.contrib.admin",
+    "relayproject.admin_app.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+admin.autodiscover()
+
 urlpatterns = [
     path("admin/dashboard/", include("analytics.dashboard.urls")),
     path("admin/regions/", include("replication.map.urls")),

@@ -11,10 +11,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from analytics.admin.cache_counts import coordination, count_tables
-from analytics.admin.cache_model import Cache
 from analytics.dashboard.charts import PERIODS, chart_named
 from analytics.dashboard.number_format import count, percent, size
 from analytics.dashboard.sources import current_snapshot
+from analytics.page_models import Cache
 from relay.admin.action_log import log_action
 from relay.admin.readonly import RecordAdmin
 from relay.caching.registry import CacheFigures, Layer

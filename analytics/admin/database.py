@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from analytics.admin.page_models import SlowQuery, StoreTable
 from analytics.admin.settings_page import SOURCE
 from analytics.dashboard.number_format import count, latency, percent, size
 from analytics.dashboard.sources import current_snapshot
+from analytics.page_models import SlowQuery, StoreTable
 from relay.admin.formatting import format_time
 from relay.admin.readonly import ReadOnlyAdmin
 from relay.conf import config

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from analytics.admin.page_models import Setting
 from analytics.effective_settings import DOCUMENT, effective_settings
+from analytics.page_models import Setting
 from relay.admin.readonly import ReadOnlyAdmin
 
 SOURCE = "https://github.com/relay-platform/relay/blob/main"

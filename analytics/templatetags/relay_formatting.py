@@ -48,7 +48,7 @@ def first_cell(cell: SafeString, header: Mapping[str, object]) -> SafeString:
 @register.simple_tag
 def section(request: HttpRequest | None) -> str:
     """The section of the side bar that the request's page belongs to; "" for none."""
-    from analytics.admin.navigation import section_of
+    from analytics.navigation import section_of
 
     match = request.resolver_match if request else None
     return section_of(match.url_name if match else None)

@@ -21,9 +21,9 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
 from analytics import operator_groups, schedule
-from analytics.admin.navigation import SECTIONS, Entry
 from analytics.history import QUEUE
 from analytics.models import JobRun, Minute
+from analytics.navigation import SECTIONS, Entry
 from analytics.operator_groups import GROUPS
 from relay import conf
 from relay.caching.registry import CacheFigures

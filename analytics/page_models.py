@@ -1,5 +1,8 @@
 """Pages that read no table, as models, so that Django's permissions apply to them."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from django.db import models
 
 
@@ -12,10 +15,18 @@ class Page(models.Model):
         abstract = True
         managed = False
         app_label = "analytics"
-        default_permissions = ("view",)
+        default_permissions: ClassVar[Sequence[str]] = ("view",)
 
     def __str__(self) -> str:
         return self.name
+
+
+class Cache(Page):
+    """The workers' figures. The permission to delete is the one to clear."""
+
+    class Meta(Page.Meta):
+        verbose_name = "cache"
+        default_permissions: ClassVar[Sequence[str]] = ("view", "delete")
 
 
 class SlowQuery(Page):
