@@ -9,6 +9,7 @@ import dj_database_url
 from relayproject.env_urls import Replica
 
 CONNECTION_AGE_SECONDS = 60
+REPLICA_ENGINE = "relayproject.replica_backend"
 APPLICATION_NAME_CHARACTERS = 63
 """PostgreSQL keeps the first 63 bytes; the last ones tell instances and workers apart."""
 
@@ -35,7 +36,8 @@ def databases_of(
     """
     found = {"default": _database(primary or "postgresql:///relay", has_pooler)}
     for replica in replicas:
-        found[replica.alias] = {**_database(replica.url, has_pooler), "TEST": {"MIRROR": "default"}}
+        described = {**_database(replica.url, has_pooler), "ENGINE": REPLICA_ENGINE}
+        found[replica.alias] = {**described, "TEST": {"MIRROR": "default"}}
     for each in found.values():
         options = {**_parameters(connect_seconds), **each.get("OPTIONS", {})}
         options.setdefault("application_name", application_name[-APPLICATION_NAME_CHARACTERS:])

@@ -39,6 +39,8 @@ from relay.storage.admin_queries import Events
 
 EXCERPT_CHARACTERS = 140
 SHOWN_TAGS = 500
+BUTTONS = {"removal": "remove-event", "ban": "ban-key"}
+"""Fields with a button, and its task."""
 
 arrival_of: list[Callable[[Event], str]] = []
 """Functions that give the time of an event's arrival as text, "" if unknown; an app with a history adds its own."""
@@ -79,7 +81,8 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
     sortable_by = ("created",)
     fields = (
         "id_named",
-        "tasks",
+        "removal",
+        "ban",
         "author_full",
         "created",
         "arrived",
@@ -117,18 +120,19 @@ class EventAdmin(EventColumns, StoreAdmin[Event]):
     def id_named(self, event: Event) -> SafeString:
         return key_forms(event.id, "note")
 
-    @admin.display(description="moderation")
+    @admin.display(description="removal")
     @once
-    def tasks(self, event: Event) -> SafeString:
-        return format_html(
-            "{} {}",
-            task_link("remove-event", "Remove event", event.id, reverse("admin:relay_event_changelist")),
-            task_link("ban-key", "Ban author", event.pubkey),
-        )
+    def removal(self, event: Event) -> SafeString:
+        return task_link("remove-event", "Remove event", event.id, reverse("admin:relay_event_changelist"))
+
+    @admin.display(description="ban")
+    @once
+    def ban(self, event: Event) -> SafeString:
+        return task_link("ban-key", "Ban author", event.pubkey)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Django: with the buttons for moderators alone."""
-        return [name for name in self.fields if name != "tasks" or may(request, "remove-event")]
+        """Django: with the buttons that this operator may press."""
+        return [name for name in self.fields if name not in BUTTONS or may(request, BUTTONS[name])]
 
     @admin.display(description="author")
     @once

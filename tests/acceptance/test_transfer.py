@@ -1,5 +1,6 @@
 """`manage.py import` and `export` as an operator uses them, beside a running relay and without one."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -160,13 +161,14 @@ def state(path: Path) -> bytes:
 
 
 def verifiers_of(pid: int) -> list[int]:
-    found = []
+    children = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and alive(int(entry.name)):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[1]) == pid:
-                found.append(int(entry.name))
-    return found
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if entry.name.isdecimal() and alive(int(entry.name)):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == pid:
+                    children.append(int(entry.name))
+    return children
 
 
 def test_ctrl_c_stores_what_was_read_and_the_import_goes_on(

@@ -233,6 +233,15 @@ def test_a_viewer_may_do_nothing_and_sees_no_button(stored: Tables, client: Clie
         assert viewer.get(f"/admin/relay/{path}/").status_code == 403
 
 
+def test_an_operator_who_may_remove_events_alone_sees_that_button_alone(stored: Tables, client: Client) -> None:
+    viewer = of_group(client, "Viewer")
+    remover = User.objects.get(username="Viewer")
+    remover.user_permissions.add(Permission.objects.get(codename="add_removedevent"))
+    shown = page(viewer, f"/admin/relay/event/{NOTE['id']}/change/")
+    assert "Remove event" in shown
+    assert "Ban author" not in shown
+
+
 def test_a_moderator_may_remove_and_ban_and_sees_the_log(stored: Tables, client: Client) -> None:
     moderator = of_group(client, "Moderator")
     for path in ("report", "connection", "bannedkey", "removedevent", "blockednetwork"):

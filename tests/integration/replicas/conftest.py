@@ -13,6 +13,7 @@ from relay.conf import ReplicaAddress
 from relay.services.runtime import Relay
 from relay.storage.replica import Replica
 from relay.storage.replicas import Replicas
+from relayproject.databases import REPLICA_ENGINE
 from relayproject.runtime.postgres import PORT
 from tests.integration.order.conftest import StartRelay, start_relay
 from tests.integration.storage.conftest import database, primary, reads
@@ -39,7 +40,8 @@ def both(database: Tables) -> Iterator[list[Standby]]:
 
 def described(standby: Standby) -> dict[str, Any]:
     """An entry of Django's DATABASES."""
-    return {**connections["default"].settings_dict, "HOST": str(standby.server.sockets), "PORT": str(PORT)}
+    primary = connections["default"].settings_dict
+    return {**primary, "ENGINE": REPLICA_ENGINE, "HOST": str(standby.server.sockets), "PORT": str(PORT)}
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from django.db import connections
+from django.conf import settings
+from django.db import OperationalError, connections
+from pytest_django import DjangoDbBlocker
 
 from relay.conf import ReplicaAddress
 from relay.protocol.errors import Failed
@@ -21,6 +23,7 @@ from relay.storage.reads import Reads
 from relay.storage.replica_check import can_be_read
 from relay.storage.replicas import reason_of
 from relay.storage.store import Store
+from relayproject.replica_backend.base import MARGIN_SECONDS
 from tests.integration.order.clients import Client
 from tests.integration.order.conftest import StartRelay
 from tests.integration.replicas.conftest import Started
@@ -157,6 +160,30 @@ def _checked() -> bool:
         return can_be_read("replica_1")
     finally:
         connections.close_all()
+
+
+def _read_a_silent_replica(standby: Standby) -> None:
+    began = time.monotonic()
+    try:
+        assert can_be_read("replica_1")
+        standby.signal(FROZEN)
+        with pytest.raises(OperationalError), connections["replica_1"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+        assert not can_be_read("replica_1")  # over another connection, which the frozen server does not accept
+        assert time.monotonic() - began < 1.0 + settings.RELAY_CONNECT_SECONDS + OUT_SECONDS
+        standby.signal(signal.SIGCONT)
+        assert can_be_read("replica_1")
+    finally:
+        standby.signal(signal.SIGCONT)
+        connections.close_all()
+
+
+async def test_a_page_or_a_job_waits_for_a_silent_replica_no_longer_than_its_limit(
+    replicas: list[Standby], monkeypatch: pytest.MonkeyPatch, django_db_blocker: DjangoDbBlocker
+) -> None:
+    monkeypatch.setattr(settings, "RELAY_STATEMENT_SECONDS", 1.0 - MARGIN_SECONDS)
+    with django_db_blocker.unblock():  # for a database beside that of the tests
+        await asyncio.to_thread(_read_a_silent_replica, replicas[0])
 
 
 async def test_an_answer_of_another_generation_is_dropped_though_the_last_check_was_good(
