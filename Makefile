@@ -12,13 +12,14 @@ TEST_PINS := $(RUN_PINS) requirements-cluster.txt requirements-dev.txt
 
 UNITS := tests/unit tests/fuzz/test_parser.py
 INTEGRATION := tests/integration
+STORE := $(addprefix $(INTEGRATION)/,order storage replicas)
 PROTOCOL := tests/acceptance/protocol
 FAULTS := tests/acceptance/faults
 ACCEPTANCE := tests/acceptance
 INSTANCES := $(addprefix tests/acceptance/,clients regions test_balancer.py test_cluster.py test_other_balancers.py test_replicas.py)
 # The longest first, none of them much longer than the others; test-acceptance takes every whole relay and test-others
 # every test that no other names, so that a new folder is never forgotten. test-instances: several relays, and clients.
-TESTS := test-integration test-acceptance test-instances test-faults test-others test-protocol test-units
+TESTS := test-acceptance test-store test-integration test-faults test-instances test-protocol test-units test-others
 # Tests with servers mostly wait, so that three sessions share two cores well (`make check SESSIONS=2` for fewer). Each
 # starts servers of its own; those of the environment have one test database, which one session at a time may use.
 SESSIONS := $(if $(DATABASE_URL)$(REDIS_URL),1,3)
@@ -36,13 +37,16 @@ test: .venv/.test-installed
 	$(SIDE_BY_SIDE) $(TESTS)
 
 check: .venv/.test-installed
-	$(SIDE_BY_SIDE) $(wordlist 1,2,$(TESTS)) lint $(wordlist 3,$(words $(TESTS)),$(TESTS))
+	$(SIDE_BY_SIDE) $(wordlist 1,3,$(TESTS)) lint $(wordlist 4,$(words $(TESTS)),$(TESTS))
 
 test-units: .venv/.test-installed
 	@TEST_SERVICES=off $(BIN)/python -m pytest $(UNITS)
 
 test-integration: .venv/.test-installed
-	@$(BIN)/python -m pytest $(INTEGRATION)
+	@$(BIN)/python -m pytest $(INTEGRATION) $(addprefix --ignore=,$(STORE))
+
+test-store: .venv/.test-installed
+	@$(BIN)/python -m pytest $(STORE)
 
 test-protocol: .venv/.test-installed
 	@$(BIN)/python -m pytest $(PROTOCOL)
