@@ -75,17 +75,18 @@ class Answers:
         Raises RelayError (`Reads.query`). The caller limits the time, and cancels it: another time-out would cost as
         much as all that is looked up here.
         """
-        answer = await self._fetch_all(filters, audience, owner)
+        asking = [readable_part(flt, audience) for flt in filters if needs_query(flt, audience)]
+        if len(asking) == 1 and not (audience and may_be_private(asking, audience)):
+            answer = await self._fetch(asking[0], owner)
+        else:
+            answer = await self._fetch_all(asking, audience, owner)
         end = end_for(filters, audience, answer.end)
         return answer if end is answer.end else structs.replace(answer, end=end)
 
-    async def _fetch_all(self, filters: Sequence[Filter], audience: Audience, owner: str) -> Answer:
-        asking = [readable_part(flt, audience) for flt in filters if needs_query(flt, audience)]
+    async def _fetch_all(self, asking: Sequence[Filter], audience: Audience, owner: str) -> Answer:
         if audience and may_be_private(asking, audience):
             position, parts = await self._reads.parts(asking, audience, owner=owner)
             return _united(position, parts)
-        if len(asking) == 1:
-            return await self._fetch(asking[0], owner)
         ring = self._ring()
         position, parts = await self._reads.parts(asking, owner=owner)
         for flt, part in zip(asking, parts, strict=True):
@@ -138,11 +139,11 @@ class Answers:
 
 
 def _keep(place: tuple[PageCache, Filter], position: int, part: Part, ring: Ring) -> None:
-    """Keep a part as a page of the cache and under the key that `Copies.cache_of` names."""
-    if part.keys:
-        return  # larger than what is fetched at once, and than what a cache keeps
+    """Keep a part as a page of the cache and under the key that `Copies.cache_of` names, if the cache admits it."""
     pages, key = place
-    pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
+    # One with keys is larger than what is fetched at once, and than what a cache keeps.
+    if not part.keys and pages.admits():
+        pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
 
 
 def _united(position: int, parts: Sequence[Part]) -> Answer:

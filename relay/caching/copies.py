@@ -120,12 +120,8 @@ class Copies:
         if flt.ids is not None and (known := self._newest_by_id(flt, flt.ids, now)) is not None:
             return known
         pages, key = self.cache_of(flt)
-        page = pages.find(key, now)
-        if page is None:
-            pages.l1.misses += 1
-            return None
-        pages.l1.hits += 1
-        return Known(page.texts, page.end, page.next)
+        page = pages.look(key, now)
+        return None if page is None else Known(page.texts, page.end, page.next)
 
     def _newest_by_id(self, flt: Filter, ids: Iterable[str], now: int) -> Known | None:
         """The answer to a filter of ids, all of which are in the ring; it reaches further back than the window."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from relay.caching.lru_cache import LruCache
 from relay.caching.page import Page
-from relay.caching.probe_policy import ProbePolicy
+from relay.caching.probe_policy import MEMORY_STEPS, ProbePolicy
 from relay.caching.record import InvalidRecord, Record, digest, key, pack, ttl_seconds, unpack
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.caching.shared import Shared
@@ -35,6 +35,17 @@ class PageCache:
         self._store = store
         self._memory: LruCache[tuple[object, ...], Page] = LruCache(self.l1)
         self._probes = ProbePolicy()
+        self._places = ProbePolicy(MEMORY_STEPS)
+
+    def look(self, flt: Filter, now: int) -> Page | None:
+        """`find`, and count whether it was there."""
+        page = self.find(flt, now)
+        if page is None:
+            self.l1.misses += 1
+        else:
+            self.l1.hits += 1
+        self._places.looked(page is not None)
+        return page
 
     def find(self, flt: Filter, now: int) -> Page | None:
         """The answer to `flt` at the ring's position and at `now` (Unix seconds), None if it is not in L1.
@@ -54,7 +65,7 @@ class PageCache:
             self._memory.drop(place, "bytes")
         # Written again once half the ring has passed, so that other processes can still advance it.
         due = self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position
-        if due and self._probes.should_write():
+        if due and self._probes.is_due():
             self.share([page])
         return page
 
@@ -68,6 +79,12 @@ class PageCache:
             return False
         self._memory.put(page.flt.key, page, size)
         return True
+
+    def admits(self) -> bool:
+        """True if what PostgreSQL has just answered shall be kept; while L1 seldom has what is looked for, one in eight
+        answers.
+        """
+        return self._places.is_due()
 
     def drop(self, flt: Filter) -> None:
         """Drop a page here and in L2, because its event was removed."""
@@ -89,7 +106,7 @@ class PageCache:
     async def load(self, filters: Sequence[Filter]) -> int:
         """Copy pages from L2 into L1; returns how many were found. While the hit rate is low, L2 is asked rarely."""
         shared = self._shared
-        if shared is None or not shared.up or not filters or not self._probes.should_look():
+        if shared is None or not shared.up or not filters or not self._probes.is_due():
             return 0
         ring, store = self._ring(), self._store().name
         owners = [digest(flt) for flt in filters]

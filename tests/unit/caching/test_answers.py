@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -36,11 +36,10 @@ class Database:
         return 1, [Part([NOTE.json], True)]
 
 
-async def test_a_refusal_for_the_many_queries_of_one_owner_reaches_no_other() -> None:
-    ring, database = Ring(1, 10**6), Database()
-    reads: Any = database
+def answers_of(database: Database) -> Answers:
+    ring, reads = Ring(1, 10**6), cast(Any, database)
     barrier: Any = None  # not asked
-    answers = Answers(
+    return Answers(
         reads,
         Arrivals(lambda: ring),
         lambda: ring,
@@ -50,6 +49,41 @@ async def test_a_refusal_for_the_many_queries_of_one_owner_reaches_no_other() ->
         store=lambda: Store("a" * 16, "b" * 16, 1),
         window_bytes=0,
     )
+
+
+def by_id(number: int) -> list[Filter]:
+    return [parse_filter({"ids": [f"{number:064x}"]}, Limits())]
+
+
+async def ask(answers: Answers, number: int) -> bool:
+    """Ask as a client does; whether memory had the answer."""
+    if answers.known(by_id(number)) is not None:
+        return True
+    await answers.fetch(by_id(number))
+    return False
+
+
+async def test_while_nothing_is_asked_again_few_answers_are_kept_and_what_is_asked_often_soon_is() -> None:
+    answers = answers_of(Database())
+    for number in range(600):
+        assert not await ask(answers, number)
+    kept = [number for number in range(600) if answers.known(by_id(number)) is not None]
+    assert kept[:100] == list(range(100))
+    assert 5 <= len([number for number in kept if number >= 280]) <= 100  # 40 of 320 are expected
+
+    answers = answers_of(Database())
+    for number in range(300):
+        await ask(answers, number)
+    asked = 0
+    while not await ask(answers, 1_000):
+        asked += 1
+        await ask(answers, 2_000 + asked)
+        assert asked < 200  # 8 are expected
+
+
+async def test_a_refusal_for_the_many_queries_of_one_owner_reaches_no_other() -> None:
+    database = Database()
+    answers = answers_of(database)
     asked = [parse_filter({"kinds": [1]}, Limits())]
     greedy = asyncio.create_task(answers.fetch(asked, owner=GREEDY))
     modest = asyncio.create_task(answers.fetch(asked, owner=MODEST))

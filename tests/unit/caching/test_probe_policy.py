@@ -1,29 +1,39 @@
-"""While the shared cache seldom has what is looked for, it is seldom asked and seldom written to."""
+"""While a cache seldom has what is looked for, it is seldom asked and seldom written to."""
 
-from relay.caching.probe_policy import PROBE_EVERY, ProbePolicy
+from random import Random
+
+import pytest
+
+from relay.caching.probe_policy import MEMORY_STEPS, SHARED_STEPS, ProbePolicy
+
+Steps = tuple[tuple[float, int], ...]
 
 
-def poor() -> ProbePolicy:
-    policy = ProbePolicy()
-    for _ in range(200):
+def after(misses: int, steps: Steps = SHARED_STEPS) -> ProbePolicy:
+    policy = ProbePolicy(steps, Random(7).random)
+    for _ in range(misses):
         policy.looked(False)
     return policy
 
 
-def test_at_first_every_lookup_and_every_write_is_made() -> None:
+def test_at_first_all_is_due() -> None:
     policy = ProbePolicy()
-    assert all(policy.should_look() and policy.should_write() for _ in range(100))
+    assert all(policy.is_due() for _ in range(100))
 
 
-def test_while_lookups_miss_one_in_so_many_is_made_and_one_write() -> None:
-    policy = poor()
-    assert sum(policy.should_look() for _ in range(10 * PROBE_EVERY)) == 10
-    assert sum(policy.should_write() for _ in range(10 * PROBE_EVERY)) == 10
+@pytest.mark.parametrize("steps", [SHARED_STEPS, MEMORY_STEPS], ids=["L2", "L1"])
+def test_the_lower_the_hit_rate_the_less_is_due(steps: Steps) -> None:
+    for least, every in steps:
+        policy = after(0, steps)
+        while policy.hit_rate >= least + 0.01:
+            policy.looked(False)
+        due = sum(policy.is_due() for _ in range(100 * every))
+        assert 70 <= due <= 130
 
 
-def test_once_lookups_hit_again_all_are_made() -> None:
-    policy = poor()
+def test_once_lookups_hit_again_all_is_due() -> None:
+    policy = after(400)
+    assert not all(policy.is_due() for _ in range(10))
     for _ in range(50):
         policy.looked(True)
-    assert policy.should_look()
-    assert policy.should_write()
+    assert all(policy.is_due() for _ in range(100))
