@@ -28,7 +28,7 @@ GOOD_SECONDS = 2.0
 """How long a check counts that found a replica healthy."""
 
 BAD_SECONDS = 30.0
-"""How long one counts that did not: it may take the 2 s of a connection attempt."""
+"""How long one counts that did not: it may take the 2 s of a connection attempt, and more if the server hangs."""
 
 _pinned: ContextVar[bool] = ContextVar("pinned", default=False)
 

@@ -242,6 +242,8 @@ DATABASES = databases_of(
     statement_seconds=RELAY_STATEMENT_SECONDS if RELAY_WORKER else None,
     has_pooler=RELAY_DATABASE_POOLER != "none",
 )
+# For the answer of a replica that may hang, in pages and in jobs and commands; the limits of the server come first.
+REPLICA_ANSWER_SECONDS = max(RELAY_STATEMENT_SECONDS, 5.0) + 2.0 if RELAY_WORKER else 60.0
 REPLICAS = tuple((replica.alias, replica.weight, replica.zone) for replica in REPLICA_URLS)
 DATABASE_ROUTERS = ["relay.routers.PrimaryReplicaRouter"]
 

@@ -90,7 +90,7 @@ class Answers:
         ring = self._ring()
         position, parts = await self._reads.parts(asking, owner=owner)
         for flt, part in zip(asking, parts, strict=True):
-            _keep(self.copies.cache_of(flt), position, part, ring)
+            self._keep(flt, self.copies.cache_of(flt), position, part, ring)
         return _united(position, parts)
 
     async def _fetch(self, flt: Filter, owner: str) -> Answer:
@@ -124,8 +124,18 @@ class Answers:
     async def _from_database(self, flt: Filter, owner: str, place: tuple[PageCache, Filter]) -> Answer:
         ring = self._ring()
         position, (part,) = await self._reads.parts([flt], owner=owner)
-        _keep(place, position, part, ring)
+        self._keep(flt, place, position, part, ring)
         return Answer(position, part.items, "none", end_of([part], part.items))
+
+    def _keep(self, flt: Filter, place: tuple[PageCache, Filter], position: int, part: Part, ring: Ring) -> None:
+        """Keep a part as a page of the cache and under the key that `Copies.cache_of` names, if the cache admits it.
+
+        What others wait for is kept: the log may go on before they look, and each would ask PostgreSQL again.
+        """
+        pages, key = place
+        # One with keys is larger than what is fetched at once, and than what a cache keeps.
+        if not part.keys and (pages.admits() or self.flights.is_joined(flt.key)):
+            pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
 
     async def caught_up(self) -> bool:
         """True when this process has applied everything acknowledged before the call; False on time-out."""
@@ -136,14 +146,6 @@ class Answers:
             and await self.arrivals.reached(max(position, ring.complete_from))
             and ring is self._ring()
         )
-
-
-def _keep(place: tuple[PageCache, Filter], position: int, part: Part, ring: Ring) -> None:
-    """Keep a part as a page of the cache and under the key that `Copies.cache_of` names, if the cache admits it."""
-    pages, key = place
-    # One with keys is larger than what is fetched at once, and than what a cache keeps.
-    if not part.keys and pages.admits():
-        pages.keep(Page(key, position, part.texts, part.complete, part.lasting_next), ring)
 
 
 def _united(position: int, parts: Sequence[Part]) -> Answer:

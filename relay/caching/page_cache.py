@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from relay.caching.lru_cache import LruCache
 from relay.caching.page import Page
-from relay.caching.probe_policy import MEMORY_STEPS, ProbePolicy
+from relay.caching.probe_policy import LOOKS, PLACES, WRITES, ProbePolicy
 from relay.caching.record import InvalidRecord, Record, digest, key, pack, ttl_seconds, unpack
 from relay.caching.registry import CacheCounters, Layer, registry
 from relay.caching.shared import Shared
@@ -35,17 +35,19 @@ class PageCache:
         self._store = store
         self._memory: LruCache[tuple[object, ...], Page] = LruCache(self.l1)
         self._probes = ProbePolicy()
-        self._places = ProbePolicy(MEMORY_STEPS)
+        self._places = ProbePolicy()
 
     def look(self, flt: Filter, now: int) -> Page | None:
         """`find`, and count whether it was there."""
         page = self.find(flt, now)
-        if page is None:
-            self.l1.misses += 1
-        else:
-            self.l1.hits += 1
-        self._places.looked(page is not None)
+        self.count(page is not None, 1)
         return page
+
+    def count(self, found: int, looks: int) -> None:
+        """Count so many looks at L1 for an answer, of which some found it."""
+        self.l1.hits += found
+        self.l1.misses += looks - found
+        self._places.looked(found / looks)
 
     def find(self, flt: Filter, now: int) -> Page | None:
         """The answer to `flt` at the ring's position and at `now` (Unix seconds), None if it is not in L1.
@@ -65,7 +67,7 @@ class PageCache:
             self._memory.drop(place, "bytes")
         # Written again once half the ring has passed, so that other processes can still advance it.
         due = self._shared is not None and page.shared_at * 2 <= ring.floor + ring.position
-        if due and self._probes.is_due():
+        if due and self._probes.is_due(WRITES):
             self.share([page])
         return page
 
@@ -84,7 +86,7 @@ class PageCache:
         """True if what PostgreSQL has just answered shall be kept; while L1 seldom has what is looked for, one in eight
         answers.
         """
-        return self._places.is_due()
+        return self._places.is_due(PLACES)
 
     def drop(self, flt: Filter) -> None:
         """Drop a page here and in L2, because its event was removed."""
@@ -106,7 +108,7 @@ class PageCache:
     async def load(self, filters: Sequence[Filter]) -> int:
         """Copy pages from L2 into L1; returns how many were found. While the hit rate is low, L2 is asked rarely."""
         shared = self._shared
-        if shared is None or not shared.up or not filters or not self._probes.is_due():
+        if shared is None or not shared.up or not filters or not self._probes.is_due(LOOKS):
             return 0
         ring, store = self._ring(), self._store().name
         owners = [digest(flt) for flt in filters]
@@ -117,7 +119,7 @@ class PageCache:
             if page is not None and page.position >= ring.floor and ring is self._ring():
                 found += 1
                 self.keep(page, ring)
-        self._probes.looked(found == len(filters))
+        self._probes.looked(found / len(filters))
         self.l2.hits += found
         self.l2.misses += len(filters) - found
         return found

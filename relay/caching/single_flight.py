@@ -28,6 +28,10 @@ class SingleFlight(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._flights)
 
+    def is_joined(self, key: K) -> bool:
+        """Whether somebody waits for a fetch of another."""
+        return bool(self._flights.get(key))
+
     async def join(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:
         """The result of `fetch`, or of a fetch of the same key that is under way, which may have started before this
         call.

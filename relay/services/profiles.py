@@ -53,8 +53,7 @@ class ProfileReader:
         """As of the ring's position; None if the copies could not be completed."""
         cache = answers.copies.profiles
         found, unknown = self._look(answers, pubkeys)
-        cache.l1.hits += len(pubkeys) - len(unknown)
-        cache.l1.misses += len(unknown)
+        cache.count(len(pubkeys) - len(unknown), len(pubkeys))
         if unknown:
             await cache.load([profile_filter(pubkey) for pubkey in unknown])
             found, unknown = self._look(answers, pubkeys)

@@ -12,8 +12,8 @@ _PRIMARY = f"SELECT {STORE}, {POSITION}"
 def can_be_read(alias: str) -> bool:
     """True if it answers, is a standby of the primary's store, and at most MOST_BEHIND changes behind.
 
-    Takes at most the 2 s of a connection attempt, or the limit of the backend if the replica is silent. Raises
-    django.db.Error if the primary does not answer.
+    Takes at most the 2 s of a connection attempt, or, of a connection that was open, twice the limit of the replicas'
+    backend. Raises django.db.Error if the primary does not answer.
     """
     try:
         with connections[alias].cursor() as cursor:

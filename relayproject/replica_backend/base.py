@@ -5,6 +5,8 @@ neither keepalives nor its own statement_timeout end a statement then. Another s
 """
 
 from collections.abc import Generator
+from contextlib import suppress
+from time import monotonic
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -12,24 +14,34 @@ import psycopg
 from django.conf import settings
 from django.db.backends.postgresql import base
 
-MARGIN_SECONDS = 2.0
-"""For the way to the server and back, beyond the limit that it has itself."""
+CANCEL_SECONDS = 1.0
+"""For telling the server that nobody waits for its answer any more."""
 
 Answer = TypeVar("Answer")
 
 
+class Silent(psycopg.errors.QueryCanceled):
+    """The replica gave no answer in time; for callers as if it had ended the statement itself."""
+
+
 class Connection(psycopg.Connection[Any]):
-    """Raises OperationalError, and is closed, when an answer has not come in time."""
+    """Raises Silent, and is closed, when an answer has not come in time."""
 
     def wait(self, gen: Generator[Any, Any, Answer], interval: float = 0.1, timeout: float | None = None) -> Answer:
         """psycopg: wait for an answer, each in its turn."""
-        seconds = settings.RELAY_STATEMENT_SECONDS + MARGIN_SECONDS if timeout is None else timeout
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        seconds = settings.REPLICA_ANSWER_SECONDS
+        begin = monotonic()
         try:
             return super().wait(gen, interval, seconds)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                self.close()
-            raise
+        except psycopg.OperationalError as error:
+            if monotonic() - begin < seconds:
+                raise
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_SECONDS)
+            self.close()
+            raise Silent(f"the replica did not answer within {seconds:g} s") from error
 
 
 class _Psycopg(ModuleType):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -18,21 +19,24 @@ from relay.storage.store import Store
 from tests.unit.changes.orders import note
 
 NOTE = note(1)
-GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
+GREEDY, MODEST, PATIENT = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 
 class Database:
-    """Refuses the queries of one owner, when the test says so."""
+    """When the test says so, it refuses the queries of one owner and answers those of another."""
 
     def __init__(self) -> None:
         self.owners: list[str] = []
         self.refuses = asyncio.Event()
+        self.answers = asyncio.Event()
 
     async def parts(self, filters: Sequence[Filter], *, owner: str) -> tuple[int, list[Part]]:
         self.owners.append(owner)
         if owner == GREEDY:
             await self.refuses.wait()
             raise RateLimited("too many of your queries wait for the database")
+        if owner == PATIENT:
+            await self.answers.wait()
         return 1, [Part([NOTE.json], True)]
 
 
@@ -79,6 +83,24 @@ async def test_while_nothing_is_asked_again_few_answers_are_kept_and_what_is_ask
         asked += 1
         await ask(answers, 2_000 + asked)
         assert asked < 200  # 8 are expected
+
+
+async def test_what_others_wait_for_is_kept_however_little_is_found() -> None:
+    """Each of them would ask PostgreSQL if the log had gone on meanwhile."""
+    database = Database()
+    answers = answers_of(database)
+    for number in range(600):
+        await ask(answers, number)
+    shared = [by_id(number) for number in range(1_000, 1_020)]
+    leading = [asyncio.create_task(answers.fetch(filters, owner=PATIENT)) for filters in shared]
+    await asyncio.sleep(0)
+    waiting = [
+        asyncio.create_task(answers.flights.join(filters[0].key, partial(answers.fetch, filters))) for filters in shared
+    ]
+    await asyncio.sleep(0)
+    database.answers.set()
+    await asyncio.gather(*leading, *waiting)
+    assert all(answers.known(filters) is not None for filters in shared)
 
 
 async def test_a_refusal_for_the_many_queries_of_one_owner_reaches_no_other() -> None:

@@ -4,13 +4,13 @@ from random import Random
 
 import pytest
 
-from relay.caching.probe_policy import MEMORY_STEPS, SHARED_STEPS, ProbePolicy
+from relay.caching.probe_policy import LOOKS, PLACES, WEIGHT, WRITES, ProbePolicy
 
 Steps = tuple[tuple[float, int], ...]
 
 
-def after(misses: int, steps: Steps = SHARED_STEPS) -> ProbePolicy:
-    policy = ProbePolicy(steps, Random(7).random)
+def after(misses: int) -> ProbePolicy:
+    policy = ProbePolicy(Random(7).random)
     for _ in range(misses):
         policy.looked(False)
     return policy
@@ -18,22 +18,22 @@ def after(misses: int, steps: Steps = SHARED_STEPS) -> ProbePolicy:
 
 def test_at_first_all_is_due() -> None:
     policy = ProbePolicy()
-    assert all(policy.is_due() for _ in range(100))
+    assert all(policy.is_due(steps) for _ in range(100) for steps in (LOOKS, WRITES, PLACES))
 
 
-@pytest.mark.parametrize("steps", [SHARED_STEPS, MEMORY_STEPS], ids=["L2", "L1"])
+@pytest.mark.parametrize("steps", [LOOKS, WRITES, PLACES], ids=["looks", "writes", "places"])
 def test_the_lower_the_hit_rate_the_less_is_due(steps: Steps) -> None:
     for least, every in steps:
-        policy = after(0, steps)
-        while policy.hit_rate >= least + 0.01:
+        policy = after(0)
+        while policy.hit_rate * (1 - WEIGHT) >= max(least, 0.001):
             policy.looked(False)
-        due = sum(policy.is_due() for _ in range(100 * every))
+        due = sum(policy.is_due(steps) for _ in range(100 * every))
         assert 70 <= due <= 130
 
 
 def test_once_lookups_hit_again_all_is_due() -> None:
     policy = after(400)
-    assert not all(policy.is_due() for _ in range(10))
+    assert not all(policy.is_due(LOOKS) for _ in range(10))
     for _ in range(50):
         policy.looked(True)
-    assert all(policy.is_due() for _ in range(100))
+    assert all(policy.is_due(steps) for _ in range(100) for steps in (LOOKS, WRITES, PLACES))
