@@ -29,7 +29,7 @@ class SingleFlight(Generic[K, V]):
         return len(self._flights)
 
     def is_joined(self, key: K) -> bool:
-        """Whether somebody waits for a fetch of another."""
+        """Whether other callers wait for the fetch of this key."""
         return bool(self._flights.get(key))
 
     async def join(self, key: K, fetch: Callable[[], Awaitable[V]]) -> V:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.backends.postgresql import base
 
 CANCEL_SECONDS = 1.0
-"""For telling the server that nobody waits for its answer any more."""
+"""For cancelling the statement on the server."""
 
 Answer = TypeVar("Answer")
 
